@@ -1,0 +1,1 @@
+"""How it is carried: outbox, relay, listener, inbox, letters, the bus, HTTP, metrics."""

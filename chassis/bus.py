@@ -1,0 +1,193 @@
+"""The bus: one small interface, and its implementation inside one process.
+
+A bus is asked two things: *publish these rows, tell me when they are safe* and *give me what is
+ready*. Embedded, a row is safe when each subscriber has handled or parked it, so nothing is kept
+here that a restart could lose: what was not finished is still unsent in its outbox.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import eventlet
+from eventlet.event import Event
+
+from chassis.message import Message
+
+ANY = "*"
+"""Stands for every exchange in a binding."""
+
+Bindings = frozenset[tuple[str, str]]
+"""(exchange, type) pairs that a service listens to."""
+
+
+class BusDown(Exception):
+    """The bus cannot be reached; nothing is known to be safe."""
+
+
+class Closed(Exception):
+    """The inlet was closed while something waited at it."""
+
+
+class Inlet(Protocol):
+    """Where one listener takes its messages, in order."""
+
+    def take(self, most: int) -> list[Message]:
+        """Wait until something is ready, then give all that is, up to `most`; raises `Closed`."""
+
+    def done(self, messages: Sequence[Message]) -> None:
+        """Acknowledge messages that were handled or parked."""
+
+    def close(self) -> None:
+        """Stop taking; whoever waits in `take` gets `Closed`."""
+
+
+class Bus(Protocol):
+    """Carries messages between services."""
+
+    def publish(self, messages: Sequence[Message]) -> list[Message]:
+        """Publish in order and give those that are safe, once known; raises `BusDown`."""
+
+    def inlets(self, service: str, bindings: Bindings) -> list[Inlet]:
+        """Open the inlets of a service: one, or one per slot."""
+
+    def open(self) -> None:
+        """Let publishing begin: every inlet is there."""
+
+    def connected(self) -> bool:
+        """Tell whether the bus can be reached."""
+
+    def close(self) -> None:
+        """Let go of every resource."""
+
+
+class _Pending:
+    """What one call of `publish` waits for: the acknowledgements still owed for each message."""
+
+    def __init__(self) -> None:
+        self.owed: dict[str, int] = {}
+        self.all_safe = Event()
+
+    def paid(self, message: Message) -> None:
+        self.owed[message.id] -= 1
+        if not self.owed[message.id]:
+            del self.owed[message.id]
+            if not self.owed:
+                self.all_safe.send()
+
+
+class EmbeddedInlet:
+    """A queue in memory; what is in it is also an unsent row of some outbox."""
+
+    def __init__(self) -> None:
+        self._ready: deque[tuple[Message, _Pending]] = deque()
+        self._taken: dict[str, list[_Pending]] = defaultdict(list)
+        self._wake = Event()
+        self._closed = False
+
+    def put(self, message: Message, pending: _Pending) -> None:
+        """Add a message at the end."""
+        self._ready.append((message, pending))
+        self._wake_up()
+
+    def take(self, most: int) -> list[Message]:
+        """Wait until something is ready, then give all that is, up to `most`; raises `Closed`."""
+        while not self._ready and not self._closed:
+            self._wake = Event()
+            self._wake.wait()
+        if self._closed:
+            raise Closed
+        taken = []
+        for message, pending in self.choose(self._ready, most):
+            self._taken[message.id].append(pending)
+            taken.append(message)
+        return taken
+
+    def choose(
+        self, ready: deque[tuple[Message, _Pending]], most: int
+    ) -> Iterable[tuple[Message, _Pending]]:
+        """Take the next messages off the queue: the oldest."""
+        while ready and most:
+            most -= 1
+            yield ready.popleft()
+
+    def done(self, messages: Sequence[Message]) -> None:
+        """Acknowledge messages that were handled or parked."""
+        for message in messages:
+            for pending in self._taken.pop(message.id, ()):
+                pending.paid(message)
+
+    def close(self) -> None:
+        """Stop taking; whoever waits in `take` gets `Closed`."""
+        self._closed = True
+        self._wake_up()
+
+    def idle(self) -> bool:
+        """Tell whether nothing is queued and nothing in hand."""
+        return not self._ready and not self._taken
+
+    def _wake_up(self) -> None:
+        if not self._wake.ready():
+            self._wake.send()
+
+
+class EmbeddedBus:
+    """The bus inside one process: the relay's rows go straight to the listeners."""
+
+    def __init__(self) -> None:
+        self._routes: dict[tuple[str, str], list[EmbeddedInlet]] = defaultdict(list)
+        self._inlets: list[EmbeddedInlet] = []
+        self._open = Event()
+
+    def open(self) -> None:
+        """Let publishing begin: every inlet is there."""
+        self._open.send()
+
+    def new_inlet(self) -> EmbeddedInlet:
+        """Make an inlet; test modes of delivery give another kind."""
+        return EmbeddedInlet()
+
+    def publish(self, messages: Sequence[Message]) -> list[Message]:
+        """Hand each message to all its subscribers, and wait until they are done with it."""
+        self._open.wait()
+        pending = _Pending()
+        addressed = [
+            (message, receivers)
+            for message in messages
+            if (receivers := self._receivers(message))
+        ]
+        pending.owed = {message.id: len(receivers) for message, receivers in addressed}
+        for message, receivers in addressed:
+            for inlet in receivers:
+                inlet.put(message, pending)
+        if pending.owed:
+            pending.all_safe.wait()
+        return list(messages)
+
+    def _receivers(self, message: Message) -> list[EmbeddedInlet]:
+        kind = message.envelope.type
+        return [*self._routes[message.exchange, kind], *self._routes[ANY, kind]]
+
+    def inlets(self, service: str, bindings: Bindings) -> list[Inlet]:
+        """Open the one inlet of a service."""
+        inlet = self.new_inlet()
+        self._inlets.append(inlet)
+        for binding in bindings:
+            self._routes[binding].append(inlet)
+        return [inlet]
+
+    def connected(self) -> bool:
+        """Tell whether the bus can be reached: always."""
+        return True
+
+    def idle(self) -> bool:
+        """Tell whether no listener has anything queued or in hand."""
+        return all(inlet.idle() for inlet in self._inlets)
+
+    def close(self) -> None:
+        """Close the inlets."""
+        for inlet in self._inlets:
+            inlet.close()
+        eventlet.sleep(0)

@@ -1,0 +1,75 @@
+"""The words of failure: `NotYet`, and `Rejected` with its three families.
+
+A handler returns when it is done. It raises `NotYet` when a fact has not arrived, and a subclass of
+`Rejected` when the message must never be tried again. Both are raised before its first write.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+
+class NotYet(Exception):
+    """A fact has not arrived; `what` is the key of the thing that is awaited."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is not known yet")
+        self.what = what
+
+
+class Rejected(Exception):
+    """What was asked cannot be done. A subclass's docstring is the sentence that people read.
+
+    `errors` names fields, each `{"pointer": "#/field", "detail": "…"}` (RFC 9457 with RFC 6901).
+    """
+
+    status = 422
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        errors: list[dict[str, str]] | None = None,
+        **extra: Any,
+    ) -> None:
+        super().__init__(detail or (self.__doc__ or "").split("\n")[0])
+        self.detail = str(self)
+        self.errors = errors or []
+        self.extra = extra
+
+    def problem(self) -> dict[str, Any]:
+        """Write the error as an RFC 9457 problem."""
+        name = re.sub(r"(?<!^)(?=[A-Z])", "-", type(self).__name__).lower()
+        made: dict[str, Any] = {
+            "type": f"urn:bihuan:problem:{name}",
+            "title": (self.__doc__ or name).split("\n")[0],
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.errors:
+            made["errors"] = self.errors
+        return made | self.extra
+
+
+class NotFound(Rejected):
+    """There is no such thing."""
+
+    status = 404
+
+
+class Conflict(Rejected):
+    """The state of the thing does not allow it."""
+
+    status = 409
+
+
+class Invalid(Rejected):
+    """Some of what was given is not acceptable."""
+
+    status = 422
+
+
+def at(field: str, detail: str) -> dict[str, str]:
+    """Name one field of the request by JSON pointer, and say what is wrong with it."""
+    return {"pointer": f"#/{field}", "detail": detail}

@@ -1,0 +1,23 @@
+"""Identities: new ones in order of time, and ones that follow from what they are about."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+
+_SPACE = uuid.UUID("6f1c7f7e-4d0e-5b1e-9a55-62696875616e")
+
+
+def new_id() -> str:
+    """Make a UUIDv7 (RFC 9562): later ones sort after earlier ones, to the millisecond."""
+    random = int.from_bytes(os.urandom(10), "big")
+    value = (time.time_ns() // 1_000_000) << 80
+    value |= 0x7 << 76 | (random >> 68 & 0xFFF) << 64 | 0b10 << 62 | random & (1 << 62) - 1
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def derived_id(*parts: object) -> str:
+    """Make the same UUIDv5 from the same parts, wherever and however often."""
+    return str(uuid.uuid5(_SPACE, "/".join(str(part) for part in parts)))

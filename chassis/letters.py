@@ -1,0 +1,162 @@
+"""Letters: messages set aside in the service's own database, in order, until they can be handled.
+
+A letter is `waiting` (a fact has not arrived, a handler failed and is tried again, or an earlier
+letter of its stream stands before it), `stuck` (its retries are spent) or `rejected` (it must never
+be tried again). Waiting and stuck letters hold back what follows in the same (source, key), and
+nobody else.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Row, and_, delete, exists, func, insert, or_, select, update
+
+from chassis.message import Message
+from chassis.store import Store, Work, letters, row_of
+
+WAITING, STUCK, REJECTED = "waiting", "stuck", "rejected"
+HOLDS = (WAITING, STUCK)
+RETRIES = 3
+"""How often a failed message is tried again before it is stuck."""
+
+Stream = tuple[str, str]
+
+
+def pause(attempts: int, *, longest: float = 60.0) -> float:
+    """Give the seconds to wait after so many attempts: growing, with jitter."""
+    return min(longest, 0.2 * 2.0**attempts) * random.uniform(0.75, 1.25)  # noqa: S311
+
+
+def park(
+    work: Work, message: Message, state: str, reason: str, *, awaits: str | None, attempt: int
+) -> None:
+    """Set a message aside, in the transaction that also writes its inbox row."""
+    now = time.time()
+    work.execute(
+        insert(letters),
+        row_of(message)
+        | {
+            "state": state,
+            "reason": reason,
+            "awaits": awaits,
+            "attempts": attempt,
+            "parked_at": now,
+            "try_at": now + pause(attempt) if state == WAITING else now,
+        },
+    )
+
+
+def held(work: Work, messages: Iterable[Message]) -> set[Stream]:
+    """Tell which streams of these messages are held back by a letter."""
+    if not work.scalar(select(exists().where(letters.c.state.in_(HOLDS)))):
+        return set()
+    keys = {message.envelope.partitionkey for message in messages}
+    rows = work.execute(
+        select(letters.c.source, letters.c.partitionkey)
+        .where(letters.c.partitionkey.in_(keys), letters.c.state.in_(HOLDS))
+        .distinct()
+    )
+    return {(row.source, row.partitionkey) for row in rows}
+
+
+def freed_by(store: Store, keys: set[str]) -> list[Stream]:
+    """Find the streams whose waiting letters may go on, now that these keys have moved."""
+    with store.read() as session:
+        if not session.scalar(select(exists().where(letters.c.state == WAITING))):
+            return []
+        rows = session.execute(
+            select(letters.c.source, letters.c.partitionkey)
+            .where(
+                letters.c.state == WAITING,
+                or_(letters.c.partitionkey.in_(keys), letters.c.awaits.in_(keys)),
+            )
+            .distinct()
+        )
+        return [(row.source, row.partitionkey) for row in rows]
+
+
+def due(store: Store, most: int = 100) -> list[Stream]:
+    """Find the streams whose first letter is due to be tried again."""
+    earlier = letters.alias("earlier")
+    first = ~exists().where(
+        earlier.c.source == letters.c.source,
+        earlier.c.partitionkey == letters.c.partitionkey,
+        earlier.c.seq < letters.c.seq,
+        earlier.c.state.in_(HOLDS),
+    )
+    with store.read() as session:
+        rows = session.execute(
+            select(letters.c.source, letters.c.partitionkey)
+            .where(letters.c.state == WAITING, letters.c.try_at <= time.time(), first)
+            .limit(most)
+        )
+        return [(row.source, row.partitionkey) for row in rows]
+
+
+def first_of(work: Work, stream: Stream) -> Row[Any] | None:
+    """Read the letter at the head of a stream, if it is not stuck."""
+    source, key = stream
+    row = work.execute(
+        select(letters)
+        .where(
+            letters.c.source == source,
+            letters.c.partitionkey == key,
+            letters.c.state.in_(HOLDS),
+        )
+        .order_by(letters.c.seq)
+        .limit(1)
+        .with_for_update()
+    ).first()
+    return row if row is not None and row.state == WAITING else None
+
+
+def delivered(work: Work, seq: int) -> None:
+    """Take a letter away, in the transaction of its effects."""
+    work.execute(delete(letters).where(letters.c.seq == seq))
+
+
+def put_back(work: Work, letter: Any, reason: str, *, awaits: str | None, failed: bool) -> None:
+    """Keep a letter that could not be delivered this time."""
+    attempts = letter.attempts + 1
+    spent = failed and attempts > RETRIES
+    work.execute(
+        update(letters)
+        .where(letters.c.seq == letter.seq)
+        .values(
+            state=STUCK if spent else WAITING,
+            reason=reason,
+            awaits=awaits,
+            attempts=attempts,
+            try_at=time.time() + pause(attempts),
+        )
+    )
+
+
+def reject(work: Work, seq: int, reason: str) -> None:
+    """Mark a letter as one that must never be tried again."""
+    work.execute(
+        update(letters).where(letters.c.seq == seq).values(state=REJECTED, reason=reason)
+    )
+
+
+def retry(store: Store, *, message_id: str) -> bool:
+    """Let an operator try a stuck letter again; tells whether there was one."""
+    with store.write() as work:
+        found = work.execute(
+            update(letters)
+            .where(and_(letters.c.id == message_id, letters.c.state == STUCK))
+            .values(state=WAITING, attempts=0, try_at=0.0)
+            .returning(letters.c.seq)
+        ).first()
+    return found is not None
+
+
+def counts(store: Store) -> dict[str, int]:
+    """Count the letters by state."""
+    with store.read() as session:
+        rows = session.execute(select(letters.c.state, func.count()).group_by(letters.c.state))
+        return {state: count for state, count in rows}

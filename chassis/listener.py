@@ -1,0 +1,389 @@
+"""The listener: takes what is ready, handles it in one transaction, and only then acknowledges.
+
+The inbox row of a message, the state that its handlers change, the facts they state and the letters
+they leave are committed together. A batch that fails is undone and taken one by one, so that a
+poison message costs its neighbours a retry and never their effect.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import eventlet
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
+
+from chassis import letters, metrics
+from chassis.bus import Closed, Inlet
+from chassis.errors import Conflict, NotYet, Rejected
+from chassis.logs import log
+from chassis.message import Message, Undecodable
+from chassis.store import STORAGE_ERRORS, Store, Work, attempts, inbox, message_of
+from contracts.shared import CommandSettled, Outcome
+
+FATAL_ATTEMPTS = 5
+"""A message whose handling ended the process that often is parked instead of being tried again."""
+
+Handler = Callable[[Any, Work], Any]
+
+
+class AlreadyThere(Conflict):
+    """Something with the same identity is already there."""
+
+
+class _StorageDown(Exception):
+    """The database does not answer: nothing may be acknowledged."""
+
+
+class Listener:
+    """Handles the messages of one service."""
+
+    def __init__(
+        self, service: Any, store: Store, handlers: dict[str, list[Handler]], wake: Callable[[], None]
+    ) -> None:
+        self.service = service
+        self.store = store
+        self.handlers = handlers
+        self.wake = wake
+        self.log = log(store.service)
+        self._stopping = False
+
+    def run(self, inlet: Inlet, most: int) -> None:
+        """Serve an inlet until it is closed."""
+        while True:
+            try:
+                taken = inlet.take(most)
+            except Closed:
+                return
+            if self.handle(taken):
+                inlet.done(taken)
+                self._follow_up(taken)
+
+    def stop(self) -> None:
+        """Give up waiting for storage; what is in hand stays unacknowledged."""
+        self._stopping = True
+
+    def handle(self, messages: Sequence[Message]) -> bool:
+        """Handle or park every message; True when all of it is committed and may be acknowledged.
+
+        While storage is unavailable it backs off and tries again, until stopped.
+        """
+        tries = 0
+        while not self._stopping:
+            try:
+                self._handle(messages, tolerant=tries >= letters.RETRIES)
+            except _StorageDown as error:
+                tries += 1
+                metrics.STORAGE_DOWN.labels(self.store.service).inc()
+                self.log.warning("storage unavailable", tries=tries, error=str(error.__cause__))
+                eventlet.sleep(letters.pause(min(tries, 4), longest=3.0))
+            else:
+                return True
+        return False
+
+    def _handle(self, messages: Sequence[Message], *, tolerant: bool) -> None:
+        started = time.perf_counter()
+        try:
+            suspects = self._suspects(messages)
+            if suspects is None:
+                outcomes = self._together(messages)
+            else:
+                outcomes = [
+                    self._alone(message, suspect=message.id in suspects, tolerant=tolerant)
+                    for message in messages
+                ]
+        except _StorageDown:
+            raise
+        except Exception as error:
+            self._raise_if_storage(error, tolerant=tolerant)
+            if not isinstance(error, Rejected | NotYet | IntegrityError):
+                self.log.warning("batch undone", messages=len(messages), error=repr(error))
+            outcomes = [self._alone(message, tolerant=tolerant) for message in messages]
+        self._account(messages, outcomes, time.perf_counter() - started)
+
+    def _raise_if_storage(self, error: Exception, *, tolerant: bool) -> None:
+        """Tell a database that is away from a handler whose statement fails again and again."""
+        if isinstance(error, STORAGE_ERRORS) and not (tolerant and self.store.answers()):
+            raise _StorageDown from error
+
+    # -- a batch in one transaction
+
+    def _together(self, messages: Sequence[Message]) -> list[str]:
+        with self.store.write() as work:
+            fresh = self._admit(work, messages)
+            blocked = letters.held(work, fresh)
+            self.service.prepare([m for m in fresh if self._readable(m)], work)
+            outcomes = [self._take_one(work, message, blocked) for message in fresh]
+            self.service.finish(work)
+            self._forget_attempts(work, messages)
+        self._committed(work)
+        return outcomes + ["duplicate"] * (len(messages) - len(fresh))
+
+    def _admit(self, work: Work, messages: Sequence[Message]) -> list[Message]:
+        """Write the inbox rows, in order of id, and give the messages not seen before."""
+        by_id: dict[str, Message] = {}
+        for message in messages:
+            by_id.setdefault(message.id, message)
+        now = time.time()
+        rows = [
+            {"id": key, "fingerprint": by_id[key].fingerprint(), "handled_at": now}
+            for key in sorted(by_id)
+        ]
+        new = set(
+            work.scalars(self.store.insert_new(inbox).returning(inbox.c.id), rows).all()
+        )
+        if len(new) < len(messages):
+            self._reject_impostors(work, messages, new)
+        return [message for key, message in by_id.items() if key in new]
+
+    def _reject_impostors(self, work: Work, messages: Sequence[Message], new: set[str]) -> None:
+        """Set aside, as rejected letters, repeats of an id whose body is another."""
+        known = dict(
+            work.execute(
+                select(inbox.c.id, inbox.c.fingerprint).where(inbox.c.id.in_({m.id for m in messages}))
+            )
+            .tuples()
+            .all()
+        )
+        for message in messages:
+            if known.get(message.id) != message.fingerprint():
+                letters.park(
+                    work,
+                    message,
+                    letters.REJECTED,
+                    "another message had the same id",
+                    awaits=None,
+                    attempt=0,
+                )
+
+    def _take_one(self, work: Work, message: Message, blocked: set[letters.Stream]) -> str:
+        """Handle one message of a batch, or park it; `blocked` grows by what is parked."""
+        work.message = message
+        if message.stream in blocked:
+            self._park(work, message, "an earlier letter stands before it", attempt=0)
+            return "held"
+        said = len(work.outgoing)
+        try:
+            self._call(work, message)
+        except (NotYet, Rejected, Undecodable) as error:
+            if len(work.outgoing) != said:
+                raise  # it wrote before it refused: undo the batch, take it alone
+            return self._conclude(work, message, error, blocked)
+        return "done"
+
+    def _call(self, work: Work, message: Message) -> None:
+        """Call every handler of a message, and settle it if it is a command."""
+        work.message = message
+        fact, result = message.fact, None
+        for handler in self.handlers[message.envelope.type]:
+            answer = handler(fact, work)
+            result = answer if answer is not None else result
+        if message.is_command:
+            self._settle(work, message, Outcome.DONE, result=result)
+
+    def _settle(
+        self,
+        work: Work,
+        message: Message,
+        outcome: Outcome,
+        result: Any = None,
+        problem: dict[str, Any] | None = None,
+    ) -> None:
+        work.record(
+            CommandSettled(
+                subject_key=message.envelope.partitionkey,  # type: ignore[arg-type]
+                command_id=message.id,  # type: ignore[arg-type]
+                command=message.envelope.type,
+                outcome=outcome,
+                result=result.to_data() if hasattr(result, "to_data") else result,
+                problem=problem,
+            )
+        )
+
+    def _conclude(
+        self, work: Work, message: Message, error: Exception, blocked: set[letters.Stream]
+    ) -> str:
+        """Record that a message was not handled: a letter, or a command's rejection."""
+        work.message = message
+        if isinstance(error, NotYet):
+            blocked.add(message.stream)
+            self._park(work, message, str(error), awaits=error.what, attempt=1)
+            return "not_yet"
+        if isinstance(error, IntegrityError) and message.is_command:
+            error = AlreadyThere()
+        if isinstance(error, Rejected) and message.is_command:
+            self._settle(work, message, Outcome.REJECTED, problem=error.problem())
+            return "rejected"
+        if isinstance(error, Rejected | Undecodable):
+            letters.park(
+                work, message, letters.REJECTED, str(error), awaits=None, attempt=1
+            )
+            return "rejected"
+        blocked.add(message.stream)
+        self._park(work, message, f"{type(error).__name__}: {error}", attempt=1)
+        return "failed"
+
+    def _park(
+        self, work: Work, message: Message, why: str, *, attempt: int, awaits: str | None = None
+    ) -> None:
+        letters.park(work, message, letters.WAITING, why, awaits=awaits, attempt=attempt)
+
+    @staticmethod
+    def _readable(message: Message) -> bool:
+        try:
+            return message.fact is not None
+        except Undecodable:
+            return False
+
+    # -- one message in a transaction of its own
+
+    def _alone(self, message: Message, *, suspect: bool = False, tolerant: bool = False) -> str:
+        if suspect and self._spent(message):
+            return "stuck"
+        try:
+            with self.store.write() as work:
+                if not self._admit(work, [message]):
+                    return "duplicate"
+                if letters.held(work, [message]):
+                    self._park(work, message, "an earlier letter stands before it", attempt=0)
+                    return "held"
+                if self._readable(message):
+                    self.service.prepare([message], work)
+                self._call(work, message)
+                self.service.finish(work)
+                self._forget_attempts(work, [message])
+        except Exception as error:
+            self._raise_if_storage(error, tolerant=tolerant)
+            if not isinstance(error, NotYet | Rejected):
+                self.log.exception("handler failed", id=message.id, type=message.envelope.type)
+            with self.store.write() as work:
+                self._admit(work, [message])
+                outcome = self._conclude(work, message, error, set())
+            self._committed(work)
+            return outcome
+        self._committed(work)
+        return "done"
+
+    # -- messages whose handling may have ended the process
+
+    def _suspects(self, messages: Sequence[Message]) -> set[str] | None:
+        """Count an attempt at what was delivered before; None when the batch may go together.
+
+        From the second time on, such messages are taken alone, each counted before its handler.
+        """
+        again = {message.id for message in messages if message.redelivered}
+        if not again:
+            return None
+        with self.store.write() as work:
+            handled = set(work.scalars(select(inbox.c.id).where(inbox.c.id.in_(again))))
+            counted = set(work.scalars(select(attempts.c.id).where(attempts.c.id.in_(again))))
+            first = again - handled - counted
+            if first:
+                rows = [{"id": key, "count": 1} for key in sorted(first)]
+                work.execute(self.store.insert_new(attempts), rows)
+        return counted - handled or None
+
+    def _spent(self, message: Message) -> bool:
+        """Count one more attempt; True when there were too many, and the message is parked."""
+        with self.store.write() as work:
+            count = (
+                work.scalar(select(attempts.c.count).where(attempts.c.id == message.id)) or 0
+            ) + 1
+            work.execute(
+                self.store.insert_or_replace(attempts, "id"), {"id": message.id, "count": count}
+            )
+            if count < FATAL_ATTEMPTS or not self._admit(work, [message]):
+                return False
+            letters.park(
+                work,
+                message,
+                letters.STUCK,
+                f"its handling ended the process {count - 1} times",
+                awaits=None,
+                attempt=count,
+            )
+            self._forget_attempts(work, [message])
+        return True
+
+    @staticmethod
+    def _forget_attempts(work: Work, messages: Iterable[Message]) -> None:
+        again = [message.id for message in messages if message.redelivered]
+        if again:
+            work.execute(delete(attempts).where(attempts.c.id.in_(again)))
+
+    # -- letters
+
+    def retry_due(self) -> None:
+        """Try the letters whose time has come."""
+        for stream in letters.due(self.store):
+            self.retry(stream)
+
+    def retry(self, stream: letters.Stream) -> None:
+        """Deliver a stream's letters in order, up to the first that cannot be."""
+        while self._deliver_first(stream):
+            self._free({stream[1]})
+
+    def _deliver_first(self, stream: letters.Stream) -> bool:
+        letter, work = None, None
+        try:
+            with self.store.write() as work:
+                letter = letters.first_of(work, stream)
+                if letter is None:
+                    return False
+                message = message_of(letter)
+                letters.delivered(work, letter.seq)
+                if self._readable(message):
+                    self.service.prepare([message], work)
+                self._call(work, message)
+                self.service.finish(work)
+        except Exception as error:
+            if isinstance(error, STORAGE_ERRORS) or letter is None:
+                self.log.warning("letter put off", error=repr(error))
+                return False
+            return self._return_letter(letter, error)
+        self._committed(work)
+        metrics.MESSAGES.labels(self.store.service, "delivered_late").inc()
+        self.log.info("letter delivered", id=letter.id, type=letter.type, attempts=letter.attempts)
+        return True
+
+    def _return_letter(self, letter: Any, error: Exception) -> bool:
+        with self.store.write() as work:
+            if isinstance(error, NotYet):
+                letters.put_back(work, letter, str(error), awaits=error.what, failed=False)
+                return False
+            if not isinstance(error, Rejected | Undecodable):
+                letters.put_back(work, letter, repr(error), awaits=None, failed=True)
+                return False
+            if isinstance(error, Rejected) and letter.exchange.endswith(".commands"):
+                work.message = message = message_of(letter)
+                letters.delivered(work, letter.seq)
+                self._settle(work, message, Outcome.REJECTED, problem=error.problem())
+            else:
+                letters.reject(work, letter.seq, str(error))
+        self._committed(work)
+        return True
+
+    def _free(self, keys: set[str]) -> None:
+        for stream in letters.freed_by(self.store, keys):
+            self.retry(stream)
+
+    # -- afterwards
+
+    def _committed(self, work: Work) -> None:
+        if work.outgoing:
+            self.wake()
+        self.service.committed(work)
+
+    def _follow_up(self, messages: Sequence[Message]) -> None:
+        """Try the letters that waited for what has just been handled."""
+        self._free({message.envelope.partitionkey for message in messages})
+
+    def _account(self, messages: Sequence[Message], outcomes: list[str], seconds: float) -> None:
+        service, counted = self.store.service, Counter(outcomes)
+        for outcome, count in counted.items():
+            metrics.MESSAGES.labels(service, outcome).inc(count)
+        metrics.BATCH_SECONDS.labels(service).observe(seconds)
+        self.log.info("batch", messages=len(messages), ms=round(seconds * 1000, 1), **counted)

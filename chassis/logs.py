@@ -1,0 +1,33 @@
+"""Structured logs: one line of JSON for each unit of work, and one for each thing that went wrong."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TextIO
+
+import structlog
+
+
+def configure(level: str = "info", stream: TextIO | None = None) -> None:
+    """Send the logs to a stream (standard error unless told), one JSON object a line."""
+    out = stream or sys.stderr
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.WriteLoggerFactory(file=out),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(stream=out, level=logging.WARNING, format="%(message)s", force=True)
+
+
+def log(service: str) -> structlog.stdlib.BoundLogger:
+    """Give a logger that names the service."""
+    logger: structlog.stdlib.BoundLogger = structlog.get_logger(service=service)
+    return logger

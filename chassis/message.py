@@ -1,0 +1,91 @@
+"""A message on its way: the envelope, the body as it stands in the outbox, and the fact it states."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import blake2b
+from typing import Any
+from zlib import crc32
+
+from contracts.message import Command, Contract, Envelope, contracts
+from contracts.shapes import moment_from_json
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+class Undecodable(Exception):
+    """A message's type is unknown here, or its body is not of that type's shape."""
+
+
+def encode(value: Any) -> str:
+    """Write a JSON value, compactly."""
+    return _encode(value)
+
+
+@dataclass
+class Message:
+    """One message; `exchange` is `{source}.events` or `{target}.commands`.
+
+    `redelivered` says that it may have been handed to a handler before, and not finished.
+    """
+
+    envelope: Envelope
+    body: str
+    exchange: str
+    redelivered: bool = False
+    seq: int = 0
+    tag: Any = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, fact: Contract, envelope: Envelope) -> Message:
+        """Put a contract into its envelope."""
+        made = cls(
+            envelope,
+            _encode(fact.to_data()),
+            f"{fact.service or envelope.source}.commands"
+            if isinstance(fact, Command)
+            else f"{envelope.source}.events",
+        )
+        made.__dict__["fact"] = fact
+        return made
+
+    @property
+    def id(self) -> str:
+        """The message's identity, by which a receiver knows that it has seen it."""
+        return self.envelope.id
+
+    @property
+    def stream(self) -> tuple[str, str]:
+        """(source, key): within one stream, order is kept."""
+        return self.envelope.source, self.envelope.partitionkey
+
+    @property
+    def is_command(self) -> bool:
+        """Whether somebody waits for its outcome."""
+        return self.exchange.endswith(".commands")
+
+    @cached_property
+    def fact(self) -> Any:
+        """The contract that the body states. Raises `Undecodable`."""
+        kind = contracts().get(self.envelope.type)
+        if kind is None:
+            raise Undecodable(f"no contract is called {self.envelope.type}")
+        try:
+            return kind.from_data(json.loads(self.body))
+        except ValueError as error:  # ValidationError is one
+            raise Undecodable(f"{self.envelope.type} is not readable: {error}") from error
+
+    @cached_property
+    def moment(self) -> Any:
+        """The moment at which the outside gave the cause of this message (aware datetime)."""
+        return moment_from_json(self.envelope.time)
+
+    def fingerprint(self) -> str:
+        """Give a digest of the body, to tell a repeat from another message under the same id."""
+        return blake2b(self.body.encode(), digest_size=8).hexdigest()
+
+    def slot(self, slots: int) -> int:
+        """Give the slot of its key: a constant function of the key, whatever the broker does."""
+        return crc32(self.envelope.partitionkey.encode()) % slots

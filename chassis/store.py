@@ -1,0 +1,361 @@
+"""A service's own database: its outbox, inbox and letters, and the unit of work that writes them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+
+from eventlet.semaphore import Semaphore
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Engine,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    bindparam,
+    create_engine,
+    event,
+    func,
+    insert,
+    make_url,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+
+from chassis.aggregate import Aggregate
+from chassis.ids import new_id
+from chassis.message import Message
+from contracts.message import Contract, Envelope
+
+SHANGHAI = timezone(timedelta(hours=8), "Asia/Shanghai")
+"""Days are Shanghai's, which has kept UTC+8 without daylight saving since 1991."""
+
+STORAGE_ERRORS = (OperationalError, InterfaceError, PoolTimeout)
+"""What a database that is away looks like, and now and then a statement that can never work."""
+
+carriage = MetaData()
+_SEQ = Integer().with_variant(postgresql.BIGINT(), "postgresql")
+
+
+def _envelope_columns() -> list[Column[Any]]:
+    return [
+        Column("id", String(64), nullable=False),
+        Column("exchange", String(64), nullable=False),
+        Column("source", String(32), nullable=False),
+        Column("type", String(64), nullable=False),
+        Column("time", String(40), nullable=False),
+        Column("partitionkey", String(64), nullable=False),
+        Column("correlationid", String(64), nullable=False),
+        Column("causationid", String(64)),
+        Column("causationtype", String(64)),
+        Column("traceparent", String(64)),
+        Column("body", Text, nullable=False),
+    ]
+
+
+outbox = Table(
+    "outbox",
+    carriage,
+    Column("seq", _SEQ, primary_key=True, autoincrement=True),
+    *_envelope_columns(),
+    Column("written_at", Float, nullable=False),
+    Column("sent_at", Float),
+    Index("outbox_id", "id", unique=True),
+    sqlite_autoincrement=True,
+)
+Index(
+    "outbox_unsent",
+    outbox.c.seq,
+    sqlite_where=outbox.c.sent_at.is_(None),
+    postgresql_where=outbox.c.sent_at.is_(None),
+)
+
+inbox = Table(
+    "inbox",
+    carriage,
+    Column("id", String(64), primary_key=True),
+    Column("fingerprint", String(16), nullable=False),
+    Column("handled_at", Float, nullable=False),
+)
+
+letters = Table(
+    "letters",
+    carriage,
+    Column("seq", _SEQ, primary_key=True, autoincrement=True),
+    *_envelope_columns(),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("awaits", String(64)),
+    Column("attempts", Integer, nullable=False),
+    Column("parked_at", Float, nullable=False),
+    Column("try_at", Float, nullable=False),
+    Index("letters_stream", "source", "partitionkey", "seq"),
+    Index("letters_awaits", "awaits"),
+    Index("letters_due", "state", "try_at"),
+    sqlite_autoincrement=True,
+)
+
+attempts = Table(
+    "attempts",
+    carriage,
+    Column("id", String(64), primary_key=True),
+    Column("count", Integer, nullable=False),
+    Column("done", Boolean, nullable=False, default=False),
+)
+
+
+def row_of(message: Message) -> dict[str, Any]:
+    """Write a message as the columns that outbox and letters share."""
+    envelope = message.envelope
+    return {
+        "id": envelope.id,
+        "exchange": message.exchange,
+        "source": envelope.source,
+        "type": envelope.type,
+        "time": envelope.time,
+        "partitionkey": envelope.partitionkey,
+        "correlationid": envelope.correlationid,
+        "causationid": envelope.causationid,
+        "causationtype": envelope.causationtype,
+        "traceparent": envelope.traceparent,
+        "body": message.body,
+    }
+
+
+def message_of(row: Any) -> Message:
+    """Read a message back from a row of the outbox or of the letters."""
+    return Message(
+        Envelope(
+            row.id,
+            row.source,
+            row.type,
+            row.time,
+            row.partitionkey,
+            row.correlationid,
+            row.causationid,
+            row.causationtype,
+            row.traceparent,
+        ),
+        row.body,
+        row.exchange,
+        seq=row.seq,
+    )
+
+
+class Work(Session):
+    """One transaction of a service: state changes, the facts they state, and the message handled.
+
+    `now` and `today` are the time of the message in hand: the moment at which the outside gave its
+    cause. So the same facts lead to the same loop, however late or often they are delivered.
+    """
+
+    source: str = ""
+    message: Message
+    outgoing: list[Message]
+
+    def __init__(self, source: str, **kwargs: Any) -> None:
+        super().__init__(expire_on_commit=False, **kwargs)
+        self.source = source
+        self.outgoing = []
+
+    @property
+    def now(self) -> datetime:
+        """The moment of the message in hand."""
+        moment: datetime = self.message.moment
+        return moment
+
+    @property
+    def today(self) -> date:
+        """The day of the message in hand, in Shanghai."""
+        return self.now.astimezone(SHANGHAI).date()
+
+    def record(self, fact: Contract, *, id: str | None = None) -> Message:
+        """Put a fact or a command in the outbox, as an effect of the message in hand."""
+        cause = self.message.envelope
+        made = Message.of(
+            fact,
+            Envelope(
+                id or new_id(),
+                self.source,
+                fact.type,
+                cause.time,
+                fact.key,
+                cause.correlationid,
+                cause.id,
+                cause.type,
+                cause.traceparent,
+            ),
+        )
+        self.outgoing.append(made)
+        return made
+
+    def get_or_none(self, kind: type[Any], identity: str | None) -> Any:
+        """Load an aggregate by its identity, if there is one."""
+        return None if identity is None else self.get(kind, identity)
+
+
+@event.listens_for(Work, "after_attach")
+def _say_what_waited(session: Work, instance: Any) -> None:
+    if isinstance(instance, Aggregate):
+        for fact in instance.unsaid():
+            session.record(fact)
+
+
+class Store:
+    """The database of one service."""
+
+    def __init__(self, service: str, url: str, *metadata: MetaData) -> None:
+        self.service = service
+        self.engine = _engine(url)
+        self.metadata = (carriage, *metadata)
+        self.is_sqlite = self.engine.dialect.name == "sqlite"
+        self._writing = Semaphore(1) if self.is_sqlite else None
+        self._writer = self.engine.execution_options(bihuan_write=True)
+        self.last_seq_at_start = 0
+
+    def create(self) -> None:
+        """Create the tables that are missing."""
+        for metadata in self.metadata:
+            metadata.create_all(self.engine)
+        with self.engine.connect() as connection:
+            self.last_seq_at_start = connection.scalar(select(func.max(outbox.c.seq))) or 0
+
+    def insert_new(self, table: Table) -> Any:
+        """Build an insert that leaves an existing row alone."""
+        dialect = sqlite if self.is_sqlite else postgresql
+        return dialect.insert(table).on_conflict_do_nothing()
+
+    def insert_or_replace(self, table: Table, key: str, *, keep: Iterable[str] = ()) -> Any:
+        """Build an insert that replaces the row with the same key, except the columns to keep."""
+        statement: Any = (sqlite if self.is_sqlite else postgresql).insert(table)
+        kept = {key, *keep}
+        return statement.on_conflict_do_update(
+            index_elements=[key],
+            set_={c.name: statement.excluded[c.name] for c in table.c if c.name not in kept},
+        )
+
+    def insert_or_add(self, table: Table, keys: list[str]) -> Any:
+        """Build an insert that adds its numbers to those of the row with the same keys."""
+        statement: Any = (sqlite if self.is_sqlite else postgresql).insert(table)
+        return statement.on_conflict_do_update(
+            index_elements=keys,
+            set_={c.name: c + statement.excluded[c.name] for c in table.c if c.name not in keys},
+        )
+
+    @contextmanager
+    def write(self) -> Iterator[Work]:
+        """Open a transaction that writes; it commits at the end, with its outbox, or not at all.
+
+        On SQLite one at a time: a green thread that yields inside one would stall the process.
+        """
+        if self._writing is not None:
+            self._writing.acquire()
+        try:
+            with Work(self.service, bind=self._writer) as work:
+                yield work
+                work.flush()
+                self.post(work, work.outgoing)
+                work.commit()
+        finally:
+            if self._writing is not None:
+                self._writing.release()
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Open a session that only reads."""
+        with Session(self.engine) as session:
+            yield session
+
+    def post(self, work: Session, outgoing: list[Message]) -> None:
+        """Write messages to the outbox, in order."""
+        if outgoing:
+            now = time.time()
+            work.execute(
+                insert(outbox), [row_of(message) | {"written_at": now} for message in outgoing]
+            )
+
+    def unsent(self, most: int) -> list[Message]:
+        """Read the oldest unsent rows of the outbox."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(_UNSENT, {"most": most})
+            return [message_of(row) for row in rows]
+
+    def mark_sent(self, messages: list[Message]) -> None:
+        """Note that messages are safe with their receivers."""
+        with self.write() as work:
+            work.connection().execute(
+                _MARK_SENT,
+                [{"sent": message.seq, "now": time.time()} for message in messages],
+            )
+
+    def backlog(self) -> tuple[int, float]:
+        """Count the unsent rows, and tell the age of the oldest in seconds."""
+        with self.engine.connect() as connection:
+            count, oldest = connection.execute(
+                text("SELECT count(*), min(written_at) FROM outbox WHERE sent_at IS NULL")
+            ).one()
+        return count, time.time() - oldest if oldest else 0.0
+
+    def answers(self) -> bool:
+        """Tell whether the database answers."""
+        try:
+            with self.engine.connect() as connection:
+                connection.execute(select(1))
+        except Exception:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+_UNSENT = (
+    select(outbox).where(outbox.c.sent_at.is_(None)).order_by(outbox.c.seq).limit(bindparam("most"))
+)
+_MARK_SENT = (
+    update(outbox).where(outbox.c.seq == bindparam("sent")).values(sent_at=bindparam("now"))
+)
+
+
+def _engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_engine(parsed, connect_args={"check_same_thread": False, "timeout": 10})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    return create_engine(
+        parsed.set(drivername="postgresql+psycopg"),
+        pool_pre_ping=True,
+        pool_timeout=5,
+        pool_size=10,
+        connect_args={
+            "connect_timeout": 5,
+            "options": "-c lock_timeout=5s -c idle_in_transaction_session_timeout=10s",
+        },
+    )
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the begin event below says what kind of transaction
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-8000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Any) -> None:
+    writes = connection.get_execution_options().get("bihuan_write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

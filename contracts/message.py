@@ -1,0 +1,116 @@
+"""How a command or an event is declared, and the envelope in which it travels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, dataclass_transform, get_type_hints
+
+from contracts.shapes import Key, Part
+
+PREFIX = "cloudEvents_"
+"""Prefix of the CloudEvents attributes among the AMQP headers (binary mode)."""
+
+_registry: dict[str, type[Contract]] = {}
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+class Contract(Part):
+    """Something that is said: its type from the class name, its service from the module.
+
+    Exactly one field is annotated `Key`: the partition key.
+    """
+
+    type: ClassVar[str] = ""
+    service: ClassVar[str | None] = None
+    key_field: ClassVar[str] = ""
+
+    def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if abstract:
+            return
+        cls.type = re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
+        module = cls.__module__.rpartition(".")[2]
+        cls.service = None if module == "shared" else module
+        if cls.type in _registry and _registry[cls.type].__module__ != cls.__module__:
+            raise TypeError(f"{cls.type} is declared twice")
+        _registry[cls.type] = cls
+
+    @classmethod
+    def key_name(cls) -> str:
+        """Name the field that is the partition key."""
+        if not cls.key_field:
+            keys = [name for name, hint in get_type_hints(cls).items() if hint is Key]
+            if len(keys) != 1:
+                raise TypeError(f"{cls.__name__} must have exactly one field of type Key")
+            cls.key_field = keys[0]
+        return cls.key_field
+
+    @property
+    def key(self) -> str:
+        """The value of the partition key."""
+        return str(getattr(self, self.key_name()))
+
+
+class Event(Contract, abstract=True):
+    """States what has happened; the service of its module publishes it."""
+
+
+class Command(Contract, abstract=True):
+    """Asks the service of its module to do something."""
+
+
+def contracts() -> dict[str, type[Contract]]:
+    """Give every declared contract by its type."""
+    from contracts import (  # noqa: F401, PLC0415  (importing a module declares its contracts)
+        complaints,
+        filing,
+        gateway,
+        inspection,
+        insurance,
+        shared,
+    )
+
+    return _registry
+
+
+@dataclass(slots=True)
+class Envelope:
+    """The CloudEvents 1.0 attributes of one message; `time` is RFC 3339 in UTC.
+
+    `partitionkey` orders, `correlationid` names the request or the hour that began the chain,
+    `causationid` and `causationtype` name the message whose handling said this one.
+    """
+
+    id: str
+    source: str
+    type: str
+    time: str
+    partitionkey: str
+    correlationid: str
+    causationid: str | None = None
+    causationtype: str | None = None
+    traceparent: str | None = None
+
+    def headers(self) -> dict[str, str]:
+        """Write the attributes as AMQP headers; absent ones are left out."""
+        made = {
+            PREFIX + name: value
+            for name in _ATTRIBUTES
+            if (value := getattr(self, name)) is not None
+        }
+        made[PREFIX + "specversion"] = "1.0"
+        made[PREFIX + "subject"] = self.partitionkey
+        return made
+
+    @classmethod
+    def from_headers(cls, headers: Mapping[str, Any]) -> Envelope:
+        """Read the attributes from AMQP headers; raises `KeyError` for a missing one."""
+        values: dict[str, Any] = {name: headers[PREFIX + name] for name in _REQUIRED}
+        values |= {name: headers.get(PREFIX + name) for name in _ATTRIBUTES[len(_REQUIRED) :]}
+        return cls(**values)
+
+
+_ATTRIBUTES = tuple(field.name for field in fields(Envelope))
+_REQUIRED = _ATTRIBUTES[:6]

@@ -1,0 +1,1 @@
+"""filing: the registry, reopening filings, staff on duty and liaison officers."""

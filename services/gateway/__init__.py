@@ -1,0 +1,1 @@
+"""gateway: where the outside enters, and where it reads."""

@@ -1,0 +1,132 @@
+"""Time enters here: the gateway's timer says that an hour has begun, once however many gateways run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import eventlet
+from sqlalchemy import select
+
+from chassis.errors import Conflict, Invalid, at
+from chassis.ids import derived_id
+from chassis.message import Message
+from chassis.store import STORAGE_ERRORS, Store, Work, outbox
+from contracts.gateway import HourBegan
+from contracts.message import Envelope
+from contracts.shapes import moment_from_json, moment_to_json
+from contracts.shared import SWEEPERS, CommandSettled, HourSwept, SweepHour
+from services.gateway.model import clock, hours
+
+
+class ClockIsReal(Conflict):
+    """The clock of this district is the real one, and nobody sets it."""
+
+
+class ClockNotSet(Conflict):
+    """The manual clock has not been set: say what time it is by POST /v1/clock."""
+
+
+class ClockRunsForward(Conflict):
+    """The clock is later than that already."""
+
+
+class NotAnHour(Invalid):
+    """The clock moves by whole hours."""
+
+
+class Clock:
+    """The time of the district: real, or set by hand in a replay."""
+
+    def __init__(self, store: Store, *, manual: bool, wake: Callable[[], None]) -> None:
+        self.store = store
+        self.manual = manual
+        self._wake = wake
+
+    def now(self, work: Work) -> datetime:
+        """Tell the time, within a transaction; raises `ClockNotSet`."""
+        if not self.manual:
+            return datetime.now(UTC)
+        text = work.scalar(select(clock.c.at).where(clock.c.name == "now"))
+        if text is None:
+            raise ClockNotSet
+        return moment_from_json(text)
+
+    def set(self, moment: datetime) -> str:
+        """Move the manual clock to the beginning of an hour, and say so; gives the hour's id."""
+        if not self.manual:
+            raise ClockIsReal
+        if moment != _hour_of(moment):
+            raise NotAnHour(errors=[at("at", "is not the beginning of an hour")])
+        with self.store.write() as work:
+            text = work.scalar(select(clock.c.at).where(clock.c.name == "now"))
+            if text and moment_from_json(text) > moment:
+                raise ClockRunsForward(now=text)
+            work.execute(
+                self.store.insert_or_replace(clock, "name"),
+                {"name": "now", "at": moment_to_json(moment)},
+            )
+            identity = _say(work, moment)
+        self._wake()
+        return identity
+
+    def run(self) -> None:
+        """Say each hour of the real clock as it begins, and at the start the one that runs."""
+        while not self.manual:
+            hour = _hour_of(datetime.now(UTC))
+            try:
+                with self.store.write() as work:
+                    _say(work, hour)
+            except STORAGE_ERRORS:
+                eventlet.sleep(1)
+                continue
+            self._wake()
+            following = hour + timedelta(hours=1) - datetime.now(UTC)
+            eventlet.sleep(max(0.0, following.total_seconds()))
+
+    def all_swept(self, hour_id: str) -> bool:
+        """Tell whether every service has handled the hour, and each case that it made due."""
+        with self.store.read() as session:
+            rows = session.execute(select(hours).where(hours.c.hour_id == hour_id)).all()
+        finished = {row.service for row in rows if row.last and row.settled >= row.cases}
+        return finished.issuperset(SWEEPERS)
+
+
+def tally(store: Store, work: Work, messages: list[Message]) -> None:
+    """Count what services say of an hour: the cases they found, and those that are settled."""
+    rows = []
+    for message in messages:
+        fact, source = message.fact, message.envelope.source
+        row = {"service": source, "cases": 0, "settled": 0, "last": 0}
+        if isinstance(fact, HourSwept):
+            rows.append(row | {"hour_id": fact.hour_id, "cases": fact.cases, "last": int(fact.last)})
+        elif _of_an_hour(message):
+            rows.append(row | {"hour_id": message.envelope.correlationid, "settled": 1})
+    if rows:
+        statement = store.insert_or_add(hours, ["hour_id", "service"])
+        work.connection().execute(statement, sorted(rows, key=lambda row: str(row["hour_id"])))
+
+
+def _of_an_hour(message: Message) -> bool:
+    """Tell whether this settles a case that a service sent itself in an hour."""
+    fact = message.fact
+    return (
+        isinstance(fact, CommandSettled)
+        and fact.command != SweepHour.type
+        and fact.command_id != message.envelope.correlationid
+    )
+
+
+def _say(work: Work, moment: datetime) -> str:
+    fact = HourBegan(at=moment)
+    identity = derived_id(fact.type, moment_to_json(moment))
+    if work.scalar(select(outbox.c.id).where(outbox.c.id == identity)) is None:
+        envelope = Envelope(
+            identity, "gateway", fact.type, moment_to_json(moment), fact.key, identity
+        )
+        work.outgoing.append(Message.of(fact, envelope))
+    return identity
+
+
+def _hour_of(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)

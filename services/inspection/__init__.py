@@ -1,0 +1,1 @@
+"""inspection: finds what is wrong on the ground and sees it put right."""

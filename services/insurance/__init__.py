@@ -1,0 +1,1 @@
+"""insurance: free cover for small enterprises, cover and claims for medics."""

@@ -1,0 +1,216 @@
+"""A district to tell stories about: everything goes in and is read by HTTP, as a client would."""
+
+import itertools
+import json
+from datetime import date, datetime, timedelta
+
+import urllib3
+
+from chassis.settings import Settings
+from console.district import District
+from console.synthetic import credit_code
+
+SHANGHAI = "+08:00"
+MEASURES = ["masks", "disinfectant", "thermometer", "isolation_room"]
+FIRST_DAY = date(2020, 2, 10)
+
+
+class Refused(AssertionError):
+    """The API answered otherwise than the story expects."""
+
+    def __init__(self, status, problem):
+        super().__init__(f"{status}: {problem}")
+        self.status = status
+        self.problem = problem
+
+
+class Client:
+    """Speaks to a gateway. Every POST has a key of its own unless the story gives one."""
+
+    def __init__(self, base):
+        self.base = base
+        self.http = urllib3.PoolManager(maxsize=64, retries=False)
+        self.keys = itertools.count(1)
+
+    def request(self, method, path, body=None, headers=None, raw=None):
+        data = raw if raw is not None else (None if body is None else json.dumps(body).encode())
+        sent = {"Content-Type": "application/json"} | (headers or {})
+        if method == "POST":
+            sent.setdefault("Idempotency-Key", f"story-{next(self.keys)}")
+        return self.http.request(method, self.base + path, body=data, headers=sent)
+
+    def post(self, path, body=None, **headers):
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        answer = self.request("POST", path, body or {}, named)
+        if answer.status >= 300:
+            raise Refused(answer.status, answer.json())
+        return answer.json()
+
+    def get(self, path):
+        answer = self.request("GET", path)
+        if answer.status >= 300:
+            raise Refused(answer.status, answer.json())
+        return answer.json()
+
+    def everything(self, path):
+        """Read every page of a list."""
+        after, found = "0", []
+        while after:
+            page = self.get(f"{path}{'&' if '?' in path else '?'}limit=100&after={after}")
+            found += page["items"]
+            after = page["next"]
+        return found
+
+
+class Stories:
+    """The words in which stories are told; `settle` waits until nothing is under way."""
+
+    client: Client
+
+    def settle(self):
+        raise NotImplementedError
+
+    # -- time
+
+    def begin(self, day=FIRST_DAY):
+        self.today = day - timedelta(days=1)
+        self.codes = itertools.count(1)
+        self.tomorrow()
+
+    def tomorrow(self):
+        self.today += timedelta(days=1)
+        moment = datetime.combine(self.today, datetime.min.time()).isoformat() + SHANGHAI
+        answer = self.client.post("/v1/clock", {"at": moment})
+        assert answer["swept"]
+        self.settle()
+
+    def days_pass(self, days):
+        for _ in range(days):
+            self.tomorrow()
+
+    # -- enterprises and filings
+
+    def register(self, premises="shop", kind="sole_trader", size="micro", **more):
+        number = next(self.codes)
+        asked = {
+            "credit_code": credit_code(number),
+            "name": f"第{number}號店",
+            "kind": kind,
+            "size": size,
+            "industry": "H6210" if premises == "restaurant" else "F5211",
+            "premises": premises,
+            "grid": "350503003",
+        } | more
+        made = self.client.post("/v1/enterprises", asked)["enterprise_id"]
+        self.settle()
+        return made
+
+    def file(self, shop, **more):
+        asked = {
+            "enterprise_id": shop,
+            "reopen_on": self.today.isoformat(),
+            "headcount": 5,
+            "out_of_province": 1,
+            "measures": MEASURES,
+            "pledge": True,
+        } | more
+        made = self.client.post("/v1/filings", asked)["filing_id"]
+        self.settle()
+        return made
+
+    def planned(self, shop, purpose):
+        visits = self.client.everything(f"/v1/visits?enterprise_id={shop}&purpose={purpose}")
+        return next((v["id"] for v in visits if v["state"] == "planned"), None)
+
+    def reviewed(self, shop, findings=()):
+        visit = self.planned(shop, "review")
+        assert visit, "no on-site review is planned"
+        return self.visit(visit_id=visit, findings=findings)
+
+    def reopened(self, premises="shop", **more):
+        shop = self.register(premises, **more)
+        self.file(shop)
+        if self.planned(shop, "review"):
+            self.reviewed(shop)
+        assert self.state(shop) == "open"
+        return shop
+
+    # -- inspection
+
+    def visit(self, shop=None, findings=(), **more):
+        """Record a visit; a finding is a rule's code, or a dict."""
+        asked = {
+            "day": self.today.isoformat(),
+            "agencies": ["market-regulation"],
+            "findings": [f if isinstance(f, dict) else {"rule": f} for f in findings],
+        } | ({"enterprise_id": shop} if shop else {}) | more
+        made = self.client.post("/v1/visits", asked)["visit_id"]
+        self.settle()
+        return made
+
+    def open_notices(self, shop):
+        return self.client.everything(f"/v1/notices?enterprise_id={shop}&state=open")
+
+    def reinspect(self, notice, *, rectified=True):
+        answer = self.client.post(
+            f"/v1/notices/{notice['id']}/reinspection",
+            {"day": self.today.isoformat(), "rectified": rectified},
+        )
+        self.settle()
+        return answer["visit_id"]
+
+    # -- complaints
+
+    def complain(self, shop=None, **more):
+        asked = {
+            "track": "report",
+            "channel": "12315",
+            "content": "店內有人堂食",
+            "caller": "王小明",
+            "phone": "13800000000",
+        } | ({"enterprise_id": shop} if shop else {}) | more
+        made = self.client.post("/v1/complaints", asked)["complaint_id"]
+        self.settle()
+        return made
+
+    # -- what came of it
+
+    def state(self, shop):
+        return self.client.get(f"/v1/enterprises/{shop}")["state"]
+
+    def timeline(self, thing, kind="enterprises"):
+        return self.client.get(f"/v1/{kind}/{thing}/timeline")["items"]
+
+    def story(self, thing, kind="enterprises"):
+        return [entry["type"] for entry in self.timeline(thing, kind)]
+
+    def causes(self, thing, kind="enterprises"):
+        """Give (cause, effect) pairs of a timeline, in order."""
+        return [(e["caused_by"]["type"], e["type"]) for e in self.timeline(thing, kind)]
+
+    def statistics(self):
+        return self.client.get("/v1/statistics")
+
+
+class TestDistrict(Stories):
+    """An embedded district in the test's own process."""
+
+    __test__ = False
+
+    def __init__(self, data, bus, **settings):
+        settings = {"clock": "manual", "http_port": 0, "data": data, "wait": 20.0} | settings
+        self.running = District(Settings.read({}, **settings), bus)
+        self.running.start()
+        self.client = Client(f"http://127.0.0.1:{self.running.port}")
+
+    def settle(self):
+        self.running.settle()
+
+    def service(self, name):
+        return self.running.carriages[name].service
+
+    def store(self, name):
+        return self.running.carriages[name].store
+
+    def stop(self):
+        self.running.stop()
