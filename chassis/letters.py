@@ -64,14 +64,18 @@ def held(work: Work, messages: Iterable[Message]) -> set[Stream]:
 
 
 def freed_by(store: Store, keys: set[str]) -> list[Stream]:
-    """Find the streams whose waiting letters may go on, now that these keys have moved."""
+    """Find the streams whose waiting letters may go on, now that these keys have moved.
+
+    A letter whose handler failed awaits no fact: it keeps to its back-off.
+    """
+    awaits = and_(letters.c.state == WAITING, letters.c.awaits.is_not(None))
     with store.read() as session:
-        if not session.scalar(select(exists().where(letters.c.state == WAITING))):
+        if not session.scalar(select(exists().where(awaits))):
             return []
         rows = session.execute(
             select(letters.c.source, letters.c.partitionkey)
             .where(
-                letters.c.state == WAITING,
+                awaits,
                 or_(letters.c.partitionkey.in_(keys), letters.c.awaits.in_(keys)),
             )
             .distinct()

@@ -259,13 +259,21 @@ class Listener:
             self._raise_if_storage(error, tolerant=tolerant)
             if not isinstance(error, NotYet | Rejected):
                 self.log.exception("handler failed", id=message.id, type=message.envelope.type)
+            return self._conclude_alone(message, error)
+        self._committed(work)
+        return "done"
+
+    def _conclude_alone(self, message: Message, error: Exception) -> str:
+        """Record, in a transaction of its own, that a message was not handled."""
+        try:
             with self.store.write() as work:
                 self._admit(work, [message])
                 outcome = self._conclude(work, message, error, set())
-            self._committed(work)
-            return outcome
+                self._forget_attempts(work, [message])
+        except STORAGE_ERRORS as down:
+            raise _StorageDown from down
         self._committed(work)
-        return "done"
+        return outcome
 
     # -- messages whose handling may have ended the process
 
@@ -340,7 +348,8 @@ class Listener:
                 self._call(work, message)
                 self.service.finish(work)
         except Exception as error:
-            if isinstance(error, STORAGE_ERRORS) or letter is None:
+            away = isinstance(error, STORAGE_ERRORS) and not self.store.answers()
+            if away or letter is None:
                 self.log.warning("letter put off", error=repr(error))
                 return False
             return self._return_letter(letter, error)
@@ -350,6 +359,8 @@ class Listener:
         return True
 
     def _return_letter(self, letter: Any, error: Exception) -> bool:
+        if isinstance(error, IntegrityError) and letter.exchange.endswith(".commands"):
+            error = AlreadyThere()
         with self.store.write() as work:
             if isinstance(error, NotYet):
                 letters.put_back(work, letter, str(error), awaits=error.what, failed=False)
@@ -379,7 +390,10 @@ class Listener:
 
     def _follow_up(self, messages: Sequence[Message]) -> None:
         """Try the letters that waited for what has just been handled."""
-        self._free({message.envelope.partitionkey for message in messages})
+        try:
+            self._free({message.envelope.partitionkey for message in messages})
+        except STORAGE_ERRORS as error:
+            self.log.warning("letters put off", error=str(error))
 
     def _account(self, messages: Sequence[Message], outcomes: list[str], seconds: float) -> None:
         service, counted = self.store.service, Counter(outcomes)

@@ -9,6 +9,8 @@ from hashlib import blake2b
 from typing import Any
 from zlib import crc32
 
+from marshmallow import ValidationError
+
 from contracts.message import Command, Contract, Envelope, contracts
 from contracts.shapes import moment_from_json
 
@@ -74,7 +76,7 @@ class Message:
             raise Undecodable(f"no contract is called {self.envelope.type}")
         try:
             return kind.from_data(json.loads(self.body))
-        except ValueError as error:  # ValidationError is one
+        except (ValueError, ValidationError) as error:
             raise Undecodable(f"{self.envelope.type} is not readable: {error}") from error
 
     @cached_property

@@ -294,7 +294,7 @@ class Part:
                 else compiled.defaults[name]()
                 for name, read in compiled.readers
             }
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, ValidationError) as error:
             if not isinstance(data, Mapping):
                 raise ValidationError("not an object") from error
             cls.schema().load(dict(data), unknown=EXCLUDE)

@@ -76,6 +76,8 @@ class Complaint(Aggregate, Base):
     paused_on: Mapped[date | None]
     clock_due_on: Mapped[date | None]
     """The day on which the running clock runs out; none while it stands or has already run out."""
+    ran_out: Mapped[str | None] = mapped_column(String(16))
+    """The stage whose clock has run out last: it does not run out again."""
 
     @classmethod
     def receive(
@@ -122,6 +124,8 @@ class Complaint(Aggregate, Base):
         self.state, self.answer_by = ComplaintState.ACCEPTED, answer_by
         if self.paused_on is None:
             self.clock_due_on = answer_by
+        else:
+            self.paused_on = today  # this clock stands from its first day, not from before it
         fact = ComplaintAccepted(
             complaint_id=Key(self.id), by=by, accepted_on=today, answer_by=answer_by
         )
@@ -158,9 +162,10 @@ class Complaint(Aggregate, Base):
         self.paused_on = None
         self.accept_by = after(self.accept_by, stood)
         self.answer_by = after(self.answer_by, stood)
-        self.clock_due_on = (
-            self.accept_by if self.stage is Stage.ACCEPTANCE else self.answer_by
-        )
+        if self.ran_out != self.stage:
+            self.clock_due_on = (
+                self.accept_by if self.stage is Stage.ACCEPTANCE else self.answer_by
+            )
         fact = ClockResumed(
             complaint_id=Key(self.id),
             resumed_on=today,
@@ -202,7 +207,7 @@ class Complaint(Aggregate, Base):
         """Have passed its clock; each clock runs out once."""
         if self.has_ended or self.stage is not stage or self.clock_due_on != due_on:
             return
-        self.clock_due_on = None
+        self.clock_due_on, self.ran_out = None, stage
         self.record(
             ComplaintOverdue(
                 complaint_id=Key(self.id),

@@ -1,0 +1,59 @@
+"""Given some facts, when something is said to a service, then look at what it says."""
+
+from datetime import datetime
+
+from chassis.bus import ANY, Closed
+from chassis.ids import new_id
+from chassis.listener import Listener
+from chassis.message import Message
+from chassis.service import bindings_of, handlers_of
+from chassis.store import SHANGHAI, Store
+from contracts.message import Command, Envelope
+from contracts.shapes import moment_to_json
+from rulebook import Rulebook
+
+
+class Given:
+    """One service with its real handlers, a database of its own, and the clock of the story."""
+
+    def __init__(self, kind, folder):
+        self.at = datetime(2020, 2, 10, 9, tzinfo=SHANGHAI)
+        self.batches, self.acknowledged = [], []
+        self.store = Store(kind.name, f"sqlite:///{folder / kind.name}.db", kind.metadata)
+        self.store.create()
+        self.service, self.hears = kind(), bindings_of(kind)
+        self.service.rulebook, self.service.store = Rulebook.load(), self.store
+        self.listener = Listener(self.service, self.store, handlers_of(self.service), lambda: None)
+
+    def on(self, day):
+        self.at = self.at.replace(year=day.year, month=day.month, day=day.day)
+        return self
+
+    def facts(self, *said):
+        self.when(*said)
+        return self
+
+    def when(self, *said):
+        """Say these in one batch; give all that the service says, also in reaction to itself."""
+        return self.deliver(*map(self.message, said))
+
+    def message(self, said, *, id=None, source=None):
+        source = source or ("gateway" if isinstance(said, Command) else said.service)
+        id, time = id or new_id(), moment_to_json(self.at)
+        return Message.of(said, Envelope(id, source, said.type, time, said.key, id))
+
+    def deliver(self, *messages):
+        self.batches.append(list(messages))
+        self.listener.run(self, most=400)  # this is its inlet, which closes after the batch
+        said = self.store.unsent(10_000)
+        self.store.mark_sent(said)
+        own = [m for m in said if self.hears & {(m.exchange, m.fact.type), (ANY, m.fact.type)}]
+        return [m.fact for m in said] + (self.deliver(*own) if own else [])
+
+    def take(self, _most):
+        if not self.batches:
+            raise Closed
+        return self.batches.pop()
+
+    def done(self, messages):
+        self.acknowledged += [message.id for message in messages]

@@ -1,0 +1,141 @@
+"""What the stories say: messages with all that a story leaves out filled in."""
+
+from datetime import date, datetime, timedelta
+
+from chassis.store import SHANGHAI
+from console.synthetic import credit_code
+from contracts.complaints import ComplaintReceived, FileComplaint, Track
+from contracts.filing import (
+    EnterpriseRegistered,
+    EnterpriseReopened,
+    Kind,
+    RegisterEnterprise,
+    Size,
+    SubmitFiling,
+)
+from contracts.gateway import HourBegan
+from contracts.inspection import Finding, RecordVisit
+from contracts.insurance import EnrolMedic
+from contracts.shapes import Point, Sealed, Words
+from contracts.shared import CommandSettled, HourSwept, Outcome
+
+TODAY = date(2020, 2, 10)
+GRID = "350503003"
+MEASURES = ["masks", "disinfectant", "thermometer"]
+DIRTY = Point(code="not_cleaned", words=Words(zh="未清潔", en="Not cleaned"))
+
+
+def after(days):
+    return TODAY + timedelta(days=days)
+
+
+def register(shop="shop", number=1, **more):
+    said = {
+        "enterprise_id": shop,
+        "credit_code": credit_code(number),
+        "name": "泉秀一號店",
+        "kind": Kind.SOLE_TRADER,
+        "size": Size.MICRO,
+        "industry": "F5211",
+        "premises": "office",
+        "grid": GRID,
+    }
+    return RegisterEnterprise(**said | more)
+
+
+def registered(shop="shop", **more):
+    return EnterpriseRegistered(**register(shop, **more).__dict__, registered_on=TODAY)
+
+
+def submit(filing="filing", shop="shop", **more):
+    said = {
+        "filing_id": filing,
+        "enterprise_id": shop,
+        "reopen_on": TODAY,
+        "headcount": 5,
+        "out_of_province": 1,
+        "measures": MEASURES,
+        "pledge": True,
+    }
+    return SubmitFiling(**said | more)
+
+
+def reopened(shop="shop", premises="office", on=TODAY):
+    return EnterpriseReopened(
+        enterprise_id=shop,
+        filing_id="filing",
+        grid=GRID,
+        premises=premises,
+        kind=Kind.SOLE_TRADER,
+        headcount=5,
+        out_of_province=1,
+        reopened_on=on,
+    )
+
+
+def visit(*findings, shop="shop", visit="visit", day=TODAY, **more):
+    """Record a visit; a finding is a rule's code, or a Finding."""
+    findings = [f if isinstance(f, Finding) else Finding(rule=f) for f in findings]
+    return RecordVisit(visit_id=visit, enterprise_id=shop, day=day, findings=findings, **more)
+
+
+def complain(complaint="complaint", **more):
+    said = {
+        "complaint_id": complaint,
+        "track": Track.REPORT,
+        "channel": "12315",
+        "content": "店內有人堂食",
+        "enterprise_id": "shop",
+    }
+    return FileComplaint(**said | more)
+
+
+def complained(complaint="complaint", **more):
+    days = {"received_on": TODAY, "accept_by": after(9), "answer_by": after(30)}
+    return ComplaintReceived(**complain(complaint, **more).__dict__, **days)
+
+
+def enrol(medic="medic", person="person", **more):
+    said = {
+        "medic_id": medic,
+        "name": Sealed("k.n"),
+        "identity": Sealed("k.i"),
+        "holder_ref": person,
+        "institution": "豐澤區醫院",
+    }
+    return EnrolMedic(**said | more)
+
+
+def hour(day, of_day=0):
+    return HourBegan(at=datetime(day.year, day.month, day.day, of_day, tzinfo=SHANGHAI))
+
+
+def types(said):
+    """Name what was said, without the outcomes of commands and the reports of hours."""
+    return [fact.type for fact in said if not isinstance(fact, CommandSettled | HourSwept)]
+
+
+def refusal(said):
+    """Give the problem with which the only command of a story was rejected, and nothing else."""
+    (settled,) = said
+    assert settled.outcome is Outcome.REJECTED
+    return settled.problem
+
+
+def refused(said):
+    """Give the status and the name of that problem."""
+    problem = refusal(said)
+    return problem["status"], problem["type"].rpartition(":")[2]
+
+
+def faults(said):
+    """Give the fields that it names."""
+    problem = refusal(said)
+    assert problem["status"] == 422
+    return [error["pointer"].removeprefix("#/") for error in problem["errors"]]
+
+
+def only(kind, said):
+    """Give the one fact of a kind among what was said."""
+    (fact,) = (fact for fact in said if isinstance(fact, kind))
+    return fact
