@@ -26,6 +26,10 @@ RETRIES = 3
 Stream = tuple[str, str]
 
 
+_ANY_HOLDS = select(exists().where(letters.c.state.in_(HOLDS)))
+_ANY_WAITING = select(exists().where(letters.c.state == WAITING))
+
+
 def pause(attempts: int, *, longest: float = 60.0) -> float:
     """Give the seconds to wait after so many attempts: growing, with jitter."""
     return min(longest, 0.2 * 2.0**attempts) * random.uniform(0.75, 1.25)  # noqa: S311
@@ -52,7 +56,7 @@ def park(
 
 def held(work: Work, messages: Iterable[Message]) -> set[Stream]:
     """Tell which streams of these messages are held back by a letter."""
-    if not work.scalar(select(exists().where(letters.c.state.in_(HOLDS)))):
+    if not work.connection().scalar(_ANY_HOLDS):
         return set()
     keys = {message.envelope.partitionkey for message in messages}
     rows = work.execute(
@@ -92,8 +96,8 @@ def due(store: Store, most: int = 100) -> list[Stream]:
         earlier.c.seq < letters.c.seq,
         earlier.c.state.in_(HOLDS),
     )
-    with store.read() as session:
-        rows = session.execute(
+    with store.engine.connect() as connection:
+        rows = connection.execute(
             select(letters.c.source, letters.c.partitionkey)
             .where(letters.c.state == WAITING, letters.c.try_at <= time.time(), first)
             .limit(most)

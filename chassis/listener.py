@@ -132,22 +132,17 @@ class Listener:
             {"id": key, "fingerprint": by_id[key].fingerprint(), "handled_at": now}
             for key in sorted(by_id)
         ]
-        new = set(
-            work.scalars(self.store.insert_new(inbox).returning(inbox.c.id), rows).all()
-        )
+        statement = self.store.insert_new(inbox).returning(inbox.c.id)
+        new = set(work.connection().execute(statement, rows).scalars())
         if len(new) < len(messages):
             self._reject_impostors(work, messages, new)
         return [message for key, message in by_id.items() if key in new]
 
     def _reject_impostors(self, work: Work, messages: Sequence[Message], new: set[str]) -> None:
         """Set aside, as rejected letters, repeats of an id whose body is another."""
-        known = dict(
-            work.execute(
-                select(inbox.c.id, inbox.c.fingerprint).where(inbox.c.id.in_({m.id for m in messages}))
-            )
-            .tuples()
-            .all()
-        )
+        repeated = inbox.c.id.in_({message.id for message in messages})
+        rows = work.execute(select(inbox.c.id, inbox.c.fingerprint).where(repeated))
+        known = {row.id: row.fingerprint for row in rows}
         for message in messages:
             if known.get(message.id) != message.fingerprint():
                 letters.park(

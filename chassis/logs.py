@@ -24,6 +24,7 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
         logger_factory=structlog.WriteLoggerFactory(file=out),
         cache_logger_on_first_use=True,
     )
+    logging.getLogger("nameko").setLevel(logging.ERROR)  # it warns of each connection it closes
     logging.basicConfig(stream=out, level=logging.WARNING, format="%(message)s", force=True)
 
 

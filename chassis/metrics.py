@@ -12,12 +12,6 @@ MESSAGES = Counter(
 BATCH_SECONDS = Histogram(
     "bihuan_batch_seconds", "Time of one batch, commit included", ["service"], buckets=_FAST
 )
-LAG_SECONDS = Histogram(
-    "bihuan_handled_after_seconds",
-    "Time from a message's row in the outbox to its batch's commit",
-    ["service"],
-    buckets=_FAST,
-)
 PUBLISHED = Counter("bihuan_published_total", "Outbox rows that became safe", ["service"])
 OUTBOX_UNSENT = Gauge("bihuan_outbox_unsent", "Outbox rows not yet safe", ["service"])
 OUTBOX_OLDEST = Gauge(

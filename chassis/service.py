@@ -82,7 +82,8 @@ class Carriage(SharedExtension):
         self.service.settings, self.service.store = self.settings, self.store
         self.service.wake = self.relay.wake
         self.service.opened()
-        self.web.routes = lambda: [*health(self.ready), *self.service.routes()]
+        ready = config.get("ready", self.ready)
+        self.web.routes = lambda: [*health(ready), *self.service.routes()]
         self.listener = Listener(
             self.service, self.store, handlers_of(self.service), self.relay.wake
         )
@@ -90,6 +91,7 @@ class Carriage(SharedExtension):
         self.log = log(kind.name)
         self._stopping = False
         self._threads: list[Any] = []
+        self._loops: list[Any] = []
 
     def start(self) -> None:
         """Start the loops; one that ends by an error ends the process."""
@@ -99,9 +101,13 @@ class Carriage(SharedExtension):
             for inlet in self.inlets
         ]
         self._threads.append(spawn(self.relay.run))
-        spawn(self._tend_letters)
-        spawn(self._measure)
-        self.service.started(spawn)
+
+        def tend(loop: Callable[[], None]) -> None:
+            self._loops.append(spawn(loop))
+
+        tend(self._tend_letters)
+        tend(self._measure)
+        self.service.started(tend)
         self.log.info("started")
 
     def stop(self) -> None:
@@ -117,6 +123,8 @@ class Carriage(SharedExtension):
             for thread in self._threads:
                 thread.wait()
         self.listener.stop()
+        for loop in self._loops:
+            loop.kill()
         self.store.close()
         self.log.info("stopped")
 
@@ -189,8 +197,8 @@ class Service:
     def opened(self) -> None:
         """When the store is there, and nothing runs yet."""
 
-    def started(self, spawn: Any) -> None:
-        """When the process has started; `spawn` starts loops that live as long as it."""
+    def started(self, tend: Callable[[Callable[[], None]], None]) -> None:
+        """When the process has started; `tend` starts a loop that lives as long as it."""
 
     def stopping(self) -> None:
         """When the process is about to stop."""

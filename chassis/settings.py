@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 
+LEVELS = ("debug", "info", "warning", "error", "critical")
+
+
 class Misconfigured(Exception):
     """A setting is wrong; the message is one sentence for the operator."""
 
@@ -61,6 +64,8 @@ class Settings:
             raise Misconfigured("DATABASE_URL must hold {service} where the service's name goes.")
         if self.amqp_uri and not self.database_url.startswith("postgresql"):
             raise Misconfigured("AMQP_URI needs a DATABASE_URL of PostgreSQL.")
+        if self.log_level not in LEVELS:
+            raise Misconfigured(f"LOG_LEVEL must be one of {', '.join(LEVELS)}.")
         for name in ("batch", "slots", "wait", "stop_within"):
             if getattr(self, name) <= 0:
                 raise Misconfigured(f"{name.upper()} must be greater than 0.")

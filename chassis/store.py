@@ -10,7 +10,6 @@ from typing import Any
 
 from eventlet.semaphore import Semaphore
 from sqlalchemy import (
-    Boolean,
     Column,
     Engine,
     Float,
@@ -113,7 +112,6 @@ attempts = Table(
     carriage,
     Column("id", String(64), primary_key=True),
     Column("count", Integer, nullable=False),
-    Column("done", Boolean, nullable=False, default=False),
 )
 
 
@@ -283,9 +281,8 @@ class Store:
         """Write messages to the outbox, in order."""
         if outgoing:
             now = time.time()
-            work.execute(
-                insert(outbox), [row_of(message) | {"written_at": now} for message in outgoing]
-            )
+            rows = [row_of(message) | {"written_at": now} for message in outgoing]
+            work.connection().execute(insert(outbox), rows)
 
     def unsent(self, most: int) -> list[Message]:
         """Read the oldest unsent rows of the outbox."""

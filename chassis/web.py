@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import eventlet
@@ -14,7 +14,7 @@ from eventlet import wsgi
 from nameko.web.server import HttpOnlyProtocol, WebServer
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
-from werkzeug.routing import Map, Rule
+from werkzeug.routing import BaseConverter, Map, Rule
 from werkzeug.wrappers import Request, Response
 
 from chassis import metrics
@@ -26,6 +26,9 @@ from chassis.store import STORAGE_ERRORS
 
 LARGEST_BODY = 16 * 1024 * 1024
 IDLE_SECONDS = 75.0
+METHODS = frozenset(
+    {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
+)
 
 
 @dataclass(frozen=True)
@@ -62,33 +65,10 @@ def rejected(problem_of: dict[str, Any]) -> Response:
     return _problem_response(problem_of)
 
 
-class Unreadable(Rejected):
-    """The body is not readable."""
+class _Identifier(BaseConverter):
+    """What stands in a path for a thing: anything else names nothing, and is a 404."""
 
-    status = 400
-
-
-def json_body(request: Request) -> dict[str, Any]:
-    """Read a JSON object; raises `Unreadable`, or 415 where the type is another."""
-    if request.mimetype != "application/json":
-        raise UnsupportedType
-    try:
-        data = json.loads(request.get_data() or b"", parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise Unreadable(f"The body is not JSON: {error}.") from None
-    if not isinstance(data, dict):
-        raise Unreadable("The body is not a JSON object.")
-    return data
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a JSON value")
-
-
-class UnsupportedType(Rejected):
-    """The media type of the body is not one that this route reads."""
-
-    status = 415
+    regex = "[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}"
 
 
 class Application:
@@ -100,47 +80,50 @@ class Application:
             [Rule(r.path, methods=[r.method], endpoint=r) for r in routes],
             strict_slashes=False,
             redirect_defaults=False,
+            merge_slashes=False,
+            converters={"default": _Identifier},
         )
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         """Answer one request."""
         started = time.perf_counter()
         request = Request(environ)
-        request.max_content_length = LARGEST_BODY
-        adapter = self.map.bind_to_environ(environ)
+        request.max_content_length = LARGEST_BODY + 1  # werkzeug cuts a longer body off in silence
+        if "HTTP_TRANSFER_ENCODING" in environ:
+            environ["wsgi.input_terminated"] = True  # eventlet ends a chunked body, or raises
         route: Route | None = None
         try:
-            route, values = adapter.match()
-            response = route.answer(request, **values)
-        except Rejected as error:
-            response = _problem_response(error.problem())
-        except RequestEntityTooLarge:
-            response = problem(413, "Content Too Large", f"At most {LARGEST_BODY} bytes.")
-        except HTTPException as error:
-            response = problem(error.code or 500, error.name, error.description or "")
-            if allowed := getattr(error, "valid_methods", None):
-                response.headers["Allow"] = ", ".join(sorted(allowed))
-        except STORAGE_ERRORS as error:
-            self.log.error("database unavailable", error=str(error))
-            response = problem(503, "Service Unavailable", "The database does not answer.")
-            response.headers["Retry-After"] = "3"
-        except Exception:
-            self.log.exception("request failed", path=request.path)
-            response = problem(500, "Internal Server Error", "The failure is in the log.")
+            route, values = self.map.bind_to_environ(environ).match()
+            response = route.answer(request, *values.values())
+        except Exception as error:  # noqa: BLE001  (whatever went wrong is answered and logged)
+            response = self._problem_of(error, request)
         self._account(request, route, response.status_code, time.perf_counter() - started)
         return response(environ, start_response)
 
-    def _account(
-        self, request: Request, route: Route | None, status: int, seconds: float
-    ) -> None:
+    def _problem_of(self, error: Exception, request: Request) -> Response:
+        if isinstance(error, Rejected):
+            return _problem_response(error.problem())
+        if isinstance(error, RequestEntityTooLarge):
+            return problem(413, "Content Too Large", f"At most {LARGEST_BODY} bytes.")
+        if isinstance(error, HTTPException):
+            made = problem(error.code or 500, error.name, error.description or "")
+            if allowed := getattr(error, "valid_methods", None):
+                made.headers["Allow"] = ", ".join(sorted(allowed))
+            return made
+        if isinstance(error, STORAGE_ERRORS):
+            self.log.error("database unavailable", error=str(error))
+            made = problem(503, "Service Unavailable", "The database does not answer.")
+            made.headers["Retry-After"] = "3"
+            return made
+        self.log.error("request failed", path=request.path, exc_info=error)
+        return problem(500, "Internal Server Error", "The failure is in the log.")
+
+    def _account(self, request: Request, route: Route | None, status: int, seconds: float) -> None:
         name = route.path if route else "-"
-        metrics.REQUESTS.labels(request.method, name, status).observe(seconds)
+        method = request.method if request.method in METHODS else "-"
+        metrics.REQUESTS.labels(method, name, status).observe(seconds)
         self.log.info(
-            "request",
-            method=request.method,
-            route=name,
-            status=status,
-            ms=round(seconds * 1000, 1),
+            "request", method=method, route=name, status=status, ms=round(seconds * 1000, 1)
         )
 
 
@@ -184,6 +167,29 @@ class Web(WebServer):
         self._sock.settimeout(None)
         self._serv = self.get_wsgi_server(self._sock, self.get_wsgi_app())
         self._gt = self.container.spawn_managed_thread(self.run)
+
+    def run(self) -> None:
+        """Accept connections; one that fails, and a want of file handles, ends nothing else."""
+        while self._is_accepting:
+            try:
+                connection, address = self._sock.accept()
+            except OSError as error:
+                if not self._is_accepting:
+                    return
+                log(self.container.service_name).warning("not accepted", error=str(error))
+                eventlet.sleep(0.1)
+                continue
+            connection.settimeout(IDLE_SECONDS)
+            serve = partial(self.process_request, connection, address)
+            self.container.spawn_managed_thread(serve)
+
+    def process_request(self, sock: Any, address: Any) -> None:
+        """Serve one connection until it ends, however it ends."""
+        try:
+            super().process_request(sock, address)
+        except OSError as error:
+            log(self.container.service_name).info("connection lost", error=str(error))
+            sock.close()
 
     def stop(self) -> None:
         """Close the port."""

@@ -22,14 +22,17 @@ class ChildEnded(Exception):
 class Child:
     """Starts `bihuan up` on a manual clock, and stops it at the end."""
 
-    def __init__(self, data: Path, port: int) -> None:
+    def __init__(
+        self, data: Path, port: int, *, entry: tuple[str, ...] = ("console.main",)
+    ) -> None:
         self.data = data
         self.port = port
+        self.entry = entry
 
     def __enter__(self) -> Self:
         """Start the district and wait until it listens; raises `ChildEnded`."""
         self.data.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "console.main", "up", "--manual-clock"]
+        command = [sys.executable, "-m", *self.entry, "up", "--manual-clock"]
         command += ["--port", str(self.port), "--data", str(self.data)]
         with (self.data / LOG).open("ab") as log:
             self._start = log.tell()

@@ -46,6 +46,7 @@ class District:
                 "settings": self.settings,
                 "bus": self.bus,
                 "provide": provide,
+                "ready": self.ready,
                 "http": {Gateway.name},
             }
         )
@@ -78,6 +79,12 @@ class District:
     def port(self) -> int:
         """The port on which the gateway listens."""
         return self.carriages[Gateway.name].web.port
+
+    def ready(self) -> dict[str, bool]:
+        """Tell of each service whether its database and the bus answer."""
+        return {
+            name: all(carriage.ready().values()) for name, carriage in self.carriages.items()
+        }
 
     def quiet(self) -> bool:
         """Tell whether nothing is under way: no listener has anything, no outbox holds anything."""

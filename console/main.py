@@ -46,26 +46,27 @@ def bihuan() -> None:
 
 @app.command()
 def up(
-    port: PortOption = 8000,
-    data: Annotated[Path, typer.Option(help="Folder of the district's data.")] = Path(
-        "bihuan-data"
-    ),
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port of the HTTP API; 0 takes any.", show_default="8000"),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the data.", show_default="bihuan-data")
+    ] = None,
     manual_clock: Annotated[
         bool, typer.Option("--manual-clock", help="Time moves by POST /v1/clock only.")
     ] = False,
 ) -> None:
     """Run the embedded district: all five services in this process."""
-    given: dict[str, Any] = {"http_port": port, "data": data}
-    if manual_clock:
-        given["clock"] = "manual"
-    settings = Settings.read(**given)
+    given = {"http_port": port, "data": data, "clock": "manual" if manual_clock else None}
+    settings = Settings.read(**{name: value for name, value in given.items() if value is not None})
     logs.configure(settings.log_level)
     district = District(settings)
     district.start()
     stop = eventlet.event.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.ready() or stop.send())
-    print(f"Bihuan listens on http://127.0.0.1:{district.port}", flush=True)  # noqa: T201
+    print(f"Bihuan listens on http://{settings.http_address}:{district.port}", flush=True)  # noqa: T201
     eventlet.spawn(_fail_with, district, stop)
     stop.wait()
     district.stop()

@@ -228,6 +228,7 @@ class NoticeIssued(Event):
     notice_id: Id
     enterprise_id: Key
     issue_id: Id
+    point: Point
     issued_on: date
     due_on: date
     on_record: bool

@@ -2,11 +2,18 @@
 
 import itertools
 import json
+import time
 from datetime import date, datetime, timedelta
 
+import eventlet
 import urllib3
+from sqlalchemy import select
 
+from chassis.bus import ANY
+from chassis.letters import WAITING
+from chassis.service import bindings_of
 from chassis.settings import Settings
+from chassis.store import inbox, letters, outbox
 from console.district import District
 from console.synthetic import credit_code
 
@@ -214,3 +221,49 @@ class TestDistrict(Stories):
 
     def stop(self):
         self.running.stop()
+
+
+class DistributedDistrict(TestDistrict):
+    """The same five services in the test's own process, on RabbitMQ and PostgreSQL."""
+
+    def __init__(self, data, database_url, amqp_uri, **settings):
+        where = {"database_url": database_url, "amqp_uri": amqp_uri}
+        super().__init__(data, None, **(where | settings))
+        self.hears = {kind.name: bindings_of(kind) for kind in self.running.services}
+        self.settled = dict.fromkeys(self.hears, 0)
+
+    def settle(self, seconds=30.0):
+        """Wait until each outbox row is sent and stands in every subscriber's inbox, and no letter
+        waits; raises `TimeoutError` with what is left."""
+        deadline = time.monotonic() + seconds
+        while left := self.under_way():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not quiet after {seconds} s: {left}")
+            eventlet.sleep(0.005)
+
+    def under_way(self):
+        """Name what is under way. Whoever has heard something may have said more meanwhile, so what
+        was said is read before what was heard, and must be the same afterwards."""
+        said = {name: self._said(name) for name in self.hears}
+        rows = [row for name in said for row in said[name]]
+        left = [f"{row.type} is not sent" for row in rows if not row.sent_at]
+        left = left or [what for name in self.hears for what in self._unheard(name, rows)]
+        left = left or [f"{name} says more" for name in said if said[name] != self._said(name)]
+        if not left:
+            self.settled |= {name: rows[-1].seq for name, rows in said.items() if rows}
+        return left
+
+    def _said(self, name):
+        columns = outbox.c.seq, outbox.c.id, outbox.c.exchange, outbox.c.type, outbox.c.sent_at
+        query = select(*columns).where(outbox.c.seq > self.settled[name]).order_by(outbox.c.seq)
+        with self.store(name).read() as session:
+            return session.execute(query).all()
+
+    def _unheard(self, name, rows):
+        hears = self.hears[name]
+        due = {r.id: r.type for r in rows if hears & {(r.exchange, r.type), (ANY, r.type)}}
+        with self.store(name).read() as session:
+            heard = set(session.scalars(select(inbox.c.id).where(inbox.c.id.in_(due))))
+            waits = session.scalars(select(letters.c.type).where(letters.c.state == WAITING)).all()
+        unheard = [f"{due[i]} has not reached {name}" for i in due.keys() - heard]
+        return unheard + [f"{kind} waits as a letter at {name}" for kind in waits]

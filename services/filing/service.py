@@ -11,6 +11,7 @@ from stdnum.exceptions import ValidationError as NumberError
 
 from chassis.errors import NotFound, at
 from chassis.hours import Due, SweepsHours
+from chassis.message import Message
 from chassis.service import Service, on
 from chassis.store import Work
 from contracts.filing import (
@@ -63,8 +64,8 @@ class Filings(SweepsHours, Service):
         """Check the code, the industry, the premises and the grid, and enter the enterprise."""
         if errors := self._faults(asked):
             raise NotAcceptable(errors=errors)
-        taken = db.scalar(select(Enterprise.id).where(Enterprise.credit_code == asked.credit_code))
-        if taken:
+        taken = db.info["registered"].setdefault(asked.credit_code, asked.enterprise_id)
+        if taken != asked.enterprise_id:
             raise CodeTaken(
                 f"The credit code {asked.credit_code} belongs to {taken}.",
                 errors=[at("credit_code", "is already registered")],
@@ -72,6 +73,16 @@ class Filings(SweepsHours, Service):
             )
         db.add(Enterprise.register(asked, db.today))
         return db.outgoing[-1].fact
+
+    def prepare(self, messages: list[Message], db: Work) -> None:
+        """Look up at once which of a batch's credit codes are in the registry."""
+        super().prepare(messages, db)
+        codes = {getattr(message.fact, "credit_code", None) for message in messages} - {None}
+        query = select(Enterprise.credit_code, Enterprise.id).where(
+            Enterprise.credit_code.in_(codes)
+        )
+        found = db.connection().execute(query) if codes else ()
+        db.info["registered"] = {code: identity for code, identity in found}
 
     def _faults(self, asked: RegisterEnterprise) -> list[dict[str, str]]:
         errors = []

@@ -1,4 +1,4 @@
-"""Time enters here: the gateway's timer says that an hour has begun, once however many gateways run."""
+"""Time enters here: a timer says that an hour has begun, once however many gateways run."""
 
 from __future__ import annotations
 
@@ -56,6 +56,7 @@ class Clock:
         """Move the manual clock to the beginning of an hour, and say so; gives the hour's id."""
         if not self.manual:
             raise ClockIsReal
+        moment = moment.astimezone(UTC)
         if moment != _hour_of(moment):
             raise NotAnHour(errors=[at("at", "is not the beginning of an hour")])
         with self.store.write() as work:
@@ -99,7 +100,9 @@ def tally(store: Store, work: Work, messages: list[Message]) -> None:
         fact, source = message.fact, message.envelope.source
         row = {"service": source, "cases": 0, "settled": 0, "last": 0}
         if isinstance(fact, HourSwept):
-            rows.append(row | {"hour_id": fact.hour_id, "cases": fact.cases, "last": int(fact.last)})
+            rows.append(
+                row | {"hour_id": fact.hour_id, "cases": fact.cases, "last": int(fact.last)}
+            )
         elif _of_an_hour(message):
             rows.append(row | {"hour_id": message.envelope.correlationid, "settled": 1})
     if rows:

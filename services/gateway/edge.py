@@ -8,18 +8,28 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from marshmallow import ValidationError
+from werkzeug.datastructures import Headers
 
 from chassis.errors import Invalid, NotFound, Rejected, at
 from chassis.ids import new_id
 from chassis.sealing import Seal
 from contracts.message import Command
+from services.gateway.bodies import Unreadable, escaped, fit, json_object
+from services.gateway.records import sealed_fields
 from services.gateway.views import Document, View
+
+LONGEST_SEALED = 80
+"""Characters of a name, a phone or an identity number; sealed, they fit where they are stored."""
+_KEY = re.compile(r"[\x20-\x7e]{1,200}")
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
+_IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
+UNKNOWN = "Unknown field."
 
 
 class UnknownThing(NotFound):
@@ -31,7 +41,7 @@ class BadRequest(Invalid):
 
 
 class KeyMissing(Rejected):
-    """Every POST needs an Idempotency-Key of 1 to 200 characters, so that it may be repeated."""
+    """Every POST needs an Idempotency-Key of 1 to 200 ASCII characters, to be repeatable."""
 
     status = 400
 
@@ -69,6 +79,14 @@ class Post:
         return names | (set() if self.adopts else set(self.copies))
 
 
+class Understood(NamedTuple):
+    """A body as a command, the thing that it makes or changes, and whether it makes it."""
+
+    command: Command
+    thing: str
+    creates: bool
+
+
 class Edge:
     """Turns bodies into commands."""
 
@@ -76,34 +94,32 @@ class Edge:
         self.seal = seal
         self._look = look
 
-    def command(self, post: Post, body: dict[str, Any], path_id: str | None) -> tuple[Command, str]:
-        """Give the command and the id of the thing that it creates or changes.
+    def command(self, post: Post, body: dict[str, Any], path_id: str | None) -> Understood:
+        """Understand a body.
 
         Raises `BadRequest` with a pointer for each field that is wrong, `UnknownThing` for an id
         that names nothing.
         """
-        given = {name: value for name, value in body.items() if value is not None}
-        errors = [at(name, "Unknown field.") for name in sorted(post.supplied & given.keys())]
-        data = {name: value for name, value in given.items() if name not in post.supplied}
-        found = self._documents(post, data, path_id, errors)
-        thing = self._identities(post, data, path_id)
+        errors = [at(escaped(name), UNKNOWN) for name in sorted(post.supplied & body.keys())]
+        data = {name: value for name, value in body.items() if name not in post.supplied}
+        found = self._documents(post, data, path_id)
+        thing, creates = self._identities(post, data, path_id)
         for target, source in post.copies.items():
             if (value := self._copied(found, source)) is not None:
                 data[target] = value
-        clear = dict(data)
-        self._seal(post, data)
+        errors += self._seal(post, data)
         try:
             command: Command = post.command.schema().load(data)
         except ValidationError as error:
-            absent = {name for name, source in post.copies.items() if name not in clear}
-            errors += pointers(error.messages, without=absent if errors else set())
+            said = pointers(error.messages)
+            own = [e for e in said if e["pointer"].removeprefix("#/") not in post.supplied]
+            raise BadRequest(errors=errors + own or said) from None
         if errors:
             raise BadRequest(errors=errors)
-        return command, thing
+        return Understood(command, thing, creates)
 
-    def _documents(
-        self, post: Post, data: dict[str, Any], path_id: str | None, errors: list[dict[str, str]]
-    ) -> list[Document]:
+    def _documents(self, post: Post, data: dict[str, Any], path_id: str | None) -> list[Document]:
+        """Find the things that the path and the body name."""
         found = []
         if post.of and path_id is not None:
             document = self._look(post.of[1], path_id)
@@ -115,8 +131,8 @@ class Edge:
             wanted[post.creates[0]] = post.creates[1]
         for name, view in wanted.items():
             value = data.get(name)
-            if not isinstance(value, str):
-                continue  # absent or of a wrong type: the schema says so
+            if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
+                continue  # absent, or no identifier: the schema says so
             document = self._look(view, value)
             if document is None:
                 raise UnknownThing(
@@ -127,87 +143,119 @@ class Edge:
         return found
 
     @staticmethod
-    def _identities(post: Post, data: dict[str, Any], path_id: str | None) -> str:
+    def _identities(post: Post, data: dict[str, Any], path_id: str | None) -> tuple[str, bool]:
+        """Fill in the ids that the gateway supplies; give the thing's, and whether it is new."""
         if post.of:
             data[post.of[0]] = path_id
-        if post.creates:
-            data.setdefault(post.creates[0], new_id())
-            return str(data[post.creates[0]])
-        return path_id or ""
+        if not post.creates:
+            return path_id or "", False
+        name = post.creates[0]
+        adopted = data.get(name) is not None
+        if not adopted:
+            data[name] = new_id()
+        return str(data[name]), not adopted
 
     @staticmethod
     def _copied(found: list[Document], source: str) -> Any:
         return next((document[source] for document in found if document.get(source)), None)
 
-    def _seal(self, post: Post, data: dict[str, Any]) -> None:
+    def _seal(self, post: Post, data: dict[str, Any]) -> list[dict[str, str]]:
+        """Seal personal data, and say which of it is not acceptable: no schema sees it in clear."""
         if post.reference:
             target, source = post.reference
             data[target] = self.seal.reference(str(data.get(source, "")).strip().upper())
-        for name, shape in post.command.describe().items():
-            value = data.get(name)
-            if shape.get("format") == "sealed" and isinstance(value, str):
-                data[name] = self.seal.seal(value)
+        errors = []
+        for name in sorted(sealed_fields(post.command.type) & data.keys()):
+            value = data[name]
+            if not isinstance(value, str):
+                continue  # of a wrong type: the schema says so
+            if not value.strip() or len(value) > LONGEST_SEALED:
+                errors.append(at(name, f"Must be 1 to {LONGEST_SEALED} characters, not all blank."))
+            data[name] = self.seal.seal(value)
+        return errors
 
 
-def pointers(messages: Any, prefix: str = "", *, without: set[str] | None = None) -> list[dict[str, str]]:
+def pointers(messages: Any, prefix: str = "") -> list[dict[str, str]]:
     """Turn marshmallow's messages into a list of JSON pointers with details."""
     if isinstance(messages, Mapping):
         made = []
         for name, inner in messages.items():
-            if prefix or name not in (without or set()):
-                step = str(name).replace("~", "~0").replace("/", "~1")
-                made += pointers(inner, f"{prefix}/{step}" if prefix else step)
+            step = "" if name == "_schema" else f"/{escaped(str(name))}"
+            made += pointers(inner, f"{prefix}{step}")
         return made
-    return [at(prefix, str(message)) for message in messages]
+    return [{"pointer": f"#{prefix}", "detail": str(message)} for message in messages]
 
 
-def idempotency_key(headers: Mapping[str, str]) -> str:
+def idempotency_key(headers: Headers) -> str:
     """Read the Idempotency-Key; raises `KeyMissing`."""
     key = headers.get("Idempotency-Key", "").strip().strip('"')
-    if not 1 <= len(key) <= 200:
+    if not _KEY.fullmatch(key):
         raise KeyMissing
     return key
 
 
-def ndjson_rows(text: str) -> Iterator[dict[str, Any] | Rejected]:
+Row = dict[str, Any] | Rejected
+"""What a row of a batch holds, or why it cannot be read."""
+
+
+def ndjson_rows(text: str) -> Iterator[Row]:
     """Read one JSON object a line; a line that is none becomes the reason why."""
-    for line in text.splitlines():
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            yield _unreadable(f"The row is not JSON: {error}.")
-            continue
-        yield row if isinstance(row, dict) else _unreadable("The row is not a JSON object.")
+    for line in text.split("\n"):  # and at no other of Unicode's line ends
+        if line.strip():
+            yield _row(json_object, line)
 
 
-def csv_rows(text: str, command: type[Command]) -> Iterator[dict[str, Any] | Rejected]:
-    """Read CSV with a header; columns become what the command's fields need, empty ones nothing."""
+def csv_rows(text: str, command: type[Command]) -> Iterator[Row]:
+    """Read CSV with a header; columns become what the command's fields need, empty ones nothing.
+
+    Raises `Unreadable` for what is no CSV, and `BadRequest` for columns that are no fields.
+    """
     shapes = command.describe()
-    for row in csv.DictReader(io.StringIO(text.removeprefix("\ufeff"))):
-        if None in row:
-            yield _unreadable("The row has more columns than the header.")
-            continue
-        yield {
-            name: _typed(value.strip(), shapes.get(name, {}).get("type"))
-            for name, value in row.items()
-            if value is not None and value.strip()
-        }
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
+        reader.fieldnames = _columns(reader.fieldnames or (), shapes)
+        for row in reader:
+            yield _row(_csv_row, row, shapes)
+    except csv.Error as error:
+        raise Unreadable(f"The body is not CSV: {error}, line {reader.line_num}.") from None
 
 
-def _typed(text: str, kind: str | None) -> Any:
-    if kind == "integer":
-        try:
-            return int(text)
-        except ValueError:
-            return text  # the schema names the column
+def _columns(header: Sequence[str], fields: Mapping[str, Any]) -> list[str]:
+    """Read the header: every column is a field, and none is there twice."""
+    if not header:
+        raise Unreadable("The first row of CSV names the columns.")
+    names = [name.strip() for name in header]
+    errors = [at(escaped(name), UNKNOWN) for name in names if name not in fields]
+    twice = {name for name in names if names.count(name) > 1 and name in fields}
+    errors += [at(name, "The column is there twice.") for name in sorted(twice)]
+    if errors:
+        raise BadRequest(errors=errors)
+    return names
+
+
+def _csv_row(row: dict[Any, Any], shapes: dict[str, Any]) -> dict[str, Any]:
+    if None in row:
+        raise Unreadable("The row has more columns than the header.")
+    made = {
+        name: _typed(value.strip(), shapes[name]["type"])
+        for name, value in row.items()
+        if value is not None and value.strip()
+    }
+    fit(made)
+    return made
+
+
+def _row(read: Callable[..., dict[str, Any]], *given: Any) -> Row:
+    try:
+        return read(*given)
+    except Rejected as error:
+        return error
+
+
+def _typed(text: str, kind: str) -> Any:
+    """Read a cell as its field needs it; one that cannot be is left, and the schema names it."""
+    if kind == "integer" and _NUMBER.fullmatch(text):
+        return int(text)
     if kind == "boolean":
         return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
     return text
-
-
-def _unreadable(detail: str) -> Rejected:
-    made = Rejected(detail)
-    made.status = 400
-    return made

@@ -1,4 +1,4 @@
-"""The gateway's own tables: commands and their outcomes, every event, counters, hours, the clock."""
+"""The gateway's own tables: commands and outcomes, every event, counters, hours, the clock."""
 
 from __future__ import annotations
 

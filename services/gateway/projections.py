@@ -6,8 +6,6 @@ that are open now.
 
 from __future__ import annotations
 
-from typing import Any
-
 from contracts.complaints import (
     ClockPaused,
     ClockResumed,
@@ -102,9 +100,11 @@ filings = View(
     "filings",
     "filing_id",
     ("state", "enterprise_id"),
-    lambda document: {"filings.submitted": 1, f"filings.{document['state']}": 1}
-    if document["state"] != "submitted"
-    else {"filings.submitted": 1},
+    lambda document: (
+        {"filings.submitted": 1, f"filings.{document['state']}": 1}
+        if document["state"] != "submitted"
+        else {"filings.submitted": 1}
+    ),
 )
 filings.begins(FilingSubmitted, state="submitted", reasons=[])
 filings.follows(OnsiteReviewRequested, state="in_review")
@@ -246,9 +246,7 @@ def _policy_figures(document: Document) -> dict[str, int]:
     }
 
 
-policies = View(
-    "policies", "policy_id", ("scheme", "holder_id", "holder_kind"), _policy_figures
-)
+policies = View("policies", "policy_id", ("scheme", "holder_id", "holder_kind"), _policy_figures)
 policies.begins(PolicyIssued)
 
 medics = View("medics", "medic_id", ("institution",))
@@ -281,31 +279,3 @@ FED_BY: dict[type[Event], list[View]] = {}
 for _view in VIEWS.values():
     for _kind in _view.changes:
         FED_BY.setdefault(_kind, []).append(_view)
-
-FIGURES: dict[str, tuple[str, ...]] = {
-    "registered": ("total", "above_scale", "below_scale", "sole_trader"),
-    "reopened": ("total", "above_scale", "below_scale", "sole_trader"),
-    "on_duty": ("total", "out_of_province"),
-    "filings": ("submitted", "in_review", "approved", "returned", "withdrawn", "reopened"),
-    "insurance": (
-        "enterprises_covered", "medics_covered", "claims_filed", "claims_paid", "amount_paid",
-    ),
-    "inspection": (
-        "patrols", "officers_dispatched", "visits", "issues_found", "rectified_on_the_spot",
-        "issues_open", "notices_issued", "notices_open", "closures_ordered", "closures_standing",
-    ),
-    "complaints": ("received", "answered", "refused", "overdue", "penalties"),
-    "slips": ("prompt", "problem", "supervision", "feedback"),
-}  # fmt: skip
-
-
-def statistics(counters: dict[str, int]) -> dict[str, Any]:
-    """Arrange the counters as the API shows them; what was never counted is 0."""
-    made: dict[str, Any] = {
-        group: {name: counters.get(f"{group}.{name}", 0) for name in names}
-        for group, names in FIGURES.items()
-    }
-    medics_covered = made["insurance"]["medics_covered"]
-    total = counters.get("insurance.medics_sum_insured", 0)
-    made["insurance"]["sum_per_medic"] = total // medics_covered if medics_covered else 0
-    return made

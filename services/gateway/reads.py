@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from sqlalchemy import ColumnElement, select
+from werkzeug.datastructures import MultiDict
+from werkzeug.wrappers import Request, Response
 
-from chassis.errors import Rejected
+from chassis.errors import NotFound, Rejected
 from chassis.message import encode
 from chassis.store import Store
-from contracts.message import contracts
+from services.gateway.figures import statistics
 from services.gateway.model import counters, events
-from services.gateway.projections import statistics
-from services.gateway.views import Document, View
+from services.gateway.records import sealed_fields
+from services.gateway.views import Document, View, column_text
 
 LARGEST_PAGE = 100
+_NUMBER = re.compile(r"[0-9]{1,18}")
 TIMELINE_MOST = 1000
 
 
@@ -24,6 +29,10 @@ class BadQuery(Rejected):
     """The query string is not acceptable."""
 
     status = 400
+
+
+class NoSuchThing(NotFound):
+    """There is no such thing."""
 
 
 class Reads:
@@ -43,19 +52,14 @@ class Reads:
         text = self.document(view, identity)
         return json.loads(text) if text else None
 
-    def listing(self, view: View, args: Mapping[str, str]) -> tuple[str, str | None]:
+    def listing(
+        self, view: View, asked: Mapping[str, str], limit: int, after: int
+    ) -> tuple[str, str | None]:
         """Give a page of a view as JSON text, and the cursor of the next page, if there is one."""
-        limit, after = page_of(args)
         table = view.table
-        unknown = sorted(set(args) - {*view.filters, "limit", "after"})
-        if unknown:
-            raise BadQuery(
-                f"This list cannot be filtered by {', '.join(unknown)}; it can by "
-                f"{', '.join(view.filters)}."
-            )
         query = select(table.c.position, table.c.doc).where(
             table.c.position > after,
-            *(table.c[name] == args[name] for name in view.filters if name in args),
+            *(table.c[name] == column_text(asked[name]) for name in view.filters if name in asked),
         )
         with self.store.engine.connect() as connection:
             rows = connection.execute(query.order_by(table.c.position).limit(limit + 1)).all()
@@ -89,18 +93,38 @@ class Reads:
         }
 
 
-def page_of(args: Mapping[str, str]) -> tuple[int, int]:
+def arguments(given: MultiDict[str, str], filters: Iterable[str] = ()) -> dict[str, str]:
+    """Read the query string of a list: each name once, and none but its filters; `BadQuery`."""
+    known = [*filters, "limit", "after"]
+    if unknown := sorted(given.keys() - {*known}):
+        raise BadQuery(f"The list knows no {', '.join(unknown)}; it knows {', '.join(known)}.")
+    for name, values in given.lists():
+        if len(values) > 1:
+            raise BadQuery(f"{name} may be given only once.")
+        if "\0" in values[0]:
+            raise BadQuery(f"{name} holds a character that nothing holds.")
+    return given.to_dict()
+
+
+def page_of(asked: Mapping[str, str]) -> tuple[int, int]:
     """Read `limit` (1 to 100) and `after`; raises `BadQuery`."""
-    try:
-        limit, after = int(args.get("limit", "50")), int(args.get("after") or "0")
-    except ValueError:
-        raise BadQuery("limit is a number from 1 to 100, after is a cursor from an answer.") from None
-    if not 1 <= limit <= LARGEST_PAGE or not 0 <= after < 2**63:
-        raise BadQuery(f"limit must be from 1 to {LARGEST_PAGE}, after a cursor from an answer.")
-    return limit, after
+    limit, after = asked.get("limit", "50"), asked.get("after") or "0"
+    if not _NUMBER.fullmatch(limit) or not 1 <= int(limit) <= LARGEST_PAGE:
+        raise BadQuery(f"limit must be a number from 1 to {LARGEST_PAGE}.")
+    if not _NUMBER.fullmatch(after):
+        raise BadQuery("after must be a cursor from an answer.")
+    return int(limit), int(after)
 
 
-def causes_first(rows: list[Any]) -> list[Any]:
+def next_page(response: Response, request: Request, following: str | None) -> Response:
+    """Point to the next page in a Link header (RFC 8288), if there is one."""
+    if following:
+        query = urlencode(sorted((request.args.to_dict() | {"after": following}).items()))
+        response.headers["Link"] = f'<{request.path}?{query}>; rel="next"'
+    return response
+
+
+def causes_first(rows: Sequence[Any]) -> list[Any]:
     """Order events so that none stands before what caused it, and otherwise as they arrived."""
     by_id = {row.id: row for row in rows}
     ordered: dict[str, Any] = {}
@@ -125,12 +149,9 @@ def _entry(row: Any) -> dict[str, Any]:
         "source": row.source,
         "time": row.time,
         "caused_by": {"id": row.causationid, "type": row.causationtype},
-        "data": _without_sealed(row.type, json.loads(row.body)),
-    }
-
-
-def _without_sealed(kind: str, data: dict[str, Any]) -> dict[str, Any]:
-    shapes = contracts()[kind].describe()
-    return {
-        name: value for name, value in data.items() if shapes.get(name, {}).get("format") != "sealed"
+        "data": {
+            name: value
+            for name, value in json.loads(row.body).items()
+            if name not in sealed_fields(row.type)
+        },
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import eventlet
@@ -18,11 +19,12 @@ from contracts.insurance import HolderKind
 from contracts.message import Event, contracts
 from contracts.shared import CommandSettled, HourSwept
 from services.gateway.clock import Clock, tally
-from services.gateway.door import Door, settle
+from services.gateway.door import Door
 from services.gateway.edge import Edge
 from services.gateway.model import counters, events, metadata
 from services.gateway.projections import FED_BY, VIEWS
 from services.gateway.reads import Reads
+from services.gateway.records import settle
 from services.gateway.routes import routes_of
 from services.gateway.views import Page
 
@@ -41,11 +43,11 @@ class Gateway(Service):
     quiet: Callable[[], bool] | None = None
     """Tells whether nothing is under way anywhere, where one process can know."""
 
-    def started(self, spawn: Any) -> None:
+    def started(self, tend: Callable[[Callable[[], None]], None]) -> None:
         """Open the door, and start the clock."""
-        spawn(self.door.run)
-        spawn(self.door.look)
-        spawn(self.clock.run)
+        tend(self.door.run)
+        tend(self.door.look)
+        tend(self.clock.run)
 
     def stopping(self) -> None:
         """Let those who wait go; their commands are durable."""
@@ -62,9 +64,7 @@ class Gateway(Service):
 
     def opened(self) -> None:
         """Make the door and the clock, once the store is there."""
-        self.clock = Clock(
-            self.store, manual=self.settings.clock == "manual", wake=self.wake
-        )
+        self.clock = Clock(self.store, manual=self.settings.clock == "manual", wake=self.wake)
         self.door = Door(self.store, self.wake, self.clock.now)
 
     # -- what others say
@@ -98,7 +98,7 @@ class Gateway(Service):
         if "page" not in db.info:
             return
         if db.info["events"]:
-            db.execute(insert(events), db.info["events"])
+            db.connection().execute(insert(events), db.info["events"])
         moved = db.info["page"].write(db, VIEWS)
         rows = [{"name": name, "value": by} for name, by in sorted(moved.items()) if by]
         if rows:
@@ -114,11 +114,12 @@ class Gateway(Service):
 
     def wait_for_hour(self, hour_id: str, seconds: float) -> bool:
         """Wait until every service has handled an hour and what fell due; False if time is up."""
-        with eventlet.Timeout(seconds, exception=False):
-            while not (self.clock.all_swept(hour_id) and (self.quiet is None or self.quiet())):
-                eventlet.sleep(0.005)
-            return True
-        return False
+        until = monotonic() + seconds
+        while not (self.clock.all_swept(hour_id) and (self.quiet is None or self.quiet())):
+            if monotonic() >= until:
+                return False
+            eventlet.sleep(0.005)
+        return True
 
 
 def _event_row(fact: Any, message: Message) -> dict[str, Any]:

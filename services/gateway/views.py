@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
+from hashlib import blake2b
 from typing import Any
 
 from sqlalchemy import Column, Index, String, Table, Text, bindparam, select
@@ -18,10 +19,13 @@ from chassis.message import Message, encode
 from chassis.store import Store, Work
 from contracts.message import Event
 from services.gateway.model import POSITION, metadata
+from services.gateway.records import sealed_fields
 
 Document = dict[str, Any]
 Figures = Callable[[Document], dict[str, int]]
 Change = Callable[[Document, Any], Document]
+LONGEST = 64
+"""Characters of a filter column; an index takes no text of any length."""
 
 
 def _nothing(_document: Document) -> dict[str, int]:
@@ -44,7 +48,7 @@ class View:
             metadata,
             Column("position", POSITION, primary_key=True, autoincrement=True),
             Column("id", String(64), unique=True, nullable=False),
-            *(Column(column, String(64)) for column in self.filters),
+            *(Column(column, String(LONGEST)) for column in self.filters),
             Column("doc", Text, nullable=False),
             sqlite_autoincrement=True,
         )
@@ -54,14 +58,10 @@ class View:
 
     def begins(self, kind: type[Event], /, **constants: Any) -> None:
         """Let an event begin a document: its data, and some constants."""
-        sealed = [
-            name for name, shape in kind.describe().items() if shape.get("format") == "sealed"
-        ]
+        sealed = sealed_fields(kind.type)
 
         def begin(_document: Document, fact: Any) -> Document:
-            data = fact.to_data()
-            for name in sealed:
-                del data[name]
+            data = {name: value for name, value in fact.to_data().items() if name not in sealed}
             return {"id": data[self.id_field], **data, **constants}
 
         self.changes[kind] = begin
@@ -81,14 +81,16 @@ class View:
 
     def row(self, document: Document) -> dict[str, Any]:
         """Write a document as a row."""
-        columns = {name: _text(document.get(name)) for name in self.filters}
+        columns = {name: column_text(document.get(name)) for name in self.filters}
         return {"id": document["id"], **columns, "doc": encode(document)}
 
 
-def _text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def column_text(value: Any) -> str | None:
+    """Write a value as a filter column holds it: a long text by its digest."""
+    if value is None:
+        return None
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return text if len(text) <= LONGEST else blake2b(text.encode(), digest_size=24).hexdigest()
 
 
 class Page:
@@ -108,9 +110,8 @@ class Page:
                 wanted.setdefault(view, set()).add(getattr(message.fact, view.id_field))
         for view, identities in wanted.items():
             table = view.table
-            rows = work.execute(
-                select(table.c.id, table.c.doc).where(table.c.id.in_(identities))
-            )
+            query = select(table.c.id, table.c.doc).where(table.c.id.in_(identities))
+            rows = work.connection().execute(query)
             found = {identity: json.loads(doc) for identity, doc in rows}
             for identity in identities:
                 self._before[view.name, identity] = found.get(identity)

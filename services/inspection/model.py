@@ -323,6 +323,7 @@ class Notice(Aggregate, Base):
                 notice_id=Id(made.id),
                 enterprise_id=found.enterprise_id,
                 issue_id=found.issue_id,
+                point=found.point,
                 issued_on=found.found_on,
                 due_on=made.due_on,
                 on_record=found.rectified_on_the_spot,

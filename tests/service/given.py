@@ -17,8 +17,7 @@ class Given:
     """One service with its real handlers, a database of its own, and the clock of the story."""
 
     def __init__(self, kind, folder):
-        self.at = datetime(2020, 2, 10, 9, tzinfo=SHANGHAI)
-        self.batches, self.acknowledged = [], []
+        self.at, self.acknowledged = datetime(2020, 2, 10, 9, tzinfo=SHANGHAI), []
         self.store = Store(kind.name, f"sqlite:///{folder / kind.name}.db", kind.metadata)
         self.store.create()
         self.service, self.hears = kind(), bindings_of(kind)
@@ -37,15 +36,16 @@ class Given:
         """Say these in one batch; give all that the service says, also in reaction to itself."""
         return self.deliver(*map(self.message, said))
 
-    def message(self, said, *, id=None, source=None):
+    def message(self, said, *, identity=None, source=None):
         source = source or ("gateway" if isinstance(said, Command) else said.service)
-        id, time = id or new_id(), moment_to_json(self.at)
-        return Message.of(said, Envelope(id, source, said.type, time, said.key, id))
+        identity, time = identity or new_id(), moment_to_json(self.at)
+        return Message.of(said, Envelope(identity, source, said.type, time, said.key, identity))
 
     def deliver(self, *messages):
-        self.batches.append(list(messages))
+        self.batches = [list(messages)] if messages else []
         self.listener.run(self, most=400)  # this is its inlet, which closes after the batch
-        said = self.store.unsent(10_000)
+        if not (said := self.store.unsent(10_000)):
+            return []
         self.store.mark_sent(said)
         own = [m for m in said if self.hears & {(m.exchange, m.fact.type), (ANY, m.fact.type)}]
         return [m.fact for m in said] + (self.deliver(*own) if own else [])

@@ -1,0 +1,189 @@
+"""The record of every command: what was asked under which key, and what became of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import ColumnElement, bindparam, func, select, update
+
+from chassis.message import encode
+from chassis.store import Store, Work
+from contracts.message import Contract, contracts
+from contracts.shapes import moment_to_json
+from contracts.shared import CommandSettled, Outcome
+from services.gateway.model import DONE, PENDING, REJECTED, commands
+
+
+@dataclass
+class Entry:
+    """A command to take in, or one row that was refused before it became a command."""
+
+    id: str
+    idempotency: str
+    fingerprint: str
+    type: str
+    command: Contract | None = None
+    location: str | None = None
+    created: bool = False
+    problem: dict[str, Any] | None = None
+    batch_id: str | None = None
+    row: int | None = None
+    rows: int | None = None
+    traceparent: str | None = None
+
+    def columns(self) -> dict[str, Any]:
+        """Write the entry as a row of the commands table."""
+        now = time.time()
+        refused = self.problem is not None
+        return {
+            "id": self.id,
+            "idempotency": self.idempotency,
+            "fingerprint": self.fingerprint,
+            "type": self.type,
+            "state": REJECTED if refused else PENDING,
+            "created": self.created,
+            "location": self.location,
+            "status": self.problem["status"] if self.problem else None,
+            "outcome": encode(self.problem) if refused else None,
+            "batch_id": self.batch_id,
+            "row": self.row,
+            "rows": self.rows,
+            "accepted_at": now,
+            "settled_at": now if refused else None,
+        }
+
+
+@dataclass
+class Answered:
+    """What became of a command so far."""
+
+    id: str
+    state: str
+    status: int | None
+    outcome: Any
+    location: str | None
+    created: bool
+    type: str
+    row: int | None
+    rows: int | None
+    accepted_at: float
+    settled_at: float | None
+
+    @classmethod
+    def of(cls, row: Any) -> Answered:
+        """Read a row of the commands table."""
+        return cls(
+            row.id,
+            row.state,
+            row.status,
+            json.loads(row.outcome) if row.outcome else None,
+            row.location,
+            row.created,
+            row.type,
+            row.row,
+            row.rows,
+            row.accepted_at,
+            row.settled_at,
+        )
+
+
+class Records:
+    """Reads what became of commands."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def read(self, identity: str) -> Answered | None:
+        """Read what became of a command."""
+        with self.store.read() as session:
+            row = session.execute(select(commands).where(commands.c.id == identity)).first()
+            return Answered.of(row) if row else None
+
+    def rows_of(self, batch_id: str, after: int, most: int) -> list[Answered]:
+        """Read what became of the rows of a batch, in order."""
+        with self.store.read() as session:
+            rows = session.execute(
+                select(commands)
+                .where(commands.c.batch_id == batch_id, commands.c.row > after)
+                .order_by(commands.c.row)
+                .limit(most)
+            )
+            return [Answered.of(row) for row in rows]
+
+    def tally_of(self, batch_id: str) -> dict[str, int]:
+        """Count the rows of a batch by state."""
+        query = (
+            select(commands.c.state, func.count().label("number"))
+            .where(commands.c.batch_id == batch_id)
+            .group_by(commands.c.state)
+        )
+        with self.store.read() as session:
+            return {row.state: row.number for row in session.execute(query)}
+
+    def settled(self, identities: Iterable[str]) -> set[str]:
+        """Tell which of these commands are settled; one that is still being written is not."""
+        wanted = list(identities)
+        settled = commands.c.state != PENDING
+        return self._ids(commands.c.id.in_(wanted), settled) if wanted else set()
+
+    def pending_rows(self, batch_id: str) -> set[str]:
+        """Tell which rows of a batch are not settled yet."""
+        return self._ids(commands.c.batch_id == batch_id, commands.c.state == PENDING)
+
+    def _ids(self, *which: ColumnElement[bool]) -> set[str]:
+        with self.store.read() as session:
+            return set(session.scalars(select(commands.c.id).where(*which)))
+
+
+_SETTLE = (
+    update(commands)
+    .where(commands.c.id == bindparam("command"))
+    .values(
+        state=bindparam("new_state"),
+        status=bindparam("new_status"),
+        outcome=bindparam("new_outcome"),
+        settled_at=bindparam("now"),
+    )
+)
+
+
+def settle(work: Work, facts: Sequence[CommandSettled]) -> None:
+    """Note the outcomes of commands that came in by this gateway's database."""
+    if facts:
+        now = time.time()
+        rows = [_settled(fact) | {"now": now} for fact in facts]
+        work.connection().execute(_SETTLE, sorted(rows, key=lambda row: str(row["command"])))
+
+
+def _settled(fact: CommandSettled) -> dict[str, Any]:
+    if fact.outcome is Outcome.DONE:
+        hidden = sealed_fields(fact.command)
+        result = {name: value for name, value in (fact.result or {}).items() if name not in hidden}
+        state, status, outcome = DONE, None, encode(result)
+    else:
+        problem = fact.problem or {"status": 422}
+        state, status, outcome = REJECTED, problem.get("status", 422), encode(problem)
+    return {
+        "command": fact.command_id,
+        "new_state": state,
+        "new_status": status,
+        "new_outcome": outcome,
+    }
+
+
+@cache
+def sealed_fields(kind: str) -> frozenset[str]:
+    """Name the fields of a contract that hold personal data, which no answer shows."""
+    shapes = contracts()[kind].describe() if kind in contracts() else {}
+    return frozenset(name for name, shape in shapes.items() if shape.get("format") == "sealed")
+
+
+def moment_of(seconds: float | None) -> str | None:
+    """Write an instant of the real clock as RFC 3339."""
+    return None if seconds is None else moment_to_json(datetime.fromtimestamp(seconds, UTC))

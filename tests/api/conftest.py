@@ -1,0 +1,117 @@
+"""One district for each module of the API's tests, and the words in which they look at it."""
+
+import pytest
+from sqlalchemy import select
+
+from chassis.bus import EmbeddedBus
+from console.synthetic import credit_code
+from tests.district import TestDistrict
+
+
+@pytest.fixture(scope="module")
+def district(tmp_path_factory):
+    running = TestDistrict(tmp_path_factory.mktemp("district"), EmbeddedBus())
+    running.begin()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def unchanged(district):
+    """Check at the end of a test that nothing was stored, not even that somebody asked."""
+    before = stored(district)
+    yield
+    assert stored(district) == before
+
+
+@pytest.fixture
+def no_effect(district):
+    """Check at the end of a test that no service keeps anything, beside the refusal itself."""
+    before = stored(district, of_messages=False)
+    yield
+    district.settle()
+    assert stored(district, of_messages=False) == before
+
+
+def stored(district, *, of_messages=True):
+    """Read every table of every service; without those that say who asked what, if told so."""
+    district.settle()
+    found = {}
+    for name in district.running.carriages:
+        store = district.store(name)
+        with store.engine.connect() as connection:
+            for metadata in store.metadata if of_messages else store.metadata[1:]:
+                for table in metadata.sorted_tables:
+                    if of_messages or table.name != "commands":
+                        found[name, table.name] = connection.execute(select(table)).all()
+    return found
+
+
+def problem(answer, status, *pointers):
+    """Read an RFC 9457 problem that names exactly these fields."""
+    assert answer.status == status, answer.data
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    said = answer.json()
+    assert said["status"] == status
+    assert said["title"]
+    assert said["type"]
+    assert said.get("detail", "x")
+    assert sorted(error["pointer"] for error in said.get("errors", ())) == sorted(pointers)
+    assert all(error["detail"] for error in said.get("errors", ()))
+    return said
+
+
+class Sentences:
+    """What a client would send, each acceptable as it stands."""
+
+    def __init__(self, district):
+        self.district = district
+
+    @property
+    def today(self):
+        return self.district.today.isoformat()
+
+    def enterprise(self, **changed):
+        return {
+            "credit_code": credit_code(next(self.district.codes)),
+            "name": "清源小館",
+            "kind": "sole_trader",
+            "size": "micro",
+            "industry": "H6210",
+            "premises": "shop",
+            "grid": "350503004",
+        } | changed
+
+    def filing(self, shop, **changed):
+        return {
+            "enterprise_id": shop,
+            "reopen_on": self.today,
+            "headcount": 5,
+            "out_of_province": 1,
+            "measures": ["masks", "disinfectant", "thermometer", "isolation_room"],
+            "pledge": True,
+        } | changed
+
+    def visit(self, shop, **changed):
+        return {"enterprise_id": shop, "day": self.today, "agencies": ["police"]} | changed
+
+    def complaint(self, **changed):
+        return {
+            "track": "report",
+            "channel": "12315",
+            "content": "店內堂食",
+            "against": "某店",
+        } | changed
+
+    def medic(self, **changed):
+        number = next(self.district.codes)
+        return {
+            "name": "林醫生",
+            "identity": f"35050319800101{number:04d}",
+            "institution": "豐澤區醫院",
+        } | changed
+
+
+@pytest.fixture
+def say(district):
+    return Sentences(district)

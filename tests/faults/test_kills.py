@@ -1,0 +1,133 @@
+"""kill -9 of the embedded district, at random moments and at each exact point of its work."""
+
+import json
+import random
+
+import eventlet
+import pytest
+
+from console.child import Child
+from console.client import Client
+from console.figures import compare
+from console.month import plan
+from console.replay import Replay
+from tests.conftest import SEED
+from tests.faults.checker import judge
+from tests.faults.crashing import POINTS
+from tests.faults.deadly import DEADLY_NAME
+
+WHOLE = {"unsettled": 0, "parked": 0, "lost": 0, "ghosts": 0, "duplicated": 0, "out_of_order": 0}
+
+
+class Resurrected:
+    """A district that is started again on the same data and port whenever it has died."""
+
+    def __init__(self, data, ways_to_die=()):
+        self.data = data
+        self.ways = list(ways_to_die)
+        self.deaths = 0
+        self.port = 0
+        self.stopping = False
+
+    def __enter__(self):
+        self._start()
+        self.keeper = eventlet.spawn(self._keep_alive)
+        return self
+
+    def _start(self):
+        self.child = Child(self.data, self.port, entry=self._entry())
+        self.child.__enter__()
+        self.port = int(self.child.base.rpartition(":")[2])
+
+    def _entry(self):
+        if not self.ways:
+            return ("console.main",)
+        point, nth = self.ways.pop(0)
+        return ("tests.faults.crashing", point, str(nth))
+
+    def _keep_alive(self):
+        while not self.stopping:
+            self.child.process.wait()
+            if not self.stopping:
+                self.deaths += 1
+                self._start()
+
+    def __exit__(self, *error):
+        self.stopping = True
+        self.child.__exit__(*error)
+        self.keeper.wait()
+
+
+def replayed(district, scale, progress=lambda _what, _done: None):
+    """Play the month, and give the scores once the district has come to rest."""
+    client = Client(f"http://127.0.0.1:{district.port}", patience=120)
+    Replay(plan(scale), client, progress=progress).run()
+    return compare(scale, client.get("/v1/statistics"))
+
+
+def test_ten_kills_at_random_moments_lose_nothing_and_do_nothing_twice(tmp_path):
+    scale, done = 0.02, 0
+    total = Replay(plan(scale), None).total()
+    moments = sorted(random.Random(SEED).sample(range(5, total - 20), 10))
+
+    with Resurrected(tmp_path) as district:
+
+        def progress(_what, steps):
+            nonlocal done
+            done += steps
+            if moments and done >= moments[0]:
+                moments.pop(0)
+                district.child.process.kill()
+
+        scores = replayed(district, scale, progress)
+        assert district.deaths >= 8, "some kills hit a district that was just starting"
+    assert [score for score in scores if not score.equal] == []
+    assert judge(tmp_path) | {"accepted": 0} == WHOLE | {"accepted": 0}
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_kill_at_each_point_of_the_work_loses_nothing_and_does_nothing_twice(tmp_path, when):
+    rng = random.Random(SEED)
+    ways = [(f"{when}-{point}", rng.randint(3, 40)) for point in POINTS]
+    rng.shuffle(ways)
+    with Resurrected(tmp_path, ways) as district:
+        scores = replayed(district, 0.01)
+        assert district.deaths == len(ways)
+    assert [score for score in scores if not score.equal] == []
+    assert judge(tmp_path) | {"accepted": 0} == WHOLE | {"accepted": 0}
+
+
+def test_a_message_that_ends_the_process_every_time_is_parked_and_the_others_go_on(tmp_path):
+    """The fifth attempt parks it; no innocent is parked with it."""
+    with Resurrected(tmp_path) as district:
+        client = Client(f"http://127.0.0.1:{district.port}", patience=120)
+        client.post("/v1/clock", {"at": "2020-02-10T08:00:00+08:00"}, "clock")
+        rows = [shop.registration() for shop in plan(0.01).enterprises[:20]]
+        rows[7]["name"] = DEADLY_NAME
+        district.ways = [("deadly", 0)] * 20
+        district.child.process.kill()
+        ids = [accepted(client, number, row) for number, row in enumerate(rows)]
+        states = settled(client, ids, 19)
+        assert states[7] == "pending"
+        assert district.deaths >= 5
+        district.ways = []
+    verdict = judge(tmp_path)
+    assert (verdict["parked"], verdict["unsettled"]) == (1, 1)
+    assert (verdict["lost"], verdict["ghosts"], verdict["duplicated"]) == (0, 0, 0)
+
+
+def accepted(client, number, row):
+    """Hand a command in without waiting for its outcome."""
+    headers = {"Content-Type": "application/json", "Prefer": "respond-async"}
+    headers["Idempotency-Key"] = f"row-{number}"
+    return client._ask("POST", "/v1/enterprises", json.dumps(row).encode(), headers)[1]["command_id"]
+
+
+def settled(client, ids, count):
+    """Wait until so many commands are done, and give the state of each."""
+    with eventlet.Timeout(120):
+        while True:
+            states = [client.get(f"/v1/commands/{identity}")["state"] for identity in ids]
+            if states.count("done") >= count:
+                return states
+            eventlet.sleep(0.1)

@@ -1,0 +1,59 @@
+"""A handler that always fails for one enterprise holds back that enterprise and nobody else."""
+
+import eventlet
+from sqlalchemy import select
+
+from chassis import letters
+
+
+def until(fact, seconds=30):
+    """Wait for a fact."""
+    with eventlet.Timeout(seconds):
+        while not fact():
+            eventlet.sleep(0.01)
+
+
+def parked(store):
+    table = letters.letters
+    with store.engine.connect() as connection:
+        return connection.execute(select(table).order_by(table.c.seq)).all()
+
+
+def test_a_poison_message_parks_its_enterprise_in_order_and_nobody_else(make_district):
+    district = make_district()
+    district.begin()
+    listener = district.running.carriages["inspection"].listener
+    store = district.store("inspection")
+    healthy, ill = district.register(), district.register()
+    real = listener.handlers["enterprise-reopened"]
+
+    def fails_for_one(fact, _db):
+        if fact.enterprise_id == ill:
+            raise RuntimeError("this trade is not in the book")
+
+    listener.handlers["enterprise-reopened"] = [fails_for_one, *real]
+    district.file(ill)
+    closure = district.client.post("/v1/closures", {"enterprise_id": healthy, "reason": "檢查"})
+    district.client.post(f"/v1/closures/{closure['closure_id']}/lifting", {"reason": "無誤"})
+    district.settle()
+    district.file(healthy)
+
+    assert "prompt-slip-issued" in district.story(healthy), "nobody else is held back"
+    assert "prompt-slip-issued" not in district.story(ill)
+    (letter,) = parked(store)
+    assert (letter.source, letter.partitionkey, letter.type) == (
+        "filing",
+        ill,
+        "enterprise-reopened",
+    )
+    assert "this trade is not in the book" in letter.reason
+
+    until(lambda: parked(store)[0].state == letters.STUCK)
+    assert parked(store)[0].attempts == letters.RETRIES + 1
+
+    listener.handlers["enterprise-reopened"] = real
+    assert letters.retry(store, message_id=letter.id)
+    until(lambda: not parked(store))
+    district.settle()
+    assert district.story(ill).count("prompt-slip-issued") == 1
+    assert not letters.retry(store, message_id=letter.id), "what was delivered is not tried again"

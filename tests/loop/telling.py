@@ -1,0 +1,109 @@
+"""How stories are told: once, with every message delivered twice, and in disorder; and how what came
+of it is compared."""
+
+import json
+import re
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Float, select
+
+from chassis.store import letters, outbox
+from console.district import SERVICES
+from services.gateway.model import commands, counters
+from tests.conftest import bus_for
+from tests.district import TestDistrict
+
+STORIES = {}
+MODES = ("once", "twice", "shuffled")
+_NAMES = re.compile(
+    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"  # identities
+    r"|FZ-\d+-\d+"  # the liaison officer follows from the enterprise's identity
+    r"|[0-9a-f]{8}\.[\w=-]{20,}"  # what is sealed looks different each time
+    r"|\b[0-9a-f]{40}\b"  # and so does what stands for it, under a district's own key
+)
+_told = {}
+
+
+def story(tell):
+    """Add a story; its name is a sentence."""
+    STORIES[tell.__name__] = tell
+    return tell
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a story: the state of every service, without names, and what caused what."""
+
+    state: dict
+    edges: frozenset
+
+
+def outcome_of(name, deliver):
+    """Tell a story in one way of delivery; told once a session."""
+    if (name, deliver) not in _told:
+        with tempfile.TemporaryDirectory() as folder:
+            district = TestDistrict(Path(folder), bus_for(deliver))
+            try:
+                district.begin()
+                STORIES[name](district)
+                district.settle()
+                _told[name, deliver] = Outcome(state_of(district), edges_of(district))
+            finally:
+                district.stop()
+    return _told[name, deliver]
+
+
+def state_of(district):
+    """Read every table of every service, names and order left out."""
+    state = {}
+    for service in SERVICES:
+        store = district.store(service.name)
+        with store.engine.connect() as connection:
+            for table in service.metadata.sorted_tables:
+                if table is not commands:
+                    query = select(*_lasting(table))
+                    if table is counters:  # one that came back to 0 is as good as none
+                        query = query.where(counters.c.value != 0)
+                    rows = connection.execute(query)
+                    state[f"{service.name}.{table.name}"] = _without_names(rows)
+            said = select(outbox.c.type, outbox.c.time, outbox.c.causationtype, outbox.c.body)
+            state[f"{service.name} said"] = _without_names(connection.execute(said))
+            parked = select(letters.c.type, letters.c.state)
+            state[f"{service.name} parked"] = _without_names(connection.execute(parked))
+    return state
+
+
+def _lasting(table):
+    return [
+        column
+        for column in table.columns
+        if column.name != "position" and not isinstance(column.type, Float)
+    ]
+
+
+def _without_names(rows):
+    return Counter(
+        _NAMES.sub("·", json.dumps([str(value) for value in row], ensure_ascii=False))
+        for row in rows
+    )
+
+
+def edges_of(district):
+    """Give (service that said the effect, cause, effect) for all that was said."""
+    edges = set()
+    for service in SERVICES:
+        with district.store(service.name).engine.connect() as connection:
+            rows = connection.execute(
+                select(outbox.c.causationtype, outbox.c.type, outbox.c.exchange)
+            )
+            edges |= {
+                (service.name, row.causationtype, row.type)
+                for row in rows
+                if row.type not in ("command-settled", "hour-swept")
+            }
+    return frozenset(edges)
+
+

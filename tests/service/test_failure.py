@@ -1,0 +1,401 @@
+"""What becomes of messages that cannot be handled now, or ever: letters, retries, storage away."""
+
+import pytest
+from sqlalchemy import event, func, select, update
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from chassis import letters
+from chassis.errors import Conflict, Rejected
+from chassis.store import attempts, inbox
+from chassis.store import letters as kept
+from contracts.filing import EnterpriseRegistered, OnsiteReviewRequested
+from contracts.inspection import (
+    DispatchPatrol,
+    OnsiteReviewPassed,
+    PlanVisit,
+    RecordVisit,
+    VisitPlanned,
+)
+from contracts.shared import CommandSettled, Outcome
+from services.filing.service import Filings
+from services.inspection.service import Inspection
+from tests.service.sayings import (
+    GRID,
+    TODAY,
+    after,
+    complained,
+    only,
+    refused,
+    register,
+    registered,
+    reopened,
+    types,
+    visit,
+)
+
+AWAY = OperationalError("COMMIT", {}, Exception("the disk is full"))
+
+
+class Fault:
+    """A handler that fails on what concerns one enterprise, until it is mended."""
+
+    def __init__(self, story, kind, error=None, shop="bad"):
+        self.error, self.shop, self.calls = error or RuntimeError("broken"), shop, 0
+        story.listener.handlers[kind.type].insert(0, self)
+
+    def __call__(self, fact, _db):
+        if self.error and fact.enterprise_id == self.shop:
+            self.calls += 1
+            raise self.error
+
+    def mend(self):
+        self.error = None
+
+
+class Killed(BaseException):
+    """The process ended in the middle of a handler."""
+
+
+def review(shop):
+    return OnsiteReviewRequested(
+        enterprise_id=shop, filing_id=f"f-{shop}", premises="restaurant", grid=GRID
+    )
+
+
+def waiting(story):
+    """Give the state and the type of each letter, in order."""
+    with story.store.read() as session:
+        rows = session.execute(select(kept.c.state, kept.c.type).order_by(kept.c.seq))
+        return [(row.state, row.type) for row in rows]
+
+
+def tries(story):
+    with story.store.read() as session:
+        return session.scalar(select(kept.c.attempts).order_by(kept.c.seq).limit(1))
+
+
+def time_comes(story):
+    """Have every letter due, and tried; give what is said."""
+    with story.store.write() as work:
+        work.execute(update(kept).values(try_at=0.0))
+    story.listener.retry_due()
+    return story.when()
+
+
+@pytest.fixture
+def inspection(given):
+    return given(Inspection)
+
+
+# what has not arrived
+
+
+def test_a_complaint_that_comes_before_its_enterprise_waits_for_it(inspection):
+    assert inspection.when(complained()) == []
+    assert waiting(inspection) == [("waiting", "complaint-received")]
+    assert types(inspection.when(registered())) == ["visit-planned"]
+    assert waiting(inspection) == []
+
+
+def test_it_is_handled_in_the_batch_that_brings_its_enterprise(inspection):
+    assert types(inspection.when(complained(), registered())) == ["visit-planned"]
+    assert waiting(inspection) == []
+
+
+def test_what_awaits_a_fact_waits_as_long_as_it_takes(inspection):
+    inspection.facts(complained())
+    for _ in range(letters.RETRIES + 2):
+        assert time_comes(inspection) == []
+    assert waiting(inspection) == [("waiting", "complaint-received")]
+
+
+def test_a_complaint_that_waits_holds_nobody_elses(inspection):
+    inspection.facts(registered("known"), complained("one"))
+    said = inspection.when(complained("two", enterprise_id="known"))
+    assert only(VisitPlanned, said).complaint_id == "two"
+
+
+def test_a_command_that_waits_is_settled_when_it_has_been_carried_out(inspection):
+    assert inspection.when(visit()) == []
+    said = inspection.when(registered())
+    assert types(said) == ["visit-recorded"]
+    assert only(CommandSettled, said).outcome is Outcome.DONE
+
+
+def test_a_command_that_waited_may_be_refused_in_the_end(inspection):
+    said = inspection.facts(visit()).when(visit("dine_in"))
+    assert said == []
+    said = inspection.when(registered())
+    outcomes = [fact.outcome for fact in said if isinstance(fact, CommandSettled)]
+    assert outcomes == [Outcome.DONE, Outcome.REJECTED]
+    assert waiting(inspection) == []
+
+
+# the same again
+
+
+@pytest.mark.parametrize("said", [review("shop"), visit(), visit(day=after(1))])
+def test_the_same_message_twice_is_handled_once(inspection, said):
+    inspection.facts(registered())
+    once = inspection.message(said)
+    first = inspection.deliver(once, once)
+    assert len({type(fact) for fact in first}) == len(first) > 0
+    assert inspection.deliver(once) == []
+    assert inspection.acknowledged.count(once.id) == 3
+    assert waiting(inspection) == []
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_the_same_id_with_another_body_is_a_rejected_letter(inspection, together):
+    first = inspection.message(registered("one"), identity="same")
+    other = inspection.message(registered("two"), identity="same")
+    for batch in [(first, other)] if together else [(first,), (other,)]:
+        inspection.deliver(*batch)
+    assert waiting(inspection) == [("rejected", "enterprise-registered")]
+    assert types(inspection.when(review("one"))) == ["visit-planned"]
+
+
+# what can never be handled
+
+
+def test_a_refused_command_is_answered_and_leaves_no_letter(inspection):
+    said = inspection.when(DispatchPatrol(patrol_id="p", agencies=[], officers=["A"], day=TODAY))
+    assert refused(said) == (422, "not-acceptable")
+    assert waiting(inspection) == []
+
+
+def test_a_refused_command_costs_its_neighbours_nothing(inspection):
+    inspection.facts(registered())
+    said = inspection.when(
+        visit(visit="one"), visit(visit="one"), visit("not_cleaned", visit="two")
+    )
+    assert types(said).count("visit-recorded") == 2
+    outcomes = [fact.outcome for fact in said if isinstance(fact, CommandSettled)]
+    assert outcomes == [Outcome.DONE, Outcome.REJECTED, Outcome.DONE]
+
+
+def test_an_event_that_cannot_be_is_a_rejected_letter_and_holds_nothing_back(given):
+    filing = given(Filings).facts(
+        OnsiteReviewPassed(enterprise_id="shop", filing_id="none", visit_id="visit")
+    )
+    assert waiting(filing) == [("rejected", "onsite-review-passed")]
+    assert types(filing.when(register())) == ["enterprise-registered"]
+
+
+@pytest.mark.parametrize(
+    "body", ["not json", "[]", '{"enterprise_id": "bad"}', '{"findings": [1]}']
+)
+def test_what_cannot_be_read_is_a_rejected_letter_and_costs_its_neighbours_nothing(
+    inspection, body
+):
+    inspection.facts(registered(), registered("bad"))
+    unreadable = inspection.message(visit(shop="bad"))
+    unreadable.body = body
+    del unreadable.__dict__["fact"]
+    following = inspection.message(visit(shop="bad"))
+    said = inspection.deliver(unreadable, inspection.message(review("shop")), following)
+    assert types(said) == ["visit-planned", "visit-recorded"]
+    assert waiting(inspection) == [("rejected", "record-visit")]
+
+
+def test_a_type_that_nobody_has_declared_is_a_rejected_letter(inspection):
+    unknown = inspection.message(review("shop"))
+    unknown.envelope.type = "moon-landed"
+    del unknown.__dict__["fact"]
+    assert inspection.deliver(unknown) == []
+    assert waiting(inspection) == [("rejected", "moon-landed")]
+
+
+# handlers that fail
+
+
+def test_a_poison_message_costs_its_neighbours_nothing(inspection):
+    Fault(inspection, EnterpriseRegistered)
+    said = inspection.when(
+        registered("good"), registered("bad"), registered("fine"), review("good"), review("fine")
+    )
+    assert types(said) == ["visit-planned", "visit-planned"]
+    assert waiting(inspection) == [("waiting", "enterprise-registered")]
+
+
+def test_it_is_tried_again_then_stuck_and_holds_only_what_follows_it_until_it_is_mended(inspection):
+    fault = Fault(inspection, EnterpriseRegistered)
+    poison = inspection.message(registered("bad"))
+    followers = [inspection.message(fact) for fact in (review("bad"), reopened("bad", "mall"))]
+    inspection.deliver(poison, *followers)
+    held = [("waiting", "onsite-review-requested"), ("waiting", "enterprise-reopened")]
+    for _ in range(letters.RETRIES):
+        assert waiting(inspection) == [("waiting", "enterprise-registered"), *held]
+        assert time_comes(inspection) == []
+    assert waiting(inspection) == [("stuck", "enterprise-registered"), *held]
+
+    assert types(inspection.facts(registered("good")).when(review("good"))) == ["visit-planned"]
+    fault.mend()
+    assert time_comes(inspection) == []
+    assert letters.retry(inspection.store, message_id=poison.id)
+    said = time_comes(inspection)
+    assert types(said) == ["visit-planned", "prompt-slip-issued", "visit-planned"]
+    assert waiting(inspection) == []
+
+
+def test_what_arrives_while_a_letter_is_stuck_takes_its_place_behind_it(inspection):
+    fault = Fault(inspection, EnterpriseRegistered)
+    poison = inspection.message(registered("bad"))
+    inspection.deliver(poison)
+    for _ in range(letters.RETRIES):
+        time_comes(inspection)
+    assert inspection.when(review("bad")) == []
+    fault.mend()
+    letters.retry(inspection.store, message_id=poison.id)
+    assert types(time_comes(inspection)) == ["visit-planned"]
+
+
+def test_only_a_stuck_letter_is_retried_by_hand(inspection):
+    early = inspection.message(complained())
+    inspection.deliver(early)
+    assert not letters.retry(inspection.store, message_id=early.id)
+    assert not letters.retry(inspection.store, message_id="none")
+
+
+def test_what_follows_a_failed_message_does_not_spend_its_retries(inspection):
+    Fault(inspection, EnterpriseRegistered)
+    inspection.facts(registered("bad"))
+    for _ in range(letters.RETRIES + 2):
+        inspection.facts(review("bad"))
+    assert tries(inspection) == 1
+
+
+def test_a_letter_that_is_refused_in_the_end_lets_its_followers_go(inspection):
+    fault = Fault(inspection, RecordVisit)
+    inspection.facts(registered("bad")).facts(visit(shop="bad"))
+    inspection.facts(PlanVisit(visit_id="next", enterprise_id="bad", day=TODAY))
+    fault.error = Conflict("no more")
+    said = time_comes(inspection)
+    outcomes = [fact.outcome for fact in said if isinstance(fact, CommandSettled)]
+    assert outcomes == [Outcome.REJECTED, Outcome.DONE]
+    assert waiting(inspection) == []
+
+
+def test_an_event_letter_that_is_refused_in_the_end_is_rejected(inspection):
+    fault = Fault(inspection, EnterpriseRegistered)
+    inspection.facts(registered("bad"))
+    fault.error = Rejected("never")
+    assert time_comes(inspection) == []
+    assert waiting(inspection) == [("rejected", "enterprise-registered")]
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_command_whose_identity_is_taken_is_refused(inspection, late):
+    inspection.facts(registered("bad"))
+    taken = IntegrityError("INSERT", {}, Exception("UNIQUE"))
+    fault = Fault(inspection, RecordVisit, RuntimeError("broken") if late else taken)
+    said = inspection.when(visit(shop="bad"))
+    if late:
+        fault.error = taken
+        said = time_comes(inspection)
+    assert refused(said) == (409, "already-there")
+    assert waiting(inspection) == []
+
+
+# handlers that end the process
+
+
+def test_a_message_whose_handling_ends_the_process_is_parked_at_the_fifth_attempt(inspection):
+    fault = Fault(inspection, EnterpriseRegistered, Killed())
+    batch = [inspection.message(registered(shop)) for shop in ("bad", "good")]
+    while "stuck" not in dict(waiting(inspection)):
+        try:
+            inspection.deliver(*batch)
+        except Killed:
+            assert inspection.acknowledged == []
+        for message in batch:
+            message.redelivered = True
+        assert fault.calls <= 5
+    assert fault.calls == 5
+    assert waiting(inspection) == [("stuck", "enterprise-registered")]
+    assert inspection.acknowledged == [message.id for message in batch]
+    assert types(inspection.when(review("good"))) == ["visit-planned"]
+
+
+def test_what_was_delivered_before_and_succeeds_leaves_no_count_behind(inspection):
+    again = [inspection.message(registered(shop)) for shop in ("bad", "good")]
+    for message in again:
+        message.redelivered = True
+    Fault(inspection, EnterpriseRegistered)
+    inspection.deliver(*again)
+    with inspection.store.read() as session:
+        assert session.scalar(select(func.count()).select_from(attempts)) == 0
+
+
+# storage that is away
+
+
+@pytest.fixture
+def outage(inspection, no_pauses):
+    """Has the next commits fail; the database still answers."""
+
+    def begin(commits, then=lambda: None):
+        left = iter(range(commits))
+
+        @event.listens_for(inspection.store.engine, "commit")
+        def fail(connection):
+            if (number := next(left, None)) is not None:
+                if number == commits - 1:
+                    then()
+                connection.connection.rollback()
+                raise AWAY
+
+    return begin
+
+
+@pytest.mark.parametrize("commits", range(1, letters.RETRIES + 1))
+def test_what_storage_refuses_is_handled_as_soon_as_it_recovers(inspection, outage, commits):
+    inspection.facts(registered())
+    outage(commits)
+    message = inspection.message(review("shop"))
+    assert types(inspection.deliver(message)) == ["visit-planned"]
+    assert message.id in inspection.acknowledged
+
+
+@pytest.mark.parametrize("commits", range(letters.RETRIES + 1, letters.RETRIES + 8))
+def test_what_storage_refuses_for_long_is_handled_in_the_end(inspection, outage, commits):
+    inspection.facts(registered())
+    outage(commits)
+    message = inspection.message(review("shop"))
+    said = inspection.deliver(message) + time_comes(inspection)
+    assert types(said) == ["visit-planned"]
+    assert message.id in inspection.acknowledged
+    assert waiting(inspection) == []
+
+
+def test_nothing_is_acknowledged_while_storage_is_away(inspection, outage):
+    outage(3, then=inspection.listener.stop)
+    inspection.facts(registered())
+    assert inspection.acknowledged == []
+    with inspection.store.read() as session:
+        assert session.scalar(select(func.count()).select_from(inbox)) == 0
+
+
+def test_storage_may_go_away_between_a_failure_and_its_letter(inspection, outage):
+    Fault(inspection, EnterpriseRegistered)
+    outage(2)
+    inspection.facts(registered("bad"))
+    assert waiting(inspection) == [("waiting", "enterprise-registered")]
+    assert len(inspection.acknowledged) == 1
+
+
+def test_storage_may_go_away_before_the_letters_are_looked_at(inspection, monkeypatch):
+    def away(*_args):
+        raise AWAY
+
+    monkeypatch.setattr(letters, "freed_by", away)
+    inspection.facts(registered())
+    assert len(inspection.acknowledged) == 1
+
+
+def test_a_statement_that_can_never_work_is_a_failed_message_and_no_outage(inspection, no_pauses):
+    Fault(inspection, EnterpriseRegistered, OperationalError("SELECT", {}, Exception("nonsense")))
+    assert types(inspection.when(registered("bad"), registered("good"))) == []
+    for _ in range(letters.RETRIES):
+        time_comes(inspection)
+    assert waiting(inspection) == [("stuck", "enterprise-registered")]
