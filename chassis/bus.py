@@ -154,9 +154,7 @@ class EmbeddedBus:
         self._open.wait()
         pending = _Pending()
         addressed = [
-            (message, receivers)
-            for message in messages
-            if (receivers := self._receivers(message))
+            (message, receivers) for message in messages if (receivers := self._receivers(message))
         ]
         pending.owed = {message.id: len(receivers) for message, receivers in addressed}
         for message, receivers in addressed:

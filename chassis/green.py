@@ -1,7 +1,8 @@
 """Make the process cooperative: imported before anything else, by every entry point.
 
 eventlet is in maintenance mode upstream and says so at import; docs/decisions/0003 says why it is
-kept, and this is the one place where its notice is silenced.
+kept, and this is the one place where its notice is silenced. What the rest of the project needs of
+green threads it takes from here.
 """
 
 import os
@@ -13,3 +14,11 @@ with warnings.catch_warnings():
     import eventlet
 
 eventlet.monkey_patch()
+
+from eventlet import GreenPool as Pool
+from eventlet import Timeout, spawn
+from eventlet import sleep as pause
+from eventlet.event import Event
+from eventlet.queue import LightQueue as Queue
+
+__all__ = ["Event", "Pool", "Queue", "Timeout", "pause", "spawn"]

@@ -54,7 +54,7 @@ class SweepsHours:
         if rest:
             next_sweep, cursor = rest
             following = SweepHour(hour_id=Id(hour), at=at, sweep=next_sweep, after=cursor)
-            db.record(following, id=derived_id(db.source, hour, next_sweep, *cursor))
+            db.record(following, identity=derived_id(db.source, hour, next_sweep, *cursor))
         db.record(HourSwept(hour_id=Id(hour), at=at, cases=sent, last=rest is None))
 
     def _rest(self, sweep: str, page: list[Due]) -> tuple[str, list[str]] | None:
@@ -69,5 +69,5 @@ class SweepsHours:
         known = set(db.scalars(select(outbox.c.id).where(outbox.c.id.in_(by_id))))
         for identity, command in by_id.items():
             if identity not in known:
-                db.record(command, id=identity)
+                db.record(command, identity=identity)
         return len(by_id) - len(known)

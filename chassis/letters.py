@@ -32,7 +32,7 @@ _ANY_WAITING = select(exists().where(letters.c.state == WAITING))
 
 def pause(attempts: int, *, longest: float = 60.0) -> float:
     """Give the seconds to wait after so many attempts: growing, with jitter."""
-    return min(longest, 0.2 * 2.0**attempts) * random.uniform(0.75, 1.25)  # noqa: S311
+    return min(longest, 0.2 * 2.0**attempts) * random.uniform(0.75, 1.25)
 
 
 def park(
@@ -146,9 +146,7 @@ def put_back(work: Work, letter: Any, reason: str, *, awaits: str | None, failed
 
 def reject(work: Work, seq: int, reason: str) -> None:
     """Mark a letter as one that must never be tried again."""
-    work.execute(
-        update(letters).where(letters.c.seq == seq).values(state=REJECTED, reason=reason)
-    )
+    work.execute(update(letters).where(letters.c.seq == seq).values(state=REJECTED, reason=reason))
 
 
 def retry(store: Store, *, message_id: str) -> bool:
@@ -166,5 +164,7 @@ def retry(store: Store, *, message_id: str) -> bool:
 def counts(store: Store) -> dict[str, int]:
     """Count the letters by state."""
     with store.read() as session:
-        rows = session.execute(select(letters.c.state, func.count()).group_by(letters.c.state))
-        return {state: count for state, count in rows}
+        rows = session.execute(
+            select(letters.c.state, func.count().label("letters")).group_by(letters.c.state)
+        )
+        return {row.state: row.letters for row in rows}

@@ -42,7 +42,11 @@ class Listener:
     """Handles the messages of one service."""
 
     def __init__(
-        self, service: Any, store: Store, handlers: dict[str, list[Handler]], wake: Callable[[], None]
+        self,
+        service: Any,
+        store: Store,
+        handlers: dict[str, list[Handler]],
+        wake: Callable[[], None],
     ) -> None:
         self.service = service
         self.store = store
@@ -213,9 +217,7 @@ class Listener:
             self._settle(work, message, Outcome.REJECTED, problem=error.problem())
             return "rejected"
         if isinstance(error, Rejected | Undecodable):
-            letters.park(
-                work, message, letters.REJECTED, str(error), awaits=None, attempt=1
-            )
+            letters.park(work, message, letters.REJECTED, str(error), awaits=None, attempt=1)
             return "rejected"
         blocked.add(message.stream)
         self._park(work, message, f"{type(error).__name__}: {error}", attempt=1)

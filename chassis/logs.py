@@ -1,4 +1,4 @@
-"""Structured logs: one line of JSON for each unit of work, and one for each thing that went wrong."""
+"""Structured logs: a line of JSON for each unit of work, and one for each thing that went wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A message on its way: the envelope, the body as it stands in the outbox, and the fact it states."""
+"""A message on its way: its envelope, its body as in the outbox, and the fact it states."""
 
 from __future__ import annotations
 

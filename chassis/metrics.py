@@ -21,7 +21,9 @@ LETTERS = Gauge("bihuan_letters", "Letters set aside", ["service", "state"])
 STORAGE_DOWN = Counter(
     "bihuan_storage_unavailable_total", "Batches put off because storage failed", ["service"]
 )
-BUS_DOWN = Counter("bihuan_bus_unavailable_total", "Publishing put off for want of a bus", ["service"])
+BUS_DOWN = Counter(
+    "bihuan_bus_unavailable_total", "Publishing put off for want of a bus", ["service"]
+)
 REQUESTS = Histogram(
     "bihuan_http_request_seconds",
     "Time of HTTP requests",

@@ -12,7 +12,6 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from itertools import takewhile
 from typing import Any
 
@@ -50,9 +49,8 @@ class RabbitBus:
     """The bus of a process that is one of many, over RabbitMQ."""
 
     def __init__(self, settings: Settings) -> None:
-        """Connect nothing yet: each relay and each inbox does so by itself."""
         self._settings = settings
-        self._publishers: dict[str, _Publisher] = defaultdict(partial(_Publisher, settings))
+        self._publishers: dict[str, _Publisher] = defaultdict(lambda: _Publisher(settings))
         self._inboxes: list[_Inbox] = []
         self._open = Event()
 
@@ -152,22 +150,23 @@ class _Publisher:
         self._connection = connection = _connect(self._settings.amqp_uri)
         self._channel = channel = connection.channel()
         channel.confirm_select()
-        channel.events["basic_ack"].add(partial(self._on_confirm, safe=True))
-        channel.events["basic_nack"].add(partial(self._on_confirm, safe=False))
-        channel.events["basic_return"].add(self._on_return)
+        confirm, on = self._on_confirm, channel.events
+        on["basic_ack"].add(lambda tag, multiple: confirm(tag, multiple=multiple, safe=True))
+        on["basic_nack"].add(lambda tag, multiple: confirm(tag, multiple=multiple, safe=False))
+        on["basic_return"].add(self._on_return)
         self._sent, self._exchanges, self._returned = 0, set[str](), set[str]()
         self._reader = eventlet.spawn(self._read, connection)
 
     def _read(self, connection: Any) -> None:
         try:
             _serve(connection)
-        except Exception as error:  # noqa: BLE001  (whatever it is, the connection is of no use)
+        except Exception as error:
             self._connection = None
             connection.collect()
             if not self._answered.ready():
                 self._answered.send_exception(BusDown(str(error) or repr(error)))
 
-    def _on_confirm(self, tag: int, multiple: bool, *, safe: bool) -> None:  # noqa: FBT001
+    def _on_confirm(self, tag: int, *, multiple: bool, safe: bool) -> None:
         tags = list(takewhile(lambda each: each <= tag, self._unconfirmed)) if multiple else [tag]
         for message in [self._unconfirmed.pop(each) for each in tags]:
             if safe and message.id not in self._returned:
@@ -210,7 +209,7 @@ class _Inbox:
                 if not self.declared.ready():
                     self.declared.send()
                 _serve(self._connection)
-            except Exception as error:  # noqa: BLE001  (whatever it is, another may be better)
+            except Exception as error:
                 self._forget()
                 if isinstance(error, PreconditionFailed) and not self.declared.ready():
                     what = f"RabbitMQ holds {self._service}.inbox in another form: {error}."
@@ -260,7 +259,7 @@ class _Inlet:
     def consume(self, channel: Any, prefetch: int) -> None:
         """Begin to receive, so many messages ahead of their acknowledgement."""
         self._channel = channel
-        channel.basic_qos(0, prefetch, False)  # noqa: FBT003
+        channel.basic_qos(prefetch_size=0, prefetch_count=prefetch, a_global=False)
         channel.basic_consume(self._queue, callback=self._put)
 
     def forget(self) -> None:

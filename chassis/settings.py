@@ -8,7 +8,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
@@ -55,9 +54,9 @@ class Settings:
                 raise Misconfigured(
                     f"{field.name.upper()} must be a {kind.__name__}, not {text!r}."
                 ) from None
-        return cls(**values, **given)._checked()
+        return cls(**values, **given)
 
-    def _checked(self) -> Settings:
+    def __post_init__(self) -> None:
         if self.clock not in ("real", "manual"):
             raise Misconfigured(f"CLOCK must be real or manual, not {self.clock!r}.")
         if self.database_url and "{service}" not in self.database_url:
@@ -71,7 +70,6 @@ class Settings:
                 raise Misconfigured(f"{name.upper()} must be greater than 0.")
         if not 0 <= self.http_port <= 65535:
             raise Misconfigured("HTTP_PORT must be between 0 and 65535.")
-        return self
 
     def database_of(self, service: str) -> str:
         """Give the URL of a service's own database."""

@@ -1,4 +1,4 @@
-"""A service's own database: its outbox, inbox and letters, and the unit of work that writes them."""
+"""A service's own database: outbox, inbox and letters, and the unit of work that writes them."""
 
 from __future__ import annotations
 
@@ -180,13 +180,13 @@ class Work(Session):
         """The day of the message in hand, in Shanghai."""
         return self.now.astimezone(SHANGHAI).date()
 
-    def record(self, fact: Contract, *, id: str | None = None) -> Message:
+    def record(self, fact: Contract, *, identity: str | None = None) -> Message:
         """Put a fact or a command in the outbox, as an effect of the message in hand."""
         cause = self.message.envelope
         made = Message.of(
             fact,
             Envelope(
-                id or new_id(),
+                identity or new_id(),
                 self.source,
                 fact.type,
                 cause.time,
@@ -221,13 +221,14 @@ class Store:
         self.metadata = (carriage, *metadata)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self._writing = Semaphore(1) if self.is_sqlite else None
-        self._writer = self.engine.execution_options(bihuan_write=True)
+        writing = {} if self.is_sqlite else {"isolation_level": "READ COMMITTED"}
+        self._writer = self.engine.execution_options(bihuan_write=True, **writing)
         self.last_seq_at_start = 0
 
     def create(self) -> None:
         """Create the tables that are missing."""
         for metadata in self.metadata:
-            metadata.create_all(self.engine)
+            metadata.create_all(self._writer)
         with self.engine.connect() as connection:
             self.last_seq_at_start = connection.scalar(select(func.max(outbox.c.seq))) or 0
 
@@ -337,6 +338,7 @@ def _engine(url: str) -> Engine:
         return engine
     return create_engine(
         parsed.set(drivername="postgresql+psycopg"),
+        isolation_level="AUTOCOMMIT",  # a read is one journey, without BEGIN and ROLLBACK
         pool_pre_ping=True,
         pool_timeout=5,
         pool_size=10,

@@ -95,7 +95,7 @@ class Application:
         try:
             route, values = self.map.bind_to_environ(environ).match()
             response = route.answer(request, *values.values())
-        except Exception as error:  # noqa: BLE001  (whatever went wrong is answered and logged)
+        except Exception as error:
             response = self._problem_of(error, request)
         self._account(request, route, response.status_code, time.perf_counter() - started)
         return response(environ, start_response)

@@ -36,15 +36,14 @@ class Child:
         command += ["--port", str(self.port), "--data", str(self.data)]
         with (self.data / LOG).open("ab") as log:
             self._start = log.tell()
-            self.process = subprocess.Popen(  # noqa: S603  (our own command)
+            self.process = subprocess.Popen(
                 command,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
-                preexec_fn=_end_with_the_parent,  # noqa: PLW1509  (one thread only here)
+                preexec_fn=_end_with_the_parent,
             )
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
+        line = self.process.stdout.readline() if self.process.stdout else b""
         found = LISTENS.search(line)
         if found is None:
             self.process.wait()
@@ -103,7 +102,7 @@ def _end_with_the_parent() -> None:
     """Have the kernel end this process when its parent ends (Linux; elsewhere nothing happens)."""
     os.setpgid(0, 0)  # the terminal's Ctrl-C goes to the parent, which asks the child to stop
     try:
-        import ctypes  # noqa: PLC0415
+        import ctypes
 
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)
     except (OSError, AttributeError):

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
-import eventlet
 import urllib3
 from urllib3.exceptions import HTTPError
+
+from chassis.green import pause
 
 
 class Refused(Exception):
@@ -43,7 +44,9 @@ class Client:
         Raises `Refused` where the gateway refuses, `Unanswered` when the patience is at its end.
         """
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        status, answer = self._ask("POST", path, data, {"Content-Type": kind, "Idempotency-Key": key})
+        status, answer = self._ask(
+            "POST", path, data, {"Content-Type": kind, "Idempotency-Key": key}
+        )
         if status == 202 and "command_id" in answer:
             return self._outcome(answer["command_id"])
         return answer
@@ -70,14 +73,14 @@ class Client:
             if record["state"] == "done":
                 result: dict[str, Any] = record.get("result") or record
                 return result
-            eventlet.sleep(0.1)
+            pause(0.1)
         raise Unanswered(f"The command {command_id} was not settled in {self.patience:g} s.")
 
     def _ask(
         self, method: str, path: str, data: bytes | None, headers: dict[str, str]
     ) -> tuple[int, dict[str, Any]]:
         give_up = time.monotonic() + self.patience
-        pause = 0.05
+        wait = 0.05
         while True:
             try:
                 answer = self._http.request(
@@ -90,8 +93,8 @@ class Client:
                     raise Unanswered(f"{self.base} does not answer: {error}.") from None
             if time.monotonic() > give_up:
                 raise Unanswered(f"{self.base} answers {answer.status} to {method} {path}.")
-            eventlet.sleep(pause)
-            pause = min(pause * 2, 1.0)
+            pause(wait)
+            wait = min(wait * 2, 1.0)
         body = answer.json()
         if answer.status >= 400:
             raise Refused(answer.status, body)

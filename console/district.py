@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-import eventlet
 from nameko.runners import ServiceRunner
 
 from chassis.bus import Bus, EmbeddedBus
+from chassis.green import Timeout, pause
 from chassis.service import Carriage, Service
 from chassis.settings import Misconfigured, Settings
 from rulebook import Rulebook
@@ -27,7 +27,10 @@ class District:
     """The five services, started and stopped together."""
 
     def __init__(
-        self, settings: Settings, bus: Bus | None = None, services: tuple[type[Service], ...] = SERVICES
+        self,
+        settings: Settings,
+        bus: Bus | None = None,
+        services: tuple[type[Service], ...] = SERVICES,
     ) -> None:
         self.settings = settings
         self.services = services
@@ -82,20 +85,21 @@ class District:
 
     def ready(self) -> dict[str, bool]:
         """Tell of each service whether its database and the bus answer."""
-        return {
-            name: all(carriage.ready().values()) for name, carriage in self.carriages.items()
-        }
+        return {name: all(carriage.ready().values()) for name, carriage in self.carriages.items()}
 
     def quiet(self) -> bool:
         """Tell whether nothing is under way: no listener has anything, no outbox holds anything."""
-        assert isinstance(self.bus, EmbeddedBus)
-        return self.bus.idle() and all(carriage.idle() for carriage in self.carriages.values())
+        return (
+            isinstance(self.bus, EmbeddedBus)
+            and self.bus.idle()
+            and all(carriage.idle() for carriage in self.carriages.values())
+        )
 
     def settle(self, seconds: float = 30.0) -> None:
         """Wait until nothing is under way; raises `TimeoutError`."""
-        with eventlet.Timeout(seconds, TimeoutError(f"not quiet after {seconds} s")):
+        with Timeout(seconds, TimeoutError(f"not quiet after {seconds} s")):
             while not self.quiet():
-                eventlet.sleep(0.002)
+                pause(0.002)
 
     def _lock_data(self) -> None:
         if self.settings.database_url:
@@ -115,7 +119,7 @@ class District:
 def bus_of(settings: Settings) -> Bus:
     """Give the bus that the settings ask for."""
     if settings.amqp_uri:
-        from chassis.rabbit import RabbitBus  # noqa: PLC0415  (only where there is a broker)
+        from chassis.rabbit import RabbitBus
 
         return RabbitBus(settings)
     return EmbeddedBus()

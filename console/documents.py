@@ -250,7 +250,7 @@ def main() -> int:
     refused = write_golden()
     CATALOGUE.write_text(catalogue())
     for reason in refused:
-        print(reason, file=sys.stderr)  # noqa: T201
+        print(reason, file=sys.stderr)
     return 1 if refused else 0
 
 

@@ -10,12 +10,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
-import eventlet
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from chassis import logs
+from chassis.green import Event, pause, spawn
 from chassis.settings import Misconfigured, Settings
 from console import scorecard
 from console.child import Child, ChildEnded
@@ -48,7 +48,9 @@ def bihuan() -> None:
 def up(
     port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="Port of the HTTP API; 0 takes any.", show_default="8000"),
+        typer.Option(
+            min=0, max=65535, help="Port of the HTTP API; 0 takes any.", show_default="8000"
+        ),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Folder of the data.", show_default="bihuan-data")
@@ -63,11 +65,11 @@ def up(
     logs.configure(settings.log_level)
     district = District(settings)
     district.start()
-    stop = eventlet.event.Event()
+    stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.ready() or stop.send())
-    print(f"Bihuan listens on http://{settings.http_address}:{district.port}", flush=True)  # noqa: T201
-    eventlet.spawn(_fail_with, district, stop)
+    print(f"Bihuan listens on http://{settings.http_address}:{district.port}", flush=True)
+    spawn(_fail_with, district, stop)
     stop.wait()
     district.stop()
 
@@ -106,7 +108,7 @@ def demo(
         started = time.monotonic()
         _replay(Replay(month, client), console)
         seconds = time.monotonic() - started
-        scores = scorecard.measure(client, scale, eventlet.sleep)
+        scores = scorecard.measure(client, scale, pause)
         scorecard.show(scores, Rulebook.load(), console)
         equal = all(score.equal for score in scores)
         console.print(
@@ -146,7 +148,7 @@ def main() -> None:
 
 
 def _say(error: Exception, code: int) -> int:
-    print(f"bihuan: {error}", file=sys.stderr)  # noqa: T201
+    print(f"bihuan: {error}", file=sys.stderr)
     return code
 
 

@@ -249,7 +249,9 @@ def _plan_findings(month: Month) -> None:
     outside = month.enterprises[month.figures["reopened.total"] :]
     for number, enterprise in enumerate(outside[:ladder]):
         day = DAYS[2 + number % (len(DAYS) - LADDER_DAYS - 4)]
-        month.findings.append(Finding(enterprise, day, "gathering", False, ends="closed"))
+        month.findings.append(
+            Finding(enterprise, day, "gathering", on_the_spot=False, ends="closed")
+        )
     for number, enterprise in enumerate(outside[ladder : ladder + ordered]):
         month.closed_by_order.append((enterprise, DAYS[5 + number % 10]))
     lifted = unapproved // 9
@@ -257,7 +259,7 @@ def _plan_findings(month: Month) -> None:
         ends = "lifted" if number < lifted else "closed"
         day = DAYS[1 + number % 18]
         month.findings.append(
-            Finding(enterprise, day, "opened_without_approval", False, ends=ends)
+            Finding(enterprise, day, "opened_without_approval", on_the_spot=False, ends=ends)
         )
     _find_among_the_open(month, others, spot, on_record)
 
@@ -274,7 +276,7 @@ def _find_among_the_open(month: Month, standing: int, spot: int, on_record: int)
     for number in range(standing):
         shop, day = next(shops), DAYS[15 + number % 5]
         ends = "late" if number % 8 == 0 else "rectified"
-        month.findings.append(Finding(shop, day, _fault_of(shop), False, ends=ends))
+        month.findings.append(Finding(shop, day, _fault_of(shop), on_the_spot=False, ends=ends))
     for number in range(spot):
         shop, day = next(shops), DAYS[14 + number % 12]
         made = Finding(shop, day, _fault_of(shop), on_record=number < on_record)

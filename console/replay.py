@@ -12,9 +12,7 @@ from datetime import date, timedelta
 from typing import Any, TypeVar
 from zlib import crc32
 
-from eventlet import GreenPool
-from eventlet import sleep as pause
-
+from chassis.green import Pool, pause
 from chassis.ids import derived_id
 from console.client import Client, Refused
 from console.month import AGENCIES, DAYS, GRIDS, MEASURES, Enterprise, Finding, Month
@@ -37,7 +35,7 @@ class Replay:
         self.month = month
         self.client = client
         self.progress = progress
-        self._pool = GreenPool(at_once)
+        self._pool = Pool(at_once)
         self._ids: dict[int, str] = {}
         self._patrols: list[str] = []
 
@@ -113,8 +111,6 @@ class Replay:
         self.progress("day", 1)
 
     def _file(self, enterprise: Enterprise) -> None:
-        assert enterprise.files_on is not None
-        assert enterprise.reopens_on is not None
         foreign, heads = enterprise.out_of_province, enterprise.headcount
         if enterprise.by_roster:  # the filing states fewer; the roster puts it right
             foreign, heads = 0, 1

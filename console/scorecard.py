@@ -43,7 +43,12 @@ def show(scores: list[Score], book: Rulebook, console: Console) -> None:
     table.add_column("")
     for score in scores:
         words = book.say(LABELS[score.figure])
-        indent = "  " if score.figure in (*REOPENED, "on_duty.out_of_province", "inspection.rectified_on_the_spot") else ""  # noqa: E501
+        indent = (
+            "  "
+            if score.figure
+            in (*REOPENED, "on_duty.out_of_province", "inspection.rectified_on_the_spot")
+            else ""
+        )
         measured = "—" if score.measured is None else f"{score.measured:,}"
         mark = "[green]✓[/]" if score.equal else "[red]✗[/]"
         table.add_row(f"{indent}{words.zh} {words.en}", f"{score.article:,}", measured, mark)

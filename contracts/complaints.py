@@ -1,4 +1,4 @@
-"""What complaints accepts and says: disputes and reports through 12315, their clocks, their answers."""
+"""What complaints accepts and says: disputes and reports through 12315, clocks and answers."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class ClockPaused(Event):
 
 
 class ClockResumed(Event):
-    """A complaint's clock runs again, its deadlines moved by the working days that it stood still."""
+    """A complaint's clock runs again, its deadlines moved by the working days it stood still."""
 
     complaint_id: Key
     resumed_on: date

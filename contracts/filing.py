@@ -1,4 +1,4 @@
-"""What filing accepts and says: the registry, reopening filings, staff on duty, liaison officers."""
+"""What filing accepts and says: the registry, filings to reopen, staff and liaison officers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What inspection accepts and says: patrols, visits, issues, notices, closures and the four slips."""
+"""What inspection accepts and says: patrols, visits, issues, notices, closures, the four slips."""
 
 from __future__ import annotations
 
@@ -300,7 +300,7 @@ class ComplaintChecked(Event):
 
 
 class Slip(Event, abstract=True):
-    """One of the four slips: about an enterprise or a complaint, to an addressee, with its points."""
+    """One of the four slips: about an enterprise or a complaint, to somebody, with its points."""
 
     slip_id: Id
     about: Key

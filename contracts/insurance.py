@@ -79,7 +79,7 @@ class MedicEnrolled(Event):
 
 
 class PolicyIssued(Event):
-    """Cover was given, once for a holder and a scheme. Sums are yuan per person, where one is set."""
+    """Cover was given, once for a holder and a scheme. A sum, where one is set, is in yuan."""
 
     policy_id: Id
     holder_id: Key

@@ -63,7 +63,7 @@ class Command(Contract, abstract=True):
 
 def contracts() -> dict[str, type[Contract]]:
     """Give every declared contract by its type."""
-    from contracts import (  # noqa: F401, PLC0415  (importing a module declares its contracts)
+    from contracts import (  # noqa: F401  (importing a module declares its contracts)
         complaints,
         filing,
         gateway,

@@ -130,7 +130,7 @@ _SIMPLE: dict[Any, Shape] = {
 
 
 def shape_of(annotation: Any) -> Shape:
-    """Understand one annotation, or raise `TypeError` where a contract uses what JSON cannot say."""
+    """Understand one annotation; raises `TypeError` where a contract uses what JSON cannot say."""
     if annotation in _SIMPLE:
         return _SIMPLE[annotation]
     origin, args = get_origin(annotation), get_args(annotation)
@@ -248,7 +248,10 @@ class Part:
         """Give each field's JSON shape, as the catalogue and the golden files show it."""
         compiled = cls._compile()
         return {
-            name: {**shape.describe, **({} if name not in compiled.defaults else {"optional": True})}
+            name: {
+                **shape.describe,
+                **({} if name not in compiled.defaults else {"optional": True}),
+            }
             for name, shape in compiled.shapes.items()
         }
 

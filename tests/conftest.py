@@ -110,7 +110,9 @@ def make_district(tmp_path):
     started = []
 
     def make(deliver="once", data=None, **settings):
-        district = TestDistrict(data or tmp_path / f"district-{len(started)}", bus_for(deliver), **settings)
+        district = TestDistrict(
+            data or tmp_path / f"district-{len(started)}", bus_for(deliver), **settings
+        )
         started.append(district)
         return district
 

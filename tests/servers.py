@@ -129,7 +129,7 @@ def _install(find: Callable[[], ProgramsT | None], package: str, apt: str) -> Pr
     """Install a Debian package, one test session at a time, and find its programs."""
     install = ["-o", "DPkg::Lock::Timeout=300", "install", "-y", "--no-install-recommends", package]
     environment = {**os.environ, "PATH": PATH, "DEBIAN_FRONTEND": "noninteractive"}
-    with open(apt, "rb") as lock:
+    with Path(apt).open("rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if (found := find()) is not None:
             return found

@@ -138,9 +138,7 @@ class Complaint(Aggregate, Base):
         if self.state == ComplaintState.ACCEPTED:
             raise AlreadyAccepted
         self._end(ComplaintState.REFUSED)
-        fact = ComplaintRefused(
-            complaint_id=Key(self.id), by=by, reason=reason, refused_on=today
-        )
+        fact = ComplaintRefused(complaint_id=Key(self.id), by=by, reason=reason, refused_on=today)
         self.record(fact)
         return fact
 
@@ -163,9 +161,7 @@ class Complaint(Aggregate, Base):
         self.accept_by = after(self.accept_by, stood)
         self.answer_by = after(self.answer_by, stood)
         if self.ran_out != self.stage:
-            self.clock_due_on = (
-                self.accept_by if self.stage is Stage.ACCEPTANCE else self.answer_by
-            )
+            self.clock_due_on = self.accept_by if self.stage is Stage.ACCEPTANCE else self.answer_by
         fact = ClockResumed(
             complaint_id=Key(self.id),
             resumed_on=today,
@@ -175,7 +171,9 @@ class Complaint(Aggregate, Base):
         self.record(fact)
         return fact
 
-    def answer(self, words: Words, by: str, today: date, *, substantiated: bool) -> ComplaintAnswered:
+    def answer(
+        self, words: Words, by: str, today: date, *, substantiated: bool
+    ) -> ComplaintAnswered:
         """Tell the caller what came of it."""
         self.must_not_have_ended()
         self._end(ComplaintState.ANSWERED)

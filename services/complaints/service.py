@@ -96,9 +96,7 @@ class Complaints(SweepsHours, Service):
         complaint = self._complaint(db, fact.complaint_id)
         if complaint.has_ended:
             return
-        complaint.answer(
-            self._words(fact), BY_CHECK, db.today, substantiated=fact.substantiated
-        )
+        complaint.answer(self._words(fact), BY_CHECK, db.today, substantiated=fact.substantiated)
         if fact.substantiated:
             complaint.penalise(self.rulebook.penalty_law, fact.points, db.today)
 

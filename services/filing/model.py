@@ -175,9 +175,7 @@ class Enterprise(Aggregate, Base):
             return
         self.state, self.closure_id = EnterpriseState.REGISTERED, None
         self.record(
-            SuspensionLifted(
-                enterprise_id=Key(self.id), closure_id=Id(closure_id), lifted_on=today
-            )
+            SuspensionLifted(enterprise_id=Key(self.id), closure_id=Id(closure_id), lifted_on=today)
         )
 
     def assign(self, officer: str) -> None:

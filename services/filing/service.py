@@ -19,7 +19,6 @@ from contracts.filing import (
     DecideFiling,
     EnterpriseReopened,
     FilingApproved,
-    FilingReturned,
     FilingSubmitted,
     LiaisonAssigned,
     RegisterEnterprise,
@@ -81,8 +80,8 @@ class Filings(SweepsHours, Service):
         query = select(Enterprise.credit_code, Enterprise.id).where(
             Enterprise.credit_code.in_(codes)
         )
-        found = db.connection().execute(query) if codes else ()
-        db.info["registered"] = {code: identity for code, identity in found}
+        rows = db.connection().execute(query) if codes else ()
+        db.info["registered"] = {row.credit_code: row.id for row in rows}
 
     def _faults(self, asked: RegisterEnterprise) -> list[dict[str, str]]:
         errors = []
@@ -164,7 +163,10 @@ class Filings(SweepsHours, Service):
     def _lacking(self, fact: FilingSubmitted, premises: str) -> list[Point]:
         given = set(fact.measures)
         reasons = [
-            Point(code=point.code, words=self.rulebook.say("Measure missing: %(measure)s", measure=point.words))  # noqa: E501
+            Point(
+                code=point.code,
+                words=self.rulebook.say("Measure missing: %(measure)s", measure=point.words),
+            )
             for point in self.rulebook.required_measures(premises)
             if point.code not in given
         ]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-import eventlet
 from sqlalchemy import select
 
 from chassis.errors import Conflict, Invalid, at
+from chassis.green import pause
 from chassis.ids import derived_id
 from chassis.message import Message
 from chassis.store import STORAGE_ERRORS, Store, Work, outbox
@@ -79,11 +79,11 @@ class Clock:
                 with self.store.write() as work:
                     _say(work, hour)
             except STORAGE_ERRORS:
-                eventlet.sleep(1)
+                pause(1)
                 continue
             self._wake()
             following = hour + timedelta(hours=1) - datetime.now(UTC)
-            eventlet.sleep(max(0.0, following.total_seconds()))
+            pause(max(0.0, following.total_seconds()))
 
     def all_swept(self, hour_id: str) -> bool:
         """Tell whether every service has handled the hour, and each case that it made due."""

@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
-import eventlet
-from eventlet.event import Event
-from eventlet.queue import LightQueue
 from sqlalchemy import insert, select
 
 from chassis.errors import Invalid
+from chassis.green import Event, Queue, Timeout, pause
 from chassis.message import Message
 from chassis.store import STORAGE_ERRORS, Store, Work
 from contracts.message import Envelope
@@ -49,7 +47,7 @@ class Door:
         self.records = Records(store)
         self._wake = wake
         self._now = now
-        self._queue: LightQueue = LightQueue()
+        self._queue: Queue = Queue()
         self._tickets: dict[str, _Ticket] = {}
         self._closing = False
 
@@ -79,7 +77,7 @@ class Door:
                 size += len(together[-1][0])
             try:
                 known = self._write([group for group, _ in together])
-            except Exception as error:  # noqa: BLE001  (each caller gets it; the door stays open)
+            except Exception as error:
                 for _, done in together:
                     done.send_exception(error)
             else:
@@ -151,7 +149,7 @@ class Door:
         tickets = self._hold(identities)
         in_time = False
         try:
-            with eventlet.Timeout(seconds, exception=False):
+            with Timeout(seconds, exception=False):
                 for ticket in tickets.values():
                     ticket.wait()
                 in_time = True
@@ -191,7 +189,7 @@ class Door:
     def look(self) -> None:
         """Now and then look whether what is waited for was settled by another process."""
         while True:
-            eventlet.sleep(LOOK_EVERY)
+            pause(LOOK_EVERY)
             waiting = {key for key, ticket in self._tickets.items() if not ticket.ready()}
             try:
                 self.settled(self.records.settled(waiting))

@@ -7,9 +7,9 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import eventlet
 from sqlalchemy import insert
 
+from chassis.green import pause
 from chassis.message import Message
 from chassis.sealing import Seal
 from chassis.service import Service, on
@@ -118,7 +118,7 @@ class Gateway(Service):
         while not (self.clock.all_swept(hour_id) and (self.quiet is None or self.quiet())):
             if monotonic() >= until:
                 return False
-            eventlet.sleep(0.005)
+            pause(0.005)
         return True
 
 

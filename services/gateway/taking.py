@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import eventlet
 from marshmallow import Schema, ValidationError, validate
 from marshmallow.fields import AwareDateTime
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Request, Response
 
 from chassis.errors import Rejected
+from chassis.green import pause
 from chassis.ids import new_id
 from chassis.web import answer, rejected
 from contracts.shapes import moment_to_json
@@ -123,7 +123,7 @@ class Taking:
             self._judge(post, entry, row)
             entries.append(entry)
             if not number % BREATH:
-                eventlet.sleep(0)
+                pause(0)
         return entries
 
     def _judge(self, post: Post, entry: Entry, row: Row) -> None:

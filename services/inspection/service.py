@@ -69,9 +69,7 @@ class Inspection(WritesSlips, SweepsHours, Service):
     @on(EnterpriseRegistered)
     def know(self, fact: EnterpriseRegistered, db: Work) -> None:
         """Know of an enterprise: open without approval, it may be visited too."""
-        db.add(
-            Premises(enterprise_id=fact.enterprise_id, kind=fact.premises, grid=fact.grid)
-        )
+        db.add(Premises(enterprise_id=fact.enterprise_id, kind=fact.premises, grid=fact.grid))
 
     @on(OnsiteReviewRequested)
     def plan_review(self, fact: OnsiteReviewRequested, db: Work) -> None:
@@ -102,7 +100,7 @@ class Inspection(WritesSlips, SweepsHours, Service):
 
     @on(ComplaintReceived)
     def plan_check(self, fact: ComplaintReceived, db: Work) -> None:
-        """Plan an urgent check of an enterprise on record; one only described waits to be matched."""
+        """Plan an urgent check of an enterprise on record; nobody can visit one only described."""
         if fact.enterprise_id:
             db.add(
                 Visit.plan(
@@ -325,9 +323,14 @@ class Inspection(WritesSlips, SweepsHours, Service):
             closure_id = derived_id("closure", issue_id, notice_id)
             db.add(
                 Closure.order(
-                    closure_id, premises, grounds, reason, db.today,
-                    issue_id=issue_id, notice_id=notice_id,
-                )  # fmt: skip
+                    closure_id,
+                    premises,
+                    grounds,
+                    reason,
+                    db.today,
+                    issue_id=issue_id,
+                    notice_id=notice_id,
+                )
             )
 
     def _premises(self, db: Work, enterprise_id: str) -> Premises:

@@ -128,15 +128,17 @@ def _write(
     due_on: date | None = None,
 ) -> None:
     db.add(
-        Slip.issue(kind(
-            slip_id=Id(derived_id(kind.type, db.message.id)),
-            about=Key(enterprise_id),
-            addressee=addressee,
-            points=points,
-            issued_on=db.today,
-            due_on=due_on,
-            enterprise_id=Id(enterprise_id),
-        ))
+        Slip.issue(
+            kind(
+                slip_id=Id(derived_id(kind.type, db.message.id)),
+                about=Key(enterprise_id),
+                addressee=addressee,
+                points=points,
+                issued_on=db.today,
+                due_on=due_on,
+                enterprise_id=Id(enterprise_id),
+            )
+        )
     )
 
 
@@ -148,13 +150,15 @@ def _write_on_complaint(
     points: list[Point],
 ) -> None:
     db.add(
-        Slip.issue(kind(
-            slip_id=Id(derived_id(kind.type, db.message.id)),
-            about=fact.complaint_id,
-            addressee=addressee,
-            points=points,
-            issued_on=db.today,
-            enterprise_id=fact.enterprise_id,
-            complaint_id=Id(fact.complaint_id),
-        ))
+        Slip.issue(
+            kind(
+                slip_id=Id(derived_id(kind.type, db.message.id)),
+                about=fact.complaint_id,
+                addressee=addressee,
+                points=points,
+                issued_on=db.today,
+                enterprise_id=fact.enterprise_id,
+                complaint_id=Id(fact.complaint_id),
+            )
+        )
     )

@@ -6,7 +6,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Index, String, UniqueConstraint
+from sqlalchemy import Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from chassis.aggregate import Aggregate
@@ -30,7 +30,7 @@ from contracts.shapes import Id, Key
 
 
 class AlreadyEnrolled(Conflict):
-    """This person is on record already."""
+    """The person is on record already."""
 
 
 class ClaimStands(Conflict):
@@ -62,7 +62,7 @@ class Medic(Aggregate, Base):
     holder_ref: Mapped[str] = mapped_column(String(64), unique=True)
     name: Mapped[str] = mapped_column(String(512))
     identity: Mapped[str] = mapped_column(String(512))
-    institution: Mapped[str] = mapped_column(String(200))
+    institution: Mapped[str] = mapped_column(Text)
 
     @classmethod
     def enrol(cls, asked: EnrolMedic, today: date) -> Medic:

@@ -64,9 +64,7 @@ class Insurance(Service):
         """Put a medic on record; the same person twice is refused."""
         known = db.scalar(select(Medic.id).where(Medic.holder_ref == asked.holder_ref))
         if known:
-            raise AlreadyEnrolled(
-                errors=[at("identity", "is on record already")], medic_id=known
-            )
+            raise AlreadyEnrolled(errors=[at("identity", "is on record already")], medic_id=known)
         db.add(Medic.enrol(asked, db.today))
         return db.outgoing[-1].fact
 
@@ -94,9 +92,7 @@ class Insurance(Service):
         if policy.holder_id != asked.medic_id:
             raise NotAcceptable(errors=[at("policy_id", "is not the medic's")])
         standing = db.scalar(
-            select(Claim.id).where(
-                Claim.policy_id == policy.id, Claim.state != ClaimState.REJECTED
-            )
+            select(Claim.id).where(Claim.policy_id == policy.id, Claim.state != ClaimState.REJECTED)
         )
         if standing:
             raise ClaimStands(claim_id=standing)

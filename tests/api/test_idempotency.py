@@ -144,8 +144,10 @@ def test_requests_that_arrive_together_share_a_commit(district, say):
     event.listen(engine, "commit", note)
     try:
         pool = eventlet.GreenPool(50)
-        send = lambda b: post(district, "/v1/enterprises", b, f"same-{next(keys)}")  # noqa: E731
-        assert {answer.status for answer in pool.imap(send, bodies)} == {201}
+        answers = pool.imap(
+            lambda b: post(district, "/v1/enterprises", b, f"same-{next(keys)}"), bodies
+        )
+        assert {answer.status for answer in answers} == {201}
         district.settle()
     finally:
         event.remove(engine, "commit", note)

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from datetime import date
 from pathlib import Path
 
 README = Path(__file__).parents[2] / "README.md"
@@ -10,10 +11,8 @@ README = Path(__file__).parents[2] / "README.md"
 
 def test_the_readme_walks_round_the_loop_as_printed(make_district):
     """The district stands where the demo leaves it: on 6 March 2020."""
-    import datetime
-
     district = make_district()
-    district.begin(datetime.date(2020, 3, 6))
+    district.begin(date(2020, 3, 6))
     blocks = re.findall(r"```sh\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     script = "\n".join(blocks).replace("http://127.0.0.1:8000", district.client.base)
     process = subprocess.Popen(
@@ -29,7 +28,7 @@ def test_the_readme_walks_round_the_loop_as_printed(make_district):
     slips = {entry["type"] for entry in story if entry["type"].endswith("-slip-issued")}
     assert len(slips) == 4, "all four slips"
     assert all(entry["caused_by"]["type"] for entry in story)
-    assert [e["type"] for e in call][0] == "complaint-received"
+    assert call[0]["type"] == "complaint-received"
     assert "complaint-answered" in [e["type"] for e in call]
     assert answers[-1]["status"] == 422
     assert {error["pointer"] for error in answers[-1]["errors"]} >= {"#/name", "#/kind"}

@@ -1,7 +1,7 @@
 """Judges a district by its databases alone: lost, ghosts, done twice, out of order.
 
-It reads the SQLite files after the district has stopped, and shares with the district nothing but the
-list of who listens to what.
+It reads the SQLite files after the district has stopped, and shares with the district nothing but
+the list of who listens to what.
 """
 
 import json
@@ -108,7 +108,5 @@ def _out_of_order(said, projected):
         for row in rows:
             if row["id"] in position:
                 wrong += position[row["id"]] < last[row["partitionkey"]]
-                last[row["partitionkey"]] = max(
-                    last[row["partitionkey"]], position[row["id"]]
-                )
+                last[row["partitionkey"]] = max(last[row["partitionkey"]], position[row["id"]])
     return wrong

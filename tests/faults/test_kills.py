@@ -120,7 +120,9 @@ def accepted(client, number, row):
     """Hand a command in without waiting for its outcome."""
     headers = {"Content-Type": "application/json", "Prefer": "respond-async"}
     headers["Idempotency-Key"] = f"row-{number}"
-    return client._ask("POST", "/v1/enterprises", json.dumps(row).encode(), headers)[1]["command_id"]
+    return client._ask("POST", "/v1/enterprises", json.dumps(row).encode(), headers)[1][
+        "command_id"
+    ]
 
 
 def settled(client, ids, count):

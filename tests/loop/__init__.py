@@ -1,5 +1,5 @@
 import pytest
 
 pytest.register_assert_rewrite(
-    "tests.loop.enterprises", "tests.loop.complaints", "tests.loop.insurance", "tests.district"
+    "tests.loop.enterprises", "tests.loop.complaints", "tests.loop.insurance"
 )

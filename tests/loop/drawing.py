@@ -4,9 +4,10 @@ from contracts.message import Command, contracts
 
 HEAD = """# The loop
 
-Drawn from what the loop stories really caused, by causation id; `make docs` draws it anew, and a test
-fails when it is out of date. Rectangles are events, rounded boxes commands; the colour is that of the
-service that says it. `command-settled` and `hour-swept`, which every service says alike, are left out.
+Drawn from what the loop stories really caused, by causation id; `make docs` draws it anew, and a
+test fails when it is out of date. Rectangles are events, rounded boxes commands; the colour is that
+of the service that says it. `command-settled` and `hour-swept`, which every service says alike, are
+left out.
 
 """
 SERVICES = {

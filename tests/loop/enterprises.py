@@ -176,9 +176,7 @@ def opening_without_approval_closes_at_once(district):
     shop = district.register("restaurant")
     district.visit(shop, findings=["opened_without_approval"])
     assert district.state(shop) == "suspended"
-    assert in_order(
-        district.story(shop), "visit-recorded", "issue-found", "closure-ordered"
-    )
+    assert in_order(district.story(shop), "visit-recorded", "issue-found", "closure-ordered")
     with pytest.raises(Refused) as refused:
         district.file(shop)
     assert refused.value.status == 409

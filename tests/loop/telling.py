@@ -1,5 +1,5 @@
-"""How stories are told: once, with every message delivered twice, and in disorder; and how what came
-of it is compared."""
+"""How stories are told: once, with every message delivered twice, and in disorder; and how what
+came of it is compared."""
 
 import json
 import re
@@ -105,5 +105,3 @@ def edges_of(district):
                 if row.type not in ("command-settled", "hour-swept")
             }
     return frozenset(edges)
-
-

@@ -23,4 +23,4 @@ def given(tmp_path):
 @pytest.fixture
 def no_pauses(monkeypatch):
     """Let back-off take no time."""
-    monkeypatch.setattr(letters, "pause", lambda _attempts, longest=60.0: 0.0)  # noqa: ARG005
+    monkeypatch.setattr(letters, "pause", lambda _attempts, **_longest: 0.0)
