@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
@@ -224,6 +224,8 @@ class Store:
         writing = {} if self.is_sqlite else {"isolation_level": "READ COMMITTED"}
         self._writer = self.engine.execution_options(bihuan_write=True, **writing)
         self.last_seq_at_start = 0
+        self._texts: dict[Any, str] = {}
+        self._upserts: dict[tuple[Any, ...], Any] = {}
 
     def create(self) -> None:
         """Create the tables that are missing."""
@@ -239,20 +241,31 @@ class Store:
 
     def insert_or_replace(self, table: Table, key: str, *, keep: Iterable[str] = ()) -> Any:
         """Build an insert that replaces the row with the same key, except the columns to keep."""
-        statement: Any = (sqlite if self.is_sqlite else postgresql).insert(table)
         kept = {key, *keep}
-        return statement.on_conflict_do_update(
-            index_elements=[key],
-            set_={c.name: statement.excluded[c.name] for c in table.c if c.name not in kept},
+        return self._upsert(
+            table,
+            (key,),
+            lambda new: {c.name: new[c.name] for c in table.c if c.name not in kept},
         )
 
     def insert_or_add(self, table: Table, keys: list[str]) -> Any:
         """Build an insert that adds its numbers to those of the row with the same keys."""
-        statement: Any = (sqlite if self.is_sqlite else postgresql).insert(table)
-        return statement.on_conflict_do_update(
-            index_elements=keys,
-            set_={c.name: c + statement.excluded[c.name] for c in table.c if c.name not in keys},
+        return self._upsert(
+            table,
+            tuple(keys),
+            lambda new: {c.name: c + new[c.name] for c in table.c if c.name not in keys},
         )
+
+    def _upsert(
+        self, table: Table, keys: tuple[str, ...], values: Callable[[Any], dict[str, Any]]
+    ) -> Any:
+        """Build the statement once for a table and its keys."""
+        if (table, keys) not in self._upserts:
+            statement: Any = (sqlite if self.is_sqlite else postgresql).insert(table)
+            self._upserts[table, keys] = statement.on_conflict_do_update(
+                index_elements=list(keys), set_=values(statement.excluded)
+            )
+        return self._upserts[table, keys]
 
     @contextmanager
     def write(self) -> Iterator[Work]:
@@ -278,12 +291,28 @@ class Store:
         with Session(self.engine) as session:
             yield session
 
+    def write_rows(self, work: Session, statement: Any, rows: list[dict[str, Any]]) -> None:
+        """Execute one statement for many rows of plain text and numbers, all with the same names.
+
+        The statement is turned into text once, and the rows go to the driver as they are:
+        SQLAlchemy's work on each parameter of each row would cost more than the database's own.
+        """
+        if rows:
+            work.connection().exec_driver_sql(self.text_of(statement, rows[0]), rows)
+
+    def text_of(self, statement: Any, names: Iterable[str]) -> str:
+        """Give a statement in the words of this database, for parameters of these names."""
+        if statement not in self._texts:
+            compiled = statement.compile(dialect=self.engine.dialect, column_keys=list(names))
+            self._texts[statement] = str(compiled)
+        return self._texts[statement]
+
     def post(self, work: Session, outgoing: list[Message]) -> None:
         """Write messages to the outbox, in order."""
         if outgoing:
             now = time.time()
             rows = [row_of(message) | {"written_at": now} for message in outgoing]
-            work.connection().execute(insert(outbox), rows)
+            self.write_rows(work, _POST, rows)
 
     def unsent(self, most: int) -> list[Message]:
         """Read the oldest unsent rows of the outbox."""
@@ -293,11 +322,10 @@ class Store:
 
     def mark_sent(self, messages: list[Message]) -> None:
         """Note that messages are safe with their receivers."""
+        now = time.time()
+        rows = [{"sent": message.seq, "now": now} for message in messages]
         with self.write() as work:
-            work.connection().execute(
-                _MARK_SENT,
-                [{"sent": message.seq, "now": time.time()} for message in messages],
-            )
+            self.write_rows(work, _MARK_SENT, rows)
 
     def backlog(self) -> tuple[int, float]:
         """Count the unsent rows, and tell the age of the oldest in seconds."""
@@ -321,6 +349,7 @@ class Store:
         self.engine.dispose()
 
 
+_POST = insert(outbox)
 _UNSENT = (
     select(outbox).where(outbox.c.sent_at.is_(None)).order_by(outbox.c.seq).limit(bindparam("most"))
 )
@@ -332,7 +361,11 @@ _MARK_SENT = (
 def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        engine = create_engine(parsed, connect_args={"check_same_thread": False, "timeout": 10})
+        engine = create_engine(
+            parsed,
+            paramstyle="named",
+            connect_args={"check_same_thread": False, "timeout": 10},
+        )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -356,5 +389,5 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Any) -> None:
-    writes = connection.get_execution_options().get("bihuan_write")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    if connection.get_execution_options().get("bihuan_write"):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

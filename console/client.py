@@ -31,7 +31,7 @@ class Unanswered(Exception):
 class Client:
     """Speaks to a gateway. `patience` is how long it goes on asking one thing, in seconds."""
 
-    def __init__(self, base: str, *, connections: int = 64, patience: float = 120.0) -> None:
+    def __init__(self, base: str, *, connections: int = 128, patience: float = 120.0) -> None:
         self.base = base
         self.patience = patience
         self._http = urllib3.PoolManager(maxsize=connections, retries=False, block=True)

@@ -30,7 +30,7 @@ class Replay:
     """Plays a month to a district on a manual clock."""
 
     def __init__(
-        self, month: Month, client: Client, *, at_once: int = 64, progress: Progress = _silent
+        self, month: Month, client: Client, *, at_once: int = 128, progress: Progress = _silent
     ) -> None:
         self.month = month
         self.client = client

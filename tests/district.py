@@ -146,11 +146,15 @@ class Stories:
 
     def visit(self, shop=None, findings=(), **more):
         """Record a visit; a finding is a rule's code, or a dict."""
-        asked = {
-            "day": self.today.isoformat(),
-            "agencies": ["market-regulation"],
-            "findings": [f if isinstance(f, dict) else {"rule": f} for f in findings],
-        } | ({"enterprise_id": shop} if shop else {}) | more
+        asked = (
+            {
+                "day": self.today.isoformat(),
+                "agencies": ["market-regulation"],
+                "findings": [f if isinstance(f, dict) else {"rule": f} for f in findings],
+            }
+            | ({"enterprise_id": shop} if shop else {})
+            | more
+        )
         made = self.client.post("/v1/visits", asked)["visit_id"]
         self.settle()
         return made
@@ -169,13 +173,17 @@ class Stories:
     # -- complaints
 
     def complain(self, shop=None, **more):
-        asked = {
-            "track": "report",
-            "channel": "12315",
-            "content": "店內有人堂食",
-            "caller": "王小明",
-            "phone": "13800000000",
-        } | ({"enterprise_id": shop} if shop else {}) | more
+        asked = (
+            {
+                "track": "report",
+                "channel": "12315",
+                "content": "店內有人堂食",
+                "caller": "王小明",
+                "phone": "13800000000",
+            }
+            | ({"enterprise_id": shop} if shop else {})
+            | more
+        )
         made = self.client.post("/v1/complaints", asked)["complaint_id"]
         self.settle()
         return made

@@ -107,7 +107,7 @@ def tally(store: Store, work: Work, messages: list[Message]) -> None:
             rows.append(row | {"hour_id": message.envelope.correlationid, "settled": 1})
     if rows:
         statement = store.insert_or_add(hours, ["hour_id", "service"])
-        work.connection().execute(statement, sorted(rows, key=lambda row: str(row["hour_id"])))
+        store.write_rows(work, statement, sorted(rows, key=lambda row: str(row["hour_id"])))
 
 
 def _of_an_hour(message: Message) -> bool:

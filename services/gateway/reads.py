@@ -44,7 +44,8 @@ class Reads:
     def document(self, view: View, identity: str) -> str | None:
         """Give a document as JSON text, if there is one."""
         with self.store.engine.connect() as connection:
-            text: str | None = connection.scalar(view.by_id, {"id": identity})
+            query = self.store.text_of(view.by_id, ("id",))
+            text: str | None = connection.exec_driver_sql(query, {"id": identity}).scalar()
             return text
 
     def look(self, view: View, identity: str) -> Document | None:

@@ -101,8 +101,8 @@ class Records:
 
     def read(self, identity: str) -> Answered | None:
         """Read what became of a command."""
-        with self.store.read() as session:
-            row = session.execute(select(commands).where(commands.c.id == identity)).first()
+        with self.store.engine.connect() as connection:
+            row = connection.execute(_BY_ID, {"identity": identity}).first()
             return Answered.of(row) if row else None
 
     def rows_of(self, batch_id: str, after: int, most: int) -> list[Answered]:
@@ -141,6 +141,7 @@ class Records:
             return set(session.scalars(select(commands.c.id).where(*which)))
 
 
+_BY_ID = select(commands).where(commands.c.id == bindparam("identity"))
 _SETTLE = (
     update(commands)
     .where(commands.c.id == bindparam("command"))
@@ -153,12 +154,12 @@ _SETTLE = (
 )
 
 
-def settle(work: Work, facts: Sequence[CommandSettled]) -> None:
+def settle(store: Store, work: Work, facts: Sequence[CommandSettled]) -> None:
     """Note the outcomes of commands that came in by this gateway's database."""
     if facts:
         now = time.time()
         rows = [_settled(fact) | {"now": now} for fact in facts]
-        work.connection().execute(_SETTLE, sorted(rows, key=lambda row: str(row["command"])))
+        store.write_rows(work, _SETTLE, sorted(rows, key=lambda row: str(row["command"])))
 
 
 def _settled(fact: CommandSettled) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from services.gateway.records import settle
 from services.gateway.routes import routes_of
 from services.gateway.views import Page
 
+_KEEP = insert(events)
 FACTS = tuple(
     kind
     for kind in contracts().values()
@@ -98,12 +99,12 @@ class Gateway(Service):
         if "page" not in db.info:
             return
         if db.info["events"]:
-            db.connection().execute(insert(events), db.info["events"])
+            self.store.write_rows(db, _KEEP, db.info["events"])
         moved = db.info["page"].write(db, VIEWS)
         rows = [{"name": name, "value": by} for name, by in sorted(moved.items()) if by]
         if rows:
-            db.connection().execute(self.store.insert_or_add(counters, ["name"]), rows)
-        settle(db, db.info["settled"])
+            self.store.write_rows(db, self.store.insert_or_add(counters, ["name"]), rows)
+        settle(self.store, db, db.info["settled"])
         tally(self.store, db, db.info["hours"])
 
     def committed(self, db: Work) -> None:

@@ -142,5 +142,5 @@ class Page:
                 moved.subtract(view.figures(before))
         for name, changed in rows.items():
             statement = self._store.insert_or_replace(views[name].table, "id", keep=["position"])
-            work.connection().execute(statement, sorted(changed, key=lambda row: str(row["id"])))
+            self._store.write_rows(work, statement, sorted(changed, key=lambda row: row["id"]))
         return moved
