@@ -10,7 +10,8 @@ from sqlalchemy import select
 from chassis.ids import derived_id
 from chassis.message import encode
 from chassis.service import on
-from chassis.store import Work, outbox
+from chassis.store import Work
+from chassis.tables import outbox
 from contracts.gateway import HourBegan
 from contracts.message import Command
 from contracts.shapes import Id

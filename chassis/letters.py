@@ -13,10 +13,11 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Row, and_, bindparam, delete, exists, func, insert, or_, select, update
 
 from chassis.message import Message
-from chassis.store import Store, Work, letters, row_of
+from chassis.store import Store, Work
+from chassis.tables import letters, row_of
 
 WAITING, STUCK, REJECTED = "waiting", "stuck", "rejected"
 HOLDS = (WAITING, STUCK)
@@ -26,8 +27,22 @@ RETRIES = 3
 Stream = tuple[str, str]
 
 
+_earlier = letters.alias("earlier")
+_streams = select(letters.c.source, letters.c.partitionkey)
+_awaiting = and_(letters.c.state == WAITING, letters.c.awaits.is_not(None))
+
 _ANY_HOLDS = select(exists().where(letters.c.state.in_(HOLDS)))
-_ANY_WAITING = select(exists().where(letters.c.state == WAITING))
+_ANY_AWAITING = select(exists().where(_awaiting))
+_DUE = _streams.where(
+    letters.c.state == WAITING,
+    letters.c.try_at <= bindparam("now"),
+    ~exists().where(
+        _earlier.c.source == letters.c.source,
+        _earlier.c.partitionkey == letters.c.partitionkey,
+        _earlier.c.seq < letters.c.seq,
+        _earlier.c.state.in_(HOLDS),
+    ),
+).limit(bindparam("most"))
 
 
 def pause(attempts: int, *, longest: float = 60.0) -> float:
@@ -60,9 +75,7 @@ def held(work: Work, messages: Iterable[Message]) -> set[Stream]:
         return set()
     keys = {message.envelope.partitionkey for message in messages}
     rows = work.execute(
-        select(letters.c.source, letters.c.partitionkey)
-        .where(letters.c.partitionkey.in_(keys), letters.c.state.in_(HOLDS))
-        .distinct()
+        _streams.where(letters.c.partitionkey.in_(keys), letters.c.state.in_(HOLDS)).distinct()
     )
     return {(row.source, row.partitionkey) for row in rows}
 
@@ -72,36 +85,18 @@ def freed_by(store: Store, keys: set[str]) -> list[Stream]:
 
     A letter whose handler failed awaits no fact: it keeps to its back-off.
     """
-    awaits = and_(letters.c.state == WAITING, letters.c.awaits.is_not(None))
-    with store.read() as session:
-        if not session.scalar(select(exists().where(awaits))):
+    with store.engine.connect() as connection:
+        if not connection.scalar(_ANY_AWAITING):
             return []
-        rows = session.execute(
-            select(letters.c.source, letters.c.partitionkey)
-            .where(
-                awaits,
-                or_(letters.c.partitionkey.in_(keys), letters.c.awaits.in_(keys)),
-            )
-            .distinct()
-        )
+        moved = or_(letters.c.partitionkey.in_(keys), letters.c.awaits.in_(keys))
+        rows = connection.execute(_streams.where(_awaiting, moved).distinct())
         return [(row.source, row.partitionkey) for row in rows]
 
 
 def due(store: Store, most: int = 100) -> list[Stream]:
     """Find the streams whose first letter is due to be tried again."""
-    earlier = letters.alias("earlier")
-    first = ~exists().where(
-        earlier.c.source == letters.c.source,
-        earlier.c.partitionkey == letters.c.partitionkey,
-        earlier.c.seq < letters.c.seq,
-        earlier.c.state.in_(HOLDS),
-    )
     with store.engine.connect() as connection:
-        rows = connection.execute(
-            select(letters.c.source, letters.c.partitionkey)
-            .where(letters.c.state == WAITING, letters.c.try_at <= time.time(), first)
-            .limit(most)
-        )
+        rows = connection.execute(_DUE, {"now": time.time(), "most": most})
         return [(row.source, row.partitionkey) for row in rows]
 
 
@@ -128,9 +123,14 @@ def delivered(work: Work, seq: int) -> None:
 
 
 def put_back(work: Work, letter: Any, reason: str, *, awaits: str | None, failed: bool) -> None:
-    """Keep a letter that could not be delivered this time."""
-    attempts = letter.attempts + 1
+    """Keep a letter that could not be delivered this time.
+
+    Only failures count as attempts: a fact may be long in coming.
+    """
+    now = time.time()
+    attempts = letter.attempts + failed
     spent = failed and attempts > RETRIES
+    wait = pause(attempts) if failed else min(60.0, max(0.5, now - letter.parked_at))
     work.execute(
         update(letters)
         .where(letters.c.seq == letter.seq)
@@ -139,7 +139,7 @@ def put_back(work: Work, letter: Any, reason: str, *, awaits: str | None, failed
             reason=reason,
             awaits=awaits,
             attempts=attempts,
-            try_at=time.time() + pause(attempts),
+            try_at=now + wait,
         )
     )
 

@@ -21,7 +21,8 @@ from chassis.bus import Closed, Inlet
 from chassis.errors import Conflict, NotYet, Rejected
 from chassis.logs import log
 from chassis.message import Message, Undecodable
-from chassis.store import STORAGE_ERRORS, Store, Work, attempts, inbox, message_of
+from chassis.store import STORAGE_ERRORS, Store, Work
+from chassis.tables import attempts, inbox, message_of
 from contracts.shared import CommandSettled, Outcome
 
 FATAL_ATTEMPTS = 5
@@ -209,7 +210,7 @@ class Listener:
         work.message = message
         if isinstance(error, NotYet):
             blocked.add(message.stream)
-            self._park(work, message, str(error), awaits=error.what, attempt=1)
+            self._park(work, message, str(error), awaits=error.what, attempt=0)
             return "not_yet"
         if isinstance(error, IntegrityError) and message.is_command:
             error = AlreadyThere()

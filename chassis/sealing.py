@@ -40,9 +40,11 @@ class Seal:
         """Read the key, hexadecimal, from a file; an embedded district makes its own."""
         if create and not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            whole = path.with_name(f"{path.name}.{os.getpid()}")
+            descriptor = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w") as file:
                 file.write(os.urandom(32).hex())
+            whole.replace(path)
         try:
             key = bytes.fromhex(path.read_text().strip())
         except (OSError, ValueError) as error:

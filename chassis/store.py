@@ -6,19 +6,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta, timezone
+from functools import partial
 from typing import Any
 
 from eventlet.semaphore import Semaphore
 from sqlalchemy import (
-    Column,
     Engine,
-    Float,
-    Index,
-    Integer,
     MetaData,
-    String,
     Table,
-    Text,
     bindparam,
     create_engine,
     event,
@@ -37,6 +32,7 @@ from sqlalchemy.orm import Session
 from chassis.aggregate import Aggregate
 from chassis.ids import new_id
 from chassis.message import Message
+from chassis.tables import carriage, message_of, outbox, row_of
 from contracts.message import Contract, Envelope
 
 SHANGHAI = timezone(timedelta(hours=8), "Asia/Shanghai")
@@ -44,113 +40,6 @@ SHANGHAI = timezone(timedelta(hours=8), "Asia/Shanghai")
 
 STORAGE_ERRORS = (OperationalError, InterfaceError, PoolTimeout)
 """What a database that is away looks like, and now and then a statement that can never work."""
-
-carriage = MetaData()
-_SEQ = Integer().with_variant(postgresql.BIGINT(), "postgresql")
-
-
-def _envelope_columns() -> list[Column[Any]]:
-    return [
-        Column("id", String(64), nullable=False),
-        Column("exchange", String(64), nullable=False),
-        Column("source", String(32), nullable=False),
-        Column("type", String(64), nullable=False),
-        Column("time", String(40), nullable=False),
-        Column("partitionkey", String(64), nullable=False),
-        Column("correlationid", String(64), nullable=False),
-        Column("causationid", String(64)),
-        Column("causationtype", String(64)),
-        Column("traceparent", String(64)),
-        Column("body", Text, nullable=False),
-    ]
-
-
-outbox = Table(
-    "outbox",
-    carriage,
-    Column("seq", _SEQ, primary_key=True, autoincrement=True),
-    *_envelope_columns(),
-    Column("written_at", Float, nullable=False),
-    Column("sent_at", Float),
-    Index("outbox_id", "id", unique=True),
-    sqlite_autoincrement=True,
-)
-Index(
-    "outbox_unsent",
-    outbox.c.seq,
-    sqlite_where=outbox.c.sent_at.is_(None),
-    postgresql_where=outbox.c.sent_at.is_(None),
-)
-
-inbox = Table(
-    "inbox",
-    carriage,
-    Column("id", String(64), primary_key=True),
-    Column("fingerprint", String(16), nullable=False),
-    Column("handled_at", Float, nullable=False),
-)
-
-letters = Table(
-    "letters",
-    carriage,
-    Column("seq", _SEQ, primary_key=True, autoincrement=True),
-    *_envelope_columns(),
-    Column("state", String(16), nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("awaits", String(64)),
-    Column("attempts", Integer, nullable=False),
-    Column("parked_at", Float, nullable=False),
-    Column("try_at", Float, nullable=False),
-    Index("letters_stream", "source", "partitionkey", "seq"),
-    Index("letters_awaits", "awaits"),
-    Index("letters_due", "state", "try_at"),
-    sqlite_autoincrement=True,
-)
-
-attempts = Table(
-    "attempts",
-    carriage,
-    Column("id", String(64), primary_key=True),
-    Column("count", Integer, nullable=False),
-)
-
-
-def row_of(message: Message) -> dict[str, Any]:
-    """Write a message as the columns that outbox and letters share."""
-    envelope = message.envelope
-    return {
-        "id": envelope.id,
-        "exchange": message.exchange,
-        "source": envelope.source,
-        "type": envelope.type,
-        "time": envelope.time,
-        "partitionkey": envelope.partitionkey,
-        "correlationid": envelope.correlationid,
-        "causationid": envelope.causationid,
-        "causationtype": envelope.causationtype,
-        "traceparent": envelope.traceparent,
-        "body": message.body,
-    }
-
-
-def message_of(row: Any) -> Message:
-    """Read a message back from a row of the outbox or of the letters."""
-    return Message(
-        Envelope(
-            row.id,
-            row.source,
-            row.type,
-            row.time,
-            row.partitionkey,
-            row.correlationid,
-            row.causationid,
-            row.causationtype,
-            row.traceparent,
-        ),
-        row.body,
-        row.exchange,
-        seq=row.seq,
-    )
 
 
 class Work(Session):
@@ -223,6 +112,8 @@ class Store:
         self._writing = Semaphore(1) if self.is_sqlite else None
         writing = {} if self.is_sqlite else {"isolation_level": "READ COMMITTED"}
         self._writer = self.engine.execution_options(bihuan_write=True, **writing)
+        self._marking = _engine(url, "NORMAL") if self.is_sqlite else self.engine
+        self._marker = self._marking.execution_options(bihuan_write=True, **writing)
         self.last_seq_at_start = 0
         self._texts: dict[Any, str] = {}
         self._upserts: dict[tuple[Any, ...], Any] = {}
@@ -268,15 +159,18 @@ class Store:
         return self._upserts[table, keys]
 
     @contextmanager
-    def write(self) -> Iterator[Work]:
+    def write(self, *, durable: bool = True) -> Iterator[Work]:
         """Open a transaction that writes; it commits at the end, with its outbox, or not at all.
 
         On SQLite one at a time: a green thread that yields inside one would stall the process.
+        What need not outlive a power cut by itself is not `durable`: it reaches the disk with the
+        next transaction that is.
         """
+        engine = self._writer if durable else self._marker
         if self._writing is not None:
             self._writing.acquire()
         try:
-            with Work(self.service, bind=self._writer) as work:
+            with Work(self.service, bind=engine) as work:
                 yield work
                 work.flush()
                 self.post(work, work.outgoing)
@@ -321,10 +215,10 @@ class Store:
             return [message_of(row) for row in rows]
 
     def mark_sent(self, messages: list[Message]) -> None:
-        """Note that messages are safe with their receivers."""
+        """Note that messages are safe with their receivers; if that is lost they are sent again."""
         now = time.time()
         rows = [{"sent": message.seq, "now": now} for message in messages]
-        with self.write() as work:
+        with self.write(durable=False) as work:
             self.write_rows(work, _MARK_SENT, rows)
 
     def backlog(self) -> tuple[int, float]:
@@ -347,6 +241,7 @@ class Store:
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+        self._marking.dispose()
 
 
 _POST = insert(outbox)
@@ -358,7 +253,7 @@ _MARK_SENT = (
 )
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str, synchronous: str = "FULL") -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         engine = create_engine(
@@ -366,7 +261,7 @@ def _engine(url: str) -> Engine:
             paramstyle="named",
             connect_args={"check_same_thread": False, "timeout": 10},
         )
-        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "connect", partial(_prepare_sqlite, synchronous))
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     return create_engine(
@@ -382,10 +277,12 @@ def _engine(url: str) -> Engine:
     )
 
 
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
+def _prepare_sqlite(synchronous: str, connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # the begin event below says what kind of transaction
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-8000"):
-        connection.execute(f"PRAGMA {pragma}")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute(f"PRAGMA synchronous={synchronous}")
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA cache_size=-8000")
 
 
 def _begin_sqlite(connection: Any) -> None:

@@ -13,7 +13,7 @@ from chassis.bus import ANY
 from chassis.letters import WAITING
 from chassis.service import bindings_of
 from chassis.settings import Settings
-from chassis.store import inbox, letters, outbox
+from chassis.tables import inbox, letters, outbox
 from console.district import District
 from console.synthetic import credit_code
 

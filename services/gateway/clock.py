@@ -6,12 +6,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 
 from chassis.errors import Conflict, Invalid, at
 from chassis.green import pause
 from chassis.ids import derived_id
 from chassis.message import Message
-from chassis.store import STORAGE_ERRORS, Store, Work, outbox
+from chassis.store import STORAGE_ERRORS, Store, Work
+from chassis.tables import outbox
 from contracts.gateway import HourBegan
 from contracts.message import Envelope
 from contracts.shapes import moment_from_json, moment_to_json
@@ -78,6 +80,8 @@ class Clock:
             try:
                 with self.store.write() as work:
                     _say(work, hour)
+            except IntegrityError:
+                pass  # another gateway has said it at the same moment
             except STORAGE_ERRORS:
                 pause(1)
                 continue
@@ -107,7 +111,8 @@ def tally(store: Store, work: Work, messages: list[Message]) -> None:
             rows.append(row | {"hour_id": message.envelope.correlationid, "settled": 1})
     if rows:
         statement = store.insert_or_add(hours, ["hour_id", "service"])
-        store.write_rows(work, statement, sorted(rows, key=lambda row: str(row["hour_id"])))
+        in_order = sorted(rows, key=lambda row: (str(row["hour_id"]), str(row["service"])))
+        store.write_rows(work, statement, in_order)
 
 
 def _of_an_hour(message: Message) -> bool:

@@ -56,10 +56,10 @@ class Gateway(Service):
 
     def routes(self) -> Iterable[Route]:
         """Build what the routes need, and give them."""
-        key_file = self.settings.seal_key_file
-        seal = Seal.from_file(
-            Path(key_file) if key_file else self.settings.data / "seal.key", create=not key_file
-        )
+        given = self.settings.seal_key_file
+        key_file = Path(given) if given else self.settings.data / "seal.key"
+        is_new = self.store.last_seq_at_start == 0  # a key that is lost is not made anew
+        seal = Seal.from_file(key_file, create=not given and is_new)
         reads = Reads(self.store)
         return routes_of(self, reads, Edge(seal, reads.look))
 

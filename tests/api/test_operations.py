@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
-from chassis.store import outbox
+from chassis.tables import outbox
 from tests.api.conftest import problem
 
 

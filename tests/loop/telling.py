@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import Float, select
 
-from chassis.store import letters, outbox
+from chassis.tables import letters, outbox
 from console.district import SERVICES
 from services.gateway.model import commands, counters
 from tests.conftest import bus_for

@@ -6,8 +6,8 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from chassis import letters
 from chassis.errors import Conflict, Rejected
-from chassis.store import attempts, inbox
-from chassis.store import letters as kept
+from chassis.tables import attempts, inbox
+from chassis.tables import letters as kept
 from contracts.filing import EnterpriseRegistered, OnsiteReviewRequested
 from contracts.inspection import (
     DispatchPatrol,
