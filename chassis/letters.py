@@ -122,8 +122,8 @@ def delivered(work: Work, seq: int) -> None:
     work.execute(delete(letters).where(letters.c.seq == seq))
 
 
-def put_back(work: Work, letter: Any, reason: str, *, awaits: str | None, failed: bool) -> None:
-    """Keep a letter that could not be delivered this time.
+def put_back(work: Work, letter: Any, reason: str, *, awaits: str | None, failed: bool) -> bool:
+    """Keep a letter that could not be delivered this time; True when its retries are spent.
 
     Only failures count as attempts: a fact may be long in coming.
     """
@@ -142,6 +142,7 @@ def put_back(work: Work, letter: Any, reason: str, *, awaits: str | None, failed
             try_at=now + wait,
         )
     )
+    return spent
 
 
 def reject(work: Work, seq: int, reason: str) -> None:

@@ -364,7 +364,9 @@ class Listener:
                 letters.put_back(work, letter, str(error), awaits=error.what, failed=False)
                 return False
             if not isinstance(error, Rejected | Undecodable):
-                letters.put_back(work, letter, repr(error), awaits=None, failed=True)
+                reason = repr(error)
+                if letters.put_back(work, letter, reason, awaits=None, failed=True):
+                    self.log.error("letter stuck", id=letter.id, type=letter.type, reason=reason)
                 return False
             if isinstance(error, Rejected) and letter.exchange.endswith(".commands"):
                 work.message = message = message_of(letter)
