@@ -110,6 +110,7 @@ def demo(
     if report is not None and not report.resolve().parent.is_dir():
         raise Misconfigured(f"--report: there is no folder {report.resolve().parent}.")
     console = Console()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it is asked to end like by Ctrl-C
     with ExitStack() as stack:
         folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bihuan-")))
         child = stack.enter_context(Child(folder, port))

@@ -37,7 +37,7 @@ def show(scores: list[Score], book: Rulebook, console: Console) -> None:
     """Print the scorecard, Chinese first."""
     title = book.say("The Fengze month, 10 February to 6 March 2020")
     table = Table(title=f"{title.zh}\n{title.en}", box=box.SIMPLE_HEAVY)
-    table.add_column("指標 Figure")
+    table.add_column("指標 Figure", no_wrap=True)
     for heading in ("報道 Article", "實測 Measured"):
         table.add_column(heading, justify="right")
     table.add_column("")
