@@ -7,6 +7,8 @@ green threads it takes from here.
 
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 os.environ.setdefault("PSYCOPG_WAIT_FUNC", "wait_selector")  # psycopg knows gevent's loop only
 with warnings.catch_warnings():
@@ -16,9 +18,19 @@ with warnings.catch_warnings():
 eventlet.monkey_patch()
 
 from eventlet import GreenPool as Pool
-from eventlet import Timeout, spawn
+from eventlet import Timeout, debug, spawn
 from eventlet import sleep as pause
 from eventlet.event import Event
 from eventlet.queue import LightQueue as Queue
 
-__all__ = ["Event", "Pool", "Queue", "Timeout", "pause", "spawn"]
+__all__ = ["Event", "Pool", "Queue", "Timeout", "pause", "quietly", "spawn"]
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Print no traceback for an error in a green thread that somebody waits for, and will tell."""
+    debug.hub_exceptions(state=False)
+    try:
+        yield
+    finally:
+        debug.hub_exceptions(state=True)

@@ -52,7 +52,7 @@ class Settings:
                 values[field.name] = kind(text)  # type: ignore[arg-type]
             except ValueError:
                 raise Misconfigured(
-                    f"{field.name.upper()} must be a {kind.__name__}, not {text!r}."
+                    f"{field.name.upper()} must be a number, not {text!r}."
                 ) from None
         return cls(**values, **given)
 

@@ -10,7 +10,7 @@ from typing import Any
 from nameko.runners import ServiceRunner
 
 from chassis.bus import Bus, EmbeddedBus
-from chassis.green import Timeout, pause
+from chassis.green import Timeout, pause, quietly
 from chassis.service import Carriage, Service
 from chassis.settings import Misconfigured, Settings
 from rulebook import Rulebook
@@ -55,7 +55,8 @@ class District:
         )
         for service in self.services:
             self.runner.add_service(service)
-        self.runner.start()
+        with quietly():
+            self.runner.start()
         self.bus.open()
 
     def stop(self) -> None:

@@ -60,7 +60,7 @@ class Resurrected:
 
 def replayed(district, scale, progress=lambda _what, _done: None):
     """Play the month, and give the scores once the district has come to rest."""
-    client = Client(f"http://127.0.0.1:{district.port}", patience=120)
+    client = Client(f"http://127.0.0.1:{district.port}", patience=60)
     Replay(plan(scale), client, progress=progress).run()
     return compare(scale, client.get("/v1/statistics"))
 
@@ -100,7 +100,7 @@ def test_a_kill_at_each_point_of_the_work_loses_nothing_and_does_nothing_twice(t
 def test_a_message_that_ends_the_process_every_time_is_parked_and_the_others_go_on(tmp_path):
     """The fifth attempt parks it; no innocent is parked with it."""
     with Resurrected(tmp_path) as district:
-        client = Client(f"http://127.0.0.1:{district.port}", patience=120)
+        client = Client(f"http://127.0.0.1:{district.port}", patience=60)
         client.post("/v1/clock", {"at": "2020-02-10T08:00:00+08:00"}, "clock")
         rows = [shop.registration() for shop in plan(0.01).enterprises[:20]]
         rows[7]["name"] = DEADLY_NAME

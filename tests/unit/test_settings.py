@@ -11,11 +11,11 @@ from chassis.settings import Misconfigured, Settings
     ("environ", "sentence"),
     [
         ({"CLOCK": "broken"}, "CLOCK must be real or manual, not 'broken'."),
-        ({"HTTP_PORT": "http"}, "HTTP_PORT must be an? int, not 'http'."),
+        ({"HTTP_PORT": "http"}, "HTTP_PORT must be a number, not 'http'."),
         ({"HTTP_PORT": "70000"}, "HTTP_PORT must be between 0 and 65535."),
         ({"BATCH": "0"}, "BATCH must be greater than 0."),
         ({"SLOTS": "-1"}, "SLOTS must be greater than 0."),
-        ({"WAIT": "long"}, "WAIT must be a float, not 'long'."),
+        ({"WAIT": "long"}, "WAIT must be a number, not 'long'."),
         ({"WAIT": "0"}, "WAIT must be greater than 0."),
         ({"STOP_WITHIN": "0"}, "STOP_WITHIN must be greater than 0."),
         (
