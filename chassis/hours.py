@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import select, tuple_
 
 from chassis.ids import derived_id
 from chassis.message import encode
@@ -30,6 +30,14 @@ class Due(NamedTuple):
 
     cursor: list[str]
     command: Command
+
+
+def page_of(query: Any, day: Any, identity: Any, after: list[str], most: int) -> Any:
+    """Order a query by day and identity, the oldest first, and go on after a cursor of the two."""
+    query = query.order_by(day, identity).limit(most)
+    if after:
+        query = query.where(tuple_(day, identity) > tuple_(date.fromisoformat(after[0]), after[1]))
+    return query
 
 
 class SweepsHours:

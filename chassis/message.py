@@ -11,7 +11,8 @@ from zlib import crc32
 
 from marshmallow import ValidationError
 
-from contracts.message import Command, Contract, Envelope, contracts
+from contracts.catalogue import contracts
+from contracts.message import Command, Contract, Envelope
 from contracts.shapes import moment_from_json
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

@@ -27,7 +27,8 @@ from chassis.letters import pause
 from chassis.logs import log
 from chassis.message import Message
 from chassis.settings import Misconfigured, Settings
-from contracts.message import Envelope, contracts
+from contracts.catalogue import contracts
+from contracts.message import Envelope
 
 HEARTBEAT = 10
 CONNECT_WITHIN, OPEN_WITHIN, CONFIRM_WITHIN = 5.0, 20.0, 10.0

@@ -19,7 +19,8 @@ import chassis.green  # noqa: F401  (before everything that listens)
 from chassis.bus import ANY
 from chassis.service import Service, bindings_of
 from console.district import SERVICES
-from contracts.message import Command, Contract, Envelope, contracts
+from contracts.catalogue import contracts
+from contracts.message import Command, Contract, Envelope
 
 REPOSITORY = Path(__file__).parents[1]
 GOLDEN = REPOSITORY / "tests" / "contract" / "golden"

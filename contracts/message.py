@@ -12,7 +12,8 @@ from contracts.shapes import Key, Part
 PREFIX = "cloudEvents_"
 """Prefix of the CloudEvents attributes among the AMQP headers (binary mode)."""
 
-_registry: dict[str, type[Contract]] = {}
+declared: dict[str, type[Contract]] = {}
+"""Every contract that has been declared so far, by its type."""
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
@@ -33,9 +34,9 @@ class Contract(Part):
         cls.type = re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
         module = cls.__module__.rpartition(".")[2]
         cls.service = None if module == "shared" else module
-        if cls.type in _registry and _registry[cls.type].__module__ != cls.__module__:
+        if cls.type in declared and declared[cls.type].__module__ != cls.__module__:
             raise TypeError(f"{cls.type} is declared twice")
-        _registry[cls.type] = cls
+        declared[cls.type] = cls
 
     @classmethod
     def key_name(cls) -> str:
@@ -59,20 +60,6 @@ class Event(Contract, abstract=True):
 
 class Command(Contract, abstract=True):
     """Asks the service of its module to do something."""
-
-
-def contracts() -> dict[str, type[Contract]]:
-    """Give every declared contract by its type."""
-    from contracts import (  # noqa: F401  (importing a module declares its contracts)
-        complaints,
-        filing,
-        gateway,
-        inspection,
-        insurance,
-        shared,
-    )
-
-    return _registry
 
 
 @dataclass(slots=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import ClassVar
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 
 from chassis.errors import Invalid, NotFound, at
-from chassis.hours import Due, SweepsHours
+from chassis.hours import Due, SweepsHours, page_of
 from chassis.service import Service, on
 from chassis.store import Work
 from contracts.complaints import (
@@ -124,17 +123,8 @@ class Complaints(SweepsHours, Service):
 
     def due(self, db: Work, after: list[str], most: int) -> list[Due]:
         """Find complaints whose clock has run out, the oldest first."""
-        query = (
-            select(Complaint)
-            .where(Complaint.clock_due_on < db.today)
-            .order_by(Complaint.clock_due_on, Complaint.id)
-            .limit(most)
-        )
-        if after:
-            query = query.where(
-                tuple_(Complaint.clock_due_on, Complaint.id)
-                > tuple_(date.fromisoformat(after[0]), after[1])
-            )
+        query = select(Complaint).where(Complaint.clock_due_on < db.today)
+        query = page_of(query, Complaint.clock_due_on, Complaint.id, after, most)
         return [
             Due(
                 [complaint.clock_due_on.isoformat(), complaint.id],

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import ClassVar
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 from stdnum.cn import uscc
 from stdnum.exceptions import ValidationError as NumberError
 
 from chassis.errors import NotFound, at
-from chassis.hours import Due, SweepsHours
+from chassis.hours import Due, SweepsHours, page_of
 from chassis.message import Message
 from chassis.service import Service, on
 from chassis.store import Work
@@ -224,16 +223,10 @@ class Filings(SweepsHours, Service):
 
     def due(self, db: Work, after: list[str], most: int) -> list[Due]:
         """Find approved filings whose day has come, the earliest day first."""
-        query = (
-            select(Filing.enterprise_id, Filing.id, Filing.reopen_on)
-            .where(Filing.state == FilingState.APPROVED, Filing.reopen_on <= db.today)
-            .order_by(Filing.reopen_on, Filing.id)
-            .limit(most)
+        query = select(Filing.enterprise_id, Filing.id, Filing.reopen_on).where(
+            Filing.state == FilingState.APPROVED, Filing.reopen_on <= db.today
         )
-        if after:
-            query = query.where(
-                tuple_(Filing.reopen_on, Filing.id) > tuple_(date.fromisoformat(after[0]), after[1])
-            )
+        query = page_of(query, Filing.reopen_on, Filing.id, after, most)
         return [
             Due(
                 [day.isoformat(), filing],

@@ -14,7 +14,8 @@ from sqlalchemy import ColumnElement, bindparam, func, select, update
 
 from chassis.message import encode
 from chassis.store import Store, Work
-from contracts.message import Contract, contracts
+from contracts.catalogue import contracts
+from contracts.message import Contract
 from contracts.shapes import moment_to_json
 from contracts.shared import CommandSettled, Outcome
 from services.gateway.model import DONE, PENDING, REJECTED, commands

@@ -15,8 +15,9 @@ from chassis.sealing import Seal
 from chassis.service import Service, on
 from chassis.store import Work
 from chassis.web import Route
+from contracts.catalogue import contracts
 from contracts.insurance import HolderKind
-from contracts.message import Event, contracts
+from contracts.message import Event
 from contracts.shared import CommandSettled, HourSwept
 from services.gateway.clock import Clock, tally
 from services.gateway.door import Door

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import ClassVar, TypeVar
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 
 from chassis.errors import NotFound, NotYet, at
-from chassis.hours import Due, SweepsHours
+from chassis.hours import Due, SweepsHours, page_of
 from chassis.ids import derived_id
 from chassis.service import Service, on
 from chassis.store import Work
@@ -292,16 +292,10 @@ class Inspection(WritesSlips, SweepsHours, Service):
 
     def due(self, db: Work, after: list[str], most: int) -> list[Due]:
         """Find open notices past their day, the oldest first, whoever they belong to."""
-        query = (
-            select(Notice.enterprise_id, Notice.id, Notice.level, Notice.due_on)
-            .where(Notice.state == NoticeState.OPEN, Notice.due_on < db.today)
-            .order_by(Notice.due_on, Notice.id)
-            .limit(most)
+        query = select(Notice.enterprise_id, Notice.id, Notice.level, Notice.due_on).where(
+            Notice.state == NoticeState.OPEN, Notice.due_on < db.today
         )
-        if after:
-            query = query.where(
-                tuple_(Notice.due_on, Notice.id) > tuple_(date.fromisoformat(after[0]), after[1])
-            )
+        query = page_of(query, Notice.due_on, Notice.id, after, most)
         return [
             Due(
                 [due.isoformat(), notice],

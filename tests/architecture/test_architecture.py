@@ -12,8 +12,9 @@ import pytest
 
 from chassis.service import bindings_of, handlers_of
 from console.district import SERVICES
+from contracts.catalogue import contracts
 from contracts.gateway import HourBegan
-from contracts.message import Command, Event, contracts
+from contracts.message import Command, Event
 from contracts.shared import SWEEPERS, SweepHour
 from services.gateway.service import Gateway
 

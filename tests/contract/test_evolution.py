@@ -6,7 +6,8 @@ import pytest
 
 from chassis.message import Message
 from console import documents
-from contracts.message import Envelope, contracts
+from contracts.catalogue import contracts
+from contracts.message import Envelope
 
 EVERY = sorted(contracts().values(), key=lambda kind: kind.type)
 ANEW = "say: python -m console.documents"

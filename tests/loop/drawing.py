@@ -1,6 +1,7 @@
 """Draws the loop from what the stories have caused."""
 
-from contracts.message import Command, contracts
+from contracts.catalogue import contracts
+from contracts.message import Command
 
 HEAD = """# The loop
 

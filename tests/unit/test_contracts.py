@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from marshmallow import ValidationError
 
 from contracts import message
+from contracts.catalogue import contracts
 from contracts.filing import EnterpriseReopened, FilingReturned, SubmitFiling
 from contracts.inspection import ComplaintChecked, RecordVisit
-from contracts.message import Command, Envelope, Event, contracts
+from contracts.message import Command, Envelope, Event
 from contracts.shapes import Count, Id, Key, moment_from_json, moment_to_json, shape_of
 
 EVERY = sorted(contracts().values(), key=lambda kind: kind.type)
@@ -29,7 +30,7 @@ VISIT = {"visit_id": "v", "enterprise_id": "e", "day": "2020-02-10"}
 @pytest.fixture
 def declared(monkeypatch):
     """Forget, at the end, what a test declares."""
-    monkeypatch.setattr(message, "_registry", dict(contracts()))
+    monkeypatch.setattr(message, "declared", dict(contracts()))
 
 
 def values(shape):
