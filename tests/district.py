@@ -75,7 +75,7 @@ class Stories:
     client: Client
 
     def settle(self):
-        raise NotImplementedError
+        """Wait until nothing is under way; each kind of district knows how."""
 
     # -- time
 

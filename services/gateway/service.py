@@ -14,6 +14,7 @@ from chassis.message import Message
 from chassis.sealing import Seal
 from chassis.service import Service, on
 from chassis.store import Work
+from chassis.tables import outbox, row_of
 from chassis.web import Route
 from contracts.catalogue import contracts
 from contracts.insurance import HolderKind
@@ -30,6 +31,7 @@ from services.gateway.routes import routes_of
 from services.gateway.views import Page
 
 _KEEP = insert(events)
+_KEPT = [column.name for column in events.columns if column.name in outbox.columns]
 FACTS = tuple(
     kind
     for kind in contracts().values()
@@ -125,20 +127,9 @@ class Gateway(Service):
 
 
 def _event_row(fact: Any, message: Message) -> dict[str, Any]:
-    envelope = message.envelope
     enterprise = getattr(fact, "enterprise_id", None)
     if getattr(fact, "holder_kind", None) is HolderKind.ENTERPRISE:
         enterprise = fact.holder_id
-    return {
-        "id": envelope.id,
-        "source": envelope.source,
-        "type": envelope.type,
-        "time": envelope.time,
-        "partitionkey": envelope.partitionkey,
-        "correlationid": envelope.correlationid,
-        "causationid": envelope.causationid,
-        "causationtype": envelope.causationtype,
-        "enterprise_id": enterprise,
-        "complaint_id": getattr(fact, "complaint_id", None),
-        "body": message.body,
-    }
+    about = {"enterprise_id": enterprise, "complaint_id": getattr(fact, "complaint_id", None)}
+    row = row_of(message)
+    return {name: row[name] for name in _KEPT} | about

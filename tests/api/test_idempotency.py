@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import event, func, select
 from sqlalchemy.exc import OperationalError
 
-from services.gateway.door import LOOK_EVERY, _Ticket
+from services.gateway.door import _Ticket
 from services.gateway.model import commands
 from tests.api.conftest import Sentences, problem, stored
 
@@ -264,7 +264,14 @@ def test_a_failed_commit_takes_nothing_in_and_the_door_stays_open(district, say,
 def test_a_command_that_is_being_written_is_not_taken_for_settled(district, monkeypatch):
     door = district.service("gateway").door
     monkeypatch.setitem(door._tickets, "not-yet-committed", _Ticket())
-    eventlet.sleep(2 * LOOK_EVERY)
+    looks = []
+    settled = door.records.settled
+    monkeypatch.setattr(
+        door.records, "settled", lambda wanted: looks.append(wanted) or settled(wanted)
+    )
+    with eventlet.Timeout(20):
+        while len(looks) < 2:  # the first look has been acted on when the second begins
+            eventlet.sleep(0.01)
     assert not door._tickets["not-yet-committed"].ready()
 
 
