@@ -136,6 +136,7 @@ class Store:
         return self._upsert(
             table,
             (key,),
+            ("replace", *keep),
             lambda new: {c.name: new[c.name] for c in table.c if c.name not in kept},
         )
 
@@ -144,19 +145,25 @@ class Store:
         return self._upsert(
             table,
             tuple(keys),
+            ("add",),
             lambda new: {c.name: c + new[c.name] for c in table.c if c.name not in keys},
         )
 
     def _upsert(
-        self, table: Table, keys: tuple[str, ...], values: Callable[[Any], dict[str, Any]]
+        self,
+        table: Table,
+        keys: tuple[str, ...],
+        way: tuple[str, ...],
+        values: Callable[[Any], dict[str, Any]],
     ) -> Any:
-        """Build the statement once for a table and its keys."""
-        if (table, keys) not in self._upserts:
+        """Build the statement once for a table, its keys and the way in which they meet."""
+        known = table, keys, way
+        if known not in self._upserts:
             statement: Any = (sqlite if self.is_sqlite else postgresql).insert(table)
-            self._upserts[table, keys] = statement.on_conflict_do_update(
+            self._upserts[known] = statement.on_conflict_do_update(
                 index_elements=list(keys), set_=values(statement.excluded)
             )
-        return self._upserts[table, keys]
+        return self._upserts[known]
 
     @contextmanager
     def write(self, *, durable: bool = True) -> Iterator[Work]:
