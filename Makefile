@@ -2,8 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 8000
+MINUTES ?= 3
+RATE ?= 25
+REPORT ?= faults.json
 
-.PHONY: demo up setup dev test lint docs lock clean
+.PHONY: demo up setup dev test test-rabbitmq4 faults mutants schemathesis lint docs lock secrets clean
 
 demo: setup ## replay the Fengze month and go on serving
 	$(BIN)/bihuan demo --port $(PORT)
@@ -30,6 +33,20 @@ dev: .venv/.developed
 test: lint ## everything
 	$(BIN)/pytest
 
+test-rabbitmq4: dev ## the broker's tests on RabbitMQ 4, in a folder of its own (as root, on Debian)
+	$(BIN)/pytest tests/broker --rabbitmq=4
+
+faults: dev ## a distributed district under load and faults: SEED=, MINUTES=, RATE=, REPORT=
+	$(BIN)/python -m tests.faults.run $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES) --rate $(RATE) \
+	  --report $(REPORT)
+
+mutants: dev ## change each model in small ways, and see that a test notices: ONLY=insurance
+	$(BIN)/python -m pip install --quiet -c requirements-dev.lock "mutmut==3.8.1"
+	$(BIN)/python -m tests.mutants.run $(ONLY)
+
+schemathesis: dev ## ask a district for so long what the document of its API allows, and forbids: MINUTES=, SEED=
+	$(BIN)/python -m tests.fuzzing.run --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
 lint: dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -38,12 +55,15 @@ lint: dev
 
 docs: dev ## make the generated documents anew
 	$(BIN)/python -m console.documents
-	$(BIN)/pytest tests/loop --redraw -q
+	$(BIN)/pytest tests/loop tests/plans --redraw -q
 
 lock: dev ## resolve the dependencies anew
 	$(BIN)/python -m pip install --quiet "uv>=0.13,<1"
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --group dev -c requirements.lock -o requirements-dev.lock
+
+secrets: ## the passwords and keys that docker-compose.yml needs, in ops/secrets; none is made twice
+	@$(PYTHON) ops/make_secrets.py
 
 clean:
 	rm -rf .venv bihuan-data build

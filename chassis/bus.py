@@ -8,7 +8,7 @@ here that a restart could lose: what was not finished is still unsent in its out
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import eventlet
@@ -32,7 +32,9 @@ class Closed(Exception):
 
 
 class Inlet(Protocol):
-    """Where one listener takes its messages, in order."""
+    """Where one listener takes the messages of a slot, in order."""
+
+    slot: int
 
     def take(self, most: int) -> list[Message]:
         """Wait until something is ready, then give all that is, up to `most`; raises `Closed`."""
@@ -40,24 +42,55 @@ class Inlet(Protocol):
     def done(self, messages: Sequence[Message]) -> None:
         """Acknowledge messages that were handled or parked."""
 
+    def idle(self) -> bool:
+        """Tell whether nothing is queued here and nothing in hand."""
+
     def close(self) -> None:
         """Stop taking; whoever waits in `take` gets `Closed`."""
 
 
+class Inbox(Protocol):
+    """Where the messages of a service arrive, parted into slots by their keys.
+
+    `ready` comes when it can be used, or with a `Misconfigured`. `on_missing` is called with the
+    slot whose queue is not there, before there is another, and says whether there is to be one;
+    `on_declared` when there is, with a moment (Unix time) at which there was none.
+    """
+
+    slots: int
+    ready: Event
+    on_missing: Callable[[int], bool]
+    on_declared: Callable[[int, float], None]
+
+    def open(self, slot: int) -> Inlet:
+        """Begin to receive what comes for a slot."""
+
+    def leave(self, inlet: Inlet) -> None:
+        """Give back what a closed inlet was given and nobody took, for the next to serve it."""
+
+
 class Bus(Protocol):
-    """Carries messages between services."""
+    """Carries messages between services; `slots` is the number that all of them agree on."""
 
-    def publish(self, messages: Sequence[Message]) -> list[Message]:
-        """Publish in order and give those that are safe, once known; raises `BusDown`."""
+    slots: int
 
-    def inlets(self, service: str, bindings: Bindings) -> list[Inlet]:
-        """Open the inlets of a service: one, or one per slot."""
+    def publish(self, messages: Sequence[Message], to: str | None = None) -> list[Message]:
+        """Publish in order and give those that are safe, once known; raises `BusDown`.
+
+        With `to` they go to the inbox of that one service, whoever else listens to them.
+        """
+
+    def inbox(self, service: str, bindings: Bindings) -> Inbox:
+        """Give the inbox of a service, which listens to all of these."""
 
     def open(self) -> None:
-        """Let publishing begin: every inlet is there."""
+        """Let publishing begin: every inbox is there."""
 
     def connected(self) -> bool:
         """Tell whether the bus can be reached."""
+
+    def leave(self, service: str) -> None:
+        """Receive and publish nothing more for a service."""
 
     def close(self) -> None:
         """Let go of every resource."""
@@ -81,6 +114,8 @@ class _Pending:
 class EmbeddedInlet:
     """A queue in memory; what is in it is also an unsent row of some outbox."""
 
+    slot = 0
+
     def __init__(self) -> None:
         self._ready: deque[tuple[Message, _Pending]] = deque()
         self._taken: dict[str, list[_Pending]] = defaultdict(list)
@@ -101,7 +136,7 @@ class EmbeddedInlet:
             raise Closed
         taken = []
         for message, pending in self.choose(self._ready, most):
-            self._taken[message.id].append(pending)
+            self._taken[message.receipt].append(pending)
             taken.append(message)
         return taken
 
@@ -116,7 +151,7 @@ class EmbeddedInlet:
     def done(self, messages: Sequence[Message]) -> None:
         """Acknowledge messages that were handled or parked."""
         for message in messages:
-            for pending in self._taken.pop(message.id, ()):
+            for pending in self._taken.pop(message.receipt, ()):
                 pending.paid(message)
 
     def close(self) -> None:
@@ -133,12 +168,34 @@ class EmbeddedInlet:
             self._wake.send()
 
 
+class EmbeddedInbox:
+    """The inbox of a service in this process: a single slot."""
+
+    slots = 1
+
+    def __init__(self, inlet: EmbeddedInlet) -> None:
+        self.inlet = inlet
+        self.on_missing: Callable[[int], bool] = lambda _slot: True
+        self.on_declared: Callable[[int, float], None] = lambda _slot, _at: None
+        self.ready = Event()
+        self.ready.send()
+
+    def open(self, slot: int) -> EmbeddedInlet:
+        """Give the one inlet, which receives from the start."""
+        return self.inlet
+
+    def leave(self, inlet: Inlet) -> None:
+        """Give nothing back: what was not handled is unsent in some outbox."""
+
+
 class EmbeddedBus:
     """The bus inside one process: the relay's rows go straight to the listeners."""
 
+    slots = 1
+
     def __init__(self) -> None:
         self._routes: dict[tuple[str, str], list[EmbeddedInlet]] = defaultdict(list)
-        self._inlets: list[EmbeddedInlet] = []
+        self._inlets: dict[str, EmbeddedInlet] = {}
         self._open = Event()
 
     def open(self) -> None:
@@ -149,12 +206,15 @@ class EmbeddedBus:
         """Make an inlet; test modes of delivery give another kind."""
         return EmbeddedInlet()
 
-    def publish(self, messages: Sequence[Message]) -> list[Message]:
+    def publish(self, messages: Sequence[Message], to: str | None = None) -> list[Message]:
         """Hand each message to all its subscribers, and wait until they are done with it."""
         self._open.wait()
         pending = _Pending()
+        only = None if to is None else [self._inlets[to]]
         addressed = [
-            (message, receivers) for message in messages if (receivers := self._receivers(message))
+            (message, receivers)
+            for message in messages
+            if (receivers := only or self._receivers(message))
         ]
         pending.owed = {message.id: len(receivers) for message, receivers in addressed}
         for message, receivers in addressed:
@@ -168,24 +228,26 @@ class EmbeddedBus:
         kind = message.envelope.type
         return [*self._routes[message.exchange, kind], *self._routes[ANY, kind]]
 
-    def inlets(self, service: str, bindings: Bindings) -> list[Inlet]:
-        """Open the one inlet of a service."""
-        inlet = self.new_inlet()
-        self._inlets.append(inlet)
+    def inbox(self, service: str, bindings: Bindings) -> Inbox:
+        """Give the inbox of a service, with its one inlet."""
+        inlet = self._inlets[service] = self.new_inlet()
         for binding in bindings:
             self._routes[binding].append(inlet)
-        return [inlet]
+        return EmbeddedInbox(inlet)
 
     def connected(self) -> bool:
         """Tell whether the bus can be reached: always."""
         return True
 
+    def leave(self, service: str) -> None:
+        """Do nothing: what a service has not handled is unsent in some outbox."""
+
     def idle(self) -> bool:
         """Tell whether no listener has anything queued or in hand."""
-        return all(inlet.idle() for inlet in self._inlets)
+        return all(inlet.idle() for inlet in self._inlets.values())
 
     def close(self) -> None:
         """Close the inlets."""
-        for inlet in self._inlets:
+        for inlet in self._inlets.values():
             inlet.close()
         eventlet.sleep(0)

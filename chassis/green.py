@@ -18,19 +18,34 @@ with warnings.catch_warnings():
 eventlet.monkey_patch()
 
 from eventlet import GreenPool as Pool
-from eventlet import Timeout, debug, spawn
+from eventlet import Timeout, debug, spawn, tpool
 from eventlet import sleep as pause
 from eventlet.event import Event
 from eventlet.queue import LightQueue as Queue
+from eventlet.semaphore import Semaphore
 
-__all__ = ["Event", "Pool", "Queue", "Timeout", "pause", "quietly", "spawn"]
+in_thread = tpool.execute
+"""Calls a function in a thread of the system, which holds nobody else up; gives what it gives."""
+
+__all__ = [
+    "Event",
+    "Pool",
+    "Queue",
+    "Semaphore",
+    "Timeout",
+    "in_thread",
+    "pause",
+    "quietly",
+    "spawn",
+]
 
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Print no traceback for an error in a green thread that somebody waits for, and will tell."""
+    """Print no traceback for an error in a green thread that somebody waits for, and will tell.
+
+    After an error it stays quiet: what was half started is being ended.
+    """
     debug.hub_exceptions(state=False)
-    try:
-        yield
-    finally:
-        debug.hub_exceptions(state=True)
+    yield
+    debug.hub_exceptions(state=True)

@@ -43,11 +43,16 @@ _DUE = _streams.where(
         _earlier.c.state.in_(HOLDS),
     ),
 ).limit(bindparam("most"))
+_OLDEST = (
+    select(letters.c.state, func.min(letters.c.parked_at).label("parked_at"))
+    .where(letters.c.state.in_(HOLDS))
+    .group_by(letters.c.state)
+)
 
 
 def pause(attempts: int, *, longest: float = 60.0) -> float:
-    """Give the seconds to wait after so many attempts: growing, with jitter."""
-    return min(longest, 0.2 * 2.0**attempts) * random.uniform(0.75, 1.25)
+    """Give the seconds to wait after so many attempts, however many: growing, with jitter."""
+    return min(longest, 0.2 * 2.0 ** min(attempts, 30)) * random.uniform(0.75, 1.25)
 
 
 def park(
@@ -65,6 +70,7 @@ def park(
             "attempts": attempt,
             "parked_at": now,
             "try_at": now + pause(attempt) if state == WAITING else now,
+            "handler": message.handler,
         },
     )
 
@@ -93,7 +99,18 @@ def freed_by(store: Store, keys: set[str]) -> list[Stream]:
         return [(row.source, row.partitionkey) for row in rows]
 
 
-def due(store: Store, most: int = 100) -> list[Stream]:
+def hasten(store: Store, streams: Iterable[Stream]) -> None:
+    """Have streams tried soon, by the replicas that serve them."""
+    for source, key in streams:
+        with store.write(durable=False) as work:
+            work.execute(
+                update(letters)
+                .where(_awaiting, letters.c.source == source, letters.c.partitionkey == key)
+                .values(try_at=0.0)
+            )
+
+
+def due(store: Store, most: int = 1000) -> list[Stream]:
     """Find the streams whose first letter is due to be tried again."""
     with store.engine.connect() as connection:
         rows = connection.execute(_DUE, {"now": time.time(), "most": most})
@@ -169,3 +186,10 @@ def counts(store: Store) -> dict[str, int]:
             select(letters.c.state, func.count().label("letters")).group_by(letters.c.state)
         )
         return {row.state: row.letters for row in rows}
+
+
+def ages(store: Store) -> dict[str, float]:
+    """Tell for how many seconds the oldest letter of each state that holds back is set aside."""
+    now = time.time()
+    with store.read() as session:
+        return {row.state: max(0.0, now - row.parked_at) for row in session.execute(_OLDEST)}

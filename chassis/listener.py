@@ -8,22 +8,25 @@ poison message costs its neighbours a retry and never their effect.
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import eventlet
+from eventlet.semaphore import Semaphore
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 
-from chassis import letters, metrics
+from chassis import letters, metrics, resending
 from chassis.bus import Closed, Inlet
 from chassis.errors import Conflict, NotYet, Rejected
+from chassis.leases import SlotLost
 from chassis.logs import log
-from chassis.message import Message, Undecodable
+from chassis.message import Message, Undecodable, slot_of
 from chassis.store import STORAGE_ERRORS, Store, Work
 from chassis.tables import attempts, inbox, message_of
-from contracts.shared import CommandSettled, Outcome
+from contracts.shared import CommandSettled, Outcome, Resend, ResendBegan
 
 FATAL_ATTEMPTS = 5
 """A message whose handling ended the process that often is parked instead of being tried again."""
@@ -40,7 +43,13 @@ class _StorageDown(Exception):
 
 
 class Listener:
-    """Handles the messages of one service."""
+    """Handles the messages of one service.
+
+    `slots` is how many there are, `serves` tells which of them this replica serves, and `hold`
+    keeps one from changing hands during a transaction, or raises `SlotLost`. `gaps` has the slots
+    of which some publishers send again what was lost: until their marker arrives, what comes from
+    them is left alone, since it comes again in its order.
+    """
 
     def __init__(
         self,
@@ -54,32 +63,89 @@ class Listener:
         self.handlers = handlers
         self.wake = wake
         self.log = log(store.service)
+        self.slots = 1
+        self.serves: Callable[[int], bool] = lambda _slot: True
+        self.hold: Callable[[Work, int], None] = lambda _work, _slot: None
+        self.gaps: set[int] = set()
+        self._slot_locks: dict[int, Semaphore] = defaultdict(lambda: Semaphore(1))
         self._stopping = False
 
     def run(self, inlet: Inlet, most: int) -> None:
-        """Serve an inlet until it is closed."""
+        """Serve an inlet until it is closed, or the slot is another replica's."""
         while True:
             try:
                 taken = inlet.take(most)
             except Closed:
                 return
-            if self.handle(taken):
-                inlet.done(taken)
-                self._follow_up(taken)
+            try:
+                wanted = self._patiently(self._after_gaps, inlet.slot, taken)
+            except SlotLost:
+                self.log.warning("slot lost", messages=len(taken))
+                return
+            if wanted is None or (wanted and not self.handle(wanted)):
+                return
+            inlet.done(taken)
+            self._follow_up(wanted)
+
+    def _patiently(self, act: Callable[..., Any], *given: Any) -> Any:
+        """Do something again until storage lets it be done; None when stopped meanwhile."""
+        tries = 0
+        while not self._stopping:
+            try:
+                return act(*given)
+            except STORAGE_ERRORS as error:
+                tries += 1
+                self.log.warning("storage unavailable", tries=tries, error=str(error))
+                eventlet.sleep(letters.pause(min(tries, 4), longest=3.0))
+        return None
+
+    def _after_gaps(self, slot: int, messages: Sequence[Message]) -> Sequence[Message]:
+        """Leave out what a publisher sent before it began to send again; it comes once more.
+
+        What is left out will be acknowledged, and a marker comes once: so both are judged by the
+        gaps that the database knows, and only while the slot is held.
+        """
+        marker = ResendBegan.type
+        if slot not in self.gaps and all(message.envelope.type != marker for message in messages):
+            return messages
+        self.gaps.discard(slot)  # before it is looked whether there is one: another may be found
+        open_still = True
+        try:
+            with self.store.write() as work:
+                self.hold(work, slot)
+                gaps = resending.gaps_of(work, slot)
+                wanted = []
+                for message in messages:
+                    source, kind = message.envelope.source, message.envelope.type
+                    if kind == marker:
+                        if gaps.get(source) == message.fact.marker:
+                            del gaps[source]
+                            resending.close_gap(work, slot, source)
+                    elif source not in gaps or kind == Resend.type:
+                        wanted.append(message)
+            open_still = bool(gaps)
+        finally:
+            if open_still:
+                self.gaps.add(slot)
+        return wanted
 
     def stop(self) -> None:
         """Give up waiting for storage; what is in hand stays unacknowledged."""
         self._stopping = True
 
     def handle(self, messages: Sequence[Message]) -> bool:
-        """Handle or park every message; True when all of it is committed and may be acknowledged.
+        """Handle or park all messages of a slot; True when they may be acknowledged, committed.
 
         While storage is unavailable it backs off and tries again, until stopped.
         """
         tries = 0
         while not self._stopping:
             try:
-                self._handle(messages, tolerant=tries >= letters.RETRIES)
+                with self._slot_locks[messages[0].slot(self.slots)]:
+                    self._handle(messages, tries)
+            except SlotLost:
+                self.log.warning("slot lost", messages=len(messages))
+                return False
             except _StorageDown as error:
                 tries += 1
                 metrics.STORAGE_DOWN.labels(self.store.service).inc()
@@ -89,18 +155,21 @@ class Listener:
                 return True
         return False
 
-    def _handle(self, messages: Sequence[Message], *, tolerant: bool) -> None:
+    def _handle(self, messages: Sequence[Message], tries: int) -> None:
         started = time.perf_counter()
+        tolerant = tries >= letters.RETRIES
         try:
             suspects = self._suspects(messages)
             if suspects is None:
                 outcomes = self._together(messages)
             else:
+                # what is only tried again, for want of a database say, has not ended the process
+                counted = suspects if tries == 0 else set[str]()
                 outcomes = [
-                    self._alone(message, suspect=message.id in suspects, tolerant=tolerant)
+                    self._alone(message, suspect=message.receipt in counted, tolerant=tolerant)
                     for message in messages
                 ]
-        except _StorageDown:
+        except (_StorageDown, SlotLost):
             raise
         except Exception as error:
             self._raise_if_storage(error, tolerant=tolerant)
@@ -117,7 +186,7 @@ class Listener:
     # -- a batch in one transaction
 
     def _together(self, messages: Sequence[Message]) -> list[str]:
-        with self.store.write() as work:
+        with self._write_for(messages[0]) as work:
             fresh = self._admit(work, messages)
             blocked = letters.held(work, fresh)
             self.service.prepare([m for m in fresh if self._readable(m)], work)
@@ -127,11 +196,18 @@ class Listener:
         self._committed(work)
         return outcomes + ["duplicate"] * (len(messages) - len(fresh))
 
+    @contextmanager
+    def _write_for(self, message: Message) -> Iterator[Work]:
+        """Open a transaction in which the slot of a message stays with this replica."""
+        with self.store.write() as work:
+            self.hold(work, message.slot(self.slots))
+            yield work
+
     def _admit(self, work: Work, messages: Sequence[Message]) -> list[Message]:
         """Write the inbox rows, in order of id, and give the messages not seen before."""
         by_id: dict[str, Message] = {}
         for message in messages:
-            by_id.setdefault(message.id, message)
+            by_id.setdefault(message.receipt, message)
         now = time.time()
         rows = [
             {"id": key, "fingerprint": by_id[key].fingerprint(), "handled_at": now}
@@ -145,11 +221,11 @@ class Listener:
 
     def _reject_impostors(self, work: Work, messages: Sequence[Message], new: set[str]) -> None:
         """Set aside, as rejected letters, repeats of an id whose body is another."""
-        repeated = inbox.c.id.in_({message.id for message in messages})
+        repeated = inbox.c.id.in_({message.receipt for message in messages})
         rows = work.execute(select(inbox.c.id, inbox.c.fingerprint).where(repeated))
         known = {row.id: row.fingerprint for row in rows}
         for message in messages:
-            if known.get(message.id) != message.fingerprint():
+            if known.get(message.receipt) != message.fingerprint():
                 letters.park(
                     work,
                     message,
@@ -178,11 +254,19 @@ class Listener:
         """Call every handler of a message, and settle it if it is a command."""
         work.message = message
         fact, result = message.fact, None
-        for handler in self.handlers[message.envelope.type]:
+        for handler in self._handlers_of(message):
             answer = handler(fact, work)
             result = answer if answer is not None else result
-        if message.is_command:
+        if message.is_command and not message.handler:
             self._settle(work, message, Outcome.DONE, result=result)
+
+    def _handlers_of(self, message: Message) -> list[Handler]:
+        found = self.handlers.get(message.envelope.type)
+        if not found:
+            raise Undecodable(f"nothing here handles {message.envelope.type}")
+        if message.handler:  # which may handle some other type of those that are sent again
+            return [handler for handler in found if handler.__name__ == message.handler]
+        return found
 
     def _settle(
         self,
@@ -200,6 +284,7 @@ class Listener:
                 outcome=outcome,
                 result=result.to_data() if hasattr(result, "to_data") else result,
                 problem=problem,
+                by=message.fact.by,
             )
         )
 
@@ -242,7 +327,7 @@ class Listener:
         if suspect and self._spent(message):
             return "stuck"
         try:
-            with self.store.write() as work:
+            with self._write_for(message) as work:
                 if not self._admit(work, [message]):
                     return "duplicate"
                 if letters.held(work, [message]):
@@ -253,6 +338,8 @@ class Listener:
                 self._call(work, message)
                 self.service.finish(work)
                 self._forget_attempts(work, [message])
+        except SlotLost:
+            raise
         except Exception as error:
             self._raise_if_storage(error, tolerant=tolerant)
             if not isinstance(error, NotYet | Rejected):
@@ -264,7 +351,7 @@ class Listener:
     def _conclude_alone(self, message: Message, error: Exception) -> str:
         """Record, in a transaction of its own, that a message was not handled."""
         try:
-            with self.store.write() as work:
+            with self._write_for(message) as work:
                 self._admit(work, [message])
                 outcome = self._conclude(work, message, error, set())
                 self._forget_attempts(work, [message])
@@ -280,7 +367,7 @@ class Listener:
 
         From the second time on, such messages are taken alone, each counted before its handler.
         """
-        again = {message.id for message in messages if message.redelivered}
+        again = {message.receipt for message in messages if message.redelivered}
         if not again:
             return None
         with self.store.write() as work:
@@ -294,12 +381,12 @@ class Listener:
 
     def _spent(self, message: Message) -> bool:
         """Count one more attempt; True when there were too many, and the message is parked."""
-        with self.store.write() as work:
-            count = (
-                work.scalar(select(attempts.c.count).where(attempts.c.id == message.id)) or 0
-            ) + 1
+        with self._write_for(message) as work:
+            query = select(attempts.c.count).where(attempts.c.id == message.receipt)
+            count = (work.scalar(query) or 0) + 1
             work.execute(
-                self.store.insert_or_replace(attempts, "id"), {"id": message.id, "count": count}
+                self.store.insert_or_replace(attempts, "id"),
+                {"id": message.receipt, "count": count},
             )
             if count < FATAL_ATTEMPTS or not self._admit(work, [message]):
                 return False
@@ -316,26 +403,36 @@ class Listener:
 
     @staticmethod
     def _forget_attempts(work: Work, messages: Iterable[Message]) -> None:
-        again = [message.id for message in messages if message.redelivered]
+        again = [message.receipt for message in messages if message.redelivered]
         if again:
             work.execute(delete(attempts).where(attempts.c.id.in_(again)))
 
     # -- letters
 
     def retry_due(self) -> None:
-        """Try the letters whose time has come."""
+        """Try the letters of the slots served here whose time has come."""
         for stream in letters.due(self.store):
-            self.retry(stream)
+            if self._serves(stream):
+                self.retry(stream)
+
+    def _serves(self, stream: letters.Stream) -> bool:
+        return self.serves(slot_of(stream[1], self.slots))
 
     def retry(self, stream: letters.Stream) -> None:
         """Deliver a stream's letters in order, up to the first that cannot be."""
-        while self._deliver_first(stream):
+        lock = self._slot_locks[slot_of(stream[1], self.slots)]
+        while True:
+            with lock:
+                delivered = self._deliver_first(stream)
+            if not delivered:
+                return
             self._free({stream[1]})
 
     def _deliver_first(self, stream: letters.Stream) -> bool:
         letter, work = None, None
         try:
             with self.store.write() as work:
+                self.hold(work, slot_of(stream[1], self.slots))
                 letter = letters.first_of(work, stream)
                 if letter is None:
                     return False
@@ -345,6 +442,8 @@ class Listener:
                     self.service.prepare([message], work)
                 self._call(work, message)
                 self.service.finish(work)
+        except SlotLost:
+            return False
         except Exception as error:
             away = isinstance(error, STORAGE_ERRORS) and not self.store.answers()
             if away or letter is None:
@@ -378,20 +477,26 @@ class Listener:
         return True
 
     def _free(self, keys: set[str]) -> None:
-        for stream in letters.freed_by(self.store, keys):
-            self.retry(stream)
+        freed = letters.freed_by(self.store, keys)
+        letters.hasten(self.store, [stream for stream in freed if not self._serves(stream)])
+        for stream in freed:
+            if self._serves(stream):
+                self.retry(stream)
 
     # -- afterwards
 
     def _committed(self, work: Work) -> None:
         if work.outgoing:
             self.wake()
+        if "resend" in work.info:
+            self.service.ask_again()
         self.service.committed(work)
 
     def _follow_up(self, messages: Sequence[Message]) -> None:
         """Try the letters that waited for what has just been handled."""
         try:
-            self._free({message.envelope.partitionkey for message in messages})
+            if messages:
+                self._free({message.envelope.partitionkey for message in messages})
         except STORAGE_ERRORS as error:
             self.log.warning("letters put off", error=str(error))
 

@@ -31,7 +31,8 @@ def encode(value: Any) -> str:
 class Message:
     """One message; `exchange` is `{source}.events` or `{target}.commands`.
 
-    `redelivered` says that it may have been handed to a handler before, and not finished.
+    `redelivered` says that it may have been handed to a handler before, and not finished. `handler`
+    names the one handler that a message sent again is for.
     """
 
     envelope: Envelope
@@ -39,25 +40,36 @@ class Message:
     exchange: str
     redelivered: bool = False
     seq: int = 0
+    handler: str | None = None
     tag: Any = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, fact: Contract, envelope: Envelope) -> Message:
-        """Put a contract into its envelope."""
+    def of(cls, fact: Contract, envelope: Envelope, to: str | None = None) -> Message:
+        """Put a contract into its envelope; a command of no service's own names its receiver."""
         made = cls(
             envelope,
             _encode(fact.to_data()),
-            f"{fact.service or envelope.source}.commands"
+            f"{to or fact.service or envelope.source}.commands"
             if isinstance(fact, Command)
             else f"{envelope.source}.events",
         )
         made.__dict__["fact"] = fact
         return made
 
+    def restate(self, fact: Contract) -> None:
+        """Say it otherwise, as long as it has not been written."""
+        self.body = _encode(fact.to_data())
+        self.__dict__["fact"] = fact
+
     @property
     def id(self) -> str:
         """The message's identity, by which a receiver knows that it has seen it."""
         return self.envelope.id
+
+    @property
+    def receipt(self) -> str:
+        """What the inbox knows it by: its id, and the handler if it is for one alone."""
+        return f"{self.id} {self.handler}" if self.handler else self.id
 
     @property
     def stream(self) -> tuple[str, str]:
@@ -90,5 +102,10 @@ class Message:
         return blake2b(self.body.encode(), digest_size=8).hexdigest()
 
     def slot(self, slots: int) -> int:
-        """Give the slot of its key: a constant function of the key, whatever the broker does."""
-        return crc32(self.envelope.partitionkey.encode()) % slots
+        """Give the slot of its key."""
+        return slot_of(self.envelope.partitionkey, slots)
+
+
+def slot_of(key: str, slots: int) -> int:
+    """Give the slot of a key: a constant function of the two, whatever the broker does."""
+    return crc32(key.encode()) % slots

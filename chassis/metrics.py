@@ -13,14 +13,26 @@ BATCH_SECONDS = Histogram(
     "bihuan_batch_seconds", "Time of one batch, commit included", ["service"], buckets=_FAST
 )
 PUBLISHED = Counter("bihuan_published_total", "Outbox rows that became safe", ["service"])
+RETIRED = Counter("bihuan_retired_total", "Old rows taken away", ["service", "table"])
+RESENT = Counter("bihuan_resent_total", "Outbox rows that were sent again", ["service"])
 OUTBOX_UNSENT = Gauge("bihuan_outbox_unsent", "Outbox rows not yet safe", ["service"])
 OUTBOX_OLDEST = Gauge(
     "bihuan_outbox_oldest_seconds", "Age of the oldest unsent outbox row", ["service"]
 )
 LETTERS = Gauge("bihuan_letters", "Letters set aside", ["service", "state"])
+LETTERS_OLDEST = Gauge(
+    "bihuan_letters_oldest_seconds",
+    "Age of the oldest letter of a state that holds back",
+    ["service", "state"],
+)
 STORAGE_DOWN = Counter(
     "bihuan_storage_unavailable_total", "Batches put off because storage failed", ["service"]
 )
+BROKER_BLOCKED = Gauge(
+    "bihuan_broker_blocked", "1 while the broker blocks publishing (an alarm for memory or disk)"
+)
+SLOTS = Gauge("bihuan_slots", "Slots that this replica serves", ["service"])
+RELAYS = Gauge("bihuan_relay_active", "1 while this replica relays for its service", ["service"])
 BUS_DOWN = Counter(
     "bihuan_bus_unavailable_total", "Publishing put off for want of a bus", ["service"]
 )
@@ -29,4 +41,15 @@ REQUESTS = Histogram(
     "Time of HTTP requests",
     ["method", "route", "status"],
     buckets=_FAST,
+)
+REFUSED = Counter(
+    "bihuan_http_refused_total", "Requests and connections beyond a limit, by status", ["status"]
+)
+STREAMS = Gauge("bihuan_streams", "Streams of events that are open")
+WEBHOOKS = Counter(
+    "bihuan_webhook_attempts_total", "Attempts to deliver to a webhook, by outcome", ["outcome"]
+)
+WEBHOOKS_OLDEST = Gauge(
+    "bihuan_webhook_oldest_seconds",
+    "Age of the oldest delivery that waits, where webhooks are sent",
 )

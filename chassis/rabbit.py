@@ -8,20 +8,22 @@ had in hand when it broke is forgotten: the outbox sends it again, the broker de
 
 from __future__ import annotations
 
+import random
 import time
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import takewhile
 from typing import Any
 
 import amqp
 import eventlet
-from amqp.exceptions import AMQPError, PreconditionFailed
+from amqp.exceptions import AccessRefused, AMQPError, NotAllowed, NotFound, PreconditionFailed
 from amqp.spec import Basic
 from eventlet.event import Event
 from kombu.connection import Connection
 
+from chassis import metrics
 from chassis.bus import ANY, Bindings, BusDown, Closed, Inlet
 from chassis.letters import pause
 from chassis.logs import log
@@ -35,6 +37,9 @@ CONNECT_WITHIN, OPEN_WITHIN, CONFIRM_WITHIN = 5.0, 20.0, 10.0
 """Seconds for the handshake, for declaring an inbox, and for the confirms of a wave."""
 LONGEST_PAUSE = 2.4
 """Seconds between attempts to connect, before a jitter that makes at most 3 of them."""
+LOOK_EVERY = 0.1
+"""Seconds after which a reader looks whether there are channels to open or to close."""
+LONGEST_NAMES = 64
 BROKEN = (AMQPError, OSError, BusDown)
 DURABLE = {"durable": True, "auto_delete": False}
 SLOT_QUEUE = {
@@ -47,55 +52,103 @@ SLOT_QUEUE = {
 
 
 class RabbitBus:
-    """The bus of a process that is one of many, over RabbitMQ."""
+    """The bus of a process that is one of many, over RabbitMQ.
 
-    def __init__(self, settings: Settings) -> None:
+    `topology` tells of every service what it listens to, whether or not it runs in this process:
+    nothing is published before every inbox is there.
+    """
+
+    def __init__(self, settings: Settings, topology: Mapping[str, Bindings]) -> None:
         self._settings = settings
-        self._publishers: dict[str, _Publisher] = defaultdict(lambda: _Publisher(settings))
+        self._topology = topology
+        self._publishers: dict[str, _Publisher] = defaultdict(lambda: _Publisher(self))
         self._inboxes: list[_Inbox] = []
         self._open = Event()
+        self.slots = settings.slots
+        self.missing = "every inbox"
+        self._opener = eventlet.spawn(self._wait_for_inboxes)
 
-    def publish(self, messages: Sequence[Message]) -> list[Message]:
+    @property
+    def uri(self) -> str:
+        """Where the broker is."""
+        return self._settings.amqp_uri
+
+    def publish(self, messages: Sequence[Message], to: str | None = None) -> list[Message]:
         """Publish one service's messages; raises `BusDown` when not one of them is safe."""
         self._open.wait()
-        return self._publishers[messages[0].envelope.source].publish(messages)
+        return self._publishers[messages[0].envelope.source].publish(messages, to)
 
-    def inlets(self, service: str, bindings: Bindings) -> list[Inlet]:
-        """Declare the inbox of a service and open an inlet per slot; waits for the broker."""
-        inbox = _Inbox(self._settings, service, bindings)
-        self._inboxes.append(inbox)
-        inbox.declared.wait()
-        return list(inbox.inlets)
+    def inbox(self, service: str, bindings: Bindings) -> _Inbox:
+        """Give the inbox of a service, which connects by itself."""
+        made = _Inbox(self._settings, service, bindings, self.slots)
+        self._inboxes.append(made)
+        return made
 
     def open(self) -> None:
-        """Let publishing begin: the inboxes of this process are declared."""
-        self._open.send()
+        """Do nothing: publishing begins by itself, as soon as every inbox is there."""
 
     def connected(self) -> bool:
         """Tell whether every inbox of this process is connected."""
         return all(inbox.connected for inbox in self._inboxes)
 
-    def close(self) -> None:
-        """Close every connection; what was delivered and not acknowledged comes again."""
-        for inbox in self._inboxes:
+    def leave(self, service: str) -> None:
+        """Close a service's connections; what was delivered and not acknowledged comes again."""
+        for inbox in [inbox for inbox in self._inboxes if inbox.service == service]:
+            self._inboxes.remove(inbox)
             inbox.close()
-        for publisher in self._publishers.values():
-            publisher.drop()
+        if service in self._publishers:
+            self._publishers.pop(service).drop()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._opener.kill()
+        for service in [*self._publishers, *(inbox.service for inbox in self._inboxes)]:
+            self.leave(service)
+
+    def _wait_for_inboxes(self) -> None:
+        """Let publishing begin once every service has declared its inbox, here or elsewhere."""
+        tries, said = 0, ""
+        while True:
+            try:
+                self.missing = self._first_missing()
+            except Exception as error:
+                self.missing = f"the broker ({error or type(error).__name__})"
+            if not self.missing:
+                self._open.send()
+                return
+            if self.missing != said:
+                log("bus").warning("publishing waits", waits_for=self.missing)
+                said = self.missing
+            tries += 1
+            eventlet.sleep(pause(min(tries, 2)))
+
+    def _first_missing(self) -> str:
+        with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not answer")):
+            connection = connect(self.uri)
+            try:
+                for service in self._topology:
+                    for slot in range(self.slots):
+                        if not is_there(connection, queue_of(service, slot)):
+                            return queue_of(service, slot)
+            finally:
+                connection.collect()
+        return ""
 
 
 class _Publisher:
     """Publishes for one relay, on a connection of its own that does not outlive an error."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, bus: RabbitBus) -> None:
+        self._bus = bus
         self._connection: Any = None
         self._reader: Any = None
+        self._blocked = False
         self._safe: list[Message] = []
         self._answered = Event()
 
-    def publish(self, messages: Sequence[Message]) -> list[Message]:
+    def publish(self, messages: Sequence[Message], to: str | None = None) -> list[Message]:
         """Publish in waves; after a refusal or an error nothing new is sent."""
-        self._safe = []
+        self._safe, self._to = [], to
         late = BusDown(f"the broker has not confirmed within {CONFIRM_WITHIN:.0f} s")
         try:
             for wave in waves(messages):
@@ -112,7 +165,7 @@ class _Publisher:
     def _publish_wave(self, wave: list[Message]) -> None:
         """Send a wave without waiting in between, then wait for all its confirms."""
         if self._connection is None:
-            self._connect()
+            self.connect()
         expected = len(self._safe) + len(wave)
         self._answered = Event()
         self._unconfirmed = dict(enumerate(wave, self._sent + 1))
@@ -124,22 +177,29 @@ class _Publisher:
             raise BusDown("the broker refused a message, or knows nobody for a command")
 
     def _send(self, message: Message) -> None:
-        if message.exchange not in self._exchanges:
+        if self._to is None and message.exchange not in self._exchanges:
             self._channel.exchange_declare(message.exchange, "topic", nowait=True, **DURABLE)
             self._exchanges.add(message.exchange)
         # An event states what has happened to whoever listens, and nobody may: it is safe once the
         # broker has it. A command that nobody would carry out is returned, and stays in the outbox.
-        route = (0, message.exchange, message.envelope.type, message.is_command, False)
+        exchange = inbox_of(self._to) if self._to else message.exchange
+        mandatory = message.is_command or self._to is not None
+        route = (0, exchange, message.envelope.type, mandatory, False)
         # not by basic_publish, which reads from the connection before each message
         self._channel.send_method(Basic.Publish, "Bssbb", route, self._content(message))
 
     def _content(self, message: Message) -> Any:
         envelope = message.envelope
+        headers = envelope.headers() | {"slot": message.slot(self._bus.slots)}
+        if self._to is not None:
+            headers["exchange"] = message.exchange
+        if message.handler:
+            headers["handler"] = message.handler
         return amqp.Message(
             message.body,
             content_type="application/json",
             content_encoding="utf-8",
-            application_headers=envelope.headers() | {"slot": message.slot(self._settings.slots)},
+            application_headers=headers,
             delivery_mode=2,
             correlation_id=envelope.correlationid,
             message_id=envelope.id,
@@ -147,8 +207,8 @@ class _Publisher:
             type=envelope.type,
         )
 
-    def _connect(self) -> None:
-        self._connection = connection = _connect(self._settings.amqp_uri)
+    def connect(self) -> None:
+        self._connection = connection = connect(self._bus.uri, self._on_blocked)
         self._channel = channel = connection.channel()
         channel.confirm_select()
         confirm, on = self._on_confirm, channel.events
@@ -175,6 +235,12 @@ class _Publisher:
         if not self._unconfirmed and not self._answered.ready():
             self._answered.send()
 
+    def _on_blocked(self, *, blocked: bool) -> None:
+        """Note that the broker reads nothing because of an alarm (memory, disk), or reads again."""
+        self._blocked = blocked
+        metrics.BROKER_BLOCKED.set(blocked)
+        log("bus").warning("broker blocks publishing" if blocked else "broker goes on")
+
     def _on_return(self, _why: Exception, _exchange: str, _key: str, content: Any) -> None:
         self._returned.add(content.properties["message_id"])  # its confirm is still to come
 
@@ -185,88 +251,157 @@ class _Publisher:
             if self._reader is not None:
                 self._reader.kill()
             connection.collect()
+        if self._blocked:
+            self._on_blocked(blocked=False)
 
 
 class _Inbox:
-    """The inbox of one service: its queues, and the connection that fills an inlet per slot."""
+    """The inbox of one service: the connection that fills an inlet for each slot it serves.
 
-    def __init__(self, settings: Settings, service: str, bindings: Bindings) -> None:
+    Test modes of delivery give another `inlet_kind`.
+    """
+
+    inlet_kind: type[RabbitInlet]
+
+    def __init__(self, settings: Settings, service: str, bindings: Bindings, slots: int) -> None:
         self._settings = settings
-        self._service = service
+        self.service = service
         self._bindings = bindings
-        self.inlets = [_Inlet(f"{service}.inbox.{slot}") for slot in range(settings.slots)]
+        self.slots = slots
         self.connected = False
-        self.declared = Event()
+        self.on_missing: Callable[[int], bool] = lambda _slot: True
+        """Called before a queue that is not there is declared: what it held may be lost. False
+        where it is not to be declared, since the slot is another replica's by now."""
+        self.on_declared: Callable[[int, float], None] = lambda _slot, _at: None
+        """Called when such a queue has been declared, with a moment before."""
+        self.ready = Event()
+        """Comes with the first connection, or with a `Misconfigured` that no other would mend."""
+        self._inlets: dict[int, RabbitInlet] = {}
+        self._leaving: list[tuple[RabbitInlet, Event]] = []
         self._connection: Any = None
+        self._closed = False
         self._reader = eventlet.spawn(self._run)
+
+    def open(self, slot: int) -> RabbitInlet:
+        """Begin to receive what comes for a slot, as soon as there is a connection."""
+        inlet = self._inlets[slot] = self.inlet_kind(slot)
+        return inlet
+
+    def leave(self, inlet: Inlet) -> None:
+        """Close an inlet's channel, and wait: what it was given goes to who serves it next."""
+        gone = self._inlets.pop(inlet.slot)
+        if self.connected:  # the reader may be opening its channel just now
+            closed = Event()
+            self._leaving.append((gone, closed))
+            closed.wait()
 
     def _run(self) -> None:
         """Receive; a lost connection is replaced, with a growing pause between attempts."""
         tries = 0
-        while True:
+        while not self._closed:
             try:
-                self._connect()
+                self.connect()
                 tries, self.connected = 0, True
-                if not self.declared.ready():
-                    self.declared.send()
-                _serve(self._connection)
+                if not self.ready.ready():
+                    self.ready.send()
+                _serve(self._connection, LOOK_EVERY, self._tend)
             except Exception as error:
                 self._forget()
-                if isinstance(error, PreconditionFailed) and not self.declared.ready():
-                    what = f"RabbitMQ holds {self._service}.inbox in another form: {error}."
-                    self.declared.send_exception(Misconfigured(what))
+                if self._closed:  # another error has taken the place of the one that ends this
+                    return
+                wrong = None if self.ready.ready() else hopeless(self.service, error)
+                if wrong:
+                    self.ready.send_exception(wrong)
                     return
                 tries += 1
-                log(self._service).warning("inbox disconnected", tries=tries, error=repr(error))
+                log(self.service).warning("inbox disconnected", tries=tries, error=repr(error))
                 eventlet.sleep(pause(tries, longest=LONGEST_PAUSE))
 
-    def _connect(self) -> None:
+    def _tend(self) -> None:
+        """Open the channels that are wanted, and close those that are not."""
+        while self._leaving:
+            gone, closed = self._leaving[0]
+            channel, gone.channel = gone.channel, None
+            if channel is not None:
+                with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not answer")):
+                    channel.close()
+            self._leaving.pop(0)
+            closed.send()
+        for inlet in [*self._inlets.values()]:
+            if inlet.channel is None and self._inlets.get(inlet.slot) is inlet:
+                self._consume(inlet)
+
+    def connect(self) -> None:
         with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not answer")):
-            self._connection = connection = _connect(self._settings.amqp_uri)
-            with connection.channel() as channel:
-                _declare(channel, self._service, self._bindings, self._settings.slots)
-            for inlet in self.inlets:
-                inlet.consume(connection.channel(), 2 * self._settings.batch)
+            self._connection = connection = connect(self._settings.amqp_uri)
+            declare(connection, self.service, self._bindings, self.slots)
+
+    def _consume(self, inlet: RabbitInlet) -> None:
+        """Receive for a slot; a queue that is not there is declared, once that is known of."""
+        queue, connection = queue_of(self.service, inlet.slot), self._connection
+        with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not answer")):
+            there, at = is_there(connection, queue), time.time()
+        if not there and not self.on_missing(inlet.slot):
+            return
+        with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not answer")):
+            declare_queue(connection, self.service, inlet.slot)
+        if not there:
+            self.on_declared(inlet.slot, at)
+        with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not answer")):
+            inlet.consume(connection.channel(), queue, 2 * self._settings.batch, self._gone)
+
+    @staticmethod
+    def _gone(queue: str) -> None:
+        raise BusDown(f"the queue {queue} was taken away")
 
     def _forget(self) -> None:
         self.connected = False
-        for inlet in self.inlets:
+        for inlet in self._inlets.values():
             inlet.forget()
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.collect()
+        for _, closed in self._leaving:
+            closed.send()
+        self._leaving.clear()
 
     def close(self) -> None:
         """Close the connection; whoever waits at an inlet gets `Closed`."""
+        self._closed = True
         self._reader.kill()
-        for inlet in self.inlets:
+        for inlet in self._inlets.values():
             inlet.close()
-        if self._connection is not None:
+        if self._connection is not None and self._reader.dead:  # else it still closes a channel
             with suppress(*BROKEN), eventlet.Timeout(1, BusDown):
                 self._connection.close()
         self._forget()
 
 
-class _Inlet:
+class RabbitInlet:
     """One slot of an inbox: what its queue has delivered, on a channel of its own."""
 
-    def __init__(self, queue: str) -> None:
-        self._queue = queue
-        self._channel: Any = None
+    def __init__(self, slot: int) -> None:
+        self.slot = slot
+        self.channel: Any = None
         self._ready: deque[Message] = deque()
+        self._in_hand = False
         self._wake = Event()
         self._closed = False
 
-    def consume(self, channel: Any, prefetch: int) -> None:
+    def consume(self, channel: Any, queue: str, prefetch: int, gone: Callable[[str], None]) -> None:
         """Begin to receive, so many messages ahead of their acknowledgement."""
-        self._channel = channel
+        self.channel = channel
         channel.basic_qos(prefetch_size=0, prefetch_count=prefetch, a_global=False)
-        channel.basic_consume(self._queue, callback=self._put)
+        channel.basic_consume(queue, callback=self._put, on_cancel=lambda _tag: gone(queue))
 
     def forget(self) -> None:
         """Forget what a lost connection has delivered."""
-        self._channel = None
+        self.channel = None
         self._ready.clear()
+
+    def idle(self) -> bool:
+        """Tell whether all that was delivered has been handled, and more could have been."""
+        return self.channel is not None and not self._ready and not self._in_hand
 
     def take(self, most: int) -> list[Message]:
         """Wait until something is ready, then give all that is, up to `most`; raises `Closed`."""
@@ -275,14 +410,20 @@ class _Inlet:
             self._wake.wait()
         if self._closed:
             raise Closed
-        return [self._ready.popleft() for _ in range(min(most, len(self._ready)))]
+        self._in_hand = True
+        return self.choose(self._ready, most)
+
+    def choose(self, ready: deque[Message], most: int) -> list[Message]:
+        """Take the next messages off the queue: the oldest."""
+        return [ready.popleft() for _ in range(min(most, len(ready)))]
 
     def done(self, messages: Sequence[Message]) -> None:
         """Acknowledge these, and with them whatever was taken before the last of them."""
-        tags = [tag for channel, tag in (m.tag for m in messages) if channel is self._channel]
+        self._in_hand = False
+        tags = [tag for channel, tag in (m.tag for m in messages) if channel is self.channel]
         if tags:
             with suppress(*BROKEN):  # the reader will see it too
-                self._channel.basic_ack(max(tags), multiple=True)
+                self.channel.basic_ack(max(tags), multiple=True)
 
     def close(self) -> None:
         """Stop taking; whoever waits in `take` gets `Closed`."""
@@ -291,19 +432,27 @@ class _Inlet:
 
     def _put(self, delivery: Any) -> None:
         channel, info, body = delivery.channel, delivery.delivery_info, delivery.body
+        headers = delivery.headers or {}
         try:
-            envelope = Envelope.from_headers(delivery.headers or {})
+            envelope = Envelope.from_headers(headers)
             text = body if isinstance(body, str) else bytes(body).decode()
-        except (KeyError, UnicodeDecodeError):  # to the dead letters
+            exchange, handler = headers.get("exchange", info["exchange"]), headers.get("handler")
+            if "\0" in text or len(f"{exchange}{handler or ''}") > LONGEST_NAMES:
+                raise ValueError(exchange)  # noqa: TRY301  (no database could keep it)
+        except (KeyError, ValueError):  # to the dead letters
             channel.basic_reject(info["delivery_tag"], requeue=False)
             return
-        tag = channel, info["delivery_tag"]
-        self._ready.append(Message(envelope, text, info["exchange"], info["redelivered"], tag=tag))
+        message = Message(envelope, text, exchange, info["redelivered"], handler=handler)
+        message.tag = channel, info["delivery_tag"]
+        self._ready.append(message)
         self._wake_up()
 
     def _wake_up(self) -> None:
         if not self._wake.ready():
             self._wake.send()
+
+
+_Inbox.inlet_kind = RabbitInlet
 
 
 def waves(messages: Sequence[Message]) -> list[list[Message]]:
@@ -317,19 +466,108 @@ def waves(messages: Sequence[Message]) -> list[list[Message]]:
     return list(made.values())
 
 
-def _connect(uri: str) -> Any:
-    """Connect to the broker: py-amqp's connection, whose confirms can be told apart."""
-    client = Connection(uri, heartbeat=HEARTBEAT, connect_timeout=CONNECT_WITHIN)  # type: ignore[no-untyped-call]
+def hopeless(service: str, error: Exception) -> Misconfigured | None:
+    """Tell of an error that trying again would not mend."""
+    if isinstance(error, Misconfigured):
+        return error
+    if isinstance(error, PreconditionFailed):
+        return Misconfigured(f"RabbitMQ holds {service}.inbox in another form: {error.reply_text}.")
+    if isinstance(error, AccessRefused | NotAllowed):
+        return Misconfigured(f"RabbitMQ does not permit it: {error.reply_text}.")
+    return None
+
+
+def prepare(
+    settings: Settings, service: str, bindings: Bindings, slots: int, served: Collection[int]
+) -> int:
+    """Declare the inbox of a service, and those queues of it that never were; gives how many."""
+    made = 0
+    try:
+        with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not answer")):
+            connection = connect(settings.amqp_uri)
+            try:
+                declare(connection, service, bindings, slots)
+                for slot in range(slots):
+                    new = not is_there(connection, queue_of(service, slot))
+                    if slot not in served:
+                        declare_queue(connection, service, slot)
+                        made += new
+            finally:
+                connection.collect()
+    except Exception as error:
+        raise hopeless(service, error) or error from None
+    return made
+
+
+def queued(settings: Settings, services: Iterable[str], slots: int) -> int:
+    """Count the messages that are ready in the queues of these services."""
+    connection = connect(settings.amqp_uri)
+    try:
+        return sum(
+            _ready_in(connection, queue_of(service, slot)) or 0
+            for service in services
+            for slot in range(slots)
+        )
+    finally:
+        connection.collect()
+
+
+def remake(settings: Settings, service: str, bindings: Bindings, before: int, slots: int) -> None:
+    """Take away the empty queues of a service and make so many; one that is not empty is kept, and
+    raises `BusDown`."""
+    connection = connect(settings.amqp_uri)
+    try:
+        for slot in range(max(before, slots)):
+            queue = queue_of(service, slot)
+            if _ready_in(connection, queue) == 0:
+                with connection.channel() as channel:
+                    channel.queue_delete(queue)
+            elif _ready_in(connection, queue):
+                raise BusDown(f"{queue} is not empty")
+        declare(connection, service, bindings, slots)
+        for slot in range(slots):
+            declare_queue(connection, service, slot)
+    finally:
+        connection.collect()
+
+
+def queue_of(service: str, slot: int) -> str:
+    """Name the queue of a slot."""
+    return f"{inbox_of(service)}.{slot}"
+
+
+def inbox_of(service: str) -> str:
+    """Name the exchange that feeds the queues of a service."""
+    return f"{service}.inbox"
+
+
+def connect(uri: str, on_blocked: Callable[..., None] | None = None) -> Any:
+    """Connect to the broker, or to one of a cluster's nodes: py-amqp's connection, whose confirms
+    can be told apart."""
+    told = on_blocked or (lambda **_blocked: None)
+    client = Connection(  # type: ignore[no-untyped-call]
+        random.choice(uri.split(";")),
+        heartbeat=HEARTBEAT,
+        connect_timeout=CONNECT_WITHIN,
+        transport_options={
+            "on_blocked": lambda _why: told(blocked=True),
+            "on_unblocked": lambda: told(blocked=False),
+        },
+    )
     return client.transport.establish_connection()
 
 
-def _serve(connection: Any) -> None:
+def _serve(
+    connection: Any, longest: float = HEARTBEAT / 4, tend: Callable[[], None] = lambda: None
+) -> None:
     """Read from a connection until it breaks; keep its heartbeat, and let others run."""
     tick = rest = 0.0
     while True:
         with suppress(TimeoutError):
-            connection.drain_events(timeout=HEARTBEAT / 4)
+            connection.drain_events(timeout=longest)
         now = time.monotonic()
+        if now >= rest:
+            tend()
         if now >= tick:
             connection.heartbeat_tick()
             tick = now + HEARTBEAT / 4
@@ -338,20 +576,46 @@ def _serve(connection: Any) -> None:
             rest = now + 0.02
 
 
-def _declare(channel: Any, service: str, bindings: Bindings, slots: int) -> None:
-    """Declare where a service publishes and listens, its queues, and its dead letters."""
-    inbox, dead = f"{service}.inbox", f"{service}.dead"
+def is_there(connection: Any, queue: str) -> bool:
+    """Tell whether a queue is there."""
+    return _ready_in(connection, queue) is not None
+
+
+def _ready_in(connection: Any, queue: str) -> int | None:
+    """Count the messages that are ready in a queue; None when it is not there."""
+    channel = connection.channel()
+    try:
+        found = channel.queue_declare(queue, passive=True)
+    except NotFound:
+        return None  # the broker has closed the channel
+    channel.close()
+    return int(found.message_count)
+
+
+def declare(connection: Any, service: str, bindings: Bindings, slots: int) -> None:
+    """Declare where a service publishes and listens, and its dead letters; not its queues."""
+    inbox, dead = inbox_of(service), f"{service}.dead"
+    if is_there(connection, queue_of(service, slots)):
+        raise Misconfigured(f"RabbitMQ holds {inbox} with more slots than the {slots} agreed on.")
     everyone = {f"{kind.service}.events" for kind in contracts().values() if kind.service}
     routes = {(e, kind) for name, kind in bindings for e in (everyone if name == ANY else {name})}
-    for exchange in sorted({f"{service}.events", f"{service}.commands"} | {e for e, _ in routes}):
-        channel.exchange_declare(exchange, "topic", **DURABLE)
-    channel.exchange_declare(inbox, "headers", **DURABLE)
-    channel.exchange_declare(dead, "fanout", **DURABLE)
-    channel.queue_declare(dead, arguments={"x-queue-type": "quorum"}, **DURABLE)
-    channel.queue_bind(dead, dead)
-    arguments = SLOT_QUEUE | {"x-dead-letter-exchange": dead}
-    for slot in range(slots):
-        channel.queue_declare(f"{inbox}.{slot}", arguments=arguments, **DURABLE)
-        channel.queue_bind(f"{inbox}.{slot}", inbox, arguments={"x-match": "all", "slot": slot})
-    for exchange, kind in sorted(routes):  # last of all: what comes in has a queue
-        channel.exchange_bind(inbox, exchange, kind)
+    with connection.channel() as channel:
+        for exchange in sorted(
+            {f"{service}.events", f"{service}.commands"} | {e for e, _ in routes}
+        ):
+            channel.exchange_declare(exchange, "topic", **DURABLE)
+        channel.exchange_declare(inbox, "headers", **DURABLE)
+        channel.exchange_declare(dead, "fanout", **DURABLE)
+        channel.queue_declare(dead, arguments={"x-queue-type": "quorum"}, **DURABLE)
+        channel.queue_bind(dead, dead)
+        for exchange, kind in sorted(routes):
+            channel.exchange_bind(inbox, exchange, kind)
+
+
+def declare_queue(connection: Any, service: str, slot: int) -> None:
+    """Declare the queue of a slot, and have the inbox feed it."""
+    inbox, queue = inbox_of(service), queue_of(service, slot)
+    arguments = SLOT_QUEUE | {"x-dead-letter-exchange": f"{service}.dead"}
+    with connection.channel() as channel:
+        channel.queue_declare(queue, arguments=arguments, **DURABLE)
+        channel.queue_bind(queue, inbox, arguments={"x-match": "all", "slot": slot})

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import inspect
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import eventlet
 from nameko.extensions import DependencyProvider, Entrypoint, SharedExtension
 from sqlalchemy import MetaData, select
+from werkzeug.wrappers import Request
 
-from chassis import letters, metrics
+from chassis import letters, metrics, resending
 from chassis.bus import ANY, Bindings, Bus
+from chassis.calls import Calls
+from chassis.leases import Leases
 from chassis.listener import Handler, Listener
 from chassis.logs import log
 from chassis.message import Message
 from chassis.relay import Relay
-from chassis.settings import Settings
+from chassis.replica import Replica
+from chassis.retention import Aging, Retention
+from chassis.settings import Misconfigured, Settings
 from chassis.store import STORAGE_ERRORS, Store, Work
 from chassis.web import Route, Web, health
 from contracts.message import Command, Contract
+from contracts.shared import Resend
 
 LETTERS_EVERY = 0.25
 GAUGES_EVERY = 5.0
+OUTBOX, OUTCOMES = "outbox", "outcomes"
+"""What the replicas of a service call to each other: there is something to relay, to answer."""
 
 
 class On(Entrypoint):
@@ -38,15 +46,18 @@ on = On.decorator
 
 
 def handlers_of(service: Any) -> dict[str, list[Handler]]:
-    """Collect a service's handlers by message type, in the order in which they are written."""
-    found: dict[str, list[tuple[int, Handler]]] = defaultdict(list)
-    for _, method in inspect.getmembers(service, inspect.ismethod):
+    """Collect a service's handlers by message type, in the order in which they are written, those
+    of the first of its classes first."""
+    found: dict[str, list[tuple[int, int, Handler]]] = defaultdict(list)
+    classes = type(service).__mro__
+    for name, method in inspect.getmembers(service, inspect.ismethod):
         for entrypoint in getattr(method, "nameko_entrypoints", ()):
             if isinstance(entrypoint, On):
                 for kind in entrypoint.kinds:
+                    place = next(n for n, one in enumerate(classes) if name in vars(one))
                     line = method.__func__.__code__.co_firstlineno
-                    found[kind.type].append((line, method))
-    return {kind: [handler for _, handler in sorted(rows, key=lambda r: r[0])]
+                    found[kind.type].append((place, line, method))
+    return {kind: [handler for *_, handler in sorted(rows, key=lambda row: row[:2])]
             for kind, rows in found.items()}  # fmt: skip
 
 
@@ -69,45 +80,99 @@ class Carriage(SharedExtension):
     web = Web()
 
     def setup(self) -> None:
-        """Open the database and the inlets."""
+        """Make everything, and ask nothing of the database or the broker yet."""
         config, kind = self.container.config, self.container.service_cls
         self.settings: Settings = config["settings"]
         self.bus: Bus = config["bus"]
-        self.store = Store(kind.name, self.settings.database_of(kind.name), kind.metadata)
-        self.store.create()
-        self.relay = Relay(self.store, self.bus, self.settings.batch)
+        self.topology: Mapping[str, Bindings] = config["topology"]
+        self.store = Store(
+            kind.name,
+            self.settings.database_of(kind.name),
+            kind.metadata,
+            pool=self.settings.database_pool,
+        )
+        self.relay = Relay(self.store, self.bus, self.settings.batch, self.topology)
         self.service = kind()
         for name, value in config.get("provide", {}).items():
             setattr(self.service, name, value)
         self.service.settings, self.service.store = self.settings, self.store
-        self.service.wake = self.relay.wake
+        self.service.wake, self.service.call = self._wake, self._call
+        self.service.ask_again = self.relay.ask_again
+        self.service.leads = lambda: self.relay.active
+        self.is_alone = not self.settings.amqp_uri
+        if self.is_alone:
+            self.store.create()
         self.service.opened()
         ready = config.get("ready", self.ready)
+        self.web.admit, self.web.client_of = self.service.admit, self.service.client_of
         self.web.routes = lambda: [*health(ready), *self.service.routes()]
-        self.listener = Listener(
-            self.service, self.store, handlers_of(self.service), self.relay.wake
-        )
-        self.inlets = self.bus.inlets(kind.name, bindings_of(kind))
+        self.listener = Listener(self.service, self.store, handlers_of(self.service), self._wake)
+        self.calls = Calls(self.store, self._called, OUTBOX, OUTCOMES)
+        self.replica: Replica | None = None
         self.log = log(kind.name)
         self._stopping = False
-        self._threads: list[Any] = []
         self._loops: list[Any] = []
 
     def start(self) -> None:
         """Start the loops; one that ends by an error ends the process."""
+        if self.is_alone:
+            self._serve()
+            self._begin(None)
+        else:
+            self._tend(self._join)
+
+    def _serve(self) -> None:
+        """Let requests in: the database is there."""
+        self.web.is_open = True
+        self._tend(self._measure)
+        self._tend(
+            Retention(self.store, self.settings, self.service.aging, lambda: self.relay.active).run
+        )
+        self.service.started(self._tend)
+
+    def _tend(self, loop: Callable[[], None]) -> None:
+        self._loops.append(self.container.spawn_managed_thread(loop))
+
+    def _join(self) -> None:
+        """Become one of the replicas, as soon as the database and the broker are there."""
+        leases, tries = Leases(self.store), 0
+        while True:
+            try:
+                self.store.check()
+                slots = leases.agree(self.settings.slots)
+            except STORAGE_ERRORS as error:
+                tries += 1
+                self.log.warning("waiting for the database", tries=tries, error=str(error))
+                eventlet.sleep(letters.pause(tries, longest=3.0))
+            else:
+                break
+        if slots != self.settings.slots:
+            raise Misconfigured(
+                f"The district of this database has {slots} slots: set SLOTS={slots}, or change "
+                f"that with `bihuan slots {self.settings.slots}`."
+            )
+        self._serve()
+        self._begin(leases)
+
+    def _begin(self, leases: Leases | None) -> None:
+        service = type(self.service)
+        inbox = self.bus.inbox(service.name, bindings_of(service))
         spawn = self.container.spawn_managed_thread
-        self._threads = [
-            spawn(lambda inlet=inlet: self.listener.run(inlet, self.settings.batch))
-            for inlet in self.inlets
-        ]
-        self._threads.append(spawn(self.relay.run))
-
-        def tend(loop: Callable[[], None]) -> None:
-            self._loops.append(spawn(loop))
-
-        tend(self._tend_letters)
-        tend(self._measure)
-        self.service.started(tend)
+        batch = self.settings.batch
+        replica = Replica(self.bus, inbox, self.listener, self.relay, leases, batch, spawn)
+        inbox.on_missing, inbox.on_declared = replica.lost, replica.declared
+        if not inbox.ready.ready():
+            self.log.info("waiting for the broker")
+        inbox.ready.wait()
+        self.replica = replica
+        self._tend(self.relay.run)
+        self._tend(self._tend_letters)
+        if leases is None:
+            replica.run()
+        else:
+            self._tend(replica.run)
+            self._tend(self.calls.speak)
+            self._tend(self.calls.hear)
         self.log.info("started")
 
     def stop(self) -> None:
@@ -116,21 +181,37 @@ class Carriage(SharedExtension):
             return
         self._stopping = True
         self.service.stopping()
-        for inlet in self.inlets:
-            inlet.close()
-        self.relay.stop()
-        with eventlet.Timeout(self.settings.stop_within, exception=False):
-            for thread in self._threads:
-                thread.wait()
-        self.listener.stop()
+        if self.replica is not None:
+            self.replica.stop(self.settings.stop_within)
         for loop in self._loops:
             loop.kill()
+        if self.replica is not None:
+            self.bus.leave(type(self.service).name)
+            self.replica.leave()
         self.store.close()
         self.log.info("stopped")
 
+    def _wake(self) -> None:
+        """Have the outbox looked at, here or by the replica that relays."""
+        if self.relay.active:
+            self.relay.wake()
+        else:
+            self._call(OUTBOX)
+
+    def _call(self, channel: str) -> None:
+        if self.replica is not None and self.replica.others:
+            self.calls.call(channel)
+
+    def _called(self, channel: str) -> None:
+        if channel == OUTBOX:
+            self.relay.wake()
+        else:
+            self.service.called()
+
     def ready(self) -> dict[str, bool]:
         """Tell whether the database and the bus answer."""
-        return {"database": self.store.answers(), "bus": self.bus.connected()}
+        joined = self.replica is not None
+        return {"database": self.store.answers(), "bus": joined and self.bus.connected()}
 
     def idle(self) -> bool:
         """Tell whether the relay has nothing to send."""
@@ -148,7 +229,7 @@ class Carriage(SharedExtension):
         while not self._stopping:
             try:
                 unsent, oldest = self.store.backlog()
-                counts = letters.counts(self.store)
+                counts, ages = letters.counts(self.store), letters.ages(self.store)
             except STORAGE_ERRORS:
                 pass
             else:
@@ -156,6 +237,8 @@ class Carriage(SharedExtension):
                 metrics.OUTBOX_OLDEST.labels(self.store.service).set(oldest)
                 for state in (letters.WAITING, letters.STUCK, letters.REJECTED):
                     metrics.LETTERS.labels(self.store.service, state).set(counts.get(state, 0))
+                for state in letters.HOLDS:
+                    metrics.LETTERS_OLDEST.labels(self.store.service, state).set(ages.get(state, 0))
             eventlet.sleep(GAUGES_EVERY)
 
 
@@ -172,12 +255,27 @@ class Service:
     metadata: ClassVar[MetaData]
     preload: ClassVar[dict[str, type]] = {}
     """Fields of messages that name an aggregate by identity: loaded once for a whole batch."""
+    aging: ClassVar[Aging] = {}
+    """Tables of the service's own whose old rows go."""
 
     carried = Carried()
     settings: Settings
     store: Store
     wake: Callable[[], None]
     """Tells the relay that the outbox has grown."""
+    call: Callable[[str], None]
+    """Calls the other replicas."""
+    ask_again: Callable[[], None]
+    """Tells the relay that there is something to send again."""
+    leads: Callable[[], bool]
+    """Tells whether this replica is the one that relays, and does what one of them does."""
+
+    @on(Resend)
+    def resend(self, asked: Resend, db: Work) -> None:
+        """Have the relay send again what a service has lost."""
+        since = asked.since.timestamp()
+        resending.ask(db, asked.receiver, since, slot=asked.slot, marker=asked.marker)
+        db.info["resend"] = True
 
     def prepare(self, messages: list[Message], db: Work) -> None:
         """Before a batch: load at once the aggregates that its messages name."""
@@ -194,6 +292,9 @@ class Service:
     def committed(self, db: Work) -> None:
         """After a batch's commit."""
 
+    def called(self) -> None:
+        """When another replica has called: look whether there is something for those who wait."""
+
     def opened(self) -> None:
         """When the store is there, and nothing runs yet."""
 
@@ -206,3 +307,9 @@ class Service:
     def routes(self) -> Iterable[Route]:
         """Give the HTTP routes of the service, beside those that every process has."""
         return ()
+
+    def admit(self, request: Request, route: Route) -> None:
+        """Let a request to a route in, or raise `Rejected`; those always open are not asked for."""
+
+    def client_of(self, request: Request) -> str | None:
+        """Tell whose request it is, for his limits; None for whoever calls from that address."""

@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta, timezone
-from functools import partial
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 from eventlet.semaphore import Semaphore
 from sqlalchemy import (
+    Connection,
     Engine,
     MetaData,
     Table,
@@ -29,11 +31,12 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
+from chassis import migrations
 from chassis.aggregate import Aggregate
 from chassis.ids import new_id
 from chassis.message import Message
 from chassis.tables import carriage, message_of, outbox, row_of
-from contracts.message import Contract, Envelope
+from contracts.message import RULE, Contract, Envelope
 
 SHANGHAI = timezone(timedelta(hours=8), "Asia/Shanghai")
 """Days are Shanghai's, which has kept UTC+8 without daylight saving since 1991."""
@@ -89,6 +92,11 @@ class Work(Session):
         self.outgoing.append(made)
         return made
 
+    def cause_of(self, fact: Contract) -> dict[str, str]:
+        """Tell what a fact is, who asked for what led to it, and when."""
+        by = getattr(self.message.fact, "by", RULE)
+        return {"what": fact.type, "by": by, "at": self.message.envelope.time}
+
     def get_or_none(self, kind: type[Any], identity: str | None) -> Any:
         """Load an aggregate by its identity, if there is one."""
         return None if identity is None else self.get(kind, identity)
@@ -98,30 +106,57 @@ class Work(Session):
 def _say_what_waited(session: Work, instance: Any) -> None:
     if isinstance(instance, Aggregate):
         for fact in instance.unsaid():
-            session.record(fact)
+            instance.say(session, fact)
 
 
 class Store:
-    """The database of one service."""
+    """The database of one service, over so many connections at the most."""
 
-    def __init__(self, service: str, url: str, *metadata: MetaData) -> None:
+    def __init__(self, service: str, url: str, *metadata: MetaData, pool: int = 12) -> None:
         self.service = service
-        self.engine = _engine(url)
+        self.url = url
+        self.engine = _engine(url, pool)
         self.metadata = (carriage, *metadata)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self._writing = Semaphore(1) if self.is_sqlite else None
         writing = {} if self.is_sqlite else {"isolation_level": "READ COMMITTED"}
         self._writer = self.engine.execution_options(bihuan_write=True, **writing)
-        self._marking = _engine(url, "NORMAL") if self.is_sqlite else self.engine
+        self._marking = _engine(url, pool, "NORMAL") if self.is_sqlite else self.engine
         self._marker = self._marking.execution_options(bihuan_write=True, **writing)
         self.last_seq_at_start = 0
         self._texts: dict[Any, str] = {}
         self._upserts: dict[tuple[Any, ...], Any] = {}
 
+    @cached_property
+    def migrations(self) -> Path:
+        """The folder with the migrations of the service."""
+        return migrations.folder_of(self.service)
+
     def create(self) -> None:
-        """Create the tables that are missing."""
-        for metadata in self.metadata:
-            metadata.create_all(self._writer)
+        """Bring the tables up to this version, all of them where there is none yet."""
+        migrations.apply(self)
+        self._look_back()
+
+    def check(self) -> None:
+        """Refuse tables that are not up to this version; raises `Misconfigured`."""
+        migrations.check(self)
+        self._look_back()
+
+    @contextmanager
+    def alone(self) -> Iterator[Connection]:
+        """Open a transaction that changes tables: no other process changes them meanwhile."""
+        with self._writer.begin() as connection:
+            if self.is_sqlite:
+                yield connection
+                return
+            from chassis.postgres import patiently
+
+            with patiently(connection):
+                connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('migrations'))"))
+                connection.execute(text("SET LOCAL lock_timeout = '5s'"))
+                yield connection
+
+    def _look_back(self) -> None:
         with self.engine.connect() as connection:
             self.last_seq_at_start = connection.scalar(select(func.max(outbox.c.seq))) or 0
 
@@ -185,6 +220,10 @@ class Store:
         finally:
             if self._writing is not None:
                 self._writing.release()
+
+    def seconds(self, work: Session) -> float:
+        """Tell the time by the database's clock (s since 1970), by which all replicas go."""
+        return time.time() if self.is_sqlite else float(work.scalar(_CLOCK) or 0.0)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -251,6 +290,7 @@ class Store:
         self._marking.dispose()
 
 
+_CLOCK = text("SELECT CAST(extract(epoch FROM clock_timestamp()) AS double precision)")
 _POST = insert(outbox)
 _UNSENT = (
     select(outbox).where(outbox.c.sent_at.is_(None)).order_by(outbox.c.seq).limit(bindparam("most"))
@@ -260,7 +300,7 @@ _MARK_SENT = (
 )
 
 
-def _engine(url: str, synchronous: str = "FULL") -> Engine:
+def _engine(url: str, pool: int, synchronous: str = "FULL") -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         engine = create_engine(
@@ -271,17 +311,9 @@ def _engine(url: str, synchronous: str = "FULL") -> Engine:
         event.listen(engine, "connect", partial(_prepare_sqlite, synchronous))
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    return create_engine(
-        parsed.set(drivername="postgresql+psycopg"),
-        isolation_level="AUTOCOMMIT",  # a read is one journey, without BEGIN and ROLLBACK
-        pool_pre_ping=True,
-        pool_timeout=5,
-        pool_size=10,
-        connect_args={
-            "connect_timeout": 5,
-            "options": "-c lock_timeout=5s -c idle_in_transaction_session_timeout=10s",
-        },
-    )
+    from chassis.postgres import engine_of
+
+    return engine_of(parsed, pool)
 
 
 def _prepare_sqlite(synchronous: str, connection: Any, _record: Any) -> None:

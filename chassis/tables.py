@@ -1,4 +1,4 @@
-"""The tables that every service has: its outbox, its inbox, its letters, and counted attempts."""
+"""The tables that every service has: outbox, inbox, letters, and who of its replicas does what."""
 
 from __future__ import annotations
 
@@ -50,10 +50,17 @@ Index(
 inbox = Table(
     "inbox",
     carriage,
-    Column("id", String(64), primary_key=True),
+    Column("id", String(160), primary_key=True),
     Column("fingerprint", String(16), nullable=False),
     Column("handled_at", Float, nullable=False),
 )
+"""What was handled or parked; fed again to one handler, a message's id is `{id} {handler}`."""
+Index(
+    "inbox_handled_at",
+    inbox.c.handled_at,
+    postgresql_using="brin",
+    info={"dialect": "postgresql"},
+).ddl_if(dialect="postgresql")
 
 letters = Table(
     "letters",
@@ -66,18 +73,81 @@ letters = Table(
     Column("attempts", Integer, nullable=False),
     Column("parked_at", Float, nullable=False),
     Column("try_at", Float, nullable=False),
-    Index("letters_stream", "source", "partitionkey", "seq"),
+    Column("handler", String(64)),
+    Index("letters_stream", "partitionkey", "source", "seq"),
     Index("letters_awaits", "awaits"),
     Index("letters_due", "state", "try_at"),
     sqlite_autoincrement=True,
 )
 
+letter_actions = Table(
+    "letter_actions",
+    carriage,
+    Column("seq", _SEQ, primary_key=True, autoincrement=True),
+    Column("at", Float, nullable=False),
+    Column("who", String(64), nullable=False),
+    Column("action", String(16), nullable=False),
+    Column("letter", _SEQ, nullable=False),
+    Column("id", String(64), nullable=False),
+    Column("type", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""What operators did to letters: the letter's number, its message, and how it stood before."""
+
 attempts = Table(
     "attempts",
     carriage,
-    Column("id", String(64), primary_key=True),
+    Column("id", String(160), primary_key=True),
     Column("count", Integer, nullable=False),
 )
+
+replicas = Table(
+    "replicas",
+    carriage,
+    Column("owner", String(64), primary_key=True),
+    Column("until", Float, nullable=False),
+)
+"""The processes of a service that live, each until its lease ends by the database's clock."""
+
+leases = Table(
+    "leases",
+    carriage,
+    Column("name", String(32), primary_key=True),
+    Column("owner", String(64)),
+    Column("until", Float, nullable=False),
+    Column("drained_at", Float),
+)
+"""Which replica does what: `relay`, and `slot 0`, `slot 1` and so on.
+
+`drained_at` is a moment before which everything that a slot's queue was given had been handled.
+"""
+
+deployment = Table(
+    "deployment",
+    carriage,
+    Column("name", String(32), primary_key=True),
+    Column("value", String(64), nullable=False),
+)
+"""What all replicas of a service must agree on: the number of slots, and what is paused."""
+
+resends = Table(
+    "resends",
+    carriage,
+    Column("seq", _SEQ, primary_key=True, autoincrement=True),
+    Column("receiver", String(32), nullable=False),
+    Column("handler", String(64)),
+    Column("slot", Integer),
+    Column("marker", String(64)),
+    Column("since", Float, nullable=False),
+    Column("cursor", _SEQ, nullable=False),
+    Column("last", _SEQ, nullable=False),
+    Column("sent", Integer, nullable=False),
+    Column("asked_at", Float, nullable=False),
+    Column("done_at", Float),
+)
+"""What the relay is to publish again, to one receiver: sent rows from `since` on, up to `last`."""
 
 
 def row_of(message: Message) -> dict[str, Any]:
@@ -115,4 +185,5 @@ def message_of(row: Any) -> Message:
         row.body,
         row.exchange,
         seq=row.seq,
+        handler=getattr(row, "handler", None),
     )

@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
-import socket
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import eventlet
 from eventlet import wsgi
-from nameko.web.server import HttpOnlyProtocol, WebServer
+from nameko.web.server import WebServer
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
-from werkzeug.routing import BaseConverter, Map, Rule
+from werkzeug.routing import BaseConverter, Map, MapAdapter, Rule
 from werkzeug.wrappers import Request, Response
 
 from chassis import metrics
+from chassis.connections import (
+    IDLE_SECONDS,
+    LONGEST_LINE,
+    SEND_SECONDS,
+    Bounds,
+    Connections,
+    Protocol,
+    turn_away,
+)
 from chassis.errors import Rejected
 from chassis.logs import log
 from chassis.message import encode
-from chassis.settings import Misconfigured
+from chassis.origins import Cors, Proxies, networks_of, origins_of
+from chassis.rates import Quota, Rates
+from chassis.settings import Misconfigured, Settings
 from chassis.store import STORAGE_ERRORS
 
 LARGEST_BODY = 16 * 1024 * 1024
-IDLE_SECONDS = 75.0
+NOTHING = "default-src 'none'; frame-ancestors 'none'"
+"""The content policy of what no browser should show as a page (CSP 3)."""
+QUOTA = "bihuan.quota"
 METHODS = frozenset(
     {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
 )
@@ -33,11 +45,19 @@ METHODS = frozenset(
 
 @dataclass(frozen=True)
 class Route:
-    """One route: its method, its path in werkzeug's syntax, and the function that answers it."""
+    """One route: its method, its path in werkzeug's syntax, and the function that answers it.
+
+    One that is `public` may be asked by anyone, and one that is `always` open answers also before
+    the database of the service is there, and however often. `content_policy` is what a page may
+    load, where the answer is one.
+    """
 
     method: str
     path: str
     answer: Callable[..., Response]
+    always: bool = False
+    public: bool = False
+    content_policy: str = NOTHING
 
 
 def answer(data: Any, status: int = 200, **headers: str) -> Response:
@@ -56,6 +76,20 @@ def problem(status: int, title: str, detail: str = "", **more: Any) -> Response:
     return _problem_response(body | more)
 
 
+def unavailable(detail: str) -> Response:
+    """Answer that the request was not dealt with, and may be repeated soon."""
+    made = problem(503, "Service Unavailable", detail)
+    made.headers["Retry-After"] = "3"
+    return made
+
+
+def streamed(request: Request, parts: Iterable[str], kind: str) -> Response:
+    """Answer with text that is sent part by part, each at once, until there are no more."""
+    request.environ["eventlet.minimum_write_chunk_size"] = 1
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return Response(parts, headers=headers, content_type=f"{kind}; charset=utf-8")
+
+
 def _problem_response(body: dict[str, Any]) -> Response:
     return Response(encode(body) + "\n", body["status"], mimetype="application/problem+json")
 
@@ -71,11 +105,61 @@ class _Identifier(BaseConverter):
     regex = "[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}"
 
 
-class Application:
-    """The WSGI application of one process."""
+class TooManyRequests(Rejected):
+    """The client makes more requests than it may; Retry-After says when it may again."""
 
-    def __init__(self, service: str, routes: Iterable[Route]) -> None:
+    status = 429
+
+
+@dataclass(frozen=True)
+class Entrance:
+    """What stands between the clients and the routes: proxies, pages of other origins, rates."""
+
+    proxies: Proxies = field(default_factory=Proxies)
+    cors: Cors = field(default_factory=Cors)
+    rates: Rates | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Entrance:
+        """Make it as the settings say."""
+        limited = settings.rate_limit > 0
+        return cls(
+            Proxies(networks_of(settings.trusted_proxies)),
+            Cors(origins_of(settings.cors_origins)),
+            Rates(settings.rate_limit, settings.rate_burst) if limited else None,
+        )
+
+    def bounds(self, settings: Settings) -> Bounds:
+        """Give what a client may take; a trusted proxy speaks for many."""
+        return Bounds(
+            settings.headers_within,
+            settings.body_within,
+            settings.connections,
+            settings.connections_each,
+            self.proxies.trusts,
+        )
+
+
+class Application:
+    """The WSGI application of one process.
+
+    `admit` lets a request in or raises; `client_of` then says whose it is, if that is known.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        routes: Iterable[Route],
+        is_open: Callable[[], bool] = lambda: True,
+        admit: Callable[[Request, Route], None] = lambda _request, _route: None,
+        client_of: Callable[[Request], str | None] = lambda _request: None,
+        entrance: Entrance | None = None,
+    ) -> None:
         self.log = log(service)
+        self.is_open = is_open
+        self.admit = admit
+        self.client_of = client_of
+        self.entrance = entrance or Entrance()
         self.map = Map(
             [Rule(r.path, methods=[r.method], endpoint=r) for r in routes],
             strict_slashes=False,
@@ -93,18 +177,73 @@ class Application:
             environ["wsgi.input_terminated"] = True  # eventlet ends a chunked body, or raises
         route: Route | None = None
         try:
-            route, values = self.map.bind_to_environ(environ).match()
-            response = route.answer(request, *values.values())
+            paths = self.map.bind_to_environ(environ)
+            if self.entrance.cors.asks_first(request) and (methods := paths.allowed_methods()):
+                self._count(request)
+                response = self.entrance.cors.allowance(methods)
+            else:
+                route, values = self._match(request, paths)
+                response = self._answer(request, route, values)
         except Exception as error:
             response = self._problem_of(error, request)
+        self._dress(request, route, response)
         self._account(request, route, response.status_code, time.perf_counter() - started)
         return response(environ, start_response)
 
+    def _match(self, request: Request, paths: MapAdapter) -> tuple[Route, Mapping[str, Any]]:
+        try:
+            found: tuple[Route, Mapping[str, Any]] = paths.match()
+        except HTTPException:
+            self._count(request)
+            raise
+        return found
+
+    def _answer(self, request: Request, route: Route, values: Mapping[str, Any]) -> Response:
+        if not route.always:
+            if not self.is_open():
+                return unavailable("The service is starting.")
+            try:
+                if not route.public:
+                    self.admit(request, route)
+            finally:
+                self._count(request)  # also whom nobody knows: by the address then
+        return route.answer(request, *values.values())
+
+    def _count(self, request: Request) -> None:
+        """Count a request against its client's rate; raises `TooManyRequests`."""
+        if self.entrance.rates is None:
+            return
+        client = self.client_of(request) or self.entrance.proxies.client_of(request.environ)
+        quota = self.entrance.rates.take(client)
+        request.environ[QUOTA] = quota
+        if not quota.taken:
+            metrics.REFUSED.labels(429).inc()
+            raise TooManyRequests
+
+    def _dress(self, request: Request, route: Route | None, response: Response) -> None:
+        """Add the headers that every answer has; what a route has said itself stays."""
+        headers = response.headers
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers["Referrer-Policy"] = "no-referrer"
+        headers["Content-Security-Policy"] = route.content_policy if route else NOTHING
+        tagged = "ETag" in headers
+        headers.setdefault("Cache-Control", "private, no-cache" if tagged else "no-store")
+        if self.entrance.proxies.is_encrypted(request.environ):
+            headers["Strict-Transport-Security"] = "max-age=31536000"
+        quota: Quota | None = request.environ.get(QUOTA)
+        if quota is not None:
+            headers.update(quota.headers())
+        self.entrance.cors.mark(request, response)
+
     def _problem_of(self, error: Exception, request: Request) -> Response:
         if isinstance(error, Rejected):
-            return _problem_response(error.problem())
+            made = _problem_response(error.problem())
+            if error.status == 401:
+                made.headers["WWW-Authenticate"] = "Bearer"
+            return made
         if isinstance(error, RequestEntityTooLarge):
-            return problem(413, "Content Too Large", f"At most {LARGEST_BODY} bytes.")
+            most = (request.max_content_length or 1) - 1
+            return problem(413, "Content Too Large", f"At most {most} bytes.")
         if isinstance(error, HTTPException):
             made = problem(error.code or 500, error.name, error.description or "")
             if allowed := getattr(error, "valid_methods", None):
@@ -112,9 +251,7 @@ class Application:
             return made
         if isinstance(error, STORAGE_ERRORS):
             self.log.error("database unavailable", error=str(error))
-            made = problem(503, "Service Unavailable", "The database does not answer.")
-            made.headers["Retry-After"] = "3"
-            return made
+            return unavailable("The database does not answer.")
         self.log.error("request failed", path=request.path, exc_info=error)
         return problem(500, "Internal Server Error", "The failure is in the log.")
 
@@ -127,14 +264,6 @@ class Application:
         )
 
 
-class _Protocol(HttpOnlyProtocol):
-    """HTTP/1.1 without Nagle's delay."""
-
-    def setup(self) -> None:
-        super().setup()
-        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
 class Web(WebServer):
     """The web server of a process: the service's own routes, health and metrics."""
 
@@ -142,6 +271,12 @@ class Web(WebServer):
 
     routes: Callable[[], Iterable[Route]]
     """What to serve; set by the carriage that this server belongs to."""
+    admit: Callable[[Request, Route], None]
+    """Who may use them; likewise."""
+    client_of: Callable[[Request], str | None]
+    """Whose request it is, where that is known; likewise."""
+    is_open = False
+    """Whether more than the routes that are always open may be asked for."""
 
     @property
     def serves(self) -> bool:
@@ -165,6 +300,8 @@ class Web(WebServer):
         except OSError as error:
             raise Misconfigured(f"Port {address[1]} cannot be opened: {error.strerror}.") from None
         self._sock.settimeout(None)
+        self.entrance = Entrance.of(settings)
+        self.connections = Connections(self.entrance.bounds(settings))
         self._serv = self.get_wsgi_server(self._sock, self.get_wsgi_app())
         self._gt = self.container.spawn_managed_thread(self.run)
 
@@ -179,7 +316,10 @@ class Web(WebServer):
                 log(self.container.service_name).warning("not accepted", error=str(error))
                 eventlet.sleep(0.1)
                 continue
-            connection.settimeout(IDLE_SECONDS)
+            if refused := self.connections.begin(address[0]):
+                turn_away(connection, refused)
+                continue
+            connection.settimeout(SEND_SECONDS)
             serve = partial(self.process_request, connection, address)
             self.container.spawn_managed_thread(serve)
 
@@ -190,6 +330,8 @@ class Web(WebServer):
         except OSError as error:
             log(self.container.service_name).info("connection lost", error=str(error))
             sock.close()
+        finally:
+            self.connections.end(address[0])
 
     def stop(self) -> None:
         """Close the port."""
@@ -198,7 +340,14 @@ class Web(WebServer):
 
     def get_wsgi_app(self) -> Application:
         """Build the application from the service's routes."""
-        return Application(self.container.service_name, self.routes())
+        return Application(
+            self.container.service_name,
+            self.routes(),
+            lambda: self.is_open,
+            self.admit,
+            self.client_of,
+            self.entrance,
+        )
 
     def get_wsgi_server(self, sock: Any, wsgi_app: Any, **_: Any) -> Any:
         """Build eventlet's server: it logs nothing by itself, since the application does."""
@@ -206,10 +355,12 @@ class Web(WebServer):
             sock,
             sock.getsockname(),
             wsgi_app,
-            protocol=_Protocol,
+            protocol=type("Bounded", (Protocol,), {"bounds": self.connections.bounds}),
             debug=False,
             log_output=False,
-            socket_timeout=IDLE_SECONDS,
+            url_length_limit=LONGEST_LINE,
+            keepalive=IDLE_SECONDS,
+            socket_timeout=SEND_SECONDS,
         )
 
 
@@ -221,11 +372,12 @@ def health(ready: Callable[[], dict[str, bool]]) -> list[Route]:
         return answer(parts, 200 if all(parts.values()) else 503)
 
     return [
-        Route("GET", "/livez", lambda _request: answer({"alive": True})),
-        Route("GET", "/readyz", readiness),
+        Route("GET", "/livez", lambda _request: answer({"alive": True}), always=True),
+        Route("GET", "/readyz", readiness, always=True),
         Route(
             "GET",
             "/metrics",
             lambda _request: Response(generate_latest(), content_type=CONTENT_TYPE_LATEST),
+            always=True,
         ),
     ]

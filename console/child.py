@@ -1,4 +1,4 @@
-"""A district in a process of its own, which ends with this one."""
+"""Districts and services in processes of their own, which end with this one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,25 +20,35 @@ class ChildEnded(Exception):
     """The district's process has ended; the message is what it said last."""
 
 
-class Child:
-    """Starts `bihuan up` on a manual clock, and stops it at the end."""
+class Process:
+    """Runs `bihuan` with some arguments, and stops it at the end; its log goes to a file.
+
+    `entry` is the module that is run, with what goes before the arguments.
+    """
 
     def __init__(
-        self, data: Path, port: int, *, entry: tuple[str, ...] = ("console.main",)
+        self,
+        arguments: Sequence[str],
+        log: Path,
+        *,
+        environ: Mapping[str, str] | None = None,
+        entry: tuple[str, ...] = ("console.main",),
     ) -> None:
-        self.data = data
-        self.port = port
+        self.arguments = arguments
+        self.log = log
+        self.environ = environ or {}
         self.entry = entry
+        self.base = ""
 
     def __enter__(self) -> Self:
-        """Start the district and wait until it listens; raises `ChildEnded`."""
-        self.data.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", *self.entry, "up", "--manual-clock"]
-        command += ["--port", str(self.port), "--data", str(self.data)]
-        with (self.data / LOG).open("ab") as log:
+        """Start the process and wait until it listens; raises `ChildEnded`."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", *self.entry, *self.arguments]
+        with self.log.open("ab") as log:
             self._start = log.tell()
             self.process = subprocess.Popen(
                 command,
+                env={**os.environ, **self.environ},
                 stdout=subprocess.PIPE,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -57,7 +68,7 @@ class Child:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop the district: first by asking, then, after a while, without."""
+        """Stop the process: first by asking, then, after a while, without."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -69,12 +80,12 @@ class Child:
             self.process.stdout.close()
 
     def kill(self) -> None:
-        """End the district as a crash would."""
+        """End the process as a crash would."""
         self.process.kill()
         self.process.wait()
 
     def wait(self) -> None:
-        """Wait until the district ends or the operator interrupts."""
+        """Wait until the process ends or the operator interrupts."""
         try:
             self.process.wait()
         except KeyboardInterrupt:
@@ -82,7 +93,7 @@ class Child:
         raise ChildEnded(self._last_words())
 
     def peak_memory_mb(self) -> float:
-        """Tell the most memory that the district has held, in MB of 10⁶ bytes; 0 if unknown."""
+        """Tell the most memory that the process has held, in MB of 10⁶ bytes; 0 if unknown."""
         try:
             status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
         except OSError:
@@ -91,11 +102,26 @@ class Child:
         return int(found[1]) * 1024 / 1e6 if found else 0.0
 
     def _last_words(self) -> str:
-        with (self.data / LOG).open("rb") as log:
+        with self.log.open("rb") as log:
             log.seek(self._start)
             text = log.read().decode(errors="replace").strip()
-        last = text.splitlines()[-1] if text else "The district's process ended without a word."
+        last = text.splitlines()[-1] if text else "The process ended without a word."
         return last.removeprefix("bihuan: ")
+
+
+class Child(Process):
+    """An embedded district on a manual clock."""
+
+    def __init__(
+        self, data: Path, port: int, *, entry: tuple[str, ...] = ("console.main",)
+    ) -> None:
+        arguments = ["up", "--manual-clock", "--port", str(port), "--data", str(data)]
+        super().__init__(arguments, data / LOG, entry=entry)
+
+    @property
+    def bases(self) -> list[str]:
+        """The address of the gateway."""
+        return [self.base]
 
 
 def _end_with_the_parent() -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from itertools import cycle
 from typing import Any
 from urllib.parse import quote
 
@@ -13,6 +14,9 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from chassis.green import pause
+
+TOO_MANY = 429
+"""The status of a request beyond the client's rate, which may be repeated."""
 
 
 class Refused(Exception):
@@ -29,11 +33,18 @@ class Unanswered(Exception):
 
 
 class Client:
-    """Speaks to a gateway. `patience` is how long it goes on asking one thing, in seconds."""
+    """Speaks to a gateway, or to several in turn: one that does not answer is passed over.
 
-    def __init__(self, base: str, *, connections: int = 128, patience: float = 120.0) -> None:
-        self.base = base
+    `patience` is how long it goes on asking one thing, in seconds; `token` says who it is.
+    """
+
+    def __init__(
+        self, *bases: str, token: str = "", connections: int = 128, patience: float = 120.0
+    ) -> None:
+        self.bases = bases
+        self.token = token
         self.patience = patience
+        self._next = cycle(bases)
         self._http = urllib3.PoolManager(maxsize=connections, retries=False, block=True)
 
     def post(
@@ -58,8 +69,8 @@ class Client:
     def everything(self, path: str, **filters: str) -> Iterator[dict[str, Any]]:
         """Read every page of a list."""
         query = "".join(f"&{name}={quote(value)}" for name, value in filters.items())
-        after: str | None = "0"
-        while after:
+        after: str | None = ""
+        while after is not None:
             page = self.get(f"{path}?limit=100&after={after}{query}")
             yield from page["items"]
             after = page["next"]
@@ -83,16 +94,18 @@ class Client:
         wait = 0.05
         while True:
             try:
+                base = next(self._next)
+                sent = headers | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
                 answer = self._http.request(
-                    method, self.base + path, body=data, headers=headers, timeout=90.0
+                    method, base + path, body=data, headers=sent, timeout=90.0
                 )
-                if answer.status < 500:
+                if answer.status < 500 and answer.status != TOO_MANY:
                     break
             except HTTPError as error:
                 if time.monotonic() > give_up:
-                    raise Unanswered(f"{self.base} does not answer: {error}.") from None
+                    raise Unanswered(f"{base} does not answer: {error}.") from None
             if time.monotonic() > give_up:
-                raise Unanswered(f"{self.base} answers {answer.status} to {method} {path}.")
+                raise Unanswered(f"{base} answers {answer.status} to {method} {path}.")
             pause(wait)
             wait = min(wait * 2, 1.0)
         body = answer.json()

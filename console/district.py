@@ -1,4 +1,4 @@
-"""The embedded district: all five services in this process, on SQLite files and a bus in memory."""
+"""The services that this process runs: all five of an embedded district, or one of many."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nameko.runners import ServiceRunner
 
 from chassis.bus import Bus, EmbeddedBus
 from chassis.green import Timeout, pause, quietly
-from chassis.service import Carriage, Service
+from chassis.service import Carriage, Service, bindings_of
 from chassis.settings import Misconfigured, Settings
 from rulebook import Rulebook
 from services.complaints.service import Complaints
@@ -21,10 +21,12 @@ from services.inspection.service import Inspection
 from services.insurance.service import Insurance
 
 SERVICES: tuple[type[Service], ...] = (Filings, Inspection, Complaints, Insurance, Gateway)
+TOPOLOGY = {service.name: bindings_of(service) for service in SERVICES}
+"""What each service listens to, wherever it runs."""
 
 
 class District:
-    """The five services, started and stopped together."""
+    """Services started and stopped together; the gateway serves HTTP, or the one that is alone."""
 
     def __init__(
         self,
@@ -39,6 +41,7 @@ class District:
 
     def start(self) -> None:
         """Start every service; raises `Misconfigured` with a sentence for the operator."""
+        self.settings.need_databases_of(len(self.services))
         self._lock_data()
         book = Rulebook.load(Path(self.settings.rulebook) if self.settings.rulebook else None)
         provide: dict[str, Any] = {"rulebook": book, "quiet": self.quiet}
@@ -48,9 +51,10 @@ class District:
             {
                 "settings": self.settings,
                 "bus": self.bus,
+                "topology": TOPOLOGY,
                 "provide": provide,
                 "ready": self.ready,
-                "http": {Gateway.name},
+                "http": {self.services[-1].name},
             }
         )
         for service in self.services:
@@ -81,12 +85,15 @@ class District:
 
     @property
     def port(self) -> int:
-        """The port on which the gateway listens."""
-        return self.carriages[Gateway.name].web.port
+        """The port on which HTTP is served."""
+        return self.carriages[self.services[-1].name].web.port
 
     def ready(self) -> dict[str, bool]:
         """Tell of each service whether its database and the bus answer."""
-        return {name: all(carriage.ready().values()) for name, carriage in self.carriages.items()}
+        parts = {name: carriage.ready() for name, carriage in self.carriages.items()}
+        if len(parts) == 1:
+            return parts[self.services[0].name]
+        return {name: all(ready.values()) for name, ready in parts.items()}
 
     def quiet(self) -> bool:
         """Tell whether nothing is under way: no listener has anything, no outbox holds anything."""
@@ -122,5 +129,5 @@ def bus_of(settings: Settings) -> Bus:
     if settings.amqp_uri:
         from chassis.rabbit import RabbitBus
 
-        return RabbitBus(settings)
+        return RabbitBus(settings, TOPOLOGY)
     return EmbeddedBus()

@@ -1,4 +1,4 @@
-"""Writes what is generated: the golden files of every published shape, and docs/events.md.
+"""Writes what is generated: the golden files of every published shape, and pages of docs/.
 
 A golden file keeps the shape under which a contract was first published and what has been added
 since. It is written where it is missing or where the contract has only grown; a shape that would
@@ -18,13 +18,20 @@ from typing import Any, cast
 import chassis.green  # noqa: F401  (before everything that listens)
 from chassis.bus import ANY
 from chassis.service import Service, bindings_of
+from console import roles
 from console.district import SERVICES
+from contracts import asyncapi
 from contracts.catalogue import contracts
-from contracts.message import Command, Contract, Envelope
+from contracts.examples import example
+from contracts.message import Command, Contract
+from services.gateway.openapi import document
 
 REPOSITORY = Path(__file__).parents[1]
 GOLDEN = REPOSITORY / "tests" / "contract" / "golden"
 CATALOGUE = REPOSITORY / "docs" / "events.md"
+ROLES = REPOSITORY / "docs" / "roles.md"
+ASYNCAPI = REPOSITORY / "docs" / "asyncapi.json"
+DESCRIPTION = REPOSITORY / "docs" / "openapi.json"
 
 Shape = dict[str, Any]
 
@@ -82,10 +89,10 @@ def _broken(old: Shape, new: Shape, name: str) -> Iterator[str]:
 
 
 def _tightened(old: Shape, new: Shape, name: str) -> Iterator[str]:
-    for bound in ("minLength", "minimum"):
+    for bound in ("minLength", "minimum", "minItems"):
         if new.get(bound, float("-inf")) > old.get(bound, float("-inf")):
             yield f"{name} has a higher {bound}"
-    for bound in ("maxLength", "maximum"):
+    for bound in ("maxLength", "maximum", "maxItems"):
         if new.get(bound, float("inf")) < old.get(bound, float("inf")):
             yield f"{name} has a lower {bound}"
 
@@ -121,9 +128,6 @@ CloudEvents 1.0 attributes travel as headers. Messages with one key from one ser
 order in which they were committed. A subscriber may see a message again: deduplicate by
 `cloudEvents_id`, and ignore fields that you do not know.
 """
-
-_EXAMPLES = {"date": "2020-03-06", "date-time": "2020-03-06T00:00:00Z", "sealed": "3f9a01c2.Zm9v"}
-_TIME = "2020-03-06T01:30:00Z"
 
 
 def catalogue() -> str:
@@ -213,43 +217,30 @@ def _hears(service: type[Service], kind: type[Contract]) -> bool:
     return any((exchange, kind.type) in bindings_of(service) for exchange in exchanges)
 
 
-def example(kind: type[Contract]) -> Shape:
-    """Make up a message of a kind, as it travels: its headers and its body."""
-    fact = kind.from_data({name: _value(name, shape) for name, shape in kind.describe().items()})
-    source = "gateway" if issubclass(kind, Command) else kind.service or SERVICES[0].name
-    envelope = Envelope(
-        id="0170ad1c-9d40-7c3e-8f21-5b8e4d1a6c02",
-        source=source,
-        type=kind.type,
-        time=_TIME,
-        partitionkey=fact.key,
-        correlationid="0170ad1c-9d3f-7a11-b0c4-2f6d9e8a7b01",
-    )
-    return {"headers": envelope.headers(), "body": fact.to_data()}
-
-
-def _value(name: str, shape: Shape) -> Any:
-    if "enum" in shape:
-        return shape["enum"][0]
-    if "items" in shape:
-        return [_value(name, shape["items"])]
-    if "properties" in shape:
-        return {inner: _value(inner, of) for inner, of in shape["properties"].items()}
-    if shape["type"] in ("integer", "boolean", "object"):
-        return {"integer": 5, "boolean": True, "object": {}}[shape["type"]]
-    return _EXAMPLES.get(
-        shape.get("format", ""), "clock" if name == "clock" else f"{name.removesuffix('_id')}-1"
-    )
-
-
 def _sentence(thing: object) -> str:
     return " ".join(cast("str", inspect.getdoc(thing)).split())
 
 
+def asyncapi_text() -> str:
+    """Write the public events as docs/asyncapi.json holds them."""
+    return json.dumps(asyncapi.document(), indent=2, ensure_ascii=False) + "\n"
+
+
+# -- the API
+
+
+def description() -> str:
+    """Write the description of the API."""
+    return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
+
+
 def main() -> int:
-    """Write both; 1 if a contract has changed in a way that breaks its readers."""
+    """Write all of them; 1 if a contract has changed in a way that breaks its readers."""
     refused = write_golden()
     CATALOGUE.write_text(catalogue())
+    ROLES.write_text(roles.page())
+    ASYNCAPI.write_text(asyncapi_text(), encoding="utf-8")
+    DESCRIPTION.write_text(description())
     for reason in refused:
         print(reason, file=sys.stderr)
     return 1 if refused else 0

@@ -2,29 +2,39 @@
 
 import chassis.green  # noqa: F401, I001  (before everything else)
 
-import gc
 import signal
 import sys
 import tempfile
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from chassis import logs
-from chassis.green import Event, pause, spawn
+from chassis.green import pause
+from chassis.sealing import Seal
 from chassis.settings import Misconfigured, Settings
-from console import scorecard
+from console import accounts, audit, departments, letters, running, scorecard
+from console.tokens import issuer_of, show_tokens, token, token_of_all
 from console.child import Child, ChildEnded
 from console.client import Client, Refused, Unanswered
-from console.district import District
+from console.doctor import doctor
+from console.fleet import Fleet
+from console.management import BrokerAway
+from console.migrating import migrate, migrate_all
+from console.databases import Away, Mistaken
 from console.month import Infeasible, plan
+from console.rebuild import rebuild
 from console.replay import Replay
+from console.resending import resend
+from console.running import Unreachable
+from console.slots import slots
 from rulebook import Rulebook, RulebookError
+from services.gateway.tokens import Issuer
 
 app = typer.Typer(
     name="bihuan",
@@ -33,6 +43,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(letters.app, name="letters")
+app.add_typer(audit.app, name="audit")
+app.add_typer(accounts.app, name="account")
+app.add_typer(departments.app, name="department")
+app.command()(rebuild)
 USAGE = 2
 
 PortOption = Annotated[
@@ -45,51 +60,17 @@ def bihuan() -> None:
     """Bihuan 閉環: a district reopens its businesses and keeps watch over them."""
 
 
-@app.command()
-def up(
-    port: Annotated[
-        int | None,
-        typer.Option(
-            min=0, max=65535, help="Port of the HTTP API; 0 takes any.", show_default="8000"
-        ),
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Folder of the data.", show_default="bihuan-data")
-    ] = None,
-    manual_clock: Annotated[
-        bool, typer.Option("--manual-clock", help="Time moves by POST /v1/clock only.")
-    ] = False,
-) -> None:
-    """Run the embedded district: all five services in this process."""
-    given = {"http_port": port, "data": data, "clock": "manual" if manual_clock else None}
-    settings = Settings.read(**{name: value for name, value in given.items() if value is not None})
-    logs.configure(settings.log_level)
-    district = District(settings)
-    district.start()
-    _collect_less()
-    stop = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.ready() or stop.send())
-    print(f"Bihuan listens on http://{settings.http_address}:{district.port}", flush=True)
-    spawn(_fail_with, district, stop)
-    stop.wait()
-    district.stop()
-
-
-def _collect_less() -> None:
-    """Look for garbage less often: what is there at the start stays, and a batch makes much that
-    its end frees without the collector."""
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
-
-
-def _fail_with(district: District, stop: Any) -> None:
-    """End the process when a service ends by an error."""
-    try:
-        district.wait()
-    except Exception as error:
-        if not stop.ready():
-            stop.send_exception(error)
+for command in (
+    running.up,
+    running.run,
+    running.preflight,
+    migrate,
+    resend,
+    slots,
+    token,
+    doctor,
+):
+    app.command()(command)
 
 
 @app.command()
@@ -101,6 +82,9 @@ def demo(
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="End after the scorecard.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write the scorecard here as JSON.")] = None,
+    replicas: Annotated[
+        int, typer.Option(min=1, help="Processes of each service, where AMQP_URI is set.")
+    ] = 1,
 ) -> None:
     """Replay 10 February to 6 March 2020 through the HTTP API, and show the article's figures
     beside the measured ones. With --once the exit code is 0 if every figure is equal, else 1."""
@@ -113,8 +97,9 @@ def demo(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it is asked to end like by Ctrl-C
     with ExitStack() as stack:
         folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bihuan-")))
-        child = stack.enter_context(Child(folder, port))
-        client = Client(child.base)
+        child = stack.enter_context(_district(folder, port, replicas))
+        issuer = issuer_of(_told(folder))
+        client = Client(*child.bases, token=token_of_all(issuer))
         started = time.monotonic()
         _replay(Replay(month, client), console)
         seconds = time.monotonic() - started
@@ -128,10 +113,35 @@ def demo(
         if report is not None:
             scorecard.write(scores, report)
         if not once:
-            console.print(f"The district goes on serving on {child.base}. Ctrl-C ends it.")
+            console.print(f"The district goes on serving on {child.bases[0]}. Ctrl-C ends it.")
+            show_tokens(issuer)
             child.wait()
     if once and not equal:
         raise typer.Exit(1)
+
+
+def _district(folder: Path, port: int, replicas: int) -> Child | Fleet:
+    """Give the district that the settings ask for: a process, or several of each service."""
+    settings = Settings.read()
+    if not settings.amqp_uri:
+        if replicas > 1:
+            raise Misconfigured("--replicas needs AMQP_URI: an embedded district is one process.")
+        return Child(folder, port)
+    migrate_all(settings)
+    return Fleet(_told(folder), folder, replicas=replicas, port=port)
+
+
+def _told(folder: Path) -> Settings:
+    """Give the settings with the key files that the gateways share, which are made if need be."""
+    settings = Settings.read()
+    if not settings.amqp_uri:
+        return replace(settings, data=folder)
+    # kept: with another key the same writes would not be known again
+    seal = settings.seal_key_file or str(settings.data.resolve() / "seal.key")
+    Seal.from_file(Path(seal), create=True)
+    own = settings.issuer_key_file or str(settings.data.resolve() / "issuer.key")
+    Issuer.from_file(Path(own), settings.token_audience, create=True)
+    return replace(settings, seal_key_file=seal, issuer_key_file=own)
 
 
 def _replay(replay: Replay, console: Console) -> None:
@@ -151,9 +161,9 @@ def main() -> None:
     """Run the command line; what the operator can mend is one sentence and exit code 2."""
     try:
         app()
-    except (Misconfigured, RulebookError, Infeasible) as error:
+    except (Misconfigured, Mistaken, RulebookError, Infeasible) as error:
         sys.exit(_say(error, USAGE))
-    except (Refused, Unanswered, ChildEnded) as error:
+    except (Refused, Unanswered, Unreachable, ChildEnded, Away, BrokerAway) as error:
         sys.exit(_say(error, 1))
 
 

@@ -24,9 +24,9 @@ FIVE_SMALL = ("restaurant", "food_shop", "supermarket", "barbershop", "pharmacy"
 MEASURES = ("masks", "disinfectant", "thermometer", "isolation_room")
 AGENCIES = ("market-regulation", "public-security", "health", "urban-management")
 TEAM = 4
-LADDER_DAYS = 8
-"""Days from a finding to the closure that nobody averted: three to the deadline, two of grace, and
-the days on which each lapse is noticed."""
+LADDER_DAYS = 12
+"""Days from a finding to the closure that nobody averted: three to the deadline, two, one and one
+of the three supervision slips, and the days on which each lapse is noticed."""
 
 
 class Infeasible(Exception):
@@ -54,6 +54,11 @@ class Enterprise:
         """Whether it must be seen before it opens."""
         return self.premises in FIVE_SMALL
 
+    @property
+    def key_project(self) -> bool:
+        """Whether it is a key project, whose filing a reviewer decides."""
+        return self.kind == "above_scale" and self.number % 20 == 0
+
     def registration(self) -> dict[str, Any]:
         """Give the body that registers it."""
         return {
@@ -65,7 +70,7 @@ class Enterprise:
             "premises": self.premises,
             "grid": GRIDS[self.number % len(GRIDS)],
             "address": f"豐澤區第{self.number % 400 + 1}號",
-            "key_project": self.kind == "above_scale" and self.number % 20 == 0,
+            "key_project": self.key_project,
         }
 
 

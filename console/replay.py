@@ -7,6 +7,7 @@ the same data, and nothing happens twice.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from typing import Any, TypeVar
@@ -14,11 +15,12 @@ from zlib import crc32
 
 from chassis.green import Pool, pause
 from chassis.ids import derived_id
-from console.client import Client, Refused
+from console.client import Client, Refused, Unanswered
 from console.month import AGENCIES, DAYS, GRIDS, MEASURES, Enterprise, Finding, Month
 
 BATCH = 1000
 Item = TypeVar("Item")
+Found = TypeVar("Found")
 Progress = Callable[[str, int], None]
 
 
@@ -99,6 +101,7 @@ class Replay:
         self._clock(day, 8)
         filing = self.month.filing_on(day)
         self._each(filing, self._file)
+        self._each([e for e in filing if e.key_project], self._approve)
         self._dispatch(day)
         self._review(day, [e for e in filing if e.five_small])
         self._complain(day)
@@ -125,6 +128,15 @@ class Replay:
             pledge=True,
         )
         self.progress("file", 1)
+
+    def _approve(self, enterprise: Enterprise) -> None:
+        """Let a reviewer approve what the rules leave to one: the filing of a key project."""
+        shop = self._ids[enterprise.number]
+        filing = self._until(lambda: self._first("/v1/filings", enterprise_id=shop))
+        path = f"/v1/filings/{filing['id']}"
+        self._until(lambda: self.client.get(path)["state"] != "submitted")
+        key = f"approve-{enterprise.number}"
+        self._post(f"{path}/decision", key, decision="approve", by="reviewer-1")
 
     def _dispatch(self, day: date) -> None:
         self._patrols = []
@@ -193,8 +205,15 @@ class Replay:
         shop = self._ids[finding.enterprise.number]
         number = self.month.findings.index(finding)
         visit = derived_id("found", self.month.scale, number)  # a name for the key only
-        issue = self._issue_of(shop, finding)
-        (notice,) = self.client.everything("/v1/notices", issue_id=issue)
+        if finding.ends == "lifted":
+            closure = self._until(lambda: self._first("/v1/closures", enterprise_id=shop))
+            path = f"/v1/closures/{closure['id']}"
+            self._post(f"{path}/reinspection", f"again-{visit}", day=day)
+            self._post(f"{path}/lifting", f"lift-{visit}", reason="已補辦手續並整改")
+            self.progress("visit", 1)
+            return
+        issue = self._until(lambda: self._issue_of(shop, finding))
+        notice = self._until(lambda: self._first("/v1/notices", issue_id=issue))
         self._post(
             f"/v1/notices/{notice['id']}/reinspection",
             f"again-{visit}",
@@ -202,21 +221,20 @@ class Replay:
             rectified=True,
         )
         self.progress("visit", 1)
-        if finding.ends == "lifted":
-            (closure,) = self.client.everything("/v1/closures", enterprise_id=shop)
-            self._post(
-                f"/v1/closures/{closure['id']}/lifting", f"lift-{visit}", reason="已補辦手續並整改"
-            )
 
-    def _issue_of(self, shop: str, finding: Finding) -> str:
+    def _first(self, path: str, **filters: str) -> dict[str, Any] | None:
+        return next(self.client.everything(path, **filters), None)
+
+    def _issue_of(self, shop: str, finding: Finding) -> str | None:
         issues = self.client.everything("/v1/issues", enterprise_id=shop)
-        return next(
+        found = (
             str(issue["id"])
             for issue in issues
             if not issue["rectified_on_the_spot"]
             and issue["point"]["code"] == finding.rule
             and issue["found_on"] == finding.day.isoformat()
         )
+        return next(found, None)
 
     def _close(self, enterprise: Enterprise) -> None:
         self._post(
@@ -237,8 +255,10 @@ class Replay:
 
     def _report_roster(self, enterprise: Enterprise, day: date) -> None:
         unfit = enterprise.number % 3
+        path = f"/v1/enterprises/{self._ids[enterprise.number]}"
+        self._until(lambda: self.client.get(path)["state"] == "open")
         self._post(
-            f"/v1/enterprises/{self._ids[enterprise.number]}/roster",
+            f"{path}/roster",
             f"roster-{enterprise.number}",
             day=day,
             staff=enterprise.headcount + unfit,
@@ -293,19 +313,28 @@ class Replay:
     def _planned(self, purpose: str, field: str, waited_for: set[str]) -> list[dict[str, Any]]:
         """Wait until a visit is planned for each of these, and give the visits."""
         found: dict[str, dict[str, Any]] = {}
-        attempts = 0
-        while waited_for - found.keys():
-            attempts += 1
-            if attempts > 1:
-                pause(min(0.02 * attempts, 0.5))
-            if attempts > 1000:
-                raise Refused(504, {"title": "Visits were not planned", "detail": purpose})
+
+        def all_planned() -> bool:
             for visit in self.client.everything("/v1/visits", purpose=purpose):
                 if visit[field] in waited_for:
                     found[visit[field]] = visit
+            return waited_for == found.keys()
+
+        if waited_for:
+            self._until(all_planned)
         return [found[thing] for thing in sorted(found)]
 
     # -- asking
+
+    def _until(self, look: Callable[[], Found]) -> Found:
+        """Look until there is something: what follows from an answer may be under way."""
+        until, wait = time.monotonic() + self.client.patience, 0.02
+        while not (found := look()):
+            if time.monotonic() > until:
+                raise Unanswered("What should follow from what was said has not come.")
+            pause(wait)
+            wait = min(wait * 1.5, 0.5)
+        return found
 
     def _clock(self, day: date, hour: int) -> None:
         at = f"{day.isoformat()}T{hour:02d}:00:00+08:00"

@@ -8,9 +8,22 @@ from contracts import (  # noqa: F401
     insurance,
     shared,
 )
-from contracts.message import Contract, declared
+from contracts.message import Contract, Event, declared
+
+_INTERNAL = (None, "gateway")
+"""Whose events are for the services themselves."""
 
 
 def contracts() -> dict[str, type[Contract]]:
     """Give every declared contract by its type."""
     return declared
+
+
+def public_events() -> dict[str, type[Event]]:
+    """Give the events that are said to everybody, by their types: what services state of the
+    district, and not what they tell each other of hours and outcomes."""
+    return {
+        kind.type: kind
+        for kind in sorted(declared.values(), key=lambda kind: kind.type)
+        if issubclass(kind, Event) and kind.service not in _INTERNAL
+    }

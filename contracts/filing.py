@@ -5,9 +5,21 @@ from __future__ import annotations
 from dataclasses import field
 from datetime import date
 from enum import StrEnum
+from typing import Annotated
 
-from contracts.message import Command, Event
-from contracts.shapes import Code, Count, Id, Key, Point, Text
+from marshmallow import validate
+
+from contracts.message import RULE, Act, Change, Command
+from contracts.shapes import Code, Count, Id, Key, Part, Point, Sealed, Text
+
+Amount = Annotated[int, validate.Range(min=0, max=1_000_000_000)]
+"""A sum of money in units of 10,000 yuan (萬元), the unit of 〔2011〕300號."""
+
+Tenths = Annotated[int, validate.Range(min=300, max=450)]
+"""A body temperature in tenths of a degree Celsius."""
+
+LINES = 5000
+"""How many people the roster of a day may list."""
 
 
 class Kind(StrEnum):
@@ -27,6 +39,13 @@ class Size(StrEnum):
     MICRO = "micro"
 
 
+class SizeBasis(StrEnum):
+    """How the size class is known: by the limits of 〔2011〕300號, or as stated."""
+
+    COMPUTED = "computed"
+    STATED = "stated"
+
+
 class Decision(StrEnum):
     """What a reviewer decides of a filing."""
 
@@ -34,19 +53,86 @@ class Decision(StrEnum):
     RETURN = "return"
 
 
+class Stock(Part):
+    """How much of something an enterprise has in stock: pieces, or litres."""
+
+    measure: Code
+    amount: Count
+
+
+class RosterLine(Part):
+    """One person on the roster of a day: the row on which they stood, and how they are.
+
+    `worker_ref` is a keyed hash of the number under which the enterprise knows them. `home` and
+    `arrived_from` are division codes of six digits. The name is sealed, and nobody keeps it.
+    """
+
+    row: Count
+    worker_ref: Code
+    name: Sealed | None = None
+    home: Code
+    arrived_on: date | None = None
+    arrived_from: Code | None = None
+    temperature: Tenths | None = None
+    unwell: bool = False
+
+
+class RowFault(Part):
+    """What is wrong with one column of a row, by JSON pointer."""
+
+    pointer: str
+    detail: str
+
+
+class UnreadLine(Part):
+    """A row of a roster that could not be read, and everything that is wrong with it."""
+
+    row: Count
+    errors: list[RowFault]
+
+
 class RegisterEnterprise(Command):
-    """Enter an enterprise in the district's registry."""
+    """Enter an enterprise in the district's registry.
+
+    It has a credit code (GB 32100) or an older registration number of 15 digits, or both. `revenue`
+    and `assets` are in 10,000 yuan. `size` counts only where the figures that the limits of its
+    trade need are missing.
+    """
 
     enterprise_id: Key
-    credit_code: Code
+    credit_code: Code | None = None
+    registration_number: Code | None = None
     name: Text
     kind: Kind
-    size: Size
+    size: Size | None = None
+    staff: Count | None = None
+    revenue: Amount | None = None
+    assets: Amount | None = None
     industry: Code
     premises: Code
     grid: Code
     address: str = ""
     key_project: bool = False
+
+
+class CorrectEnterprise(Act):
+    """Mend what the registry says of an enterprise; what is left out stays as it is."""
+
+    enterprise_id: Key
+    reason: Text
+    credit_code: Code | None = None
+    registration_number: Code | None = None
+    name: Text | None = None
+    kind: Kind | None = None
+    size: Size | None = None
+    staff: Count | None = None
+    revenue: Amount | None = None
+    assets: Amount | None = None
+    industry: Code | None = None
+    premises: Code | None = None
+    grid: Code | None = None
+    address: str | None = None
+    key_project: bool | None = None
 
 
 class SubmitFiling(Command):
@@ -58,10 +144,11 @@ class SubmitFiling(Command):
     headcount: Count
     out_of_province: Count = 0
     measures: list[str] = field(default_factory=list)
+    stock: list[Stock] = field(default_factory=list)
     pledge: bool = False
 
 
-class WithdrawFiling(Command):
+class WithdrawFiling(Act):
     """Take back a filing that has not led to reopening yet."""
 
     filing_id: Id
@@ -69,7 +156,7 @@ class WithdrawFiling(Command):
     reason: Text
 
 
-class DecideFiling(Command):
+class DecideFiling(Act):
     """Approve or return a live filing by hand; a return gives its reasons."""
 
     filing_id: Id
@@ -79,7 +166,7 @@ class DecideFiling(Command):
     reasons: list[str] = field(default_factory=list)
 
 
-class ReportRoster(Command):
+class ReportRoster(Act):
     """Report the staff of a day: all, of them from other provinces, and those not fit for duty."""
 
     enterprise_id: Key
@@ -89,11 +176,21 @@ class ReportRoster(Command):
     unfit: Count = 0
 
 
-class AssignLiaison(Command):
-    """Give an enterprise a liaison officer (掛鉤聯繫指導員), by staff number."""
+class ReportRosterLines(Act):
+    """Report the staff of a day person by person; `unread` are the rows that could not be read."""
+
+    enterprise_id: Key
+    day: date
+    lines: Annotated[list[RosterLine], validate.Length(max=LINES)]
+    unread: Annotated[list[UnreadLine], validate.Length(max=LINES)] = field(default_factory=list)
+
+
+class AssignLiaison(Act):
+    """Give an enterprise another liaison officer (掛鉤聯繫指導員), by staff number, and say why."""
 
     enterprise_id: Key
     officer: Code
+    reason: str = ""
 
 
 class ReopenEnterprise(Command):
@@ -102,26 +199,56 @@ class ReopenEnterprise(Command):
     enterprise_id: Key
     filing_id: Id
     due_on: date
+    by: Code = RULE
 
 
-class EnterpriseRegistered(Event):
-    """An enterprise is in the registry."""
+class _OnRecord(Change, abstract=True):
+    """What the registry says of an enterprise, with its size class and how that is known.
+
+    `size_by` says whether it follows from the figures, by the limits of the trade `branch` in the
+    edition `rules` of the rulebook, or was stated. `subdistrict` is the top of the grid's branch.
+    """
 
     enterprise_id: Key
-    credit_code: Code
+    credit_code: Code | None = None
+    registration_number: Code | None = None
     name: Text
     kind: Kind
     size: Size
+    size_by: SizeBasis = SizeBasis.STATED
+    branch: Code | None = None
+    staff: Count | None = None
+    revenue: Amount | None = None
+    assets: Amount | None = None
     industry: Code
     premises: Code
     grid: Code
+    subdistrict: Code | None = None
     address: str = ""
     key_project: bool = False
+    rules: Code | None = None
+
+
+class EnterpriseRegistered(_OnRecord):
+    """An enterprise is in the registry."""
+
     registered_on: date
 
 
-class FilingSubmitted(Event):
-    """A filing to reopen has been submitted and waits for its decision."""
+class EnterpriseCorrected(_OnRecord):
+    """What the registry says of an enterprise was mended: all of it as it now stands, and which
+    fields have changed."""
+
+    changed: list[str]
+    reason: Text
+    corrected_on: date
+
+
+class FilingSubmitted(Change):
+    """A filing to reopen has been submitted and waits for its decision.
+
+    `follows` names the enterprise's filing before it, and `changed` the fields that differ.
+    """
 
     enterprise_id: Key
     filing_id: Id
@@ -129,29 +256,46 @@ class FilingSubmitted(Event):
     headcount: Count
     out_of_province: Count
     measures: list[str]
+    stock: list[Stock] = field(default_factory=list)
     pledge: bool
     submitted_on: date
+    follows: Id | None = None
+    changed: list[str] = field(default_factory=list)
 
 
-class FilingApproved(Event):
-    """A filing was approved: without meeting anyone (零見面審核), after a review, or by hand."""
+class FilingApproved(Change):
+    """A filing was approved: without meeting anyone (零見面審核), after a review, or by hand.
+
+    `rules` is the version of the rulebook under which it was decided.
+    """
 
     enterprise_id: Key
     filing_id: Id
     reopen_on: date
     by: Code
+    rules: Code | None = None
 
 
-class FilingReturned(Event):
+class FilingReferred(Change):
+    """A filing waits for a person's decision, for reasons that the rules name."""
+
+    enterprise_id: Key
+    filing_id: Id
+    reasons: list[Point]
+    rules: Code
+
+
+class FilingReturned(Change):
     """A filing was returned with every reason at once; the enterprise may file again."""
 
     enterprise_id: Key
     filing_id: Id
     reasons: list[Point]
     by: Code
+    rules: Code | None = None
 
 
-class FilingWithdrawn(Event):
+class FilingWithdrawn(Change):
     """The enterprise took its filing back."""
 
     enterprise_id: Key
@@ -159,7 +303,7 @@ class FilingWithdrawn(Event):
     reason: Text
 
 
-class OnsiteReviewRequested(Event):
+class OnsiteReviewRequested(Change):
     """Five-small premises must be seen before they may open (未經現場審核不得擅自營業)."""
 
     enterprise_id: Key
@@ -168,7 +312,7 @@ class OnsiteReviewRequested(Event):
     grid: Code
 
 
-class EnterpriseReopened(Event):
+class EnterpriseReopened(Change):
     """An enterprise whose filing was approved has resumed business."""
 
     enterprise_id: Key
@@ -181,7 +325,7 @@ class EnterpriseReopened(Event):
     reopened_on: date
 
 
-class EnterpriseSuspended(Event):
+class EnterpriseSuspended(Change):
     """An enterprise was ordered closed and may neither do business nor file."""
 
     enterprise_id: Key
@@ -190,7 +334,7 @@ class EnterpriseSuspended(Event):
     suspended_on: date
 
 
-class SuspensionLifted(Event):
+class SuspensionLifted(Change):
     """A closed enterprise may file again."""
 
     enterprise_id: Key
@@ -198,18 +342,27 @@ class SuspensionLifted(Event):
     lifted_on: date
 
 
-class LiaisonAssigned(Event):
-    """An enterprise has a liaison officer."""
+class LiaisonAssigned(Change):
+    """An enterprise has another liaison officer than before: why, and who decided it."""
 
     enterprise_id: Key
     officer: Code
+    previous: Code | None = None
+    why: Point
+    by: Code
+    assigned_on: date
 
 
-class RosterReported(Event):
-    """The staff of a day is known; who is not fit for duty is not on duty."""
+class RosterReported(Change):
+    """The staff of a day is known; who is not fit for duty is not on duty, and whose row could not
+    be read is not either. A later roster of the same day replaces an earlier one."""
 
     enterprise_id: Key
+    roster_id: Id
     day: date
+    staff: Count
     on_duty: Count
     out_of_province: Count
     unfit: Count
+    unread: Count = 0
+    rules: Code | None = None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from datetime import date
 from enum import StrEnum
 
-from contracts.message import Command, Event
-from contracts.shapes import Code, Count, Id, Key, Sealed, Text
+from contracts.message import RULE, Act, Change, Command
+from contracts.shapes import Code, Count, Id, Key, Part, Point, Sealed, Text
 
 
 class HolderKind(StrEnum):
@@ -23,10 +24,18 @@ class ClaimDecision(StrEnum):
     REJECT = "reject"
 
 
-class Casualty(StrEnum):
-    """What a claim is for. The article covers death from COVID-19 only."""
+class GapReason(StrEnum):
+    """Why one who should be covered is not: no scheme has begun yet, or the cover has ended."""
 
-    DEATH = "death"
+    NOT_BEGUN = "not_begun"
+    EXPIRED = "expired"
+
+
+class Benefit(Part):
+    """What a cover pays in all for a casualty, in yuan, less what was paid before."""
+
+    casualty: Code
+    amount: Count
 
 
 class EnrolMedic(Command):
@@ -39,36 +48,77 @@ class EnrolMedic(Command):
     institution: Text
 
 
+class CorrectMedic(Act):
+    """Put right at which institution a medic works."""
+
+    medic_id: Key
+    institution: Text
+
+
+class WithdrawMedic(Act):
+    """Take a medic off the record: today is the last day of the cover."""
+
+    medic_id: Key
+    reason: Text
+
+
+class CoverHolder(Command):
+    """Cover one who should be and is not: sent by insurance to itself."""
+
+    holder_id: Key
+    scheme: Code
+    by: Code = RULE
+
+
+class ExpirePolicy(Command):
+    """End a cover whose last day is over: sent by insurance to itself."""
+
+    holder_id: Key
+    policy_id: Id
+    covers_until: date
+    by: Code = RULE
+
+
 class FileClaim(Command):
-    """Claim under a medic's policy."""
+    """Claim under a medic's policy, for a casualty that its scheme pays for."""
 
     claim_id: Id
     medic_id: Key
     policy_id: Id
-    casualty: Casualty
+    casualty: Code
     occurred_on: date
     claimant: Sealed | None = None
 
 
-class DecideClaim(Command):
-    """Approve or reject a claim."""
+class CheckClaim(Act):
+    """State that the documents of a claim are complete, or which are missing, by their codes."""
+
+    claim_id: Id
+    medic_id: Key
+    by: Code
+    missing: list[str] = field(default_factory=list)
+
+
+class DecideClaim(Act):
+    """Approve a claim, or reject it for reasons of the rulebook, given by their codes."""
 
     claim_id: Id
     medic_id: Key
     decision: ClaimDecision
     by: Code
-    reason: str = ""
+    reasons: list[str] = field(default_factory=list)
+    remark: str = ""
 
 
-class PayClaim(Command):
-    """Pay an approved claim, under the insurer's payment reference."""
+class PayClaim(Act):
+    """Pay an approved claim, under the insurer's payment reference, which serves for no other."""
 
     claim_id: Id
     medic_id: Key
     reference: Code
 
 
-class MedicEnrolled(Event):
+class MedicEnrolled(Change):
     """A front-line medic is on record, sealed."""
 
     medic_id: Key
@@ -78,31 +128,99 @@ class MedicEnrolled(Event):
     enrolled_on: date
 
 
-class PolicyIssued(Event):
-    """Cover was given, once for a holder and a scheme. A sum, where one is set, is in yuan."""
+class MedicCorrected(Change):
+    """It was put right at which institution a medic works."""
+
+    medic_id: Key
+    institution: Text
+
+
+class MedicWithdrawn(Change):
+    """A medic is no longer on record; a claim for a day before that may still be filed."""
+
+    medic_id: Key
+    withdrawn_on: date
+    reason: Text
+
+
+class PolicyIssued(Change):
+    """Cover was given, once for a holder and a scheme. A sum, where one is set, is in yuan.
+
+    `edition` is that of the rulebook whose terms the policy keeps, whatever they become later.
+    """
 
     policy_id: Id
     holder_id: Key
     holder_kind: HolderKind
     scheme: Code
+    edition: Code
     covers_from: date
     covers_until: date
     sum_insured: Count | None = None
+    benefits: list[Benefit] = field(default_factory=list)
+    report_days: Count
 
 
-class ClaimFiled(Event):
-    """A claim was entered."""
+class PolicyExpired(Change):
+    """The last day of a cover is over."""
+
+    policy_id: Id
+    holder_id: Key
+    covers_until: date
+
+
+class PolicyEnded(Change):
+    """A cover ended before its time, with this day as its last."""
+
+    policy_id: Id
+    holder_id: Key
+    covers_until: date
+    reason: Text
+
+
+class CoverMissing(Change):
+    """One who should be covered is not: a scheme begins on a later day, or the cover has ended."""
+
+    holder_id: Key
+    holder_kind: HolderKind
+    scheme: Code
+    reason: GapReason
+    since: date
+    begins_on: date | None = None
+
+
+class CoverNotDue(Change):
+    """One who was not covered need not be any more."""
+
+    holder_id: Key
+    on: date
+
+
+class ClaimFiled(Change):
+    """A claim was entered; its amount is the benefit less what was paid before, in yuan."""
 
     claim_id: Id
     medic_id: Key
     policy_id: Id
-    casualty: Casualty
+    scheme: Code
+    casualty: Code
     occurred_on: date
+    filed_on: date
     amount: Count
     claimant: Sealed | None = None
 
 
-class ClaimApproved(Event):
+class ClaimChecked(Change):
+    """The documents of a claim were looked at: complete, or with some missing."""
+
+    claim_id: Id
+    medic_id: Key
+    policy_id: Id
+    by: Code
+    missing: list[Point]
+
+
+class ClaimApproved(Change):
     """A claim was approved for its amount, in yuan."""
 
     claim_id: Id
@@ -112,17 +230,18 @@ class ClaimApproved(Event):
     by: Code
 
 
-class ClaimRejected(Event):
-    """A claim was rejected, with the reason."""
+class ClaimRejected(Change):
+    """A claim was rejected, with every reason."""
 
     claim_id: Id
     medic_id: Key
     policy_id: Id
     by: Code
-    reason: Text
+    reasons: list[Point]
+    remark: str = ""
 
 
-class ClaimPaid(Event):
+class ClaimPaid(Change):
     """A claim was paid, at most once, in yuan."""
 
     claim_id: Id

@@ -5,9 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, dataclass_transform, get_type_hints
+from typing import Any, ClassVar, Self, dataclass_transform, get_type_hints
 
-from contracts.shapes import Key, Part
+from contracts.shapes import Code, Count, Key, Part
+
+PUBLIC = "public"
+"""Who asks, where nobody says who: anyone."""
+
+RULE = "rule"
+"""Who asks and decides, where no person does: the rules themselves."""
 
 PREFIX = "cloudEvents_"
 """Prefix of the CloudEvents attributes among the AMQP headers (binary mode)."""
@@ -57,9 +63,36 @@ class Contract(Part):
 class Event(Contract, abstract=True):
     """States what has happened; the service of its module publishes it."""
 
+    @classmethod
+    def echo(cls, asked: Contract, **more: Any) -> Self:
+        """State what was asked for: the fields that both have, and `more`, which goes first."""
+        shared = {name: value for name, value in asked.__dict__.items() if name in cls.names()}
+        return cls(**shared | more)
+
+
+class Change(Event, abstract=True):
+    """An event that states how one thing has changed; `version` counts its changes."""
+
+    version: Count = 0
+
+    def numbered(self, version: int) -> Self:
+        """Give the same change with the version of the thing after it."""
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__, version=version)
+        return made
+
 
 class Command(Contract, abstract=True):
-    """Asks the service of its module to do something."""
+    """Asks the service of its module to do something; `by` says who asked."""
+
+    by: Code = PUBLIC
+
+
+class Act(Command, abstract=True):
+    """A command upon a thing that exists. `seen_version` is the version of the thing that the asker
+    saw, and may be left out: where the thing has changed since, the command is refused."""
+
+    seen_version: Count | None = None
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -32,10 +32,25 @@ Key = NewType("Key", str)
 Id = NewType("Id", str)
 """The identity of a thing that is not the partition key."""
 
-Text = Annotated[str, validate.Length(min=1, max=2000)]
-"""Words of a person: not empty, at most 2,000 characters."""
+LONGEST_TEXT = 2000
+"""Characters of the longest text that is taken from outside."""
 
-Code = Annotated[str, validate.Length(min=1, max=64)]
+
+class NotBlank(validate.Length):
+    """A length of so many characters, which are not all blank."""
+
+    def __call__(self, value: Any) -> Any:
+        """Judge a text; raises `ValidationError`."""
+        super().__call__(value)
+        if not value.strip():
+            raise ValidationError("Must not be blank.")
+        return value
+
+
+Text = Annotated[str, NotBlank(min=1, max=LONGEST_TEXT)]
+"""Words of a person: not blank, at most 2,000 characters."""
+
+Code = Annotated[str, NotBlank(min=1, max=64)]
 """A short code that the rulebook or another register defines."""
 
 Count = Annotated[int, validate.Range(min=0, max=10_000_000)]
@@ -57,6 +72,15 @@ class _Integer(fields.Integer):
         return value
 
 
+class _Number(fields.Float):
+    """A number; neither text nor a truth value passes for one."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.make_error("invalid", input=value)
+        return float(super()._deserialize(value, *args, **kwargs))
+
+
 class _Boolean(fields.Boolean):
     """true or false and nothing that resembles them."""
 
@@ -64,6 +88,23 @@ class _Boolean(fields.Boolean):
         if not isinstance(value, bool):
             raise self.make_error("invalid", input=value)
         return value
+
+
+class _String(fields.String):
+    """Text of which nothing more is said: it may be empty, and has an end."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"validate": validate.Length(max=LONGEST_TEXT)} | kwargs)
+
+
+class _Day(fields.Date):
+    """A day that a district may mean: of the years from 1900 to 2199."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> date:
+        day: date = super()._deserialize(value, *args, **kwargs)
+        if not 1900 <= day.year < 2200:
+            raise ValidationError("Must be a day of the years from 1900 to 2199.")
+        return day
 
 
 class _Moment(fields.AwareDateTime):
@@ -108,14 +149,19 @@ def _typed(kind: type) -> Convert:
     return read
 
 
+def _number(value: Any) -> float:
+    if type(value) not in (int, float):
+        raise TypeError(f"{value!r} is not a number")
+    return float(value)
+
+
 _ID = validate.Regexp(r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}\Z", error="not an identifier")
 _SIMPLE: dict[Any, Shape] = {
-    str: Shape(fields.String, None, _typed(str), {"type": "string"}),
+    str: Shape(_String, None, _typed(str), {"type": "string"}),
     int: Shape(_Integer, None, _typed(int), {"type": "integer"}),
+    float: Shape(_Number, None, _number, {"type": "number"}),
     bool: Shape(_Boolean, None, _typed(bool), {"type": "boolean"}),
-    date: Shape(
-        fields.Date, date.isoformat, date.fromisoformat, {"type": "string", "format": "date"}
-    ),
+    date: Shape(_Day, date.isoformat, date.fromisoformat, {"type": "string", "format": "date"}),
     datetime: Shape(
         _Moment, moment_to_json, moment_from_json, {"type": "string", "format": "date-time"}
     ),
@@ -149,13 +195,16 @@ def shape_of(annotation: Any) -> Shape:
     raise TypeError(f"a contract cannot have a field of type {annotation!r}")
 
 
+_BOUNDS = {"string": ("minLength", "maxLength"), "array": ("minItems", "maxItems")}
+
+
 def _constrained(base: Shape, validators: tuple[Any, ...]) -> Shape:
     describe = dict(base.describe)
     for validator in validators:
-        text = describe["type"] == "string"
-        for name, plain in (("min", "minimum"), ("max", "maximum")):
-            if (bound := getattr(validator, name, None)) is not None:
-                describe[f"{name}Length" if text else plain] = bound
+        names = _BOUNDS.get(describe["type"], ("minimum", "maximum"))
+        for bound, name in zip(("min", "max"), names, strict=True):
+            if (value := getattr(validator, bound, None)) is not None:
+                describe[name] = value
     return dataclasses.replace(
         base,
         field=lambda **kw: base.field(validate=list(validators), **kw),
@@ -182,7 +231,7 @@ def _list(item: Shape) -> Shape:
         return [read(value) for value in values] if read else values
 
     return Shape(
-        lambda **kw: fields.List(item.field(), validate=validate.Length(max=1000), **kw),
+        lambda **kw: fields.List(item.field(), **{"validate": validate.Length(max=1000), **kw}),
         write and (lambda values: [write(value) for value in values]),
         read_all,
         {"type": "array", "items": item.describe},
@@ -242,6 +291,11 @@ class Part:
                 {part.name: maker for part in parts if (maker := _default(part)) is not None},
             )
         return cls.__compiled
+
+    @classmethod
+    def names(cls) -> Collection[str]:
+        """Name the fields."""
+        return cls._compile().shapes.keys()
 
     @classmethod
     def describe(cls) -> dict[str, Any]:

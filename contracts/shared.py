@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from contracts.message import Command, Event
+from contracts.message import PUBLIC, RULE, Command, Event
 from contracts.shapes import Code, Count, Id, Key
 
 
@@ -30,6 +30,7 @@ class CommandSettled(Event):
     outcome: Outcome
     result: dict[str, Any] | None = None
     problem: dict[str, Any] | None = None
+    by: Code = PUBLIC
 
 
 class HourSwept(Event):
@@ -53,7 +54,32 @@ class SweepHour(Command):
     at: datetime
     sweep: Code
     after: list[str] = field(default_factory=list)
+    by: Code = RULE
 
 
-SWEEPERS = ("filing", "inspection", "complaints")
+class Resend(Command):
+    """Publish again, to one service, what it was sent since a moment: a queue of its was lost.
+
+    `slot` is that of the queue. `marker` comes back in the `resend-began` that goes before.
+    """
+
+    resend: Key = Key("resend")
+    receiver: Code
+    slot: Count
+    since: datetime
+    marker: Id
+    by: Code = RULE
+
+
+class ResendBegan(Event):
+    """From here on a publisher sends again, in its order, what a lost queue may have held.
+
+    It goes to the service that asked, and to nobody else.
+    """
+
+    lane: Key
+    marker: Id
+
+
+SWEEPERS = ("filing", "inspection", "complaints", "insurance")
 """The services that have deadlines, and say of each hour what it made due."""

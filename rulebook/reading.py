@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import math
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
-from datetime import date
+from datetime import date, timedelta
+from hashlib import blake2b
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -17,6 +20,7 @@ from rulebook.entries import Entry, RulebookError, Source
 AnyEntry = TypeVar("AnyEntry", bound=Entry)
 AnyField = fields.Field[Any]
 
+_ONE_DAY = timedelta(days=1)
 _CODE = validate.Regexp(r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}\Z", error="is not a code")
 _WORDS = validate.And(validate.Regexp(r"\S", error="is empty"), validate.Length(max=2000))
 _KNOWN = validate.OneOf(["seen", "secondary", "memory", "practice"])
@@ -38,6 +42,15 @@ class Whole(fields.Field[int]):
         if type(value) is not int or value < 0:
             raise ValidationError("is not a whole number")
         return value
+
+
+class Number(fields.Field[float]):
+    """A number, whole or not, not negative."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> float:
+        if type(value) not in (int, float) or not 0 <= value < math.inf:
+            raise ValidationError("is not a number")
+        return float(value)
 
 
 class Truth(fields.Field[bool]):
@@ -84,36 +97,60 @@ def _distinct(values: list[Any]) -> None:
         raise ValidationError("says a thing twice")
 
 
-class Files:
-    """The TOML files of one district, each table of which is taken exactly once."""
+Tables = dict[str, dict[str, Any]]
 
-    def __init__(self, folder: Path) -> None:
-        """Parse every file of the folder; its `sources.toml` is read first."""
-        self._files = {path.name: _parse(path) for path in sorted(folder.glob("*.toml"))}
-        if not self._files:
-            raise RulebookError(f"{folder} holds no TOML files.")
+
+class Files:
+    """The TOML files of one district as of a day, each table of which is taken exactly once."""
+
+    def __init__(self, tables: Tables) -> None:
+        """Take the tables of each file; those of `sources.toml` are read first."""
+        self._tables = tables
+        self._files = {file: dict(held) for file, held in tables.items()}
         self.sources: Mapping[str, Source] = self._sources()
+
+    def digest(self, file: str) -> str:
+        """Give a digest of all that a file says."""
+        return digest(self._tables.get(file, {}))
+
+    def perhaps(
+        self, file: str, name: str, kind: type[AnyEntry], **more: AnyField
+    ) -> Mapping[str, AnyEntry]:
+        """Read the entries `[[name]]` of a file, which a district may do without."""
+        if self._files.get(file, {}).get(name):
+            return self.table(file, name, kind, **more)
+        self._files.get(file, {}).pop(name, None)
+        return MappingProxyType({})
 
     def table(
         self, file: str, name: str, kind: type[AnyEntry], **more: AnyField
     ) -> Mapping[str, AnyEntry]:
         """Read the entries `[[name]]` of a file by their codes, each with these further fields."""
+        made = self.any(file, name, kind, **more)
+        if not made:
+            raise RulebookError(f"{file}: {name} is empty.")
+        return made
+
+    def any(
+        self, file: str, name: str, kind: type[AnyEntry], **more: AnyField
+    ) -> Mapping[str, AnyEntry]:
+        """Read entries of which there may be none on a day: they begin later, or have ended."""
         made: dict[str, AnyEntry] = {}
         for label, data in self._judged(file, name, self._schema(more)):
             entry = _entry(kind, data)
             if entry.code in made:
                 raise fault(file, label, "code", "stands there twice")
             made[entry.code] = entry
-        if not made:
-            raise RulebookError(f"{file}: {name} is empty.")
         return MappingProxyType(made)
 
     def single(self, file: str, name: str, kind: type[AnyEntry], **more: AnyField) -> AnyEntry:
-        """Read the one entry `[name]` of a file."""
-        entries = self.table(file, name, kind, **more)
-        if len(entries) > 1:
+        """Read the one entry `[name]` of a file; of several, the one that began last."""
+        entries = [*self.table(file, name, kind, **more).values()]
+        latest = max(entry.since for entry in entries)
+        newest = [entry for entry in entries if entry.since == latest]
+        if len(newest) > 1:
             raise RulebookError(f"{file}: there can be only one {name}.")
-        return next(iter(entries.values()))
+        return newest[0]
 
     def expect_nothing_more(self) -> None:
         """Raise `RulebookError` for a table that nobody asked for: a misspelt name, say."""
@@ -124,7 +161,8 @@ class Files:
     def _schema(self, more: Mapping[str, AnyField]) -> Schema:
         source = text(among(self.sources, "sources.toml"))
         base = {"code": text(_CODE), "zh": text(), "en": text(), "source": source}
-        return Schema.from_dict({**base, "from": Day(required=True), **more})()
+        dates = {"from": Day(required=True), "until": Day(load_default=None)}
+        return Schema.from_dict({**base, **dates, **more})()
 
     def _sources(self) -> Mapping[str, Source]:
         known = {"code": text(), "zh": text(), "en": text(), "known": text(_KNOWN)}
@@ -154,6 +192,88 @@ class Files:
             yield label, data
 
 
+def parse(folder: Path, common: Path) -> Tables:
+    """Parse every file of a district's folder, after those that are common to all districts.
+
+    A district adds to their tables; an entry of its own takes the place of a common one that has
+    its code and began earlier. Raises `RulebookError`.
+    """
+    tables = {path.name: _parse(path) for path in sorted(common.glob("*.toml"))}
+    own = {path.name: _parse(path) for path in sorted(folder.glob("*.toml"))}
+    if not own:
+        raise RulebookError(f"{folder} holds no TOML files.")
+    for file, held in own.items():
+        common_ones = tables.setdefault(file, {})
+        for name, given in held.items():
+            before = common_ones.get(name)
+            common_ones[name] = given if before is None else [*_list(before), *_list(given)]
+    return tables
+
+
+def _list(given: Any) -> list[Any]:
+    return given if isinstance(given, list) else [given]
+
+
+def turns(tables: Tables) -> list[date]:
+    """Give the days on which rules begin or end to hold, the district's first day before all."""
+    district = tables.get("district.toml", {}).get("district")
+    first = district.get("from") if isinstance(district, dict) else None
+    if type(first) is not date:
+        raise RulebookError("district.toml: there is no day from which the district is run.")
+    days = {first}
+    for entry in _entries(tables):
+        begins, ends = entry.get("from"), entry.get("until")
+        days |= {begins} if type(begins) is date else set()
+        days |= {ends + _ONE_DAY} if type(ends) is date else set()
+    return sorted(day for day in days if day >= first)
+
+
+def as_of(tables: Tables, day: date) -> Tables:
+    """Give what holds on a day: of the entries with one code, the one that began last."""
+    return {
+        file: {name: _held(given, day) for name, given in held.items()}
+        for file, held in tables.items()
+    }
+
+
+def _entries(tables: Tables) -> Iterator[dict[str, Any]]:
+    for held in tables.values():
+        for given in held.values():
+            for entry in given if isinstance(given, list) else [given]:
+                if isinstance(entry, dict):
+                    yield entry
+
+
+def _held(given: Any, day: date) -> Any:
+    """Leave out what does not hold on a day; what is not written as it should be stays, to be
+    judged."""
+    if not isinstance(given, list):
+        return given
+    latest: dict[Any, date] = {}
+    for entry in given:
+        begins = entry.get("from") if isinstance(entry, dict) else None
+        if type(begins) is date and begins <= day:
+            latest[entry.get("code")] = max(begins, latest.get(entry.get("code"), begins))
+    return [
+        entry
+        for entry in given
+        if not isinstance(entry, dict)
+        or type(entry.get("from")) is not date
+        or (entry["from"] == latest.get(entry.get("code")) and not _is_over(entry, day))
+    ]
+
+
+def _is_over(entry: Mapping[str, Any], day: date) -> bool:
+    ends = entry.get("until")
+    return type(ends) is date and ends < day
+
+
+def digest(said: Any) -> str:
+    """Give a short digest of what parsed files say."""
+    text = json.dumps(said, sort_keys=True, default=str, ensure_ascii=False)
+    return blake2b(text.encode(), digest_size=4).hexdigest()
+
+
 def fault(file: str, label: str, field: str, what: str) -> RulebookError:
     """Make the one sentence that names the file, the entry, the field, and what is wrong."""
     return RulebookError(f'{file}: {label}, field "{field}": {what}.')
@@ -170,6 +290,7 @@ def _entry(kind: type[AnyEntry], data: dict[str, Any]) -> AnyEntry:
     words = Words(zh=data.pop("zh"), en=data.pop("en"))
     data["point"] = Point(code=data.pop("code"), words=words)
     data["since"] = data.pop("from")
+    del data["until"]
     return kind(**{name: _fixed(value) for name, value in data.items()})
 
 

@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import date, timedelta
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta, timezone
 
-from rulebook.entries import HolidayNotice
+from rulebook.entries import Entry
 
 _ONE_DAY = timedelta(days=1)
+SHANGHAI = timezone(timedelta(hours=8), "Asia/Shanghai")
+"""Days are Shanghai's, which has kept UTC+8 without daylight saving since 1991."""
+
+
+def end_of(day: date) -> datetime:
+    """Give the moment at which a day ends: the midnight after it, in Shanghai."""
+    return datetime.combine(day + _ONE_DAY, time(), SHANGHAI)
+
+
+def day_of(moment: datetime) -> date:
+    """Give the day in Shanghai to which a moment belongs."""
+    return moment.astimezone(SHANGHAI).date()
+
+
+Span = tuple[date, date]
+"""A time that does not count: from a first day up to the day before a last one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HolidayNotice(Entry):
+    """A notice of the State Council: spans that are off, and weekend days that are worked."""
+
+    holidays: tuple[tuple[date, date], ...]
+    workdays: tuple[date, ...]
 
 
 class WorkingDays:
@@ -29,20 +54,39 @@ class WorkingDays:
         """Tell whether a day is worked."""
         return day in self._worked or (day.weekday() < 5 and day not in self._off)
 
-    def after(self, day: date, count: int) -> date:
-        """Give the day so many working days after a day, counting from the next one."""
+    def after(self, day: date, count: int, standing: Sequence[Span] = ()) -> date:
+        """Give the day so many working days after a day, counting from the next one; those of the
+        spans during which the clock stood still do not count."""
         if count < 0:
-            raise ValueError(f"{count} working days cannot be counted forward")
+            raise ValueError(f"{count} days cannot be counted forward")
         while count:
             day += _ONE_DAY
-            count -= self.includes(day)
+            count -= self.includes(day) and not _stood(day, standing)
         return day
 
     def between(self, start: date, end: date) -> int:
-        """Count the working days after `start` up to and including `end`; none if it is earlier."""
+        """Count the days after `start` up to and including `end`; none if it is earlier."""
         if end <= start:
             return 0
         return sum(map(self.includes, _days(start + _ONE_DAY, end)))
+
+
+class EveryDay(WorkingDays):
+    """Calendar days, which no notice moves."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        """Take no notices."""
+        super().__init__(())
+
+    def includes(self, day: date) -> bool:
+        """Every day counts."""
+        return True
+
+
+def _stood(day: date, standing: Sequence[Span]) -> bool:
+    return any(first <= day < last for first, last in standing)
 
 
 def _days(first: date, last: date) -> Iterable[date]:

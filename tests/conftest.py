@@ -5,11 +5,14 @@ import chassis.green  # noqa: F401, I001  (before everything else)
 import os
 import random
 from collections import deque
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
 from chassis.bus import EmbeddedBus, EmbeddedInlet
 from chassis.logs import configure
+from console.district import SERVICES
+from tests import servers
 
 SEED = int(os.environ.get("SEED", "20200306"))
 
@@ -23,7 +26,15 @@ def pytest_addoption(parser):
         default=None,
         help="how the loop stories' messages are delivered; without it, in all three ways",
     )
-    parser.addoption("--redraw", action="store_true", help="draw docs/loop.md anew")
+    parser.addoption(
+        "--rabbitmq",
+        choices=("installed", "4"),
+        default=os.environ.get("RABBITMQ", "installed"),
+        help="which RabbitMQ the broker's tests run on; 4 is built in a folder of its own, as root",
+    )
+    parser.addoption(
+        "--redraw", action="store_true", help="write docs/loop.md and docs/plans.md anew"
+    )
 
 
 class TwiceInlet(EmbeddedInlet):
@@ -119,3 +130,52 @@ def make_district(tmp_path):
     yield make
     for district in started:
         district.stop()
+
+
+# servers, which start when a test first asks for them
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory):
+    """The database server's handle; who stops, kills or pauses it starts it again."""
+    folder = tmp_path_factory.mktemp("postgres")
+    with available(servers.postgres(folder, databases=[kind.name for kind in SERVICES])) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_version(request):
+    """The broker's version: 4, or None for the installed one."""
+    version = request.config.getoption("rabbitmq")
+    return None if version == "installed" else int(version)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server(tmp_path_factory, rabbitmq_version):
+    """The broker's handle; who stops, kills, pauses or alarms it sets it right again."""
+    folder = tmp_path_factory.mktemp("rabbitmq")
+    with available(servers.rabbitmq(folder, rabbitmq_version)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres(postgres_server):
+    """The URL of the services' databases, with `{service}` in it."""
+    return postgres_server.url("{service}")
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(rabbitmq_server):
+    """The URI of the broker."""
+    return rabbitmq_server.uri
+
+
+@contextmanager
+def available(server):
+    """Run a server; where it cannot be installed the test fails with the sentence that says so."""
+    with ExitStack() as stack:
+        try:
+            handle = stack.enter_context(server)
+        except servers.Unavailable as error:
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
+        yield handle

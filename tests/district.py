@@ -2,12 +2,13 @@
 
 import itertools
 import json
+import secrets
 import time
 from datetime import date, datetime, timedelta
 
 import eventlet
 import urllib3
-from sqlalchemy import select
+from sqlalchemy import inspect, select, text
 
 from chassis.bus import ANY
 from chassis.letters import WAITING
@@ -16,6 +17,8 @@ from chassis.settings import Settings
 from chassis.tables import inbox, letters, outbox
 from console.district import District
 from console.synthetic import credit_code
+from console.tokens import issuer_of, token_of_all
+from services.gateway.callers import Caller, Role
 
 SHANGHAI = "+08:00"
 MEASURES = ["masks", "disinfectant", "thermometer", "isolation_room"]
@@ -34,14 +37,17 @@ class Refused(AssertionError):
 class Client:
     """Speaks to a gateway. Every POST has a key of its own unless the story gives one."""
 
-    def __init__(self, base):
+    def __init__(self, base, token=""):
         self.base = base
+        self.token = token
         self.http = urllib3.PoolManager(maxsize=64, retries=False)
         self.keys = itertools.count(1)
 
     def request(self, method, path, body=None, headers=None, raw=None):
         data = raw if raw is not None else (None if body is None else json.dumps(body).encode())
         sent = {"Content-Type": "application/json"} | (headers or {})
+        if self.token:
+            sent.setdefault("Authorization", f"Bearer {self.token}")
         if method == "POST":
             sent.setdefault("Idempotency-Key", f"story-{next(self.keys)}")
         return self.http.request(method, self.base + path, body=data, headers=sent)
@@ -61,12 +67,17 @@ class Client:
 
     def everything(self, path):
         """Read every page of a list."""
-        after, found = "0", []
-        while after:
+        after, found = "", []
+        while after is not None:
             page = self.get(f"{path}{'&' if '?' in path else '?'}limit=100&after={after}")
             found += page["items"]
             after = page["next"]
         return found
+
+
+def token_in(data):
+    """Give the token of everybody in the embedded district of this folder."""
+    return token_of_all(issuer_of(Settings.read({}, data=data)))
 
 
 class Stories:
@@ -194,7 +205,7 @@ class Stories:
         return self.client.get(f"/v1/enterprises/{shop}")["state"]
 
     def timeline(self, thing, kind="enterprises"):
-        return self.client.get(f"/v1/{kind}/{thing}/timeline")["items"]
+        return self.client.everything(f"/v1/{kind}/{thing}/timeline")
 
     def story(self, thing, kind="enterprises"):
         return [entry["type"] for entry in self.timeline(thing, kind)]
@@ -216,7 +227,15 @@ class TestDistrict(Stories):
         settings = {"clock": "manual", "http_port": 0, "data": data, "wait": 20.0} | settings
         self.running = District(Settings.read({}, **settings), bus)
         self.running.start()
-        self.client = Client(f"http://127.0.0.1:{self.running.port}")
+        self.client = self.client_as(Caller("tester", frozenset(Role), speaks_for_others=True))
+        with eventlet.Timeout(60, TimeoutError("the district is not ready")):
+            while self.client.request("GET", "/readyz").status != 200:
+                eventlet.sleep(0.02)
+
+    def client_as(self, caller):
+        """Give a client with the token of a caller."""
+        token = self.service("gateway").issuer.issue(caller, 3600)
+        return Client(f"http://127.0.0.1:{self.running.port}", token)
 
     def settle(self):
         self.running.settle()
@@ -234,9 +253,17 @@ class TestDistrict(Stories):
 class DistributedDistrict(TestDistrict):
     """The same five services in the test's own process, on RabbitMQ and PostgreSQL."""
 
-    def __init__(self, data, database_url, amqp_uri, **settings):
-        where = {"database_url": database_url, "amqp_uri": amqp_uri}
-        super().__init__(data, None, **(where | settings))
+    def __init__(self, data, database_url, amqp_uri, bus=None, **settings):
+        key = data / "seal.key"
+        data.mkdir(parents=True)
+        key.write_text(secrets.token_hex(32))
+        where = {
+            "database_url": database_url,
+            "amqp_uri": amqp_uri,
+            "seal_key_file": str(key),
+            "issuer_key_file": str(key),
+        }
+        super().__init__(data, bus, **(where | settings))
         self.hears = {kind.name: bindings_of(kind) for kind in self.running.services}
         self.settled = dict.fromkeys(self.hears, 0)
 
@@ -248,6 +275,16 @@ class DistributedDistrict(TestDistrict):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"not quiet after {seconds} s: {left}")
             eventlet.sleep(0.005)
+
+    def forget(self):
+        """Empty the tables of every service, but not what its replicas agree on; while at rest."""
+        kept = {"alembic_version", "deployment", "leases", "replicas"}
+        for name in self.hears:
+            with self.store(name).write() as work:
+                found = inspect(work.connection()).get_table_names()
+                tables = ", ".join(f'"{table}"' for table in sorted(set(found) - kept))
+                work.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
+            self.settled[name] = 0
 
     def under_way(self):
         """Name what is under way. Whoever has heard something may have said more meanwhile, so what

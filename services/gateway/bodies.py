@@ -12,6 +12,8 @@ from werkzeug.wrappers import Request
 
 from chassis.errors import Invalid, Rejected
 
+LARGEST_OBJECT = 1024 * 1024
+"""Bytes of a body that is one JSON object."""
 _UNFIT = re.compile("[\x00\ud800-\udfff]")
 """What no database takes as text, although JSON can say it."""
 
@@ -49,6 +51,8 @@ def json_body(request: Request) -> dict[str, Any]:
     """Read a JSON object; raises `Unreadable`, or 415 where the type is another."""
     if request.mimetype != "application/json":
         raise UnsupportedType
+    most = request.max_content_length or LARGEST_OBJECT + 1
+    request.max_content_length = min(most, LARGEST_OBJECT + 1)
     return json_object(body_of(request))
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from chassis.errors import Conflict, Invalid, at
 from chassis.green import pause
 from chassis.ids import derived_id
 from chassis.message import Message
-from chassis.store import STORAGE_ERRORS, Store, Work
+from chassis.store import SHANGHAI, STORAGE_ERRORS, Store, Work
 from chassis.tables import outbox
 from contracts.gateway import HourBegan
 from contracts.message import Envelope
@@ -45,7 +46,7 @@ class Clock:
         self.manual = manual
         self._wake = wake
 
-    def now(self, work: Work) -> datetime:
+    def now(self, work: Session) -> datetime:
         """Tell the time, within a transaction; raises `ClockNotSet`."""
         if not self.manual:
             return datetime.now(UTC)
@@ -53,6 +54,13 @@ class Clock:
         if text is None:
             raise ClockNotSet
         return moment_from_json(text)
+
+    def today(self) -> date:
+        """Tell the day, in Shanghai; raises `ClockNotSet`."""
+        if not self.manual:
+            return datetime.now(SHANGHAI).date()
+        with self.store.read() as session:
+            return self.now(session).astimezone(SHANGHAI).date()
 
     def set(self, moment: datetime) -> str:
         """Move the manual clock to the beginning of an hour, and say so; gives the hour's id."""

@@ -12,7 +12,7 @@ from datetime import datetime
 from sqlalchemy import insert, select
 
 from chassis.errors import Invalid
-from chassis.green import Event, Queue, Timeout, pause
+from chassis.green import Event, Queue, Timeout
 from chassis.message import Message
 from chassis.store import STORAGE_ERRORS, Store, Work
 from contracts.message import Envelope
@@ -49,6 +49,7 @@ class Door:
         self._now = now
         self._queue: Queue = Queue()
         self._tickets: dict[str, _Ticket] = {}
+        self._call = Event()
         self._closing = False
 
     # -- in
@@ -66,6 +67,19 @@ class Door:
         if fingerprint != head.fingerprint:
             raise KeyReused
         return identity
+
+    def known(self, entry: Entry) -> str | None:
+        """Give the command that a request stands for whose key was used before, and store nothing;
+        raises `KeyReused` where that was another request."""
+        with self.store.engine.connect() as connection:
+            row = connection.execute(
+                select(commands.c.id, commands.c.fingerprint).where(
+                    commands.c.idempotency == entry.idempotency
+                )
+            ).first()
+        if row is not None and row.fingerprint != entry.fingerprint:
+            raise KeyReused
+        return row.id if row else None
 
     def run(self) -> None:
         """Write what has come in, as much as is there in one transaction."""
@@ -179,17 +193,29 @@ class Door:
             self.settled(held)
         return held
 
-    def settled(self, identities: Iterable[str]) -> None:
-        """Wake whoever waits for these commands."""
+    def settled(self, identities: Iterable[str]) -> bool:
+        """Wake whoever waits for these commands; tell whether any came in by another process."""
+        elsewhere = False
         for identity in identities:
             ticket = self._tickets.get(identity)
-            if ticket is not None and not ticket.ready():
+            if ticket is None:
+                elsewhere = True
+            elif not ticket.ready():
                 ticket.send()
+        return elsewhere
+
+    def called(self) -> None:
+        """Look soon: another process has settled something."""
+        if not self._call.ready():
+            self._call.send()
 
     def look(self) -> None:
-        """Now and then look whether what is waited for was settled by another process."""
+        """Look whether what is waited for was settled by another process: when called, and now
+        and then."""
         while True:
-            pause(LOOK_EVERY)
+            with Timeout(LOOK_EVERY, exception=False):
+                self._call.wait()
+            self._call = Event()
             waiting = {key for key, ticket in self._tickets.items() if not ticket.ready()}
             try:
                 self.settled(self.records.settled(waiting))

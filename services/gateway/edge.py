@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from marshmallow import ValidationError
+from sqlalchemy import ColumnElement
 from werkzeug.datastructures import Headers
 
 from chassis.errors import Invalid, NotFound, Rejected, at
-from chassis.ids import new_id
+from chassis.ids import derived_id, new_id
 from chassis.sealing import Seal
 from contracts.message import Command
 from services.gateway.bodies import Unreadable, escaped, fit, json_object
 from services.gateway.records import sealed_fields
 from services.gateway.views import Document, View
+
+if TYPE_CHECKING:
+    from services.gateway.permissions import Sight  # which knows every route
 
 LONGEST_SEALED = 80
 """Characters of a name, a phone or an identity number; sealed, they fit where they are stored."""
@@ -46,7 +51,7 @@ class KeyMissing(Rejected):
     status = 400
 
 
-Look = Callable[[View, str], Document | None]
+Look = Callable[[View, str, Sequence[ColumnElement[bool]]], Document | None]
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,9 @@ class Post:
     `creates` names the field whose id the gateway assigns; `of` the view and field of the thing in
     the path; `refers` the fields of the body that must name an existing thing. `adopts`: the body
     may name an existing thing in the created field instead. `copies` takes fields of the command
-    from the documents found. `reference` fills a field with the keyed hash of another.
+    from the documents found. `reference` fills a field with the keyed hash of another. `derives`
+    names fields from which the created id follows where the body gives them all: what has them
+    alike has one identity, and so one partition key.
     """
 
     path: str
@@ -67,6 +74,8 @@ class Post:
     adopts: bool = False
     copies: Mapping[str, str] = field(default_factory=dict)
     reference: tuple[str, str] | None = None
+    derives: tuple[str, ...] = ()
+    takes_batches: bool = False
 
     @property
     def supplied(self) -> set[str]:
@@ -92,17 +101,21 @@ class Edge:
 
     def __init__(self, seal: Seal, look: Look) -> None:
         self.seal = seal
-        self._look = look
+        self.look = look
 
-    def command(self, post: Post, body: dict[str, Any], path_id: str | None) -> Understood:
-        """Understand a body.
+    def command(
+        self, post: Post, body: dict[str, Any], path_id: str | None, sight: Sight
+    ) -> Understood:
+        """Understand a body, as one who sees so much.
 
         Raises `BadRequest` with a pointer for each field that is wrong, `UnknownThing` for an id
-        that names nothing.
+        that names nothing that the caller sees, `Forbidden` for what it may not ask for.
         """
         errors = [at(escaped(name), UNKNOWN) for name in sorted(post.supplied & body.keys())]
         data = {name: value for name, value in body.items() if name not in post.supplied}
-        found = self._documents(post, data, path_id)
+        found = self._documents(post, data, path_id, sight)
+        data["by"] = sight.acting.signs(data.get("by"))
+        sight.judge(post.command, data, new=not found)
         thing, creates = self._identities(post, data, path_id)
         for target, source in post.copies.items():
             if (value := self._copied(found, source)) is not None:
@@ -118,11 +131,13 @@ class Edge:
             raise BadRequest(errors=errors)
         return Understood(command, thing, creates)
 
-    def _documents(self, post: Post, data: dict[str, Any], path_id: str | None) -> list[Document]:
-        """Find the things that the path and the body name."""
+    def _documents(
+        self, post: Post, data: dict[str, Any], path_id: str | None, sight: Sight
+    ) -> list[Document]:
+        """Find the things that the path and the body name, among what the caller sees."""
         found = []
         if post.of and path_id is not None:
-            document = self._look(post.of[1], path_id)
+            document = self.look(post.of[1], path_id, sight.of(post.of[1]))
             if document is None:
                 raise UnknownThing(f"There is nothing with the id {path_id} here.")
             found.append(document)
@@ -133,7 +148,7 @@ class Edge:
             value = data.get(name)
             if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
                 continue  # absent, or no identifier: the schema says so
-            document = self._look(view, value)
+            document = self.look(view, value, sight.of(view))
             if document is None:
                 raise UnknownThing(
                     f"There is nothing with the id {value} among the {view.name}.",
@@ -152,7 +167,7 @@ class Edge:
         name = post.creates[0]
         adopted = data.get(name) is not None
         if not adopted:
-            data[name] = new_id()
+            data[name] = _derived(post, data) or new_id()
         return str(data[name]), not adopted
 
     @staticmethod
@@ -173,6 +188,15 @@ class Edge:
                 errors.append(at(name, f"Must be 1 to {LONGEST_SEALED} characters, not all blank."))
             data[name] = self.seal.seal(value)
         return errors
+
+
+def _derived(post: Post, data: dict[str, Any]) -> str | None:
+    """Make the id of what is known elsewhere by its fields, where all of them are given."""
+    given = [data.get(name) for name in post.derives]
+    if not given or not all(isinstance(value, str) and value for value in given):
+        return None
+    what = post.creates[0].removesuffix("_id") if post.creates else post.command.type
+    return derived_id(what, json.dumps(given))
 
 
 def pointers(messages: Any, prefix: str = "") -> list[dict[str, str]]:
@@ -205,12 +229,11 @@ def ndjson_rows(text: str) -> Iterator[Row]:
             yield _row(json_object, line)
 
 
-def csv_rows(text: str, command: type[Command]) -> Iterator[Row]:
-    """Read CSV with a header; columns become what the command's fields need, empty ones nothing.
+def csv_rows(text: str, shapes: Mapping[str, Any]) -> Iterator[Row]:
+    """Read CSV with a header; columns become what the fields need, empty ones nothing.
 
     Raises `Unreadable` for what is no CSV, and `BadRequest` for columns that are no fields.
     """
-    shapes = command.describe()
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
         reader.fieldnames = _columns(reader.fieldnames or (), shapes)
@@ -233,7 +256,7 @@ def _columns(header: Sequence[str], fields: Mapping[str, Any]) -> list[str]:
     return names
 
 
-def _csv_row(row: dict[Any, Any], shapes: dict[str, Any]) -> dict[str, Any]:
+def _csv_row(row: dict[Any, Any], shapes: Mapping[str, Any]) -> dict[str, Any]:
     if None in row:
         raise Unreadable("The row has more columns than the header.")
     made = {

@@ -10,13 +10,17 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "on_duty": ("total", "out_of_province"),
     "filings": ("submitted", "in_review", "approved", "returned", "withdrawn", "reopened"),
     "insurance": (
-        "enterprises_covered", "medics_covered", "claims_filed", "claims_paid", "amount_paid",
+        "enterprises_covered", "medics_covered", "uncovered",
+        "claims_filed", "claims_paid", "amount_paid",
     ),
     "inspection": (
         "patrols", "officers_dispatched", "visits", "issues_found", "rectified_on_the_spot",
         "issues_open", "notices_issued", "notices_open", "closures_ordered", "closures_standing",
     ),
-    "complaints": ("received", "answered", "refused", "overdue", "penalties"),
+    "complaints": (
+        "received", "answered", "refused", "referred", "overdue", "penalties", "reopened",
+        "satisfied", "dissatisfied",
+    ),
     "slips": ("prompt", "problem", "supervision", "feedback"),
 }  # fmt: skip
 

@@ -1,15 +1,27 @@
-"""The gateway's own tables: commands and outcomes, every event, counters, hours, the clock."""
+"""The gateway's own tables: commands and outcomes, events, audit, counters, hours, the clock, and
+exports, webhooks with their secrets and deliveries."""
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 from sqlalchemy.dialects import postgresql
 
 metadata = MetaData()
 POSITION = Integer().with_variant(postgresql.BIGINT(), "postgresql")
 """A number that only grows: where a row stands."""
 
-PENDING, DONE, REJECTED = "pending", "done", "rejected"
+PENDING, DONE, REJECTED, FAILED = "pending", "done", "rejected", "failed"
 
 commands = Table(
     "commands",
@@ -28,13 +40,14 @@ commands = Table(
     Column("rows", Integer),
     Column("accepted_at", Float, nullable=False),
     Column("settled_at", Float),
+    Column("caller", String(64)),
     Index("commands_of_batch", "batch_id", "row"),
 )
 
 events = Table(
     "events",
     metadata,
-    Column("position", POSITION, primary_key=True, autoincrement=True),
+    Column("position", POSITION, primary_key=True, autoincrement=False),
     Column("id", String(64), unique=True, nullable=False),
     Column("source", String(32), nullable=False),
     Column("type", String(64), nullable=False),
@@ -46,9 +59,41 @@ events = Table(
     Column("enterprise_id", String(64)),
     Column("complaint_id", String(64)),
     Column("body", Text, nullable=False),
+    Column("digest", String(64), nullable=False),
     Index("events_of_enterprise", "enterprise_id", "position"),
     Index("events_of_complaint", "complaint_id", "position"),
-    sqlite_autoincrement=True,
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("position", POSITION, primary_key=True, autoincrement=False),
+    Column("at", String(40), nullable=False),
+    Column("what", String(64), nullable=False),
+    Column("who", String(64), nullable=False),
+    Column("about", String(64), nullable=False),
+    Column("content", Text, nullable=False),
+    Column("digest", String(64), nullable=False),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("hash", String(200), nullable=False),
+    Column("roles", String(400), nullable=False),
+    Column("grids", Text, nullable=False),
+    Column("enterprises", Text, nullable=False),
+    Column("speaks_for_others", Boolean, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+)
+
+heads = Table(
+    "heads",
+    metadata,
+    Column("chain", String(16), primary_key=True),
+    Column("position", POSITION, nullable=False),
+    Column("digest", String(64), nullable=False),
 )
 
 counters = Table(
@@ -73,4 +118,103 @@ clock = Table(
     metadata,
     Column("name", String(16), primary_key=True),
     Column("at", String(40), nullable=False),
+)
+
+exports = Table(
+    "exports",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("subject", String(64), nullable=False),
+    Column("caller", Text, nullable=False),
+    Column("list", String(64), nullable=False),
+    Column("query", Text, nullable=False),
+    Column("format", String(16), nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("sameness", String(64), unique=True, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("rows", POSITION, nullable=False),
+    Column("size", POSITION, nullable=False),
+    Column("chunks", Integer, nullable=False),
+    Column("as_of", Text),
+    Column("problem", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("worker", String(64)),
+    Column("until", Float, nullable=False),
+    Column("asked_at", Float, nullable=False),
+    Column("ended_at", Float),
+    Index("exports_alike", "fingerprint", "asked_at"),
+    Index("exports_by_state", "state", "until"),
+)
+"""Long exports: what was asked, by whom, how far it is, and which gateway writes it until when.
+
+`sameness` is what two that are asked for at the same moment have in common.
+"""
+
+export_chunks = Table(
+    "export_chunks",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("export_id", String(64), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Index("export_chunks_in_order", "export_id", "number", unique=True),
+)
+"""The file of an export, piece by piece."""
+
+ACTIVE, DISABLED = "active", "disabled"
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("owner", String(200), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("types", Text, nullable=False),
+    Column("enterprise_id", String(64)),
+    Column("grid", String(64)),
+    Column("state", String(16), nullable=False),
+    Column("reason", String(200)),
+    Column("cursor", POSITION, nullable=False),
+    Column("made_at", Float, nullable=False),
+    Column("failing_since", Float),
+    Column("paused_until", Float, nullable=False),
+)
+"""Up to `cursor` every event that is wanted has a row among the deliveries."""
+
+webhook_secrets = Table(
+    "webhook_secrets",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("webhook_id", String(64), nullable=False),
+    Column("secret", Text, nullable=False),
+    Column("ends_at", Float),
+    Index("webhook_secrets_of", "webhook_id", "id"),
+)
+"""Sealed; the id is that of the command that made it. All that have not ended sign."""
+
+WAITING, DELIVERED, GIVEN_UP = "waiting", "delivered", "given_up"
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("webhook_id", String(64), primary_key=True),
+    Column("position", POSITION, primary_key=True, autoincrement=False),
+    Column("event_id", String(64), nullable=False),
+    Column("type", String(64), nullable=False),
+    Column("partitionkey", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("since", Float, nullable=False),
+    Column("try_at", Float, nullable=False),
+    Column("settled_at", Float),
+    Column("history", Text, nullable=False),
+    Index("deliveries_settled", "settled_at"),
+)
+Index(
+    "deliveries_waiting",
+    deliveries.c.webhook_id,
+    deliveries.c.partitionkey,
+    deliveries.c.position,
+    sqlite_where=deliveries.c.state == WAITING,
+    postgresql_where=deliveries.c.state == WAITING,
 )

@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
-from sqlalchemy import ColumnElement, select
-from werkzeug.datastructures import MultiDict
+from sqlalchemy import ColumnElement, Connection, Select, null, select, tuple_
 from werkzeug.wrappers import Request, Response
 
-from chassis.errors import NotFound, Rejected
+from chassis.errors import NotFound
+from chassis.green import pause
 from chassis.message import encode
 from chassis.store import Store
 from services.gateway.figures import statistics
+from services.gateway.lists import Asked, Place
 from services.gateway.model import counters, events
 from services.gateway.records import sealed_fields
-from services.gateway.views import Document, View, column_text
-
-LARGEST_PAGE = 100
-_NUMBER = re.compile(r"[0-9]{1,18}")
-TIMELINE_MOST = 1000
-
-
-class BadQuery(Rejected):
-    """The query string is not acceptable."""
-
-    status = 400
+from services.gateway.views import Document, View
 
 
 class NoSuchThing(NotFound):
@@ -41,80 +32,183 @@ class Reads:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    def document(self, view: View, identity: str) -> str | None:
-        """Give a document as JSON text, if there is one."""
+    def document(
+        self, view: View, identity: str, scope: Sequence[ColumnElement[bool]] = ()
+    ) -> str | None:
+        """Give a document as JSON text, if there is one within the scope."""
         with self.store.engine.connect() as connection:
+            if scope:
+                limited: str | None = connection.scalar(view.by_id.where(*scope), {"id": identity})
+                return limited
             query = self.store.text_of(view.by_id, ("id",))
             text: str | None = connection.exec_driver_sql(query, {"id": identity}).scalar()
             return text
 
-    def look(self, view: View, identity: str) -> Document | None:
-        """Give a document, if there is one."""
-        text = self.document(view, identity)
+    def look(
+        self, view: View, identity: str, scope: Sequence[ColumnElement[bool]] = ()
+    ) -> Document | None:
+        """Give a document, if there is one within the scope."""
+        text = self.document(view, identity, scope)
         return json.loads(text) if text else None
 
-    def listing(
-        self, view: View, asked: Mapping[str, str], limit: int, after: int
-    ) -> tuple[str, str | None]:
-        """Give a page of a view as JSON text, and the cursor of the next page, if there is one."""
-        table = view.table
-        query = select(table.c.position, table.c.doc).where(
-            table.c.position > after,
-            *(table.c[name] == column_text(asked[name]) for name in view.filters if name in asked),
+    def listing(self, view: View, asked: Asked) -> tuple[str, str | None]:
+        """Give a page of a view as JSON text, and the cursor of the next page, if there is one.
+
+        What the list says was so at `as_of` at the earliest, for all that the gateway knew then.
+        """
+        with self.store.engine.connect() as connection:
+            as_of = last_event(connection)
+            rows = self._rows(connection, view, asked)
+        following = None
+        if len(rows) > asked.limit:
+            last = rows[asked.limit - 1]
+            following = asked.cursor(Place(last.sorted_by, last.position))
+        items = ",".join(row.doc for row in rows[: asked.limit])
+        return (
+            f'{{"items":[{items}],"next":{encode(following)},"as_of":{encode(as_of)}}}\n',
+            following,
+        )
+
+    def pages(self, view: View, asked: Asked) -> Iterator[list[Document]]:
+        """Give a whole list, page after page, as it is read by cursors; one at the least.
+
+        Between two pages nothing is held of the database, and others have their turn.
+        """
+        while True:
+            with self.store.engine.connect() as connection:
+                rows = self._rows(connection, view, asked)
+            yield [json.loads(row.doc) for row in rows[: asked.limit]]
+            if len(rows) <= asked.limit:
+                return
+            last = rows[asked.limit - 1]
+            asked = replace(asked, after=Place(last.sorted_by, last.position))
+            pause(0)
+
+    def is_longer(self, view: View, asked: Asked, rows: int) -> bool:
+        """Tell whether a list has more than so many rows."""
+        (query,) = self._pages(view, replace(asked, sort=None, descending=False, after=None))
+        next_row = query.with_only_columns(view.table.c.position).offset(rows).limit(1)
+        with self.store.engine.connect() as connection:
+            return connection.scalar(next_row) is not None
+
+    def as_of(self) -> dict[str, Any]:
+        """Tell the last event that is known."""
+        with self.store.engine.connect() as connection:
+            return last_event(connection)
+
+    def _rows(self, connection: Connection, view: View, asked: Asked) -> list[Any]:
+        """Read the rows of a page, and one more if there is one."""
+        rows: list[Any] = []
+        if asked.words and view.words and asked.sort is None and not self.store.is_sqlite:
+            begin = asked.after.position if asked.after else 0
+            near = view.words.near(asked.words, begin)
+            (query,) = self._pages(view, asked, near)
+            rows += connection.execute(query.limit(asked.limit + 1)).all()
+            if len(rows) > asked.limit:
+                return rows
+            rows.clear()
+        for query in self._pages(view, asked):
+            rows += connection.execute(query.limit(asked.limit + 1 - len(rows))).all()
+            if len(rows) > asked.limit:
+                break
+        return rows
+
+    def _pages(self, view: View, asked: Asked, found: Any = None) -> Iterator[Select[Any]]:
+        """Give the queries that make a page, one after the other: what has no value comes last."""
+        table, position, after = view.table, view.table.c.position, asked.after
+        column = null() if asked.sort is None else table.c[asked.sort]
+        query = select(position, table.c.doc, column.label("sorted_by")).where(*asked.conditions)
+        if asked.words and view.words:
+            rows, place, condition = found or view.words.found(
+                asked.words, sqlite=self.store.is_sqlite
+            )
+            query = query.join(rows, place == position).where(condition)
+            position = place
+        if asked.sort is None:
+            yield _onward(query, asked, {position: after and after.position})
+            return
+        if after is None or after.value is not None:
+            begin = {column: after and after.value, position: after and after.position}
+            yield _onward(query.where(column.is_not(None)), asked, begin)
+        begin = {position: after.position if after and after.value is None else None}
+        yield _onward(query.where(column.is_(None)), asked, begin)
+
+    def timeline(
+        self,
+        about: ColumnElement[bool],
+        limit: int,
+        after: int,
+        scope: Sequence[ColumnElement[bool]] = (),
+    ) -> tuple[dict[str, Any], str | None]:
+        """Give a page of what happened, each entry naming its cause, and where the next begins.
+
+        Pages follow each other as the events arrived, and so nothing that is added later is
+        missed. In a page causes stand before their effects. An effect may have arrived before its
+        cause, which another service has published: a page ends before one whose cause is to come.
+        """
+        query = select(events).where(about, *scope)
+        with self.store.engine.connect() as connection:
+            as_of = last_event(connection)
+            found = query.where(events.c.position > after).order_by(events.c.position)
+            rows = list(connection.execute(found.limit(limit + 1)).all())
+            following = None
+            if len(rows) > limit:
+                del rows[limit:]
+                causes = [row.causationid for row in rows if row.causationid]
+                late = select(events.c.id).where(
+                    events.c.id.in_(causes), about, *scope, events.c.position > rows[-1].position
+                )  # fmt: skip
+                rows = _parted(rows, {*connection.scalars(late)})
+                following = str(rows[-1].position)
+        items = [_entry(row) for row in causes_first(rows)]
+        return {"items": items, "next": following, "as_of": as_of}, following
+
+    def counted(self, prefix: str) -> dict[str, int]:
+        """Give the figures whose name begins so, without those words, where there is something."""
+        last = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        query = (
+            select(counters.c.name, counters.c.value)
+            .where(counters.c.name >= prefix, counters.c.name < last, counters.c.value != 0)
+            .order_by(counters.c.name)
         )
         with self.store.engine.connect() as connection:
-            rows = connection.execute(query.order_by(table.c.position).limit(limit + 1)).all()
-        following = str(rows[limit - 1].position) if len(rows) > limit else None
-        items = ",".join(row.doc for row in rows[:limit])
-        return f'{{"items":[{items}],"next":{encode(following)}}}\n', following
-
-    def timeline(self, column: ColumnElement[Any], identity: str) -> list[dict[str, Any]]:
-        """Give what happened, causes before effects, each entry naming what caused it."""
-        with self.store.engine.connect() as connection:
-            rows = connection.execute(
-                select(events)
-                .where(column == identity)
-                .order_by(events.c.position)
-                .limit(TIMELINE_MOST)
-            ).all()
-        return [_entry(row) for row in causes_first(rows)]
+            rows = connection.execute(query)
+            return {row.name.removeprefix(prefix): row.value for row in rows}
 
     def statistics(self) -> dict[str, Any]:
         """Give the figures, and as of which event they hold."""
         with self.store.engine.connect() as connection:
+            as_of = last_event(connection)
             counted = {row.name: row.value for row in connection.execute(select(counters))}
-            last = connection.execute(
-                select(events.c.position, events.c.time).order_by(events.c.position.desc()).limit(1)
-            ).first()
-        return statistics(counted) | {
-            "as_of": {
-                "position": last.position if last else 0,
-                "time": last.time if last else None,
-            }
-        }
+        return statistics(counted) | {"as_of": as_of}
 
 
-def arguments(given: MultiDict[str, str], filters: Iterable[str] = ()) -> dict[str, str]:
-    """Read the query string of a list: each name once, and none but its filters; `BadQuery`."""
-    known = [*filters, "limit", "after"]
-    if unknown := sorted(given.keys() - {*known}):
-        raise BadQuery(f"The list knows no {', '.join(unknown)}; it knows {', '.join(known)}.")
-    for name, values in given.lists():
-        if len(values) > 1:
-            raise BadQuery(f"{name} may be given only once.")
-        if "\0" in values[0]:
-            raise BadQuery(f"{name} holds a character that nothing holds.")
-    return given.to_dict()
+def last_event(connection: Connection) -> dict[str, Any]:
+    """Tell the last event that is known: what is read afterwards holds all that follows from it."""
+    last = connection.execute(_LAST).first()
+    return {"position": last.position if last else 0, "time": last.time if last else None}
 
 
-def page_of(asked: Mapping[str, str]) -> tuple[int, int]:
-    """Read `limit` (1 to 100) and `after`; raises `BadQuery`."""
-    limit, after = asked.get("limit", "50"), asked.get("after") or "0"
-    if not _NUMBER.fullmatch(limit) or not 1 <= int(limit) <= LARGEST_PAGE:
-        raise BadQuery(f"limit must be a number from 1 to {LARGEST_PAGE}.")
-    if not _NUMBER.fullmatch(after):
-        raise BadQuery("after must be a cursor from an answer.")
-    return int(limit), int(after)
+_LAST = select(events.c.position, events.c.time).order_by(events.c.position.desc()).limit(1)
+
+
+def _onward(query: Select[Any], asked: Asked, begin: Mapping[Any, Any]) -> Select[Any]:
+    """Order by these columns, and begin after these values, if there are any."""
+    columns, values = [*begin], [*begin.values()]
+    if values[-1] is not None:
+        here = tuple_(*columns) if len(columns) > 1 else columns[0]
+        there = tuple(values) if len(columns) > 1 else values[0]
+        query = query.where(here < there if asked.descending else here > there)
+    return query.order_by(*(c.desc() if asked.descending else c for c in columns))
+
+
+def _parted(rows: list[Any], late: set[str]) -> list[Any]:
+    """End a page before the first effect whose cause is late, unless nothing would be left."""
+    ends = (number for number, row in enumerate(rows) if number and row.causationid in late)
+    end = next(ends, len(rows))
+    if end == len(rows):
+        return rows
+    return _parted(rows[:end], late | {row.id for row in rows[end:]})
 
 
 def next_page(response: Response, request: Request, following: str | None) -> Response:

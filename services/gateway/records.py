@@ -37,6 +37,7 @@ class Entry:
     row: int | None = None
     rows: int | None = None
     traceparent: str | None = None
+    caller: str = ""
 
     def columns(self) -> dict[str, Any]:
         """Write the entry as a row of the commands table."""
@@ -57,6 +58,7 @@ class Entry:
             "rows": self.rows,
             "accepted_at": now,
             "settled_at": now if refused else None,
+            "caller": self.caller,
         }
 
 
@@ -75,6 +77,7 @@ class Answered:
     rows: int | None
     accepted_at: float
     settled_at: float | None
+    caller: str | None
 
     @classmethod
     def of(cls, row: Any) -> Answered:
@@ -91,6 +94,7 @@ class Answered:
             row.rows,
             row.accepted_at,
             row.settled_at,
+            row.caller,
         )
 
 

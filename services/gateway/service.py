@@ -5,38 +5,67 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, ClassVar
 
-from sqlalchemy import insert
+from sqlalchemy import text, true
+from werkzeug.wrappers import Request
 
 from chassis.green import pause
 from chassis.message import Message
+from chassis.outbound import Outbound
+from chassis.retention import Aged, Aging
 from chassis.sealing import Seal
-from chassis.service import Service, on
+from chassis.service import OUTCOMES, Service, on
+from chassis.settings import Misconfigured
 from chassis.store import Work
 from chassis.tables import outbox, row_of
 from chassis.web import Route
 from contracts.catalogue import contracts
 from contracts.insurance import HolderKind
 from contracts.message import Event
-from contracts.shared import CommandSettled, HourSwept
+from contracts.shared import CommandSettled, HourSwept, ResendBegan
+from rulebook import Rulebook
+from services.gateway.acts import Acts
+from services.gateway.callers import ENVIRON, Unauthenticated
+from services.gateway.chains import AUDIT, EVENTS, ended
 from services.gateway.clock import Clock, tally
 from services.gateway.door import Door
 from services.gateway.edge import Edge
-from services.gateway.model import counters, events, metadata
-from services.gateway.projections import FED_BY, VIEWS
+from services.gateway.exporting import DAYS_KEPT, Exporting
+from services.gateway.feed import Feed
+from services.gateway.model import (
+    PENDING,
+    commands,
+    counters,
+    events,
+    export_chunks,
+    exports,
+    metadata,
+)
+from services.gateway.news import News
+from services.gateway.permissions import Sight, allowed
 from services.gateway.reads import Reads
 from services.gateway.records import settle
+from services.gateway.resources import FED_BY, VIEWS
 from services.gateway.routes import routes_of
+from services.gateway.sending import Sender
+from services.gateway.streams import Streams
+from services.gateway.tokens import issuer_of, verifier_of
 from services.gateway.views import Page
+from services.gateway.webhooks import Webhooks
 
-_KEEP = insert(events)
+SIGHT = "bihuan.sight"
+_LOCK = text("LOCK TABLE events IN ROW EXCLUSIVE MODE")
 _KEPT = [column.name for column in events.columns if column.name in outbox.columns]
 FACTS = tuple(
     kind
     for kind in contracts().values()
-    if issubclass(kind, Event) and kind not in (CommandSettled, HourSwept)
+    if issubclass(kind, Event) and kind not in (CommandSettled, HourSwept, ResendBegan)
 )
+
+
+OFFERED = {kind.type: kind.service for kind in FACTS}
+"""The types of events that are offered outside, each with the service that says it."""
 
 
 class Gateway(Service):
@@ -44,6 +73,13 @@ class Gateway(Service):
 
     name = "gateway"
     metadata = metadata
+    rulebook: Rulebook
+    """What phones take along; no command is judged by it here."""
+    aging: ClassVar[Aging] = {
+        commands: Aged(commands.c.id, commands.c.state != PENDING),
+        export_chunks: Aged(export_chunks.c.id, true(), DAYS_KEPT),
+        exports: Aged(exports.c.id, true(), DAYS_KEPT),
+    }
     quiet: Callable[[], bool] | None = None
     """Tells whether nothing is under way anywhere, where one process can know."""
 
@@ -52,24 +88,67 @@ class Gateway(Service):
         tend(self.door.run)
         tend(self.door.look)
         tend(self.clock.run)
+        tend(self.exporting.run)
+        tend(self.exporting.keep)
+        tend(self.news.look)
+        tend(self.sender.run)
 
     def stopping(self) -> None:
-        """Let those who wait go; their commands are durable."""
+        """Let those who wait go: their commands and exports are durable, and they know where to go
+        on in the feed."""
         self.door.close()
+        self.exporting.close()
+        self.news.close()
+        self.sender.stop()
 
     def routes(self) -> Iterable[Route]:
-        """Build what the routes need, and give them."""
-        given = self.settings.seal_key_file
-        key_file = Path(given) if given else self.settings.data / "seal.key"
-        is_new = self.store.last_seq_at_start == 0  # a key that is lost is not made anew
-        seal = Seal.from_file(key_file, create=not given and is_new)
-        reads = Reads(self.store)
-        return routes_of(self, reads, Edge(seal, reads.look))
+        """Give the routes, and what they need."""
+        reads, acts = Reads(self.store), Acts(self.store, self.seal, self.clock.now)
+        yield from routes_of(self, reads, Edge(self.seal, reads.look))
+        yield from Webhooks(self.store, self.feed, acts, self.seal, self.sender.outbound).routes()
 
     def opened(self) -> None:
-        """Make the door and the clock, once the store is there."""
+        """Make what lives as long as the process, once the store is there."""
         self.clock = Clock(self.store, manual=self.settings.clock == "manual", wake=self.wake)
         self.door = Door(self.store, self.wake, self.clock.now)
+        self.exporting = Exporting(Reads(self.store), self.rulebook)
+        self.seal = self._seal()
+        self.issuer = issuer_of(self.settings)
+        self.verifier = verifier_of(self.settings, self.issuer)
+        self.news = News(self.store)
+        self.feed = Feed(self.store, self.rulebook, OFFERED)
+        self.streams = Streams(self.feed, self.news, self.settings.streams)
+        outbound = Outbound(private=self.settings.webhooks_to == "private")
+        self.sender = Sender(self.store, self.feed, self.news, self.seal, outbound, self.leads)
+
+    def _seal(self) -> Seal:
+        """Read the key of what is sealed; raises `Misconfigured`."""
+        given = self.settings.seal_key_file
+        if self.settings.amqp_uri and not given:
+            raise Misconfigured("SEAL_KEY_FILE must name the key file that all gateways share.")
+        key_file = Path(given) if given else self.settings.data / "seal.key"
+        is_new = self.store.last_seq_at_start == 0  # a key that is lost is not made anew
+        return Seal.from_file(key_file, create=not given and is_new)
+
+    def admit(self, request: Request, route: Route) -> None:
+        """Let nobody in who may not use the route; raises `Unauthenticated` and `Forbidden`."""
+        kind, _, token = request.headers.get("Authorization", "").partition(" ")
+        if kind.lower() != "bearer" or not token:
+            raise Unauthenticated
+        acting = self.verifier.caller(token.strip()).acting(allowed(route.method, route.path))
+        request.environ[ENVIRON] = acting.caller
+        request.environ[SIGHT] = Sight(self.rulebook, acting)
+
+    def client_of(self, request: Request) -> str | None:
+        """Tell which caller a request is of, once it is admitted."""
+        caller = request.environ.get(ENVIRON)
+        return f"caller {caller.subject}" if caller else None
+
+    @staticmethod
+    def sight(request: Request) -> Sight:
+        """Give what the caller of a request sees."""
+        seen: Sight = request.environ[SIGHT]
+        return seen
 
     # -- what others say
 
@@ -83,7 +162,7 @@ class Gateway(Service):
     @on(CommandSettled)
     def take_outcome(self, fact: CommandSettled, db: Work) -> None:
         """Note how a command ended."""
-        db.info["settled"].append(fact)
+        db.info["settled"].append((fact, db.message.envelope.time))
         db.info["hours"].append(db.message)
 
     @on(HourSwept)
@@ -92,7 +171,13 @@ class Gateway(Service):
         db.info["hours"].append(db.message)
 
     def prepare(self, messages: list[Message], db: Work) -> None:
-        """Load at once every document that a batch may change."""
+        """Load at once every document that a batch may change.
+
+        A rebuild locks `events` too: it never repairs a document between its loading here and its
+        writing. On SQLite the transaction alone is enough.
+        """
+        if not self.store.is_sqlite:
+            db.execute(_LOCK)
         page = Page(self.store, FED_BY)
         page.load(db, messages)
         db.info.update(page=page, events=[], settled=[], hours=[])
@@ -101,18 +186,26 @@ class Gateway(Service):
         """Write the events, the documents, the figures and the outcomes of a batch."""
         if "page" not in db.info:
             return
-        if db.info["events"]:
-            self.store.write_rows(db, _KEEP, db.info["events"])
         moved = db.info["page"].write(db, VIEWS)
         rows = [{"name": name, "value": by} for name, by in sorted(moved.items()) if by]
         if rows:
             self.store.write_rows(db, self.store.insert_or_add(counters, ["name"]), rows)
-        settle(self.store, db, db.info["settled"])
+        settle(self.store, db, [fact for fact, _ in db.info["settled"]])
         tally(self.store, db, db.info["hours"])
+        EVENTS.append(self.store, db, db.info["events"])
+        AUDIT.append(self.store, db, ended(db.info["settled"]))
 
     def committed(self, db: Work) -> None:
-        """Wake those who wait for an outcome that is now readable."""
-        self.door.settled(fact.command_id for fact in db.info.get("settled", ()))
+        """Wake those who wait for an outcome, or for events, that are now readable."""
+        if kept := db.info.get("events"):
+            self.news.tell(kept[-1]["position"])
+        if self.door.settled(fact.command_id for fact, _ in db.info.get("settled", ())):
+            self.call(OUTCOMES)
+
+    def called(self) -> None:
+        """Look for outcomes and events that another gateway has projected."""
+        self.door.called()
+        self.news.called()
 
     # -- time
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -20,21 +20,35 @@ from chassis.ids import new_id
 from chassis.web import answer, rejected
 from contracts.shapes import moment_to_json
 from services.gateway.bodies import Unreadable, UnsupportedType, body_of, json_body
+from services.gateway.callers import Role, caller_of
 from services.gateway.edge import (
     BadRequest,
     Edge,
     Post,
     Row,
+    UnknownThing,
     csv_rows,
     idempotency_key,
     ndjson_rows,
     pointers,
 )
+from services.gateway.lists import PAGES, once, page_of
 from services.gateway.model import DONE, PENDING, REJECTED
-from services.gateway.reads import NoSuchThing, arguments, next_page, page_of
+from services.gateway.preconditions import (
+    NO_THING,
+    Contradiction,
+    NotAPrecondition,
+    PreconditionFailed,
+    given,
+    met,
+    none_here,
+    with_seen,
+)
+from services.gateway.reads import NoSuchThing, Reads, next_page
 from services.gateway.records import Answered, Entry, moment_of
 
 if TYPE_CHECKING:
+    from services.gateway.permissions import Sight
     from services.gateway.service import Gateway
 
 LARGEST_BATCH = 5000
@@ -43,7 +57,9 @@ BREATH = 50
 LONGEST_WAIT = 60.0
 
 
-class _ClockBody(Schema):
+class ClockBody(Schema):
+    """What sets the clock: a moment with its offset."""
+
     at = AwareDateTime(
         required=True,
         validate=validate.Range(datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)),
@@ -53,9 +69,10 @@ class _ClockBody(Schema):
 class Taking:
     """Takes commands in and answers with what became of them."""
 
-    def __init__(self, gateway: Gateway, edge: Edge) -> None:
+    def __init__(self, gateway: Gateway, edge: Edge, reads: Reads) -> None:
         self.gateway = gateway
         self.edge = edge
+        self.reads = reads
 
     @property
     def _door(self) -> Any:
@@ -63,40 +80,91 @@ class Taking:
 
     def single(self, post: Post, request: Request, path_id: str | None) -> Response:
         """Take one command in; 201 or 200 with the result, the problem, or 202."""
-        key = _scope(post.path.replace("<id>", path_id or ""), request)
+        key = self.scope(post.path.replace("<id>", path_id or ""), request)
         body = json_body(request)
-        understood = self.edge.command(post, body, path_id)
+        match = given(request.headers)
+        said = json.dumps(body, sort_keys=True) + (f"\nIf-Match: {match}" if match else "")
         entry = Entry(
             new_id(),
             f"POST {key}",
-            self.edge.seal.reference(json.dumps(body, sort_keys=True)),
+            self.edge.seal.reference(said),
             post.command.type,
-            understood.command,
-            location=_location(post, understood.thing),
-            created=understood.creates,
             traceparent=_traceparent(request.headers),
+            caller=caller_of(request).subject,
         )
-        identity = self._door.take_in(entry)
-        settled = self._door.wait_for([identity], self._patience(request.headers))
+        sight = self.gateway.sight(request)
+        try:
+            seen = self._as_seen(post, body, path_id, match, sight) if match else body
+        except (PreconditionFailed, Contradiction):
+            # a repeat has its answer, which may be what has changed the thing
+            if (identity := self._door.known(entry)) is None:
+                raise
+            return self._answer_of(identity, request.headers)
+        understood = self.edge.command(post, seen, path_id, sight)
+        entry.command = understood.command
+        entry.location = _location(post, understood.thing)
+        entry.created = understood.creates
+        return self.settle(entry, request.headers)
+
+    def _as_seen(
+        self, post: Post, body: dict[str, Any], path_id: str | None, match: str, sight: Sight
+    ) -> dict[str, Any]:
+        """Add to a body what If-Match says; raises `PreconditionFailed` and `Contradiction`."""
+        if post.of is None or path_id is None:
+            raise NotAPrecondition(NO_THING)
+        view = post.of[1]
+        text = self.reads.document(view, path_id, sight.of(view))
+        if text is None:
+            raise UnknownThing(f"There is nothing with the id {path_id} here.")
+        if not met(match, text):
+            raise PreconditionFailed
+        return with_seen(body, match, json.loads(text))
+
+    def settle(self, entry: Entry, headers: Headers) -> Response:
+        """Have a command carried out, and answer with what became of it while the caller waits."""
+        return self._answer_of(self._door.take_in(entry), headers)
+
+    def _answer_of(self, identity: str, headers: Headers) -> Response:
+        settled = self._door.wait_for([identity], self._patience(headers))
         record = self._door.records.read(identity) if settled else None
         if record is None or record.state == PENDING:
             return _accepted(identity)
         return _outcome(record)
 
+    @staticmethod
+    def scope(path: str, request: Request) -> str:
+        """Keep the key of one route and one caller apart from that of another."""
+        return f"{path} {caller_of(request).subject} {idempotency_key(request.headers)}"
+
+    @staticmethod
+    def rows_of(request: Request, shapes: Mapping[str, Any]) -> tuple[str, list[Row]]:
+        """Read the rows of a body; raises `UnsupportedType` and `Unreadable`."""
+        if request.mimetype not in ("application/x-ndjson", "text/csv"):
+            raise UnsupportedType("Send application/x-ndjson or text/csv.")
+        none_here(request.headers)
+        text = body_of(request)
+        rows = csv_rows(text, shapes) if request.mimetype == "text/csv" else ndjson_rows(text)
+        taken = list(islice(rows, LARGEST_BATCH + 1))
+        if not taken or len(taken) > LARGEST_BATCH:
+            raise Unreadable(f"A batch has 1 to {LARGEST_BATCH} rows.")
+        return text, taken
+
     # -- batches
 
     def batch(self, post: Post, request: Request) -> Response:
         """Take a command a row in; a bad row is told why, and the others go on."""
-        key = _scope(f"{post.path}/batch", request)
-        text, taken = _rows_of(post, request)
+        key = self.scope(f"{post.path}/batch", request)
+        text, taken = self.rows_of(request, post.command.describe())
         head = Entry(
             new_id(),
             f"POST {key}",
             self.edge.seal.reference(f"{request.mimetype}\n{text}"),
             f"{post.command.type}-batch",
             rows=len(taken),
+            traceparent=_traceparent(request.headers),
+            caller=caller_of(request).subject,
         )
-        rows = self._entries(post, head, f"ROW {key}", taken, _traceparent(request.headers))
+        rows = self._entries(post, head, f"ROW {key}", taken, self.gateway.sight(request))
         identity = self._door.take_in(head, rows)
         if identity == head.id:
             waited = [row.id for row in rows if row.command]
@@ -106,7 +174,7 @@ class Taking:
         return self._batch_answer(identity, len(taken))
 
     def _entries(
-        self, post: Post, head: Entry, key: str, taken: Sequence[Row], traceparent: str | None
+        self, post: Post, head: Entry, key: str, taken: Sequence[Row], sight: Sight
     ) -> list[Entry]:
         entries = []
         for number, row in enumerate(taken, start=1):
@@ -118,20 +186,21 @@ class Taking:
                 created=True,
                 batch_id=head.id,
                 row=number,
-                traceparent=traceparent,
+                traceparent=head.traceparent,
+                caller=head.caller,
             )
-            self._judge(post, entry, row)
+            self._judge(post, entry, row, sight)
             entries.append(entry)
             if not number % BREATH:
                 pause(0)
         return entries
 
-    def _judge(self, post: Post, entry: Entry, row: Row) -> None:
+    def _judge(self, post: Post, entry: Entry, row: Row, sight: Sight) -> None:
         """Make a row's command, or say why it is none."""
         try:
             if isinstance(row, Rejected):
                 raise row
-            understood = self.edge.command(post, row, None)
+            understood = self.edge.command(post, row, None, sight)
         except Rejected as error:
             entry.problem = error.problem()
         else:
@@ -155,9 +224,9 @@ class Taking:
 
     # -- what became of it
 
-    def read(self, _request: Request, identity: str) -> Response:
-        """Say what became of a command."""
-        record = self._record(identity)
+    def read(self, request: Request, identity: str) -> Response:
+        """Say what became of a command, to whoever has sent it."""
+        record = self._record(request, identity)
         body: dict[str, Any] = {
             "id": record.id,
             "type": record.type,
@@ -181,16 +250,18 @@ class Taking:
 
     def read_rows(self, request: Request, identity: str) -> Response:
         """Say what became of each row of a batch."""
-        self._record(identity)
-        limit, after = page_of(arguments(request.args))
+        self._record(request, identity)
+        limit, after = page_of(once(request.args, PAGES))
         found = self._door.records.rows_of(identity, after, limit + 1)
         following = str(found[limit - 1].row) if len(found) > limit else None
         items = [_row(record) for record in found[:limit]]
         return next_page(answer({"items": items, "next": following}), request, following)
 
-    def _record(self, identity: str) -> Answered:
+    def _record(self, request: Request, identity: str) -> Answered:
         record: Answered | None = self._door.records.read(identity)
-        if record is None:
+        caller = caller_of(request)
+        watches = not caller.roles.isdisjoint((Role.OPERATOR, Role.AUDITOR))
+        if record is None or not (watches or record.caller == caller.subject):
             raise NoSuchThing(f"There is no command {identity}.")
         return record
 
@@ -198,9 +269,10 @@ class Taking:
 
     def set_clock(self, request: Request) -> Response:
         """Move the manual clock; answers when every service has handled what that made due."""
+        none_here(request.headers)
         idempotency_key(request.headers)
         try:
-            moment: datetime = _ClockBody().load(json_body(request))["at"]
+            moment: datetime = ClockBody().load(json_body(request))["at"]
         except ValidationError as error:
             raise BadRequest(errors=pointers(error.messages)) from None
         hour_id = self.gateway.clock.set(moment)
@@ -217,24 +289,6 @@ class Taking:
         if re.search(r"(?:^|[,;\s])respond-async(?:$|[,;\s])", prefer):
             return 0.0
         return self.gateway.settings.wait if default is None else default
-
-
-def _scope(path: str, request: Request) -> str:
-    """Keep the key of one route apart from that of another."""
-    return f"{path} {idempotency_key(request.headers)}"
-
-
-def _rows_of(post: Post, request: Request) -> tuple[str, list[Row]]:
-    """Read the rows of a batch; raises `UnsupportedType` and `Unreadable`."""
-    if request.mimetype not in ("application/x-ndjson", "text/csv"):
-        raise UnsupportedType("Send application/x-ndjson or text/csv.")
-    text = body_of(request)
-    is_csv = request.mimetype == "text/csv"
-    rows = csv_rows(text, post.command) if is_csv else ndjson_rows(text)
-    taken = list(islice(rows, LARGEST_BATCH + 1))
-    if not taken or len(taken) > LARGEST_BATCH:
-        raise Unreadable(f"A batch has 1 to {LARGEST_BATCH} rows.")
-    return text, taken
 
 
 def _location(post: Post, thing: str) -> str | None:
@@ -255,18 +309,25 @@ def _outcome(record: Answered) -> Response:
     if record.state == REJECTED:
         return rejected(record.outcome)
     headers = {"Location": record.location} if record.location else {}
-    return answer(record.outcome or {}, 201 if record.created else 200, **headers)
+    return answer(record.outcome or {}, _status(record), **headers)
+
+
+def _status(record: Answered) -> int:
+    """Tell what was made from what was there already, which only the outcome knows."""
+    return 201 if record.created and (record.outcome or {}).get("created", True) else 200
 
 
 def _result_of(record: Answered) -> dict[str, Any]:
     if record.state == REJECTED:
         return {"status": record.status, "problem": record.outcome}
-    made = {"status": 201 if record.created else 200, "result": record.outcome}
+    made = {"status": _status(record), "result": record.outcome}
     return made | ({"location": record.location} if record.location else {})
 
 
 def _row(record: Answered) -> dict[str, Any]:
     made: dict[str, Any] = {"row": record.row, "state": record.state}
     if record.state == DONE:
-        return made | {"status": 201, "location": record.location}
+        became = (record.outcome or {}).get("became")
+        made |= {"status": _status(record), "location": record.location}
+        return made | ({"became": became} if became else {})
     return made | (_result_of(record) if record.state == REJECTED else {})

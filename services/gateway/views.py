@@ -10,22 +10,34 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
-from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Column, Index, String, Table, Text, bindparam, select
+from sqlalchemy import Column, Index, String, Table, Text, Update, bindparam, select, update
 
 from chassis.message import Message, encode
 from chassis.store import Store, Work
-from contracts.message import Event
+from contracts.message import Change, Event
+from services.gateway.columns import CODE, DAY, NAME, NUMBER, Kind
 from services.gateway.model import POSITION, metadata
 from services.gateway.records import sealed_fields
+from services.gateway.words import Words
 
 Document = dict[str, Any]
 Figures = Callable[[Document], dict[str, int]]
-Change = Callable[[Document, Any], Document]
-LONGEST = 64
-"""Characters of a filter column; an index takes no text of any length."""
+Follow = Callable[[Document, Any], Document]
+Changed = tuple[Document | None, Document]
+"""A document as it was, if it was there, and as it is."""
+
+
+_OF_EVERY_DOCUMENT = {"version": "", "updated_at": "date-time"}
+
+
+class Taken(NamedTuple):
+    """What a document takes over from an event as it is: these fields, and some constants."""
+
+    kind: type[Event]
+    names: tuple[str, ...]
+    constants: dict[str, Any]
 
 
 def _nothing(_document: Document) -> dict[str, int]:
@@ -33,64 +45,145 @@ def _nothing(_document: Document) -> dict[str, int]:
 
 
 class View:
-    """A collection of documents: its table, what it can be filtered by, what it counts."""
+    """A collection of documents: its table, what it can be asked for, and what it counts.
 
-    def __init__(
-        self, name: str, id_field: str, filters: Iterable[str], figures: Figures = _nothing
+    It is filtered by `filters`, `names`, `days` and `numbers`; by the last three it is also sorted,
+    and by the last two a range may be asked for. `worklists` are the days by which those in one
+    state are worked through. `search` names the fields in whose words documents are found.
+    """
+
+    def __init__(  # noqa: PLR0913  (each is a word of what a list can do)
+        self,
+        name: str,
+        id_field: str,
+        filters: Iterable[str],
+        figures: Figures = _nothing,
+        *,
+        names: Iterable[str] = (),
+        days: Iterable[str] = (),
+        numbers: Iterable[str] = (),
+        worklists: Iterable[str] = (),
+        search: Iterable[str] = (),
     ) -> None:
         self.name = name
         self.id_field = id_field
-        self.filters = tuple(filters)
         self.figures = figures
-        self.changes: dict[type[Event], Change] = {}
+        self.columns: dict[str, Kind] = {
+            **dict.fromkeys(filters, CODE),
+            **dict.fromkeys(names, NAME),
+            **dict.fromkeys(days, DAY),
+            **dict.fromkeys(numbers, NUMBER),
+        }
+        self.fields: dict[str, str] = {"id": ""}
+        """What a document may hold, in a fixed order, each with the format of its JSON shape."""
+        self.changes: dict[type[Event], Follow] = {}
+        self.takes: list[Taken] = []
+        """What is known of the documents' fields, for those who describe them."""
+        self.others: set[type[Event]] = set()
+        """Events that state the change of another thing, and change this one's document too."""
         self.table = Table(
             name,
             metadata,
             Column("position", POSITION, primary_key=True, autoincrement=True),
             Column("id", String(64), unique=True, nullable=False),
-            *(Column(column, String(LONGEST)) for column in self.filters),
+            *(Column(column, kind.type) for column, kind in self.columns.items()),
             Column("doc", Text, nullable=False),
             sqlite_autoincrement=True,
         )
-        for column in self.filters:
-            Index(f"{name}_by_{column}", self.table.c[column], self.table.c.position)
-        self.by_id = select(self.table.c.doc).where(self.table.c.id == bindparam("id"))
+        stored = self.table.c
+        for column in self.columns:
+            Index(f"{name}_by_{column}", stored[column], stored.position)
+        self.worklists = tuple(worklists)
+        for day in self.worklists:
+            Index(f"{name}_by_state_and_{day}", stored.state, stored[day], stored.position)
+        self.words = Words(name, self.table, search) if search else None
+        self.by_id = select(stored.doc).where(stored.id == bindparam("id"))
+        self._updates: dict[tuple[str, ...], Update] = {}
+
+    @property
+    def sorts(self) -> list[str]:
+        """The fields by which the list may be sorted."""
+        return [name for name, kind in self.columns.items() if kind.sorts]
+
+    @property
+    def known(self) -> list[str]:
+        """The names that a query string may hold."""
+        sort, search = (["sort"] if self.sorts else []), (["q"] if self.words else [])
+        return [*self.columns, *search, *sort, "limit", "after", "format"]
+
+    def _holds(self, kind: type[Event], *names: str) -> None:
+        """Note the fields that an event writes in a document."""
+        shapes = kind.describe()
+        for name in names:
+            is_day = self.columns.get(name) is DAY
+            shape = "date" if is_day else shapes.get(name, {}).get("format", "")
+            self.fields.setdefault(name, shape)
+        for name, shape in _OF_EVERY_DOCUMENT.items():  # at the end, whatever comes before
+            self.fields.pop(name, None)
+            self.fields[name] = shape
 
     def begins(self, kind: type[Event], /, **constants: Any) -> None:
         """Let an event begin a document: its data, and some constants."""
         sealed = sealed_fields(kind.type)
+        self._holds(kind, *(name for name in kind.names() if name not in sealed), *constants)
 
         def begin(_document: Document, fact: Any) -> Document:
             data = {name: value for name, value in fact.to_data().items() if name not in sealed}
             return {"id": data[self.id_field], **data, **constants}
 
+        self._note(kind, kind.names(), constants)
         self.changes[kind] = begin
 
     def follows(self, kind: type[Event], /, *taken: str, **constants: Any) -> None:
         """Let an event change a document: some of its data, and some constants."""
+        self._holds(kind, *taken, *constants)
 
         def follow(document: Document, fact: Any) -> Document:
             data = fact.to_data()
             return {**document, **{name: data[name] for name in taken}, **constants}
 
+        self._note(kind, taken, constants)
         self.changes[kind] = follow
 
-    def follows_by(self, kind: type[Event], change: Change) -> None:
-        """Let an event change a document by a function of both."""
+    def follows_by(
+        self,
+        kind: type[Event],
+        change: Follow,
+        *written: str,
+        takes: Iterable[str] = (),
+        **constants: Any,
+    ) -> None:
+        """Let an event change a document by a function of both, which takes over some fields as
+        they are and sets these constants; `written` are those that it makes otherwise, as far as no
+        other event has written them before."""
+        taken = tuple(takes)
+        self._holds(kind, *taken, *constants, *written)
+        self._note(kind, taken, constants)
         self.changes[kind] = change
+
+    def _note(self, kind: type[Event], names: Iterable[str], constants: dict[str, Any]) -> None:
+        shown = tuple(name for name in names if name not in sealed_fields(kind.type))
+        self.takes.append(Taken(kind, shown, constants))
 
     def row(self, document: Document) -> dict[str, Any]:
         """Write a document as a row."""
-        columns = {name: column_text(document.get(name)) for name in self.filters}
-        return {"id": document["id"], **columns, "doc": encode(document)}
+        written = {name: kind.write(document.get(name)) for name, kind in self.columns.items()}
+        return {"id": document["id"], **written, "doc": encode(document)}
 
+    def changed(self, before: Document, document: Document) -> dict[str, Any]:
+        """Write what differs in the row of a document, and `of` which it is."""
+        written = {
+            name: kind.write(document.get(name))
+            for name, kind in self.columns.items()
+            if document.get(name) != before.get(name)
+        }
+        return {"of": document["id"], **written, "doc": encode(document)}
 
-def column_text(value: Any) -> str | None:
-    """Write a value as a filter column holds it: a long text by its digest."""
-    if value is None:
-        return None
-    text = str(value).lower() if isinstance(value, bool) else str(value)
-    return text if len(text) <= LONGEST else blake2b(text.encode(), digest_size=24).hexdigest()
+    def update(self, names: tuple[str, ...]) -> Update:
+        """Give the statement that writes these columns; always the same one."""
+        if names not in self._updates:
+            self._updates[names] = update(self.table).where(self.table.c.id == bindparam("of"))
+        return self._updates[names]
 
 
 class Page:
@@ -125,22 +218,46 @@ class Page:
             key = view.name, getattr(fact, view.id_field)
             document = view.changes[type(fact)](self._now.get(key, {}), fact)
             if "id" in document:
+                if isinstance(fact, Change) and type(fact) not in view.others:
+                    document["version"] = fact.version
                 document["updated_at"] = message.envelope.time
                 self._now[key] = document
 
     def write(self, work: Work, views: dict[str, View]) -> Counter[str]:
         """Write the changed documents; give by how much each figure moved."""
         moved: Counter[str] = Counter()
-        rows: dict[str, list[dict[str, Any]]] = {}
+        changed: dict[str, list[Changed]] = {}
         for key, document in self._now.items():
             view, before = views[key[0]], self._before.get(key)
             if document is before:
                 continue
-            rows.setdefault(view.name, []).append(view.row(document))
+            changed.setdefault(view.name, []).append((before, document))
             moved.update(view.figures(document))
             if before:
                 moved.subtract(view.figures(before))
-        for name, changed in rows.items():
-            statement = self._store.insert_or_replace(views[name].table, "id", keep=["position"])
-            self._store.write_rows(work, statement, sorted(changed, key=lambda row: row["id"]))
+        for name, documents in changed.items():
+            write_documents(self._store, work, views[name], documents)
         return moved
+
+
+def write_documents(store: Store, work: Work, view: View, changed: Iterable[Changed]) -> None:
+    """Write documents, each with what it was before, if anything.
+
+    Of one that was there before only the columns that differ are written: every other would cost
+    an entry in an index, even with the same value.
+    """
+    new: list[dict[str, Any]] = []
+    updates: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    documents = sorted(changed, key=lambda pair: pair[1]["id"])
+    for before, document in documents:
+        if before is None:
+            new.append(view.row(document))
+        else:
+            row = view.changed(before, document)
+            updates.setdefault(tuple(row), []).append(row)
+    store.write_rows(work, store.insert_or_replace(view.table, "id", keep=["position"]), new)
+    for names, rows in updates.items():
+        store.write_rows(work, view.update(names), rows)
+    if view.words:
+        found = [after for before, after in documents if view.words.differ(before, after)]
+        view.words.write(store, work, [(each["id"], view.words.of(each)) for each in found])

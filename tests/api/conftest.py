@@ -5,6 +5,7 @@ from sqlalchemy import select
 
 from chassis.bus import EmbeddedBus
 from console.synthetic import credit_code
+from services.gateway import exporting, exports
 from tests.district import TestDistrict
 
 
@@ -42,9 +43,18 @@ def stored(district, *, of_messages=True):
         with store.engine.connect() as connection:
             for metadata in store.metadata if of_messages else store.metadata[1:]:
                 for table in metadata.sorted_tables:
-                    if of_messages or table.name != "commands":
+                    if of_messages or table.name not in ("commands", "audit", "heads"):
                         found[name, table.name] = connection.execute(select(table)).all()
     return found
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Let two rows be a page, and four the most that are given at once."""
+    monkeypatch.setattr(exports, "PAGE", 2)
+    monkeypatch.setattr(exporting, "PAGE", 2)
+    monkeypatch.setattr(exports, "MOST_AT_ONCE", 4)
+    monkeypatch.setattr(exporting, "CHUNK", 100)
 
 
 def problem(answer, status, *pointers):
@@ -115,3 +125,35 @@ class Sentences:
 @pytest.fixture
 def say(district):
     return Sentences(district)
+
+
+@pytest.fixture(scope="module")
+def calling_district(tmp_path_factory):
+    """A district that may call this machine."""
+    data = tmp_path_factory.mktemp("district")
+    running = TestDistrict(data, EmbeddedBus(), webhooks_to="private")
+    running.begin()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def sender(district, monkeypatch):
+    """What sends webhooks; it tries again soon."""
+    sender = district.service("gateway").sender
+    monkeypatch.setattr(sender, "schedule", (0.05,) * 9)
+    return sender
+
+
+@pytest.fixture
+def webhook(district, sender):
+    """Register webhooks, and disable each at the end."""
+    made = []
+
+    def register(receiver, **more):
+        made.append(district.client.post("/v1/webhooks", {"url": receiver.url} | more))
+        return made[-1]
+
+    yield register
+    for one in made:
+        district.client.post(f"/v1/webhooks/{one['id']}/disabling")

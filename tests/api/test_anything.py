@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from chassis import letters
-from services.gateway.routes import POSTS
+from services.gateway.resources import POSTS
 
 keys = itertools.count(1)
 ANYTIME = settings(

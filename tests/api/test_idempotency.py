@@ -37,7 +37,7 @@ def enterprises(district):
 @contextmanager
 def away(district, name):
     """Keep a service from taking anything until the block ends; then it takes all of it."""
-    inlet = district.running.carriages[name].inlets[0]
+    inlet = district.running.carriages[name].replica.inbox.inlet
     held, put = [], inlet.put
     inlet.put = lambda message, pending: held.append((message, pending))
     try:
@@ -235,7 +235,7 @@ def test_what_was_taken_in_is_done_after_a_restart(make_district, tmp_path):
     district = make_district(data=tmp_path / "same", stop_within=0.5)
     district.begin()
     body = Sentences(district).enterprise()
-    inlet = district.running.carriages["filing"].inlets[0]
+    inlet = district.running.carriages["filing"].replica.inbox.inlet
     inlet.put = lambda *_: None
     assert post(district, "/v1/enterprises", body, "k", Prefer="respond-async").status == 202
     district.stop()

@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
 from chassis.tables import outbox
+from console.documents import ASYNCAPI
 from tests.api.conftest import problem
 
 
@@ -49,6 +50,17 @@ def test_a_process_is_ready_while_every_database_and_the_bus_answer(district, mo
     assert district.client.request("GET", "/readyz").status == 200
 
 
+def test_the_events_are_described_as_the_repository_keeps_them(district):
+    """It is always open, as the probes are: nothing of the district's own is in it."""
+    answer = district.client.request("GET", "/asyncapi.json")
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.json() == json.loads(ASYNCAPI.read_text(encoding="utf-8"))
+    tag = {"If-None-Match": answer.headers["ETag"]}
+    assert district.client.request("GET", "/asyncapi.json", headers=tag).status == 304
+    route, _ = application(district).map.bind("").match("/asyncapi.json")
+    assert route.always
+
+
 def test_what_was_done_can_be_measured(district, say):
     district.client.post("/v1/enterprises", say.enterprise())
     district.client.request("BREW", "/v1/enterprises")
@@ -62,6 +74,7 @@ def test_what_was_done_can_be_measured(district, say):
         'bihuan_outbox_unsent{service="gateway"}',
         'bihuan_outbox_oldest_seconds{service="filing"}',
         'bihuan_letters{service="gateway",state="stuck"}',
+        'bihuan_letters_oldest_seconds{service="gateway",state="waiting"}',
         'bihuan_http_request_seconds_count{method="POST",route="/v1/enterprises",status="201"}',
     ):
         assert line in text, line

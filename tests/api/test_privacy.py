@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from chassis.sealing import Seal
 from services.gateway.model import commands
-from services.gateway.projections import VIEWS
+from services.gateway.resources import VIEWS
 from services.insurance.model import Medic
 
 CALLER, PHONE, MEDIC, IDENTITY, CLAIMANT, SECOND = (

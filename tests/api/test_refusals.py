@@ -82,7 +82,7 @@ def test_a_filing_says_what_is_wrong_with_it(district, unchanged, say, shop, cha
 
 
 def test_every_missing_field_is_named(district, unchanged):
-    fields = ("credit_code", "name", "kind", "size", "industry", "premises", "grid")
+    fields = ("name", "kind", "industry", "premises", "grid")
     answer = district.client.request("POST", "/v1/enterprises", {})
     problem(answer, 422, *(f"#/{field}" for field in fields))
 
@@ -114,6 +114,13 @@ def test_a_piece_of_a_list_is_named_by_its_place(district, unchanged, say, shop)
 def test_what_the_gateway_supplies_is_never_asked_for(district, unchanged, path, body, pointers):
     named = [f"#/{name.removeprefix('#/')}" for name in pointers or body]
     problem(district.client.request("POST", path, body), 422, *named)
+
+
+def test_an_enterprise_without_any_code_or_class_is_told_what_it_needs(district, say):
+    asked = say.enterprise()
+    del asked["credit_code"], asked["size"]
+    answer = district.client.request("POST", "/v1/enterprises", asked)
+    problem(answer, 422, "#/credit_code", "#/size")
 
 
 # -- things that the district does not know

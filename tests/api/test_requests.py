@@ -53,7 +53,11 @@ def test_a_body_too_large_is_refused(district, unchanged, monkeypatch):
 
 @pytest.mark.parametrize("key", [None, "", "   ", '""', "k" * 201, "schlüssel"])
 def test_a_post_without_a_fit_key_is_refused(district, unchanged, say, key):
-    headers = A | ({} if key is None else {"Idempotency-Key": key.encode("latin1")})
+    headers = (
+        A
+        | {"Authorization": f"Bearer {district.client.token}"}
+        | ({} if key is None else {"Idempotency-Key": key.encode("latin1")})
+    )
     raw = json.dumps(say.enterprise()).encode()
     for path in ("/v1/enterprises", "/v1/enterprises/batch", "/v1/clock"):
         answer = district.client.http.request(

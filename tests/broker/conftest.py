@@ -1,42 +1,44 @@
 """PostgreSQL and RabbitMQ for the test session, and districts that run on them."""
 
-from contextlib import ExitStack, contextmanager
-
 import amqp
+import eventlet
 import psycopg
 import pytest
 
 from chassis.settings import Settings
+from chassis.store import Store
 from console.district import SERVICES
 from tests import servers
+from tests.conftest import available
+from tests.servers.programs import HOST, free_ports
 
 NAMES = [kind.name for kind in SERVICES]
 
 
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory):
-    """The URL of the services' databases, with `{service}` in it."""
-    folder = tmp_path_factory.mktemp("postgres")
-    with available(servers.postgres(folder, databases=NAMES)) as base:
-        yield base + "{service}"
+PATIENCE = 60
+ISSUER_KEY = "ab" * 32
+
+
+def until(fact, seconds=PATIENCE):
+    """Wait for a fact, and give it."""
+    with eventlet.Timeout(seconds):
+        while not (found := fact()):
+            eventlet.sleep(0.05)
+        return found
 
 
 @pytest.fixture(scope="session")
-def rabbitmq(tmp_path_factory):
-    """The URI of the broker."""
-    with available(servers.rabbitmq(tmp_path_factory.mktemp("rabbitmq"))) as uri:
-        yield uri
-
-
-@contextmanager
-def available(server):
-    """Run a server; where it cannot be installed the test fails with the sentence that says so."""
-    with ExitStack() as stack:
-        try:
-            address = stack.enter_context(server)
-        except servers.Unavailable as error:
-            raise pytest.fail.Exception(str(error), pytrace=False) from None
-        yield address
+def managed_rabbitmq(tmp_path_factory, rabbitmq_version):
+    """A broker whose management API answers, at its `admin_uri`."""
+    folder = tmp_path_factory.mktemp("managed")
+    with free_ports(1) as (port,):
+        conf = f"management.tcp.ip = {HOST}\nmanagement.tcp.port = {port}"
+        node = servers.rabbitmq(
+            folder, rabbitmq_version, conf=conf, plugins=["rabbitmq_management"]
+        )
+        with available(node) as server:
+            server.admin_uri = f"http://guest:guest@{HOST}:{port}"
+            yield server
 
 
 @pytest.fixture
@@ -44,7 +46,7 @@ def distributed(postgres, rabbitmq, tmp_path):
     """A district on servers that hold nothing of an earlier one."""
     from tests.district import DistributedDistrict
 
-    forget(postgres, rabbitmq)
+    start_anew(postgres, rabbitmq)
     district = DistributedDistrict(tmp_path / "distributed", postgres, rabbitmq)
     yield district
     district.stop()
@@ -58,13 +60,16 @@ def district(request):
     return request.getfixturevalue("distributed")
 
 
-def forget(postgres, rabbitmq):
+def start_anew(postgres, rabbitmq):
     """Empty the databases, and take away the exchanges and queues of every service."""
-    for name in NAMES:
-        url = postgres.format(service=name).replace("+psycopg", "")
-        with psycopg.connect(url, autocommit=True) as connection:
+    for kind in SERVICES:
+        url = postgres.format(service=kind.name)
+        with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
             connection.execute("DROP SCHEMA public CASCADE")
             connection.execute("CREATE SCHEMA public")
+        store = Store(kind.name, url, kind.metadata)
+        store.create()
+        store.close()
     with amqp.Connection(rabbitmq.partition("@")[2].rstrip("/")) as connection:
         channel = connection.channel()
         for name in NAMES:
@@ -73,3 +78,13 @@ def forget(postgres, rabbitmq):
                 channel.queue_delete(queue)
             for exchange in ("events", "commands", "inbox", "dead"):
                 channel.exchange_delete(f"{name}.{exchange}")
+
+
+@pytest.fixture
+def settings(postgres, rabbitmq, tmp_path):
+    """What processes are told; the servers hold nothing of an earlier test."""
+    start_anew(postgres, rabbitmq)
+    key = tmp_path / "seal.key"
+    key.write_text(ISSUER_KEY)
+    told = {"database_url": postgres, "amqp_uri": rabbitmq}
+    return Settings.read({}, seal_key_file=str(key), issuer_key_file=str(key), **told)

@@ -7,6 +7,7 @@ import pytest
 from chassis.message import Message
 from console import documents
 from contracts.catalogue import contracts
+from contracts.examples import example, value
 from contracts.message import Envelope
 
 EVERY = sorted(contracts().values(), key=lambda kind: kind.type)
@@ -44,11 +45,16 @@ def test_no_published_contract_is_gone():
 
 def test_the_catalogue_is_up_to_date():
     assert documents.CATALOGUE.read_text() == documents.catalogue(), ANEW
+    assert documents.ROLES.read_text() == documents.roles.page(), ANEW
+
+
+def test_the_asyncapi_document_is_up_to_date():
+    assert documents.ASYNCAPI.read_text("utf-8") == documents.asyncapi_text(), ANEW
 
 
 @pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.type)
 def test_the_example_in_the_catalogue_can_be_read(kind):
-    message = documents.example(kind)
+    message = example(kind)
     envelope = Envelope.from_headers(message["headers"])
     fact = Message(envelope, json.dumps(message["body"]), "exchange").fact
     assert type(fact) is kind
@@ -59,7 +65,7 @@ def test_the_example_in_the_catalogue_can_be_read(kind):
 def test_a_reader_of_today_reads_what_was_published_first():
     for kind in EVERY:
         required = {
-            name: documents._value(name, described)
+            name: value(name, described)
             for name, described in golden(kind)["fields"].items()
             if not described.get("optional")
         }

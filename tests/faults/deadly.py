@@ -1,5 +1,6 @@
 """A handler that ends its process for one enterprise."""
 
+import functools
 import os
 import signal
 
@@ -10,11 +11,12 @@ DEADLY_NAME = "致命小店"
 
 def arm():
     """Have filing's process killed whenever it registers the deadly enterprise."""
-    original = Filings._faults
+    original = Filings.register
 
-    def faults(self, asked):
+    @functools.wraps(original)
+    def register(self, asked, db):
         if asked.name == DEADLY_NAME:
             os.kill(os.getpid(), signal.SIGKILL)
-        return original(self, asked)
+        return original(self, asked, db)
 
-    Filings._faults = faults
+    Filings.register = register

@@ -34,9 +34,13 @@ def test_a_poison_message_parks_its_enterprise_in_order_and_nobody_else(make_dis
     listener.handlers["enterprise-reopened"] = [fails_for_one, *real]
     district.file(ill)
     closure = district.client.post("/v1/closures", {"enterprise_id": healthy, "reason": "檢查"})
-    district.client.post(f"/v1/closures/{closure['closure_id']}/lifting", {"reason": "無誤"})
+    lifting = f"/v1/closures/{closure['closure_id']}/lifting"
+    district.client.post(lifting, {"reason": "無誤", "approver": "head-1"})
     district.settle()
-    district.file(healthy)
+    referred = district.file(healthy)  # after a closure a person decides
+    decided = {"decision": "approve", "by": "head-1"}
+    district.client.post(f"/v1/filings/{referred}/decision", decided)
+    district.settle()
 
     assert "prompt-slip-issued" in district.story(healthy), "nobody else is held back"
     assert "prompt-slip-issued" not in district.story(ill)

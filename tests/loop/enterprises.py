@@ -7,6 +7,8 @@ from tests.loop.telling import story
 
 LATE = 4
 """Days after which an ordinary notice of three days has passed its day."""
+LADDER = 11
+"""Days after which it has also passed those of the three supervision slips: two, one and one."""
 
 
 @story
@@ -99,20 +101,92 @@ def a_notice_left_unanswered_becomes_a_supervision_slip(district):
 def a_notice_that_nobody_meets_ends_in_a_closure(district):
     shop = district.reopened()
     district.visit(shop, findings=["gathering"])
-    district.days_pass(LATE + 3)
+    district.days_pass(LADDER)
     assert in_order(
         district.story(shop),
-        "notice-overdue",
-        "supervision-slip-issued",
+        *["notice-overdue", "supervision-slip-issued"] * 3,
         "notice-overdue",
         "closure-ordered",
         "enterprise-suspended",
     )
-    assert district.story(shop).count("notice-overdue") == 2
+    assert district.story(shop).count("notice-overdue") == 4
     assert district.story(shop).count("closure-ordered") == 1
     assert district.state(shop) == "suspended"
+    slips = district.client.everything(f"/v1/slips?about={shop}&kind=supervision")
+    assert [slip["addressee"] for slip in slips] == [
+        "grid-office",
+        "subdistrict-office",
+        "district-office",
+        "district-office",
+    ]
     district.days_pass(3)
-    assert district.story(shop).count("notice-overdue") == 2, "a closed case is not pressed again"
+    assert district.story(shop).count("notice-overdue") == 4, "a closed case is not pressed again"
+
+
+@story
+def what_the_ladder_has_closed_is_seen_again_before_it_may_file(district):
+    shop = district.reopened()
+    district.visit(shop, findings=["gathering"])
+    district.tomorrow()
+    district.visit(shop, findings=["no_disinfection_ledger"])
+    district.days_pass(LADDER - 1)
+    (closure,) = district.client.everything(f"/v1/closures?enterprise_id={shop}")
+    lifting = f"/v1/closures/{closure['id']}/lifting"
+    with pytest.raises(Refused) as refused:
+        district.client.post(lifting, {"reason": "已整改"})
+    assert (refused.value.status, len(refused.value.problem["issues"])) == (409, 2)
+    today = {"day": district.today.isoformat()}
+    issues = district.client.everything(f"/v1/issues?enterprise_id={shop}&state=open")
+    (first,) = (issue for issue in issues if issue["point"]["code"] == "gathering")
+    path = f"/v1/closures/{closure['id']}/reinspection"
+    district.client.post(path, today | {"standing": [first["id"]], "remark": "仍有聚集"})
+    with pytest.raises(Refused) as refused:
+        district.client.post(lifting, {"reason": "已整改"})
+    assert refused.value.problem["last_change"]["what"] == "closure-reinspected"
+    district.client.post(path, today | {"evidence": ["photo-9"]})
+    district.client.post(lifting, {"reason": "已整改"})
+    district.settle()
+    lifted = district.client.get(f"/v1/closures/{closure['id']}")
+    assert (lifted["state"], lifted["lifted"]["ground"]) == ("lifted", "reinspection")
+    assert [one["clean"] for one in lifted["reinspections"]] == [False, True]
+    assert district.client.everything(f"/v1/issues?enterprise_id={shop}&state=open") == []
+    filing = district.file(shop)
+    district.client.post(f"/v1/filings/{filing}/decision", {"decision": "approve", "by": "head-1"})
+    district.settle()
+    assert district.state(shop) == "open"
+
+
+@story
+def a_slip_is_acknowledged_by_whom_it_went_to(district):
+    shop = district.reopened("restaurant")
+    (slip,) = district.client.everything(f"/v1/slips?about={shop}&acknowledged=false")
+    assert slip["text"]["zh"].startswith(f"{slip['number']}\n提示單\n")
+    assert slip["text"]["en"].startswith(f"{slip['number']}\nPrompt slip\n")
+    path = f"/v1/slips/{slip['id']}/acknowledgement"
+    district.client.post(path, {"by": "owner-1"})
+    with pytest.raises(Refused) as refused:
+        district.client.post(path, {"by": "clerk-2"})
+    assert (refused.value.status, refused.value.problem["acknowledged_by"]) == (409, "owner-1")
+    district.settle()
+    assert district.client.everything(f"/v1/slips?about={shop}&acknowledged=false") == []
+    assert district.client.get(f"/v1/slips/{slip['id']}")["acknowledged_by"] == "owner-1"
+
+
+@story
+def a_reinspection_sees_the_earlier_findings_and_leaves_open_what_is_rectified_in_part(district):
+    shop = district.reopened()
+    district.visit(shop, findings=[{"rule": "not_cleaned", "remark": "後廚及大堂"}])
+    (notice,) = district.open_notices(shop)
+    path = f"/v1/notices/{notice['id']}/reinspection"
+    today = {"day": district.today.isoformat(), "rectified": False}
+    district.client.post(path, today | {"left": ["後廚"], "evidence": ["photo-1"]})
+    (seen,) = district.open_notices(shop)
+    assert [words["zh"] for words in seen["open"]] == ["後廚"]
+    assert seen["remark"] == "後廚及大堂", "the earlier finding is in sight"
+    assert seen["reinspections"][0]["evidence"] == ["photo-1"]
+    district.reinspect(notice)
+    met = district.client.get(f"/v1/notices/{notice['id']}")
+    assert (met["state"], met["open"], len(met["reinspections"])) == ("satisfied", [], 2)
 
 
 @story
@@ -191,9 +265,16 @@ def a_lifted_closure_lets_the_enterprise_file_again(district):
     district.settle()
     assert district.state(shop) == "suspended"
     assert district.statistics()["reopened"]["total"] == 0
-    district.client.post(f"/v1/closures/{closure}/lifting", {"reason": "已整改"})
+    district.client.post(
+        f"/v1/closures/{closure}/lifting", {"reason": "已整改", "approver": "head"}
+    )
     district.settle()
-    district.file(shop)
+    filing = district.file(shop)
+    assert district.state(shop) == "registered", "who was closed lately waits for a reviewer"
+    waits = district.client.get(f"/v1/filings/{filing}")
+    assert (waits["state"], waits["reasons"][0]["code"]) == ("referred", "recent_closure")
+    district.client.post(f"/v1/filings/{filing}/decision", {"decision": "approve", "by": "head-1"})
+    district.settle()
     assert district.state(shop) == "open"
     assert district.statistics()["inspection"]["closures_ordered"] == 1
 
@@ -240,6 +321,8 @@ def an_extended_notice_is_pressed_only_after_its_new_day(district):
     )
     district.days_pass(6)
     assert "notice-overdue" not in district.story(shop)
+    (seen,) = district.open_notices(shop)
+    assert [(one["due_on"], one["approver"]) for one in seen["extensions"]] == [(later, "head-1")]
     district.tomorrow()
     assert "notice-overdue" in district.story(shop)
 

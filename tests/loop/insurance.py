@@ -34,7 +34,13 @@ def a_medics_death_is_paid_once(district):
     with pytest.raises(Refused) as again:
         district.client.post("/v1/claims", asked)
     assert again.value.status == 409
-    district.client.post(f"/v1/claims/{claim}/decision", {"decision": "approve", "by": "insurer-1"})
+    district.client.post(f"/v1/claims/{claim}/check", {"by": "insurer-1"})
+    with pytest.raises(Refused) as alone:
+        district.client.post(
+            f"/v1/claims/{claim}/decision", {"decision": "approve", "by": "insurer-1"}
+        )
+    assert alone.value.problem["type"].endswith(":same-person")
+    district.client.post(f"/v1/claims/{claim}/decision", {"decision": "approve", "by": "insurer-2"})
     district.client.post(f"/v1/claims/{claim}/payment", {"reference": "P-1"})
     with pytest.raises(Refused) as twice:
         district.client.post(f"/v1/claims/{claim}/payment", {"reference": "P-2"})
@@ -67,8 +73,27 @@ def a_rejected_claim_makes_room_for_another(district):
     }
     first = district.client.post("/v1/claims", asked)["claim_id"]
     district.client.post(
+        f"/v1/claims/{first}/check", {"by": "insurer-1", "missing": ["death_certificate"]}
+    )
+    district.client.post(
         f"/v1/claims/{first}/decision",
-        {"decision": "reject", "by": "insurer-1", "reason": "材料不全"},
+        {"decision": "reject", "by": "insurer-2", "reasons": ["documents_missing"]},
     )
     district.settle()
     assert district.client.post("/v1/claims", asked)["claim_id"] != first
+
+
+@story
+def who_was_withdrawn_is_covered_again_when_enrolled_again(district):
+    person = {"name": "錢七", "identity": "350503198001010044", "institution": "豐澤醫院"}
+    first = district.client.post("/v1/medics", person)["medic_id"]
+    district.settle()
+    district.client.post(f"/v1/medics/{first}/withdrawal", {"reason": "調離一線"})
+    district.settle()
+    assert district.statistics()["insurance"]["medics_covered"] == 0
+    second = district.client.post("/v1/medics", person)["medic_id"]
+    district.settle()
+    assert second != first
+    (policy,) = district.client.everything(f"/v1/policies?holder_id={second}")
+    assert policy["state"] == "active"
+    assert district.statistics()["insurance"]["medics_covered"] == 1

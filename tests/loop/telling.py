@@ -22,7 +22,9 @@ _NAMES = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"  # identities
     r"|FZ-\d+-\d+"  # the liaison officer follows from the enterprise's identity
     r"|[0-9a-f]{8}\.[\w=-]{20,}"  # what is sealed looks different each time
+    r"|〔\d{4}〕\d+號"  # numbers of papers are drawn in the order in which they come to be written
     r"|\b[0-9a-f]{40}\b"  # and so does what stands for it, under a district's own key
+    r"|\b[0-9a-f]{64}\b"  # and what seals it together with what came before
 )
 _told = {}
 
@@ -39,6 +41,15 @@ class Outcome:
 
     state: dict
     edges: frozenset
+
+
+def outcome_on(district, name):
+    """Tell a story to a distributed district, which has forgotten the one before."""
+    district.forget()
+    district.begin()
+    STORIES[name](district)
+    district.settle()
+    return Outcome(state_of(district), edges_of(district))
 
 
 def outcome_of(name, deliver):

@@ -6,9 +6,10 @@ import pytest
 
 import tests.loop.complaints
 import tests.loop.enterprises
-import tests.loop.insurance  # noqa: F401  (each adds its stories)
+import tests.loop.insurance
+import tests.loop.visits  # noqa: F401  (each adds its stories)
 from tests.loop.drawing import drawn
-from tests.loop.telling import MODES, STORIES, outcome_of
+from tests.loop.telling import MODES, STORIES, outcome_of, outcome_on
 
 LOOP = Path(__file__).parents[2] / "docs" / "loop.md"
 
@@ -23,6 +24,12 @@ def pytest_generate_tests(metafunc):
 def test_story(name, deliver):
     told = outcome_of(name, deliver)
     assert told.state == outcome_of(name, "once").state
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_story_on_rabbitmq_and_postgresql(distributed_in, name, deliver):
+    told = outcome_on(distributed_in(deliver), name)
+    assert told == outcome_of(name, "once")
 
 
 def test_the_loop_is_drawn_as_the_stories_cause_it(request):

@@ -16,6 +16,8 @@ from rulebook import Rulebook
 class Given:
     """One service with its real handlers, a database of its own, and the clock of the story."""
 
+    slot = 0
+
     def __init__(self, kind, folder):
         self.at, self.acknowledged = datetime(2020, 2, 10, 9, tzinfo=SHANGHAI), []
         self.store = Store(kind.name, f"sqlite:///{folder / kind.name}.db", kind.metadata)

@@ -4,7 +4,14 @@ from datetime import date, datetime, timedelta
 
 from chassis.store import SHANGHAI
 from console.synthetic import credit_code
-from contracts.complaints import ComplaintReceived, FileComplaint, Track
+from contracts.complaints import (
+    ComplaintReceived,
+    Counting,
+    FileComplaint,
+    Stage,
+    Track,
+    Unit,
+)
 from contracts.filing import (
     EnterpriseRegistered,
     EnterpriseReopened,
@@ -17,7 +24,7 @@ from contracts.gateway import HourBegan
 from contracts.inspection import Finding, RecordVisit
 from contracts.insurance import EnrolMedic
 from contracts.shapes import Point, Sealed, Words
-from contracts.shared import CommandSettled, HourSwept, Outcome
+from contracts.shared import CommandSettled, HourSwept, Outcome, SweepHour
 
 TODAY = date(2020, 2, 10)
 GRID = "350503003"
@@ -44,7 +51,7 @@ def register(shop="shop", number=1, **more):
 
 
 def registered(shop="shop", **more):
-    return EnterpriseRegistered(**register(shop, **more).__dict__, registered_on=TODAY)
+    return EnterpriseRegistered.echo(register(shop, **more), registered_on=TODAY)
 
 
 def submit(filing="filing", shop="shop", **more):
@@ -91,8 +98,16 @@ def complain(complaint="complaint", **more):
 
 
 def complained(complaint="complaint", **more):
-    days = {"received_on": TODAY, "accept_by": after(9), "answer_by": after(30)}
-    return ComplaintReceived(**complain(complaint, **more).__dict__, **days)
+    counting = Counting(
+        stage=Stage.ACCEPTANCE,
+        counted_from=TODAY,
+        unit=Unit.WORKING_DAYS,
+        days=7,
+        calendar="2020-1",
+        rules="edition",
+        due_on=after(9),
+    )
+    return ComplaintReceived.echo(complain(complaint, **more), received_on=TODAY, counting=counting)
 
 
 def enrol(medic="medic", person="person", **more):
@@ -112,7 +127,9 @@ def hour(day, of_day=0):
 
 def types(said):
     """Name what was said, without the outcomes of commands and the reports of hours."""
-    return [fact.type for fact in said if not isinstance(fact, CommandSettled | HourSwept)]
+    return [
+        fact.type for fact in said if not isinstance(fact, CommandSettled | HourSwept | SweepHour)
+    ]
 
 
 def refusal(said):

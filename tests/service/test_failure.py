@@ -109,6 +109,19 @@ def test_what_awaits_a_fact_waits_as_long_as_it_takes(inspection):
     assert waiting(inspection) == [("waiting", "complaint-received")]
 
 
+@pytest.mark.parametrize("attempts", [10, 1023, 1024, 10**6])
+def test_the_pause_after_any_number_of_attempts_has_an_end(attempts):
+    assert 0.75 * 3.0 <= letters.pause(attempts, longest=3.0) <= 1.25 * 3.0
+
+
+def test_the_age_of_what_waits_can_be_measured(inspection):
+    assert letters.ages(inspection.store) == {}
+    inspection.facts(complained())
+    assert 0.0 <= letters.ages(inspection.store)["waiting"] < 60.0
+    inspection.when(registered())
+    assert letters.ages(inspection.store) == {}
+
+
 def test_a_complaint_that_waits_holds_nobody_elses(inspection):
     inspection.facts(registered("known"), complained("one"))
     said = inspection.when(complained("two", enterprise_id="known"))
@@ -234,7 +247,7 @@ def test_it_is_tried_again_then_stuck_and_holds_only_what_follows_it_until_it_is
     assert time_comes(inspection) == []
     assert letters.retry(inspection.store, message_id=poison.id)
     said = time_comes(inspection)
-    assert types(said) == ["visit-planned", "prompt-slip-issued", "visit-planned"]
+    assert types(said) == ["visit-planned", "visit-planned", "prompt-slip-issued"]
     assert waiting(inspection) == []
 
 

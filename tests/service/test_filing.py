@@ -9,6 +9,7 @@ from contracts.filing import (
     EnterpriseReopened,
     EnterpriseSuspended,
     FilingApproved,
+    FilingReferred,
     FilingReturned,
     FilingSubmitted,
     LiaisonAssigned,
@@ -22,11 +23,13 @@ from contracts.inspection import (
     ClosureLifted,
     ClosureOrdered,
     Grounds,
+    Lifting,
     OnsiteReviewFailed,
     OnsiteReviewPassed,
 )
 from contracts.shapes import Words
 from contracts.shared import CommandSettled, HourSwept
+from rulebook import Rulebook
 from services.filing.service import Filings
 from tests.service.sayings import (
     DIRTY,
@@ -43,6 +46,7 @@ from tests.service.sayings import (
     types,
 )
 
+RULES = Rulebook.load().on(TODAY).version
 ABOUT = {"enterprise_id": "shop", "filing_id": "filing"}
 PASSED = OnsiteReviewPassed(**ABOUT, visit_id="visit")
 FAILED = OnsiteReviewFailed(**ABOUT, visit_id="visit", reasons=[DIRTY])
@@ -53,7 +57,13 @@ CLOSED = ClosureOrdered(
     reason=Words(zh="關停", en="Closed"),
     ordered_on=TODAY,
 )
-LIFTED = ClosureLifted(closure_id="closure", enterprise_id="shop", reason="已整改", lifted_on=TODAY)
+LIFTED = ClosureLifted(
+    closure_id="closure",
+    enterprise_id="shop",
+    reason="已整改",
+    lifted_on=TODAY,
+    ground=Lifting.REINSPECTION,
+)
 WITHDRAW = WithdrawFiling(**ABOUT, reason="改日再報")
 
 
@@ -256,7 +266,21 @@ def test_a_closed_enterprise_may_not_file_until_the_closure_is_lifted(office):
     office.facts(submit(), CLOSED)
     assert refused(office.when(submit("second"))) == (409, "ordered-closed")
     assert types(office.when(LIFTED)) == ["suspension-lifted"]
-    assert "enterprise-reopened" in types(office.when(submit("second")))
+    said = office.on(after(14)).when(submit("second", reopen_on=after(14)))
+    assert "enterprise-reopened" in types(said)
+    assert only(FilingSubmitted, said).follows == "filing"
+
+
+def test_who_files_again_soon_after_a_closure_waits_for_a_reviewer(office):
+    said = office.facts(submit()).facts(CLOSED).facts(LIFTED).when(submit("second"))
+    assert types(said) == ["filing-submitted", "filing-referred"]
+    assert [reason.code for reason in only(FilingReferred, said).reasons] == ["recent_closure"]
+    approve = DecideFiling(
+        enterprise_id="shop", filing_id="second", decision=Decision.APPROVE, by="head-1"
+    )
+    said = office.when(approve)
+    assert types(said) == ["filing-approved", "enterprise-reopened"]
+    assert only(FilingApproved, said).rules == RULES
 
 
 def test_lifting_another_closure_changes_nothing(office):

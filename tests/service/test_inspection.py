@@ -33,6 +33,7 @@ from contracts.inspection import (
 )
 from contracts.shapes import Words
 from contracts.shared import HourSwept
+from rulebook.working_days import end_of
 from services.inspection.service import Inspection
 from tests.service.sayings import (
     GRID,
@@ -55,7 +56,7 @@ REVIEW = OnsiteReviewRequested(
 ON_THE_SPOT = Finding(rule="not_cleaned", rectified_on_the_spot=True)
 ON_RECORD = Finding(rule="not_cleaned", rectified_on_the_spot=True, on_record=True)
 CLOSE = OrderClosure(closure_id="closure", enterprise_id="shop", reason="擅自營業")
-LIFT = LiftClosure(closure_id="closure", enterprise_id="shop", reason="已整改")
+LIFT = LiftClosure(closure_id="closure", enterprise_id="shop", reason="已整改", approver="head")
 
 
 def patrol(**more):
@@ -213,7 +214,9 @@ def test_a_finding_is_an_issue_with_a_slip_and_a_notice(shop):
         "problem-slip-issued",
         "notice-issued",
     ]
-    assert only(IssueFound, said).checklist_version == "fengze-2020-02-10"
+    version = shop.service.rulebook.checklist_version
+    assert version.startswith("fengze-2020-02-10-")
+    assert only(IssueFound, said).checklist_version == version
     assert only(NoticeIssued, said).due_on == after(3)
     assert only(ProblemSlipIssued, said).points == [only(IssueFound, said).point]
 
@@ -266,10 +269,19 @@ def test_a_notice_past_due_is_pressed_with_a_supervision_slip(shop, notice):
     assert slip.addressee == "grid-office"
 
 
-def test_a_notice_past_due_again_closes(shop, notice):
-    shop.on(after(4)).facts(hour(after(4)))
-    assert types(shop.on(after(6)).when(hour(after(6)))) == []
-    said = shop.on(after(7)).when(hour(after(7)))
+def test_a_notice_that_nobody_meets_climbs_the_ladder_and_closes(shop, notice):
+    """Three days, then two, one and one; each lapse is noticed on the day after."""
+    pressed = [4, 7, 9]
+    slips = []
+    for day in range(1, 11):
+        said = shop.on(after(day)).when(hour(after(day)))
+        assert ("press-notice" in types(said)) == (day in pressed)
+        slips += [slip for slip in said if isinstance(slip, SupervisionSlipIssued)]
+    offices = ["grid-office", "subdistrict-office", "district-office"]
+    assert [slip.addressee for slip in slips] == offices
+    assert [slip.due_on for slip in slips] == [after(6), after(8), after(10)]
+    assert slips[0].to.zh == "泉秀街道網格辦公室"
+    said = shop.on(after(11)).when(hour(after(11)))
     assert only(NoticeOverdue, said).next_due_on is None
     closure = only(ClosureOrdered, said)
     assert (closure.grounds, closure.notice_id) == (Grounds.OVERDUE_NOTICE, notice)
@@ -282,6 +294,7 @@ def test_a_reinspection_that_finds_it_put_right_satisfies_the_notice(shop, notic
     assert types(said) == [
         "visit-recorded",
         "issue-rectified",
+        "notice-reinspected",
         "notice-satisfied",
         "feedback-slip-issued",
     ]
@@ -290,7 +303,8 @@ def test_a_reinspection_that_finds_it_put_right_satisfies_the_notice(shop, notic
 
 
 def test_a_reinspection_that_finds_it_as_it_was_leaves_the_notice_open(shop, notice):
-    assert types(shop.when(reinspect(notice, rectified=False))) == ["visit-recorded"]
+    said = types(shop.when(reinspect(notice, rectified=False)))
+    assert said == ["visit-recorded", "notice-reinspected"]
     assert "notice-overdue" in types(shop.on(after(4)).when(hour(after(4))))
 
 
@@ -312,7 +326,8 @@ def test_an_extension_is_to_a_later_day(shop, notice):
 
 @pytest.mark.parametrize(("level", "due"), [(1, 3), (0, 2)])
 def test_a_press_for_what_has_come_between_says_nothing(shop, notice, level, due):
-    stale = PressNotice(notice_id=notice, enterprise_id="shop", level=level, due_on=after(due))
+    due_at = end_of(after(due))
+    stale = PressNotice(notice_id=notice, enterprise_id="shop", level=level, due_at=due_at)
     assert types(shop.when(stale)) == []
 
 
@@ -333,7 +348,7 @@ def test_a_closure_by_hand_shows_its_result(shop):
 def test_one_closure_stands_at_a_time(shop):
     another = OrderClosure(**CLOSE.__dict__ | {"closure_id": "another"})
     assert refused(shop.facts(CLOSE).when(another)) == (409, "already-closed")
-    assert types(shop.when(LIFT)) == ["closure-lifted"]
+    assert types(shop.when(LIFT)) == ["closure-lifted", "feedback-slip-issued"]
     assert refused(shop.when(LIFT)) == (409, "already-lifted")
     assert "closure-ordered" in types(shop.when(another))
 
@@ -390,11 +405,11 @@ def pressed(said):
 
 def test_an_hour_presses_every_notice_past_due_the_oldest_first_page_by_page(overdue):
     said = overdue.when(hour(after(30)))
-    days = [command.due_on for command in pressed(said)]
-    assert len(days) == 250
-    assert days == sorted(days)
+    due = [command.due_at for command in pressed(said)]
+    assert len(due) == 250
+    assert due == sorted(due)
     swept = [(f.cases, f.last) for f in said if isinstance(f, HourSwept)]
-    assert swept == [(100, False), (100, False), (50, True)]
+    assert swept == [(0, False), (100, False), (100, False), (50, True)]
     assert types(said).count("notice-overdue") == 250
 
 

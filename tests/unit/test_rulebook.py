@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,10 +16,12 @@ from hypothesis import strategies as st
 
 import rulebook
 from contracts.shapes import Point, Words
-from rulebook import Entry, Rulebook, RulebookError, Unknown
+from rulebook import Entry, Rulebook, RulebookError, Unknown, book
 from rulebook.texts import Texts
+from rulebook.working_days import SHANGHAI, end_of
 
 FENGZE = Path(rulebook.__file__).parent / "fengze"
+COMMON = FENGZE.parent / "national"
 CATALOGUE = FENGZE.parent / "locale" / "zh_Hant.po"
 BOOK = Rulebook.load()
 
@@ -32,13 +36,31 @@ def entries() -> list[Entry]:
         BOOK.premises,
         BOOK.rules,
         BOOK.notices,
-        BOOK.tracks,
+        BOOK.levels,
+        BOOK.papers,
+        BOOK.addressees,
+        BOOK.clocks,
+        BOOK.pause_grounds,
+        BOOK.refusal_grounds,
+        BOOK.laws,
+        BOOK.articles,
         BOOK.channels,
         BOOK.sizes,
         BOOK.schemes,
+        BOOK.casualties,
+        BOOK.claim_documents,
+        BOOK.claim_rejections,
         BOOK.sections,
+        BOOK.checklist.items,
+        BOOK.checklist.must_nots,
+        BOOK.checklist.units,
+        BOOK.checklist.choices,
+        BOOK.risk.exponents,
+        BOOK.risk.premises,
+        BOOK.risk.sizes,
     ]
-    single: list[Entry] = [BOOK.checklist, BOOK.supervision, BOOK.acceptance, BOOK.law]
+    single: list[Entry] = [BOOK.checklist.name, BOOK.extension, BOOK.issuer, BOOK.reopening]
+    single += [BOOK.claim_handling, *BOOK.complaint_rungs]
     return single + [entry for table in tables for entry in table.values()]
 
 
@@ -117,10 +139,33 @@ def test_only_opening_without_approval_is_grave() -> None:
     assert grave == ["opened_without_approval"]
 
 
-def test_every_severity_has_its_days() -> None:
+NOON = datetime(2020, 2, 14, 12, tzinfo=SHANGHAI)
+
+
+def test_every_severity_has_its_time() -> None:
     assert {rule.severity for rule in BOOK.rules.values()} <= BOOK.notices.keys()
-    assert (BOOK.notice_days("ordinary"), BOOK.notice_days("grave")) == (3, 1)
-    assert (BOOK.supervision_days, BOOK.presses) == (2, 1)
+    ordinary, grave = (BOOK.notice_until(one, NOON) for one in ("ordinary", "grave"))
+    assert (ordinary.on, ordinary.at) == (date(2020, 2, 17), end_of(date(2020, 2, 17)))
+    assert (grave.on, grave.at) == (date(2020, 2, 15), NOON + timedelta(hours=24))
+    assert [until.words.zh for until in (ordinary, grave)] == ["2020-02-17", "2020-02-15 12:00"]
+
+
+def test_a_time_in_working_days_knows_by_which_calendar_it_was_counted() -> None:
+    until = BOOK.until(replace(BOOK.notices["ordinary"], days=None, working_days=2), NOON)
+    assert (until.on, until.since, until.working_days) == (date(2020, 2, 18), NOON.date(), 2)
+    assert until.calendar == BOOK.calendar.code
+
+
+def test_the_ladder_climbs_from_the_grid_to_the_district() -> None:
+    offices = [BOOK.level(n).addressee for n in (1, 2, 3)]  # type: ignore[union-attr]
+    assert offices == ["grid-office", "subdistrict-office", "district-office"]
+    assert BOOK.level(4) is None
+    assert BOOK.last_level == BOOK.level(3)
+
+
+def test_papers_are_numbered_as_the_district_writes_it() -> None:
+    assert BOOK.number("notice", 2020, 1) == "豐整〔2020〕0001號"
+    assert BOOK.number("prompt", 2021, 12345) == "豐提〔2021〕12345號"
 
 
 def test_the_grids_are_the_eight_subdistricts_seen() -> None:
@@ -136,23 +181,244 @@ def test_an_officer_has_one_grid_and_no_name() -> None:
         assert all(re.fullmatch(rf"FZ-{grid.code[-3:]}-\d\d", one) for one in grid.officers)
 
 
-@given(st.text(min_size=1), st.sampled_from(sorted(BOOK.grids)))
-def test_an_enterprise_keeps_its_liaison_officer(enterprise: str, grid: str) -> None:
-    officer = BOOK.liaison_for(enterprise, grid)
-    assert officer in BOOK.grids[grid].officers
-    assert officer == BOOK.liaison_for(enterprise, grid)
+COMMUNITY = """
+[[grid]]
+code = "350503003001"
+zh = "某社區"
+en = "A community"
+parent = "350503003"
+source = "article"
+from = 2020-02-10
+
+[[grid]]
+code = "350503003001-01"
+zh = "某網格"
+en = "A grid of it"
+parent = "350503003001"
+officers = ["FZ-003-91"]
+source = "article"
+from = 2020-02-10
+"""
 
 
-def test_every_officer_has_enterprises() -> None:
-    chosen = {BOOK.liaison_for(f"enterprise-{number}", "350503003") for number in range(1000)}
-    assert chosen == set(BOOK.grids["350503003"].officers)
+def test_a_district_may_go_down_to_communities_and_their_grids(folder: Path) -> None:
+    book = appended(folder, "grids.toml", COMMUNITY)
+    way = ["350503003001-01", "350503003001", "350503003"]
+    assert book.way_up("350503003001-01") == way
+    assert book.subdistrict_of("350503003001-01") == "350503003" == book.subdistrict_of("350503003")
+
+
+def test_the_officers_of_a_node_are_its_own_or_those_of_the_nearest_above(folder: Path) -> None:
+    book = appended(folder, "grids.toml", COMMUNITY)
+    assert book.officers_of("350503003001-01") == ("FZ-003-91",)
+    assert book.officers_of("350503003001") == book.officers_of("350503003")
+    assert len(book.officers_of("350503003")) == 12
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        (
+            'parent = "350503003"',
+            'parent = "350503099"',
+            (
+                'grids.toml: grid "350503003001", field "parent": '
+                "leads to no subdistrict within 3 levels."
+            ),
+        ),
+        (
+            'parent = "350503003"',
+            'parent = "350503003001-01"',
+            (
+                'grids.toml: grid "350503003001", field "parent": '
+                "leads to no subdistrict within 3 levels."
+            ),
+        ),
+        (
+            'code = "350503003001-01"',
+            'code = "350503003001-0001"',
+            'grids.toml: grid "350503003001-0001", field "code": has more than 16 characters.',
+        ),
+        (
+            'parent = "350503003"\n',
+            "",
+            'grids.toml: grid "350503003001", field "officers": names nobody.',
+        ),
+    ],
+    ids=["nowhere", "a circle", "too long", "no officers"],
+)
+def test_a_grid_that_hangs_in_the_air_is_one_clear_sentence(
+    folder: Path, old: str, new: str, sentence: str
+) -> None:
+    with pytest.raises(RulebookError) as raised:
+        appended(folder, "grids.toml", COMMUNITY.replace(old, new, 1))
+    assert str(raised.value) == sentence
+
+
+def test_a_measure_may_depend_on_premises_industry_and_headcount(folder: Path) -> None:
+    book = appended(
+        folder,
+        "measures.toml",
+        """
+[[measure]]
+code = "cold_chain_ledger"
+zh = "冷鏈臺賬"
+en = "Ledger of the cold chain"
+industries = ["F51", "G59"]
+from_headcount = 20
+source = "article"
+from = 2020-02-10
+""",
+    )
+
+    def asked(industry: str, headcount: int) -> bool:
+        points = book.required_measures("shop", industry, headcount)
+        return "cold_chain_ledger" in {point.code for point in points}
+
+    assert asked("F5121", 20)
+    assert asked("G5990", 20)
+    assert not asked("F5121", 19)
+    assert not asked("F5211", 20)
+
+
+def test_a_large_staff_needs_an_isolation_room_whatever_its_premises() -> None:
+    def asked(headcount: int) -> int:
+        points = BOOK.required_measures("factory", "C1810", headcount)
+        return [point.code for point in points].count("isolation_room")
+
+    assert (asked(1), asked(200)) == (1, 1), "and is told of it once"
+    office = [point.code for point in BOOK.required_measures("office", "L7211", 200)]
+    assert "isolation_room" in office
+    assert "isolation_room" not in [p.code for p in BOOK.required_measures("office", "L7211", 199)]
+
+
+@given(st.sampled_from(sorted(BOOK.branches)), st.data())
+def test_a_size_class_grows_with_the_figures(branch: str, data: st.DataObject) -> None:
+    """Who has more of everything is never of a smaller class."""
+    order = list(BOOK.sizes)
+    needed = BOOK.figures_for(branch)
+    amounts = st.integers(0, 250_000)
+    few = {name: data.draw(amounts) for name in needed}
+    many = {name: few[name] + data.draw(amounts) for name in needed}
+    smaller, larger = BOOK.size_of(branch, few), BOOK.size_of(branch, many)
+    assert smaller is not None
+    assert larger is not None
+    assert order.index(larger) <= order.index(smaller)
+
+
+@pytest.mark.parametrize("limit", BOOK.limits.values(), ids=lambda limit: limit.code)
+def test_every_limit_is_reached_by_its_own_figures_and_missed_by_one_less(limit: Any) -> None:
+    exact = {name: getattr(limit, name) for name in limit.needs}
+    assert BOOK.size_of(limit.branch, exact) == limit.size
+    for name in limit.needs:
+        missed = BOOK.size_of(limit.branch, exact | {name: exact[name] - 1})
+        order = list(BOOK.sizes)
+        assert order.index(str(missed)) == order.index(limit.size) + 1
+
+
+@pytest.mark.parametrize(
+    ("branch", "figures", "size"),
+    [
+        ("industry", {"staff": 20, "revenue": 300}, "small"),
+        ("industry", {"staff": 20, "revenue": 299}, "micro"),
+        ("construction", {"revenue": 300, "assets": 300}, "small"),
+        ("wholesale", {"staff": 5, "revenue": 1000}, "small"),
+        ("retail", {"staff": 10, "revenue": 100}, "small"),
+        ("transport", {"staff": 20, "revenue": 200}, "small"),
+        ("storage", {"staff": 20, "revenue": 100}, "small"),
+        ("post", {"staff": 20, "revenue": 100}, "small"),
+        ("hotels", {"staff": 10, "revenue": 100}, "small"),
+        ("catering", {"staff": 10, "revenue": 100}, "small"),
+        ("information", {"staff": 10, "revenue": 100}, "small"),
+        ("software", {"staff": 10, "revenue": 50}, "small"),
+        ("real_estate", {"revenue": 100, "assets": 2000}, "small"),
+        ("property", {"staff": 100, "revenue": 500}, "small"),
+        ("leasing", {"staff": 10, "assets": 100}, "small"),
+        ("farming", {"revenue": 50}, "small"),
+        ("other", {"staff": 10}, "small"),
+        ("industry", {"staff": 300, "revenue": 2000}, "medium"),
+        ("retail", {"staff": 50, "revenue": 500}, "medium"),
+        ("catering", {"staff": 100, "revenue": 2000}, "medium"),
+        ("wholesale", {"staff": 20, "revenue": 5000}, "medium"),
+        ("construction", {"revenue": 6000, "assets": 5000}, "medium"),
+        ("industry", {"staff": 1000, "revenue": 40_000}, "large"),
+    ],
+)
+def test_the_limits_are_those_of_2011_300(branch: str, figures: dict[str, int], size: str) -> None:
+    assert BOOK.size_of(branch, figures) == size
+
+
+def test_a_class_is_not_known_without_every_figure_that_counts() -> None:
+    assert BOOK.size_of("industry", {"staff": 5}) is None
+    assert BOOK.size_of("industry", {"staff": 5, "revenue": 0}) == "micro"
+
+
+@pytest.mark.parametrize(
+    ("industry", "branch"),
+    [
+        ("A0111", "farming"),
+        ("C1810", "industry"),
+        ("F5121", "wholesale"),
+        ("F5211", "retail"),
+        ("G5990", "storage"),
+        ("H6110", "hotels"),
+        ("H6210", "catering"),
+        ("I6510", "software"),
+        ("K7010", "real_estate"),
+        ("K7020", "property"),
+        ("K7030", "other"),
+        ("L7211", "leasing"),
+        ("O8040", "other"),
+        ("J6620", None),
+    ],
+)
+def test_an_industry_belongs_to_one_trade_of_2011_300_or_to_none(
+    industry: str, branch: str | None
+) -> None:
+    assert BOOK.branch_of(industry) == branch
+
+
+def test_limits_that_facts_do_not_list_say_how_well_they_are_known() -> None:
+    known = {limit.code: BOOK.sources[limit.source].known for limit in BOOK.limits.values()}
+    assert known["industry.small"] == "seen"
+    assert known["industry.large"] == "secondary"
+    assert {known[f"{branch}.small"] for branch in ("property", "leasing", "other")} == {"memory"}
 
 
 def test_complaints_are_accepted_and_answered_by_their_track() -> None:
-    assert BOOK.accept_days == 7
-    assert (BOOK.answer_days("dispute"), BOOK.answer_days("report")) == (45, 15)
+    clocks = {code: (clock.days, clock.extension) for code, clock in BOOK.clocks.items()}
+    assert clocks == {
+        "dispute-acceptance": (7, 0),
+        "dispute-mediation": (45, 0),
+        "dispute-telling": (7, 0),
+        "report-acceptance": (7, 0),
+        "report-case": (15, 15),
+        "report-decision": (90, 30),
+        "report-telling": (5, 0),
+    }
+    in_calendar_days = {code for code, one in BOOK.clocks.items() if one.unit == "calendar_days"}
+    assert in_calendar_days == {"report-decision"}
     assert set(BOOK.channels) == {"12315", "mini_program", "visit", "letter"}
-    assert "傳染病防治法" in BOOK.penalty_law.words.zh
+
+
+def test_a_penalty_cites_articles_by_finding_and_the_general_law_for_the_rest() -> None:
+    cited = BOOK.citations(["dine_in", "mask_worn_improperly", "prices_not_marked", "dine_in"])
+    assert [(c.law, c.version.isoformat(), c.article, c.findings) for c in cited] == [
+        ("infectious-disease-law", "2013-06-29", None, ["mask_worn_improperly"]),
+        ("infectious-disease-law", "2013-06-29", "infectious-disease-law-42", ["dine_in"]),
+        ("price-law", "1998-05-01", "price-law-42", ["prices_not_marked"]),
+    ]
+    assert cited[1].words.zh == "《中華人民共和國傳染病防治法》第四十二條"
+    for article in BOOK.articles.values():
+        assert BOOK.rules.keys() >= {*article.findings}
+
+
+def test_a_track_has_a_clock_for_each_stage(changed: Change) -> None:
+    gone = changed("complaints.toml", 'code = "report-telling"', 'code = "report-dancing"')
+    with pytest.raises(RulebookError, match=r'clock "report-dancing", .* is no clock'):
+        Rulebook.load(gone)
+    with pytest.raises(Unknown, match='no clock "report-mediation"'):
+        BOOK.clock("report", "mediation")
 
 
 def test_free_cover_is_for_small_and_micro_enterprises() -> None:
@@ -166,9 +432,10 @@ def test_free_cover_is_for_small_and_micro_enterprises() -> None:
 
 
 def test_a_medic_is_covered_for_a_year_with_300000_yuan_on_death() -> None:
-    cover = BOOK.medic_scheme
+    cover = BOOK.scheme_for_medic("豐澤區醫院")
+    assert cover is not None
     assert (cover.code, cover.holder, cover.sum_insured) == ("medic-covid-19", "medic", 300_000)
-    assert cover.casualties == frozenset({"death"})
+    assert {code: one.amount for code, one in cover.benefits.items()} == {"death": 300_000}
     assert (cover.years, cover.source) == (1, "article")
 
 
@@ -261,12 +528,13 @@ def test_days_are_not_counted_forward_by_less_than_none() -> None:
 
 def test_a_text_is_said_in_both_languages() -> None:
     said = BOOK.say(
-        "The notice was not met by %(day)s: put it right by %(next)s.",
+        "Notice %(number)s was not met by %(day)s: put it right by %(next)s.",
+        number="1",
         day=date(2020, 3, 2),
         next=date(2020, 3, 4),
     )
-    assert said.en == "The notice was not met by 2020-03-02: put it right by 2020-03-04."
-    assert said.zh.startswith("整改通知至2020-03-02仍未落實")
+    assert said.en == "Notice 1 was not met by 2020-03-02: put it right by 2020-03-04."
+    assert said.zh.startswith("整改通知書1至2020-03-02仍未落實")
     assert "2020-03-04" in said.zh
 
 
@@ -330,27 +598,125 @@ def test_a_broken_translation_is_one_clear_sentence(
     assert str(raised.value) == f"zh_Hant.po: {sentence}"
 
 
+# editions
+
+
+def appended(folder: Path, file: str, text: str) -> Rulebook:
+    """Give the rulebook of a folder after a text was added to one of its files."""
+    with (folder / file).open("a", encoding="utf-8") as open_file:
+        open_file.write(text)
+    return Rulebook.load(folder)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Give a copy of Fengze's rulebook."""
+    return Path(shutil.copytree(FENGZE, tmp_path / "district"))
+
+
+STRICTER = """
+[[notice]]
+code = "ordinary"
+zh = "一般問題"
+en = "Ordinary issue"
+days = 1
+source = "article"
+from = 2020-03-01
+"""
+A_WHILE = """
+[[premises]]
+code = "cinema"
+zh = "電影院"
+en = "Cinema"
+five_small = false
+source = "article"
+from = 2020-03-01
+until = 2020-03-09
+"""
+
+
+def test_an_entry_takes_the_place_of_an_earlier_one_from_its_day_on(folder: Path) -> None:
+    book = appended(folder, "deadlines.toml", STRICTER)
+    days = {day: book.on(date(2020, *day)).notices["ordinary"].days for day in [(2, 29), (3, 1)]}
+    assert days == {(2, 29): 3, (3, 1): 1}
+    assert book.notices["ordinary"].days == 1
+
+
+def test_an_entry_holds_up_to_and_including_its_last_day(folder: Path) -> None:
+    book = appended(folder, "premises.toml", A_WHILE)
+    held = [day for day in range(1, 32) if "cinema" in book.on(date(2020, 3, day)).premises]
+    assert held == list(range(1, 10))
+    assert "cinema" not in book.on(date(2020, 2, 29)).premises
+
+
+def test_the_first_edition_holds_for_the_days_before_it() -> None:
+    assert BOOK.on(date(2019, 12, 31)) is BOOK.editions[0] is BOOK.on(date(2020, 2, 10))
+    assert BOOK.on(date(2100, 1, 1)) is BOOK.editions[-1] is BOOK
+
+
+def test_a_version_names_the_district_and_the_day_and_changes_with_what_is_said(
+    folder: Path,
+) -> None:
+    book = appended(folder, "deadlines.toml", STRICTER)
+    same, other = (book.on(date(2020, *day)) for day in [(2, 29), (3, 1)])
+    assert same.version == BOOK.on(date(2020, 2, 29)).version
+    assert other.version.startswith("350503-2020-03-01-")
+    silently = (
+        (folder / "deadlines.toml").read_text(encoding="utf-8").replace("days = 3", "days = 4")
+    )
+    (folder / "deadlines.toml").write_text(silently, encoding="utf-8")
+    changed = Rulebook.load(folder).on(date(2020, 2, 29))
+    assert changed.since == same.since
+    assert changed.version != same.version
+
+
+def test_a_notice_about_holidays_is_not_known_before_it_is_given() -> None:
+    extended = date(2021, 2, 11)  # of Spring Festival 2021, by the notice of 25 November 2020
+    assert BOOK.on(date(2020, 11, 24)).is_working_day(extended)
+    assert not BOOK.on(date(2020, 11, 25)).is_working_day(extended)
+    assert BOOK.on(date(2020, 11, 25)).calendar.code == "2020-27"
+
+
 # what is wrong with a district's files
+
+
+def read(file: Path) -> str:
+    """Read a file; one that is not there says nothing."""
+    return file.read_text(encoding="utf-8") if file.exists() else ""
+
 
 Change = Callable[[str, str, str], Path]
 
 
 @pytest.fixture
-def changed(tmp_path: Path) -> Change:
-    """Give a copy of Fengze in which one file says something else."""
+def changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Change:
+    """Give a copy of Fengze in which one file, its own or a common one, says something else."""
 
     def change(file: str, old: str, new: str) -> Path:
-        folder = tmp_path / "district"
-        shutil.copytree(FENGZE, folder)
-        text = (folder / file).read_text(encoding="utf-8")
-        assert old in text
-        (folder / file).write_text(text.replace(old, new, 1), encoding="utf-8")
-        return folder
+        folders = [tmp_path / "district", tmp_path / "common"]
+        for source, folder in zip((FENGZE, COMMON), folders, strict=True):
+            shutil.copytree(source, folder)
+        monkeypatch.setattr(book, "COMMON", folders[1])
+        (path,) = (f / file for f in folders if old in read(f / file))
+        path.write_text(path.read_text().replace(old, new, 1))
+        return folders[0]
 
     return change
 
 
 BROKEN = [
+    (
+        "district.toml",
+        "from = 2020-02-10",
+        'from = "today"',
+        "district.toml: there is no day from which the district is run.",
+    ),
+    (
+        "premises.toml",
+        "from = 2020-02-10",
+        "from = 2020-02-10\nuntil = 3",
+        'premises.toml: premises "restaurant", field "until": is not a date.',
+    ),
     (
         "premises.toml",
         "five_small = true",
@@ -442,6 +808,33 @@ BROKEN = [
         'deadlines.toml: notice "ordinary", field "days": is not a whole number.',
     ),
     (
+        "deadlines.toml",
+        "hours = 24",
+        "hours = 24\ndays = 1",
+        (
+            'deadlines.toml: notice "grave", field "days": '
+            "one of hours, days and working_days is needed."
+        ),
+    ),
+    (
+        "deadlines.toml",
+        "level = 2",
+        "level = 4",
+        "deadlines.toml: the levels are not numbered 1, 2, 3 and so on.",
+    ),
+    (
+        "papers.toml",
+        "豐整〔{year}〕",
+        "豐整",
+        ('papers.toml: paper "notice", field "pattern": does not tell years and numbers apart.'),
+    ),
+    (
+        "papers.toml",
+        'code = "closure"',
+        'code = "closing"',
+        'papers.toml: there is no paper "closure".',
+    ),
+    (
         "grids.toml",
         '"FZ-001-01"',
         '"Chen Wei"',
@@ -461,15 +854,36 @@ BROKEN = [
     ),
     (
         "schemes.toml",
-        'holder = "medic"',
-        'holder = "enterprise"',
-        'schemes.toml: scheme, field "holder": none is for medics.',
+        "amount = 300000",
+        "amount = 300001",
+        (
+            'schemes.toml: benefit "medic-covid-19-death", field "amount": '
+            "is above the scheme's sum."
+        ),
+    ),
+    (
+        "schemes.toml",
+        'scheme = "medic-covid-19"',
+        'scheme = "another"',
+        'schemes.toml: scheme "medic-covid-19", field "sum_insured": is set, and no benefit is.',
+    ),
+    (
+        "schemes.toml",
+        'casualty = "death"',
+        'casualty = "infection"',
+        (
+            'schemes.toml: benefit "medic-covid-19-death", field "casualty": '
+            '"infection" is not in schemes.toml.'
+        ),
     ),
     (
         "schemes.toml",
         'holder = "enterprise"',
         'holder = "medic"',
-        'schemes.toml: scheme "medic-covid-19", field "sizes": medic has another cover already.',
+        (
+            'schemes.toml: scheme "medic-covid-19", field "institutions": '
+            "medic has another cover already."
+        ),
     ),
     (
         "industries.toml",
@@ -496,7 +910,49 @@ BROKEN = [
         "sizes.toml",
         "[[size]]",
         "[[seize]]",
-        'sizes.toml: the rulebook has no table "seize".',
+        ('sizes.toml: limit "farming.large", field "size": "large" is not in sizes.toml.'),
+    ),
+    (
+        "sizes.toml",
+        'industries = ["B", "C", "D"]',
+        'industries = ["B", "A", "D"]',
+        (
+            'sizes.toml: branch "industry", field "industries": '
+            '"A" begins no industry code, or belongs to another trade too.'
+        ),
+    ),
+    (
+        "sizes.toml",
+        "staff = 300\nsource",
+        "source",
+        'sizes.toml: limit "other.large", field "staff": or another figure is due.',
+    ),
+    (
+        "filings.toml",
+        "key_project = true",
+        "key_project = true\ndays = 3",
+        (
+            'filings.toml: referral "key_project", field "key_project": '
+            "or percent or days is due, and only one of them."
+        ),
+    ),
+    (
+        "measures.toml",
+        'of = "masks"',
+        'of = "mask"',
+        'measures.toml: measure "mask_stock", field "of": "mask" is no measure by itself.',
+    ),
+    (
+        "industries.toml",
+        'code = "B"',
+        'code = "A"',
+        'industries.toml: section "A", field "code": stands there twice.',
+    ),
+    (
+        "key_points.toml",
+        "[[key_point]]",
+        "[[key_paint]]",
+        'key_points.toml: the rulebook has no table "key_paint".',
     ),
 ]
 
@@ -515,12 +971,37 @@ def test_a_file_that_is_not_toml_is_named(changed: Change) -> None:
         Rulebook.load(changed("grids.toml", "[[grid]]", "[[grid"))
 
 
-@pytest.mark.parametrize("file", sorted(path.name for path in FENGZE.iterdir()))
-def test_no_file_can_be_left_out(changed: Change, file: str) -> None:
-    folder = changed(file, "", "")
-    (folder / file).unlink()
-    with pytest.raises(RulebookError, match=rf"^{re.escape(file)}: "):
+@pytest.mark.parametrize(
+    "file", sorted(path.name for folder in (FENGZE, COMMON) for path in folder.iterdir())
+)
+def test_no_file_can_be_left_out(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    common = Path(shutil.copytree(COMMON, tmp_path / "common"))
+    monkeypatch.setattr(book, "COMMON", common)
+    place = folder if (folder / file).exists() else common
+    (place / file).unlink()
+    what = "sources.toml" if file == "sources.toml" else re.escape(file)
+    with pytest.raises(RulebookError, match=rf"^{what}: |is not in {what}\.$"):
         Rulebook.load(folder)
+
+
+def test_a_district_takes_the_place_of_a_common_rule_by_one_of_its_own(folder: Path) -> None:
+    own = """
+[[clock]]
+code = "report-case"
+zh = "舉報核查"
+en = "Check of a report"
+days = 10
+unit = "working_days"
+source = "district practice, to be confirmed"
+from = 2020-03-01
+"""
+    (folder / "complaints.toml").write_text(own, encoding="utf-8")
+    ours = Rulebook.load(folder)
+    days = [ours.on(date(2020, *day)).clock("report", "case").days for day in [(2, 29), (3, 1)]]
+    assert days == [15, 10]
+    assert ours.clock("dispute", "mediation") == BOOK.clock("dispute", "mediation")
 
 
 def test_a_folder_without_files_is_no_rulebook(tmp_path: Path) -> None:
@@ -543,6 +1024,38 @@ def test_a_district_may_have_other_five_small_premises(changed: Change) -> None:
     assert BOOK.five_small("restaurant")
 
 
+def test_the_cover_of_an_institution_goes_before_that_of_all(folder: Path) -> None:
+    own = """
+[[scheme]]
+code = "first-hospital"
+zh = "第一醫院醫護險"
+en = "Cover for the first hospital"
+holder = "medic"
+institutions = ["第一醫院"]
+years = 2
+report_days = 30
+source = "article"
+from = 2020-03-01
+"""
+    book = appended(folder, "schemes.toml", own)
+    for at, code in (("第一醫院", "first-hospital"), ("豐澤區醫院", "medic-covid-19")):
+        cover = book.scheme_for_medic(at)
+        assert cover is not None
+        assert cover.code == code
+    before = book.on(date(2020, 2, 29)).scheme_for_medic("第一醫院")
+    assert before is not None
+    assert before.code == "medic-covid-19"
+
+
+def test_before_any_scheme_has_begun_nobody_is_covered(folder: Path) -> None:
+    file = folder / "schemes.toml"
+    file.write_text(file.read_text().replace("from = 2020-02-10", "from = 2020-03-01"))
+    book = Rulebook.load(folder)
+    first = book.on(date(2020, 2, 10))
+    assert (first.scheme_for_size("micro"), first.scheme_for_medic("豐澤區醫院")) == (None, None)
+    assert book.on(date(2020, 3, 1)).scheme_for_size("micro") is not None
+
+
 # the whole
 
 
@@ -553,9 +1066,8 @@ def test_a_district_may_have_other_five_small_premises(changed: Change) -> None:
         lambda: BOOK.key_points("castle"),
         lambda: BOOK.required_measures("castle"),
         lambda: BOOK.patrol_within("castle"),
-        lambda: BOOK.liaison_for("e", "castle"),
-        lambda: BOOK.notice_days("castle"),
-        lambda: BOOK.answer_days("castle"),
+        lambda: BOOK.officers_of("castle"),
+        lambda: BOOK.notice_until("castle", NOON),
     ],
 )
 def test_an_unknown_code_is_named(ask: Callable[[], object]) -> None:
@@ -565,9 +1077,9 @@ def test_an_unknown_code_is_named(ask: Callable[[], object]) -> None:
 
 def test_nothing_can_be_changed_after_loading() -> None:
     with pytest.raises(AttributeError):
-        BOOK.presses = 2  # type: ignore[misc]
+        BOOK.levels = {}  # type: ignore[misc]
     with pytest.raises(AttributeError):
-        BOOK.supervision = BOOK.supervision  # type: ignore[misc]
+        BOOK.extension = BOOK.extension  # type: ignore[misc]
     with pytest.raises(TypeError):
         BOOK.premises["castle"] = BOOK.premises["mall"]  # type: ignore[index]
 

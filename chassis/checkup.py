@@ -1,0 +1,73 @@
+"""What an operator asks of the broker and of a database's clock, changing nothing at either."""
+
+from __future__ import annotations
+
+from time import time as now
+from typing import Any
+
+import eventlet
+from amqp import Message
+from amqp.exceptions import AccessRefused, NotFound
+from sqlalchemy import text
+
+from chassis import rabbit
+from chassis.bus import BusDown
+from chassis.settings import Settings
+from chassis.store import Store
+
+_CLOCK = text("SELECT CAST(extract(epoch FROM clock_timestamp()) AS double precision)")
+LOOK_WITHIN = 10.0
+"""Seconds for which the broker may take its time."""
+
+
+def clock_skew(store: Store) -> float:
+    """Tell by how many seconds a PostgreSQL's clock is ahead of this machine's."""
+    with store.engine.connect() as connection:
+        connection.execute(_CLOCK)  # the connection's own making must not count
+        before = now()
+        there = float(connection.scalar(_CLOCK) or 0.0)
+        return there - (before + now()) / 2
+
+
+def missing_at_broker(settings: Settings, service: str, slots: int) -> list[str]:
+    """Name the exchanges and queues of a service that the broker lacks; raises what `BROKEN` names.
+
+    Nothing is declared: that a queue is gone is for its service to notice, which then asks for
+    what the queue held.
+    """
+    inbox, dead = rabbit.inbox_of(service), f"{service}.dead"
+    exchanges = [f"{service}.events", f"{service}.commands", inbox, dead]
+    queues = [*(rabbit.queue_of(service, slot) for slot in range(slots)), dead]
+    with eventlet.Timeout(LOOK_WITHIN, BusDown("the broker does not answer")):
+        connection = rabbit.connect(settings.amqp_uri)
+        try:
+            lacks = [name for name in exchanges if not _has_exchange(connection, name)]
+            return lacks + [name for name in queues if not rabbit.is_there(connection, name)]
+        finally:
+            connection.collect()
+
+
+def may_publish(settings: Settings, service: str) -> bool:
+    """Tell whether the account may publish in a service's name: it does, and takes it back."""
+    with eventlet.Timeout(LOOK_WITHIN, BusDown("the broker does not answer")):
+        connection = rabbit.connect(settings.amqp_uri)
+        try:
+            channel = connection.channel()
+            channel.tx_select()
+            channel.basic_publish(Message("{}"), f"{service}.events", "looked-after")
+            channel.tx_rollback()
+        except AccessRefused:
+            return False
+        finally:
+            connection.collect()
+    return True
+
+
+def _has_exchange(connection: Any, name: str) -> bool:
+    channel = connection.channel()
+    try:
+        channel.exchange_declare(name, "", passive=True)
+    except NotFound:
+        return False
+    channel.close()
+    return True

@@ -1,0 +1,168 @@
+"""Leases: which replicas of a service live, which slots each of them serves, and which one relays.
+
+A lease is a row that ends by itself, by the database's clock: a replica that is killed, or stopped
+for a while, holds nothing for longer than `LEASE`. Whatever a replica writes for a slot it writes
+while it holds the slot's row against a change of owner, so that two never serve one slot at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import bindparam, text
+
+from chassis.ids import new_id
+from chassis.store import Store, Work
+
+LEASE = 5.0
+"""Seconds for which a replica holds what it does not renew."""
+TICK = 1.0
+"""Seconds between renewals."""
+RELAY = "relay"
+PAUSES = ("", RELAY, "all")
+"""What an operator may pause: nothing, the relays, or the relays and the listeners."""
+
+_CLOCK = text("SELECT CAST(extract(epoch FROM clock_timestamp()) AS double precision)")
+_LIVE = text(
+    "INSERT INTO replicas (owner, until) VALUES (:me, :until)"
+    " ON CONFLICT (owner) DO UPDATE SET until = excluded.until"
+)
+_FORGET = text("DELETE FROM replicas WHERE until < :long_ago")
+_REPLICAS = text("SELECT owner FROM replicas WHERE until > :now ORDER BY owner")
+_RENEW = text("UPDATE leases SET until = :until WHERE owner = :me RETURNING name")
+_FREE = text(
+    "SELECT name FROM leases WHERE name IN :wanted AND (owner IS NULL OR until < :now)"
+    " ORDER BY name LIMIT :most FOR UPDATE SKIP LOCKED"
+).bindparams(bindparam("wanted", expanding=True))
+_TAKE = text("UPDATE leases SET owner = :me, until = :until WHERE name IN :names").bindparams(
+    bindparam("names", expanding=True)
+)
+_RELEASE = text(
+    "UPDATE leases SET owner = NULL, until = 0 WHERE owner = :me AND name IN :names"
+).bindparams(bindparam("names", expanding=True))
+_LEAVE = text("UPDATE leases SET owner = NULL, until = 0 WHERE owner = :me")
+_HOLD = text("SELECT 1 FROM leases WHERE name = :name AND owner = :me FOR KEY SHARE")
+_DRAINED = text("UPDATE leases SET drained_at = :at WHERE name = :name AND owner = :me")
+_DEPLOYMENT = text("SELECT name, value FROM deployment WHERE name IN ('slots', 'paused')")
+_SERVED = text("SELECT name FROM leases WHERE name LIKE 'slot %' AND drained_at IS NOT NULL")
+_AGREE = text(
+    "INSERT INTO deployment (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING"
+)
+_ROW = text("INSERT INTO leases (name, until) VALUES (:name, 0) ON CONFLICT (name) DO NOTHING")
+
+
+class SlotLost(Exception):
+    """Another replica serves the slot by now: nothing is written, and nothing acknowledged."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a replica holds after a tick, what of it is new, and what it is to give up."""
+
+    slots: int
+    paused: str
+    replicas: int
+    held: frozenset[int]
+    taken: frozenset[int]
+    surplus: frozenset[int]
+    relay: bool
+
+
+def name_of(slot: int) -> str:
+    """Name the lease of a slot."""
+    return f"slot {slot}"
+
+
+class Leases:
+    """What one replica holds of its service."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.owner = new_id()
+
+    def agree(self, slots: int) -> int:
+        """Make the rows that are missing; give the number of slots that the replicas agree on."""
+        with self.store.write() as work:
+            work.execute(_AGREE, {"name": "slots", "value": str(slots)})
+            agreed = int(self._deployment(work)["slots"])
+            names = [{"name": name} for name in (RELAY, *map(name_of, range(agreed)))]
+            work.execute(_ROW, names)
+        return agreed
+
+    def tick(self) -> Share:
+        """Renew what is held, take what is free, and tell what is too much."""
+        with self.store.write() as work:
+            now = work.scalar(_CLOCK)
+            times = {"now": now, "until": now + LEASE, "me": self.owner, "long_ago": now - 60}
+            work.execute(_LIVE, times)
+            work.execute(_FORGET, times)
+            replicas = list(work.scalars(_REPLICAS, times))
+            agreed = self._deployment(work)
+            slots, paused = int(agreed["slots"]), agreed.get("paused", "")
+            held = set(work.scalars(_RENEW, times))
+            mine = fair(slots, replicas, self.owner) if paused != "all" else 0
+            served = {slot for slot in range(slots) if name_of(slot) in held}
+            wanted = [name_of(slot) for slot in range(slots) if slot not in served]
+            names = self._take(work, wanted, mine - len(served), times)
+            taken = frozenset(slot for slot in range(slots) if name_of(slot) in names)
+            served |= taken
+            relay = RELAY in held
+            if not paused and not relay:
+                relay = bool(self._take(work, [RELAY], 1, times))
+            elif paused and relay:
+                relay = False
+                work.execute(_RELEASE, {"me": self.owner, "names": [RELAY]})
+        surplus = sorted(served)[mine:]
+        mine_now, too_much = frozenset(served), frozenset(surplus)
+        return Share(slots, paused, len(replicas), mine_now, taken, too_much, relay)
+
+    @staticmethod
+    def _take(work: Work, wanted: list[str], most: int, times: dict[str, Any]) -> set[str]:
+        if most <= 0 or not wanted:
+            return set()
+        free = list(work.scalars(_FREE, times | {"wanted": wanted, "most": most}))
+        if free:
+            work.execute(_TAKE, times | {"names": free})
+        return set(free)
+
+    @staticmethod
+    def _deployment(work: Work) -> dict[str, str]:
+        return {row.name: row.value for row in work.execute(_DEPLOYMENT)}
+
+    def hold(self, work: Work, slot: int) -> None:
+        """Keep a slot from changing hands until the transaction ends; raises `SlotLost`."""
+        if work.scalar(_HOLD, {"name": name_of(slot), "me": self.owner}) is None:
+            raise SlotLost(slot)
+
+    def drained(self, moments: dict[int, float]) -> None:
+        """Note moments before which everything that slots were given had been handled."""
+        rows = [{"name": name_of(slot), "at": at, "me": self.owner} for slot, at in moments.items()]
+        if rows:
+            with self.store.write(durable=False) as work:
+                work.execute(_DRAINED, rows)
+
+    def release(self, slot: int) -> None:
+        """Give a slot up; its queue is no longer consumed here."""
+        with self.store.write() as work:
+            work.execute(_RELEASE, {"me": self.owner, "names": [name_of(slot)]})
+
+    def leave(self) -> None:
+        """Give everything up, and be no replica any more."""
+        with self.store.write() as work:
+            work.execute(_LEAVE, {"me": self.owner})
+            work.execute(text("DELETE FROM replicas WHERE owner = :me"), {"me": self.owner})
+
+
+def served_slots(store: Store, slots: int) -> tuple[int, set[int]]:
+    """Tell how many slots the replicas have agreed on, and which of them were ever served."""
+    with store.engine.connect() as connection:
+        agreed = {row.name: row.value for row in connection.execute(_DEPLOYMENT)}
+        served = connection.execute(_SERVED).scalars()
+        return int(agreed.get("slots", slots)), {int(name.split()[1]) for name in served}
+
+
+def fair(slots: int, replicas: list[str], owner: str) -> int:
+    """Tell how many slots a replica is to serve: as many as the others, or one more."""
+    rank = replicas.index(owner)
+    return slots // len(replicas) + (rank < slots % len(replicas))

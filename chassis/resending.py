@@ -1,0 +1,191 @@
+"""Sending again: what the relay has published before, to one receiver that has lost it or is new.
+
+Sent rows stay in the outbox for a while, and a receiver knows by its inbox what it has handled, so
+that anything may be sent to it again. A receiver whose queue was taken away asks every publisher
+for what that queue may have held. Until a publisher's marker arrives it leaves alone what comes
+from there, and the publisher sends nothing new before it has sent all of it: so the order of each
+key is kept although a part was lost.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+
+from sqlalchemy import func, insert, or_, select, update
+
+from chassis.bus import ANY, Bindings
+from chassis.ids import new_id
+from chassis.message import Message, slot_of
+from chassis.store import Store, Work
+from chassis.tables import deployment, leases, message_of, outbox, resends
+from contracts.message import Envelope
+from contracts.shapes import Id, Key, moment_to_json
+from contracts.shared import Resend, ResendBegan
+
+MARGIN = 60.0
+"""Seconds by which the clocks of the machines may differ, and a delivery may be under way."""
+
+
+def ask(
+    work: Work,
+    receiver: str,
+    since: float,
+    *,
+    slot: int | None = None,
+    marker: str | None = None,
+    handler: str | None = None,
+) -> int:
+    """Have this service's relay send again what it has sent since a moment; gives a number."""
+    last = work.scalar(select(func.max(outbox.c.seq))) or 0
+    row = {
+        "receiver": receiver,
+        "handler": handler,
+        "slot": slot,
+        "marker": marker,
+        "since": since,
+        "cursor": 0,
+        "last": last,
+        "sent": 0,
+        "asked_at": time.time(),
+    }
+    return int(work.scalar(insert(resends).values(row).returning(resends.c.seq)) or 0)
+
+
+def next_of(store: Store) -> Any:
+    """Read the next request that is not finished; lost queues come first."""
+    query = select(resends).where(resends.c.done_at.is_(None))
+    with store.engine.connect() as connection:
+        return connection.execute(
+            query.order_by(resends.c.marker.is_(None), resends.c.seq).limit(1)
+        ).first()
+
+
+def begin(store: Store, request: Any) -> Any:
+    """Fix how far a request goes, just before its marker; gives the request as it then is.
+
+    Until the marker arrives the receiver leaves alone what comes, also what the relay has sent
+    since it was asked: all of that is to come again.
+    """
+    last = select(func.coalesce(func.max(outbox.c.seq), 0)).scalar_subquery()
+    its_row = resends.c.seq == request.seq
+    with store.write(durable=False) as work:
+        work.execute(update(resends).where(its_row).values(last=last))
+        return work.execute(select(resends).where(its_row)).one()
+
+
+def page_of(
+    store: Store, request: Any, hears: Bindings, slots: int, most: int
+) -> tuple[list[Message], int]:
+    """Read what a request is about among its next rows, and how far that goes.
+
+    After a lost queue a row that is not sent may be one that a relay before has published, and
+    cannot say so any more.
+    """
+    sent = outbox.c.sent_at >= request.since
+    query = (
+        select(outbox)
+        .where(outbox.c.seq > request.cursor, outbox.c.seq <= request.last)
+        .where(or_(sent, outbox.c.sent_at.is_(None)) if request.marker else sent)
+        .order_by(outbox.c.seq)
+        .limit(most)
+    )
+    with store.engine.connect() as connection:
+        rows = connection.execute(query).all()
+    found = []
+    for row in rows:
+        message = message_of(row)
+        message.handler = request.handler
+        heard = hears & {(row.exchange, row.type), (ANY, row.type)}
+        if heard and request.slot in (None, message.slot(slots)):
+            found.append(message)
+    return found, rows[-1].seq if len(rows) == most else request.last
+
+
+def advance(store: Store, request: Any, cursor: int, sent: int) -> None:
+    """Note how far a request has got, and that it is done when that is all."""
+    values: dict[str, Any] = {"sent": request.sent + sent, "cursor": cursor}
+    if cursor >= request.last:
+        values["done_at"] = time.time()
+    with store.write(durable=False) as work:
+        work.execute(update(resends).where(resends.c.seq == request.seq).values(values))
+
+
+def marker_of(source: str, marker: str, slot: int, slots: int) -> Message:
+    """Make the message that goes before: its key is one of the slot that was lost."""
+    lane = next(name for n in count() if slot_of(name := f"lane-{n}", slots) == slot)
+    fact = ResendBegan(lane=Key(lane), marker=Id(marker))
+    moment = moment_to_json(datetime.now(UTC))
+    return Message.of(fact, Envelope(new_id(), source, fact.type, moment, lane, marker))
+
+
+def gap_found(
+    store: Store, slot: int, sources: Iterable[str], hold: Callable[[Work, int], None]
+) -> list[str]:
+    """Ask every publisher for what a lost queue may have held; gives who was asked.
+
+    A queue that was never there has held nothing, which is known by `drained_at`. All of it is
+    noted before the queue is there again, in one transaction with the messages that ask, and only
+    while the slot is held: raises `SlotLost`.
+    """
+    its_row = leases.c.name == f"slot {slot}"
+    asked = []
+    with store.write() as work:
+        hold(work, slot)
+        drained_at = work.scalar(select(leases.c.drained_at).where(its_row))
+        if drained_at is None:
+            return []
+        for source in sorted(sources):
+            marker, since = new_id(), drained_at - MARGIN
+            asked.append(source)
+            work.execute(
+                store.insert_or_replace(deployment, "name"),
+                {"name": f"gap {slot} {source}", "value": marker},
+            )
+            if source == store.service:
+                ask(work, store.service, since, slot=slot, marker=marker)
+                continue
+            fact = Resend(
+                receiver=store.service,
+                slot=slot,
+                since=datetime.fromtimestamp(since, UTC),
+                marker=Id(marker),
+            )
+            moment = moment_to_json(datetime.now(UTC))
+            envelope = Envelope(marker, store.service, fact.type, moment, fact.key, marker)
+            work.outgoing.append(Message.of(fact, envelope, to=source))
+    return asked
+
+
+def queue_made(store: Store, slot: int, at: float) -> None:
+    """Note the moment before which a queue held nothing, since it was not there, once it is.
+
+    Not before: whoever comes between would find it taken away. A queue that was there before keeps
+    its own moment: what was lost with it is still being asked for.
+    """
+    its_row = leases.c.name == f"slot {slot}"
+    with store.write() as work:
+        first = update(leases).where(its_row, leases.c.drained_at.is_(None))
+        work.execute(first.values(drained_at=at))
+
+
+def gaps_of(work: Work, slot: int) -> dict[str, str]:
+    """Read the markers that a slot still waits for, by the publisher."""
+    prefix = f"gap {slot} "
+    query = select(deployment).where(deployment.c.name.startswith(prefix))
+    return {row.name.removeprefix(prefix): row.value for row in work.execute(query)}
+
+
+def slots_with_gaps(store: Store) -> set[int]:
+    """Tell which slots still wait for a marker."""
+    query = select(deployment.c.name).where(deployment.c.name.startswith("gap "))
+    with store.engine.connect() as connection:
+        return {int(name.split()[1]) for name in connection.execute(query).scalars()}
+
+
+def close_gap(work: Work, slot: int, source: str) -> None:
+    """Note that a marker has arrived."""
+    work.execute(deployment.delete().where(deployment.c.name == f"gap {slot} {source}"))

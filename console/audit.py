@@ -1,0 +1,75 @@
+"""`bihuan audit`: whether what the gateway has kept is still what it wrote."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from chassis.store import Store
+from console.databases import Mistaken, answering, opened, settings_of
+from services.gateway.chains import CHAINS, Break, Chain, Head
+from services.gateway.service import Gateway
+
+app = typer.Typer(no_args_is_help=True, help="Check what the gateway has kept.")
+DataOption = Annotated[
+    Path | None, typer.Option(help="Folder of the data.", show_default="bihuan-data")
+]
+
+
+@app.command()
+def head(data: DataOption = None) -> None:
+    """Print where each chain ends, to be kept outside: `verify --head` compares with it later."""
+    with opened(settings_of(data), [Gateway.name]) as stores, answering(Gateway.name):
+        for chain in CHAINS.values():
+            print(chain.head(stores[Gateway.name]))
+
+
+@app.command()
+def verify(
+    heads: Annotated[
+        list[str] | None, typer.Option("--head", help="An end that was kept, as `head` printed it.")
+    ] = None,
+    data: DataOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Follow both chains from their beginning, and name the first place at which one is broken: an
+    event or an entry of the audit that was changed, deleted, added or moved. Exits with 1 then."""
+    anchors = {anchor.chain: anchor for anchor in map(_parse, heads or [])}
+    found: list[tuple[Head, Break | None]] = []
+    with opened(settings_of(data), [Gateway.name]) as stores, answering(Gateway.name):
+        for name, chain in CHAINS.items():
+            found.append(_follow(stores[Gateway.name], chain, anchors.get(name)))
+    breaks = [broken for _, broken in found if broken]
+    if as_json:
+        print(json.dumps([_as_json(end, broken) for end, broken in found]))
+    for end, broken in found if not as_json else ():
+        if broken:
+            print(f"{end.chain}: entry {broken.position:,} {broken.how}.")
+        else:
+            print(f"{end.chain}: {end.position:,} entries, unbroken; it ends with {end}")
+    if breaks:
+        raise typer.Exit(1)
+
+
+def _follow(store: Store, chain: Chain, anchor: Head | None) -> tuple[Head, Break | None]:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(chain.name, total=chain.head(store).position)
+        return chain.verify(store, anchor, lambda done: bar.update(task, completed=done))
+
+
+def _parse(text: str) -> Head:
+    try:
+        return Head.parse(text)
+    except ValueError:
+        raise Mistaken(f"--head: {text!r} is not what `bihuan audit head` prints.") from None
+
+
+def _as_json(end: Head, broken: Break | None) -> dict[str, object]:
+    made: dict[str, object] = {"chain": end.chain, "entries": end.position, "digest": end.digest}
+    return made | {"broken": {"position": broken.position, "how": broken.how} if broken else None}

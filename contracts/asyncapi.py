@@ -1,0 +1,230 @@
+"""The public events as an AsyncAPI 3.0 document, from which other departments' tools can work."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+from contracts.catalogue import public_events
+from contracts.examples import example
+from contracts.message import PREFIX, Contract, Event
+
+Json = dict[str, Any]
+
+VERSION = "1.0.0"
+"""Of the events' description: its second number goes up when events or fields are added. The first
+one stays, since nothing is renamed or removed."""
+BINDING = "0.3.0"
+"""Version of AsyncAPI's AMQP bindings."""
+
+ATTRIBUTES = {
+    "specversion": ({"const": "1.0"}, "The version of CloudEvents."),
+    "id": ({}, "The event's identity, by which you know a repeat."),
+    "source": ({}, "The service that says it."),
+    "type": ({}, "The type, as in the routing key."),
+    "time": (
+        {"format": "date-time"},
+        "RFC 3339, UTC: when the request came in, or the hour began, that led to it.",
+    ),
+    "partitionkey": ({}, "The key: what order is kept for, an enterprise mostly."),
+    "subject": ({}, "The same as the partition key."),
+    "correlationid": ({}, "The request, or the hour, that began the chain."),
+    "causationid": ({}, "The message that caused this one."),
+    "causationtype": ({}, "The type of the message that caused this one."),
+    "traceparent": ({}, "W3C trace context."),
+}
+"""The CloudEvents 1.0 attributes as they travel, and what each of them says."""
+SOMETIMES = ("causationid", "causationtype", "traceparent")
+"""Attributes that an event may lack."""
+
+INFO = """\
+What the services of the district state, for departments outside that want to hear it. Each service
+publishes to a durable topic exchange of its own; the routing key is the event's type. The body is
+the event's data, and the CloudEvents 1.0 attributes travel as AMQP headers. An event is published
+after its transaction was committed, at least once, and in order for one key from one service: know
+a repeat by `cloudEvents_id`. Types may get new fields: ignore what you do not know. A value of the
+format `sealed` is personal data, encrypted; there is no key for it outside."""
+SEALED = "Personal data, encrypted: a key id, a dot and the ciphertext. There is no key outside."
+
+
+def document() -> Json:
+    """Write the public events as an AsyncAPI 3.0 document."""
+    events = public_events()
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Bihuan 閉環: events of the district",
+            "version": VERSION,
+            "description": INFO.replace("\n", " "),
+            "license": {"name": "MIT"},
+            "tags": [{"name": name} for name in sorted({str(e.service) for e in events.values()})],
+        },
+        "servers": {"broker": _BROKER},
+        "defaultContentType": "application/json",
+        "channels": {name: _channel(kind) for name, kind in events.items()},
+        "operations": {f"state-{name}": _operation(kind) for name, kind in events.items()},
+        "components": {
+            "messages": {name: _message(kind) for name, kind in events.items()},
+            "schemas": {
+                "cloud-event": _attributes(),
+                **{name: _schema(kind) for name, kind in events.items()},
+            },
+            "securitySchemes": {
+                "account": {
+                    "type": "userPassword",
+                    "description": "The department's account, which the operator makes.",
+                }
+            },
+        },
+    }
+
+
+_BROKER: Json = {
+    "host": "{host}",
+    "pathname": "/%2F",
+    "protocol": "amqp",
+    "protocolVersion": "0.9.1",
+    "description": "The district's RabbitMQ. Events come to the queue `department.` and your name.",
+    "variables": {"host": {"description": "Host and port that the operator tells."}},
+    "security": [{"$ref": "#/components/securitySchemes/account"}],
+}
+
+
+def _channel(kind: type[Event]) -> Json:
+    """Write the exchange and the routing key under which an event is found."""
+    return {
+        "address": kind.type,
+        "title": kind.type,
+        "summary": _summary(kind),
+        "messages": {kind.type: {"$ref": f"#/components/messages/{kind.type}"}},
+        "tags": [{"name": kind.service}],
+        "bindings": {
+            "amqp": {
+                "is": "routingKey",
+                "exchange": {
+                    "name": f"{kind.service}.events",
+                    "type": "topic",
+                    "durable": True,
+                    "autoDelete": False,
+                    "vhost": "/",
+                },
+                "bindingVersion": BINDING,
+            }
+        },
+    }
+
+
+def _operation(kind: type[Event]) -> Json:
+    """Write that the district sends an event."""
+    return {
+        "action": "send",
+        "channel": {"$ref": f"#/channels/{kind.type}"},
+        "summary": _summary(kind),
+        "messages": [{"$ref": f"#/channels/{kind.type}/messages/{kind.type}"}],
+        "bindings": {"amqp": {"deliveryMode": 2, "timestamp": True, "bindingVersion": BINDING}},
+    }
+
+
+def _message(kind: type[Event]) -> Json:
+    made = example(kind)
+    return {
+        "name": kind.type,
+        "title": kind.type,
+        "summary": _summary(kind),
+        "description": _words(kind),
+        "contentType": "application/json",
+        "headers": {
+            "allOf": [
+                {"$ref": "#/components/schemas/cloud-event"},
+                {
+                    "type": "object",
+                    "properties": {
+                        f"{PREFIX}source": {"const": kind.service},
+                        f"{PREFIX}type": {"const": kind.type},
+                    },
+                },
+            ]
+        },
+        "payload": {"$ref": f"#/components/schemas/{kind.type}"},
+        "correlationId": {"location": f"$message.header#/{PREFIX}correlationid"},
+        "tags": [{"name": kind.service}],
+        "bindings": {
+            "amqp": {
+                "contentEncoding": "utf-8",
+                "messageType": kind.type,
+                "bindingVersion": BINDING,
+            }
+        },
+        "examples": [{"headers": made["headers"], "payload": made["body"]}],
+    }
+
+
+# -- schemas
+
+
+def _attributes() -> Json:
+    """Write the attributes that every event has as headers; others may stand beside them."""
+    return {
+        "type": "object",
+        "description": "The CloudEvents 1.0 attributes, in the AMQP headers.",
+        "required": [f"{PREFIX}{name}" for name in ATTRIBUTES if name not in SOMETIMES],
+        "properties": {
+            f"{PREFIX}{name}": {"type": "string", **more, "description": words}
+            for name, (more, words) in ATTRIBUTES.items()
+        },
+    }
+
+
+def _schema(kind: type[Contract]) -> Json:
+    """Write an event's data as JSON Schema: what it does not name is allowed, and to be ignored."""
+    made = _object(kind.describe())
+    made["description"] = _words(kind)
+    key = made["properties"][kind.key_name()]
+    key["description"] = "The key: events with one key from one service arrive in order."
+    return made
+
+
+def _object(fields: Json) -> Json:
+    return {
+        "type": "object",
+        "required": [name for name, shape in fields.items() if not shape.get("optional")],
+        "properties": {name: dict(_keywords(shape)) for name, shape in fields.items()},
+    }
+
+
+def _keywords(shape: Json) -> Iterator[tuple[str, Any]]:
+    """Write one field's shape in the words of JSON Schema."""
+    nullable = shape.get("nullable")
+    if "properties" in shape:
+        yield from _object(shape["properties"]).items()
+    else:
+        yield from ((name, shape[name]) for name in _ALIKE if name in shape)
+    yield "type", [shape["type"], "null"] if nullable else shape["type"]
+    if "enum" in shape:
+        yield "enum", [*shape["enum"], None] if nullable else shape["enum"]
+    if "items" in shape:
+        yield "items", dict(_keywords(shape["items"]))
+    if shape.get("format") == "sealed":
+        yield "description", SEALED
+        yield "x-sealed", True
+
+
+_ALIKE = (
+    "format",
+    "minLength",
+    "maxLength",
+    "minimum",
+    "maximum",
+    "minItems",
+    "maxItems",
+)
+
+
+def _words(kind: type[Contract]) -> str:
+    return " ".join((inspect.getdoc(kind) or "").split())
+
+
+def _summary(kind: type[Contract]) -> str:
+    """Give the first sentence that is said of an event."""
+    return _words(kind).partition(". ")[0].rstrip(".") + "."

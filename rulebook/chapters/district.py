@@ -1,0 +1,170 @@
+"""What every chapter stands on: the district, its grids, its kinds of premises, its calendar."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from marshmallow import ValidationError, validate
+
+from contracts.shapes import Words
+from rulebook.entries import Entry, Source, find
+from rulebook.reading import Day, Files, Span, Truth, fault, several, text
+from rulebook.texts import Texts
+from rulebook.working_days import HolidayNotice, WorkingDays
+
+LEVELS = ("subdistrict", "community", "grid")
+"""The levels of the grid under the district (街道、社區、網格)."""
+LONGEST_GRID = 16
+_STAFF_NUMBER = validate.Regexp(r"^[A-Z]{2}-\d{3}-\d{2,3}\Z", error="is not a staff number")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid(Entry):
+    """A node of the district's grid: a subdistrict, a community of one, or a grid of that, with the
+    staff numbers of its own liaison officers."""
+
+    officers: tuple[str, ...]
+    parent: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Premises(Entry):
+    """A kind of premises; 五小單位 must be seen before they open."""
+
+    five_small: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForPremises(Entry):
+    """An entry that holds for some premises; for all where it names none."""
+
+    premises: tuple[str, ...]
+
+    def holds_for(self, premises: str) -> bool:
+        """Tell whether the entry holds for these premises."""
+        return not self.premises or premises in self.premises
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class District:
+    """The district's own chapter; an unknown code raises `Unknown`."""
+
+    sources: Mapping[str, Source]
+    district: Entry
+    grids: Mapping[str, Grid]
+    premises: Mapping[str, Premises]
+    calendar: HolidayNotice
+    """The latest notice about holidays: the version of the calendar."""
+    working_days: WorkingDays
+    texts: Texts
+
+    def five_small(self, premises: str) -> bool:
+        """Tell whether premises are 五小單位, which must be seen before they open (article)."""
+        return find(self.premises, premises, "premises").five_small
+
+    def way_up(self, grid: str) -> list[str]:
+        """Give a node of the grid and all above it, up to its subdistrict."""
+        way = [find(self.grids, grid, "grid")]
+        while way[-1].parent is not None:
+            way.append(self.grids[way[-1].parent])
+        return [node.code for node in way]
+
+    def subdistrict_of(self, grid: str) -> str:
+        """Give the subdistrict that a node of the grid belongs to."""
+        return self.way_up(grid)[-1]
+
+    def officers_of(self, grid: str) -> tuple[str, ...]:
+        """Give the liaison officers of a node: its own, or those of the nearest above it."""
+        return next(
+            officers for code in self.way_up(grid) if (officers := self.grids[code].officers)
+        )
+
+    def is_working_day(self, day: date) -> bool:
+        """Tell whether a day is worked, by the notices of the State Council."""
+        return self.working_days.includes(day)
+
+    def working_days_after(self, day: date, n: int) -> date:
+        """Give the day `n` working days after a day, counting from the next one."""
+        return self.working_days.after(day, n)
+
+    def working_days_between(self, start: date, end: date) -> int:
+        """Count the working days after `start` up to and including `end`."""
+        return self.working_days.between(start, end)
+
+    def say(self, msgid: str, /, **values: object) -> Words:
+        """Fill a text of the catalogue in both languages; an unknown text raises `Unknown`.
+
+        Words and points are said in each language, lists of them joined, dates written as ISO.
+        """
+        return self.texts.say(msgid, values)
+
+
+def read(files: Files) -> dict[str, Any]:
+    """Read the chapter."""
+    notices = _calendar(files)
+    return {
+        "sources": files.sources,
+        "district": files.single("district.toml", "district", Entry),
+        "grids": _grids(files),
+        "premises": files.table(
+            "premises.toml", "premises", Premises, five_small=Truth(required=True)
+        ),
+        "calendar": notices[-1],
+        "working_days": WorkingDays(notices),
+    }
+
+
+def _grids(files: Files) -> Mapping[str, Grid]:
+    """Read the tree of the grid: an officer has one node, and every subdistrict has officers."""
+    grids = files.table(
+        "grids.toml",
+        "grid",
+        Grid,
+        officers=several(text(_STAFF_NUMBER)),
+        parent=text(load_default=None),
+    )
+    posts = Counter(officer for grid in grids.values() for officer in grid.officers)
+    for grid in grids.values():
+        label = f'grid "{grid.code}"'
+        if len(grid.code) > LONGEST_GRID:
+            what = f"has more than {LONGEST_GRID} characters"
+            raise fault("grids.toml", label, "code", what)
+        if _depth(grids, grid) > len(LEVELS):
+            what = f"leads to no subdistrict within {len(LEVELS)} levels"
+            raise fault("grids.toml", label, "parent", what)
+        if not grid.officers and grid.parent is None:
+            raise fault("grids.toml", label, "officers", "names nobody")
+        for officer in grid.officers:
+            if posts[officer] > 1:
+                raise fault("grids.toml", label, "officers", f"{officer} is in two grids")
+    return grids
+
+
+def _depth(grids: Mapping[str, Grid], grid: Grid) -> int:
+    """Count the levels from a node up to its subdistrict; too many where there is none."""
+    depth, above = 1, grid.parent
+    while above is not None and depth <= len(LEVELS):
+        depth += 1 if above in grids else len(LEVELS)
+        above = grids[above].parent if above in grids else None
+    return depth
+
+
+def _calendar(files: Files) -> list[HolidayNotice]:
+    """Read the notices of the State Council, in the order in which they were given."""
+    notices = files.table(
+        "calendar.toml",
+        "notice",
+        HolidayNotice,
+        holidays=several(Span()),
+        workdays=several(Day(validate=_weekend)),
+    )
+    return sorted(notices.values(), key=lambda notice: notice.since)
+
+
+def _weekend(day: date) -> None:
+    if day.weekday() < 5:
+        raise ValidationError(f"{day} is no weekend day, and worked anyway")

@@ -1,0 +1,161 @@
+"""The chapter of filing: measures, what is left to a reviewer, who is fit for duty."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from contracts.shapes import Point, Words
+from rulebook.chapters import registry
+from rulebook.chapters.district import ForPremises
+from rulebook.entries import Deadline, Entry, find
+from rulebook.reading import Files, Truth, Whole, among, fault, several, text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure(ForPremises):
+    """A prevention measure, and who needs it: by premises, industry and headcount."""
+
+    industries: tuple[str, ...]
+    from_headcount: int
+    of: str
+    per_head: int
+    """Pieces or litres a head that must be in stock; none where 0."""
+
+    @property
+    def measure(self) -> str:
+        """The measure that it is about: another one where it names one, or else itself."""
+        return self.of or self.code
+
+    def is_asked_of(self, premises: str, industry: str, headcount: int) -> bool:
+        """Tell whether an enterprise needs it."""
+        trades = self.industries
+        return (
+            self.holds_for(premises)
+            and (not trades or industry.startswith(trades))
+            and headcount >= self.from_headcount
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Referral(Entry):
+    """Why a filing that lacks nothing is decided by a person."""
+
+    key_project: bool
+    percent: int | None
+    from_headcount: int
+    days: int | None
+
+    def holds(
+        self, *, key_project: bool, headcount: int, out_of_province: int, days_free: int | None
+    ) -> bool:
+        """Tell whether it holds; `days_free` counts from the day a closure was lifted."""
+        if self.key_project:
+            return key_project
+        if self.percent is not None:
+            many = out_of_province * 100 > headcount * self.percent
+            return many and headcount >= self.from_headcount
+        return days_free is not None and self.days is not None and days_free < self.days
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fever(Entry):
+    """From which temperature on nobody is on duty, in tenths of a degree Celsius."""
+
+    tenths: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Filing(registry.Registry):
+    """What filing asks of the rules; an unknown code raises `Unknown`."""
+
+    measures: Mapping[str, Measure]
+    horizon: Deadline
+    referrals: Mapping[str, Referral]
+    quarantine: Deadline
+    fever: Fever
+    areas: Mapping[str, Entry]
+
+    def measures_for(self, premises: str, industry: str = "", headcount: int = 0) -> list[Measure]:
+        """Give the entries of measures that such an enterprise must meet."""
+        find(self.premises, premises, "premises")
+        every = self.measures.values()
+        return [one for one in every if one.is_asked_of(premises, industry, headcount)]
+
+    def required_measures(
+        self, premises: str, industry: str = "", headcount: int = 0
+    ) -> list[Point]:
+        """Give the measures that a filing of such an enterprise must state, in a list of its own,
+        each once."""
+        asked = {one.measure: None for one in self.measures_for(premises, industry, headcount)}
+        return [self.measures[code].point for code in asked]
+
+    def last_day_to_ask_for(self, today: date) -> date:
+        """Give the last day for which an enterprise may file today."""
+        return today + timedelta(days=self.horizon.days)
+
+    def reasons_to_refer(self, **case: Any) -> list[Point]:
+        """Give the reasons why a person decides; the case is that of `Referral.holds`."""
+        return [one.point for one in self.referrals.values() if one.holds(**case)]
+
+    def quarantined_until(self, area: str, arrived_on: date) -> tuple[date, Words] | None:
+        """Give the day on which the quarantine of an arrival ends, and the listed area."""
+        for entry in self.areas.values():
+            if area.startswith(entry.code.removesuffix("00").removesuffix("00")):
+                return arrived_on + timedelta(days=self.quarantine.days), entry.words
+        return None
+
+
+def read(files: Files, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the chapter, and that of the registry."""
+    days = Whole(required=True)
+    return registry.read(files) | {
+        "measures": _measures(files, known),
+        "horizon": files.single("filings.toml", "horizon", Deadline, days=days),
+        "referrals": _referrals(files),
+        "quarantine": files.single("health.toml", "quarantine", Deadline, days=days),
+        "fever": files.single("health.toml", "fever", Fever, tenths=Whole(required=True)),
+        "areas": files.table("health.toml", "area", Entry),
+    }
+
+
+def _measures(files: Files, known: Mapping[str, Any]) -> Mapping[str, Measure]:
+    """Read the measures; one that is about another one names it."""
+    measures = files.table(
+        "measures.toml",
+        "measure",
+        Measure,
+        premises=several(text(among(known["premises"], "premises.toml"))),
+        industries=several(text()),
+        from_headcount=Whole(load_default=0),
+        of=text(load_default=""),
+        per_head=Whole(load_default=0),
+    )
+    for one in measures.values():
+        if one.measure not in measures or measures[one.measure].of:
+            label = f'measure "{one.code}"'
+            raise fault("measures.toml", label, "of", f'"{one.of}" is no measure by itself')
+    return measures
+
+
+def _referrals(files: Files) -> Mapping[str, Referral]:
+    """Read the referrals, each of which holds for one thing."""
+    referrals = files.table(
+        "filings.toml",
+        "referral",
+        Referral,
+        key_project=Truth(load_default=False),
+        percent=Whole(load_default=None),
+        from_headcount=Whole(load_default=0),
+        days=Whole(load_default=None),
+    )
+    for one in referrals.values():
+        if one.key_project + (one.percent is not None) + (one.days is not None) != 1:
+            label, what = (
+                f'referral "{one.code}"',
+                "or percent or days is due, and only one of them",
+            )
+            raise fault("filings.toml", label, "key_project", what)
+    return referrals

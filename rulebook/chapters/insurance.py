@@ -1,0 +1,163 @@
+"""The chapter of insurance: the covers, what each pays for, and how a claim is dealt with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from marshmallow import validate
+
+from contracts.shapes import Point
+from rulebook.chapters.district import District
+from rulebook.entries import Entry, find
+from rulebook.reading import Files, Truth, Whole, among, fault, several, text
+
+_HOLDER = validate.OneOf(["enterprise", "medic"])
+ENTERPRISE, MEDIC = "enterprise", "medic"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benefit(Entry):
+    """What a cover pays in all for a casualty, yuan per person: what was paid before counts."""
+
+    scheme: str
+    casualty: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scheme(Entry):
+    """A cover given to enterprises of some sizes, or to medics, of some institutions or of all.
+
+    `sum_insured` is yuan per person, and the most that is ever paid for one, None where no sum is
+    set; `benefits` is what it pays for, by casualty; `years` is its term, which may have a source
+    of its own; a casualty is claimed for within `report_days`.
+    """
+
+    holder: str
+    sizes: frozenset[str]
+    institutions: frozenset[str]
+    sum_insured: int | None
+    years: int
+    years_source: str
+    report_days: int
+    benefits: Mapping[str, Benefit] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimHandling(Entry):
+    """How a claim is dealt with: `four_eyes` is whether nobody decides what they have checked."""
+
+    four_eyes: bool
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Insurance(District):
+    """What insurance asks of the rules; an unknown code raises `Unknown`."""
+
+    schemes: Mapping[str, Scheme]
+    casualties: Mapping[str, Entry]
+    claim_documents: Mapping[str, Entry]
+    claim_rejections: Mapping[str, Entry]
+    claim_handling: ClaimHandling
+
+    def scheme_for_size(self, size: str) -> Scheme | None:
+        """Give the free cover for an enterprise of this size, if there is one."""
+        return next((one for one in self.schemes.values() if size in one.sizes), None)
+
+    def scheme_for_medic(self, institution: str) -> Scheme | None:
+        """Give the cover for a medic of an institution, if there is one: its own goes first."""
+        covers = [one for one in self.schemes.values() if one.holder == MEDIC]
+        own = (one for one in covers if institution in one.institutions)
+        general = (one for one in covers if not one.institutions)
+        return next(own, None) or next(general, None)
+
+    def document_point(self, code: str) -> Point:
+        """Name a document that a claim needs."""
+        return find(self.claim_documents, code, "document of a claim").point
+
+    def rejection_point(self, code: str) -> Point:
+        """Name a reason for which a claim is rejected."""
+        return find(self.claim_rejections, code, "reason to reject a claim").point
+
+
+def read(files: Files, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the chapter."""
+    casualties = files.any("schemes.toml", "casualty", Entry)
+    return {
+        "casualties": casualties,
+        "schemes": _schemes(files, known["sizes"], casualties),
+        "claim_documents": files.table("claims.toml", "document", Entry),
+        "claim_rejections": files.table("claims.toml", "rejection", Entry),
+        "claim_handling": files.single(
+            "claims.toml", "handling", ClaimHandling, four_eyes=Truth(required=True)
+        ),
+    }
+
+
+def _schemes(
+    files: Files, sizes: Mapping[str, Entry], casualties: Mapping[str, Entry]
+) -> Mapping[str, Scheme]:
+    """Read the covers: at most one for each size, for each institution, and for all the others."""
+    schemes = files.any(
+        "schemes.toml",
+        "scheme",
+        Scheme,
+        holder=text(_HOLDER),
+        sizes=several(text(among(sizes, "sizes.toml"))),
+        institutions=several(text()),
+        sum_insured=Whole(load_default=None),
+        years=Whole(required=True, validate=validate.Range(min=1)),
+        years_source=text(among(files.sources, "sources.toml"), load_default=None),
+        report_days=Whole(required=True),
+    )
+    benefits = files.any(
+        "schemes.toml",
+        "benefit",
+        Benefit,
+        scheme=text(),
+        casualty=text(among(casualties, "schemes.toml")),
+        amount=Whole(required=True, validate=validate.Range(min=1)),
+    )
+    made = {code: _completed(scheme, benefits) for code, scheme in schemes.items()}
+    _expect_one_for_each(made)
+    return MappingProxyType(made)
+
+
+def _completed(scheme: Scheme, benefits: Mapping[str, Benefit]) -> Scheme:
+    """Put a cover together with what it pays for, which is within its sum."""
+    own: dict[str, Benefit] = {}
+    for benefit in benefits.values():
+        if benefit.scheme == scheme.code:
+            if benefit.casualty in own:
+                raise _fault("benefit", benefit, "casualty", "the scheme pays for it already")
+            if benefit.amount > (scheme.sum_insured or 0):
+                raise _fault("benefit", benefit, "amount", "is above the scheme's sum")
+            own[benefit.casualty] = benefit
+    if scheme.sum_insured is not None and not own:
+        raise _fault("scheme", scheme, "sum_insured", "is set, and no benefit is")
+    return replace(
+        scheme,
+        sizes=frozenset(scheme.sizes),
+        institutions=frozenset(scheme.institutions),
+        years_source=scheme.years_source or scheme.source,
+        benefits=MappingProxyType(own),
+    )
+
+
+def _expect_one_for_each(schemes: Mapping[str, Scheme]) -> None:
+    covered: set[tuple[str, str]] = set()
+    for scheme in schemes.values():
+        if scheme.holder == ENTERPRISE:
+            name, holders = "sizes", {("size", size) for size in scheme.sizes}
+        else:
+            name, holders = "institutions", {("at", one) for one in scheme.institutions or {MEDIC}}
+        if twice := sorted(covered & holders):
+            raise _fault("scheme", scheme, name, f"{twice[0][1]} has another cover already")
+        covered |= holders
+
+
+def _fault(table: str, entry: Entry, name: str, what: str) -> Exception:
+    return fault("schemes.toml", f'{table} "{entry.code}"', name, what)

@@ -1,0 +1,1 @@
+"""The revisions of complaints, the oldest first."""

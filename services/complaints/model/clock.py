@@ -1,0 +1,224 @@
+"""The clock of a complaint: what it counts, what it leaves out, and when it runs out.
+
+A clock has days of some unit that are counted from a day, as the rule says under which it began;
+the spans during which it stood still; what the head has added; and the calendar by which it was
+last counted. Its deadline follows from these, and can always be counted again.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import cast
+
+from sqlalchemy import JSON, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from chassis.aggregate import Aggregate
+from contracts.complaints import (
+    ClockExtended,
+    ClockPaused,
+    ClockResumed,
+    ComplaintOverdue,
+    Counting,
+    DeadlineMoved,
+    EscalateComplaint,
+    ExtendClock,
+    MoveDeadline,
+    Stage,
+    Unit,
+)
+from contracts.shapes import Id, Key, Point
+from rulebook import Rulebook
+from rulebook.chapters.complaints import RECEIPT
+from rulebook.working_days import Span
+from services.complaints.model import base
+
+_ONE_DAY = timedelta(days=1)
+
+
+class Timed(Aggregate):
+    """Mixed into the complaint: one clock at a time, that of its stage."""
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True, sort_order=-1)
+    track: Mapped[str] = mapped_column(String(16))
+    enterprise_id: Mapped[str | None] = mapped_column(String(64))
+    received_on: Mapped[date]
+
+    stage: Mapped[str] = mapped_column(String(16))
+    counted_from: Mapped[date]
+    unit: Mapped[str] = mapped_column(String(16))
+    days: Mapped[int]
+    extension_days: Mapped[int]
+    extendable_by: Mapped[int]
+    """What the head may add, under the rule under which the clock began."""
+    pauses: Mapped[list[list[str]]] = mapped_column(JSON)
+    """Spans during which the complaint stood still: the day of the pause, and of its end."""
+    paused_on: Mapped[date | None]
+    due_on: Mapped[date | None]
+    """The last day of the running clock; none while it stands, and none when it has ended."""
+    rings_on: Mapped[date | None]
+    """The day after which the running clock is escalated next, if it will be."""
+    level: Mapped[int]
+    """How often the clock has been escalated."""
+    setting: Mapped[int]
+    """How often a clock of the complaint was set, stopped or counted again."""
+    calendar: Mapped[str] = mapped_column(String(64))
+    calendar_from: Mapped[date | None]
+    """The day of the calendar by which the running clock was counted; none when none runs."""
+    rules: Mapped[str] = mapped_column(String(64))
+
+    def start(self, stage: Stage, book: Rulebook, today: date, *, anew: bool = False) -> None:
+        """Start the clock of a stage by the rules of today, which it keeps; `anew` counts it from
+        today, whatever it is otherwise counted from."""
+        rule = book.clock(self.track, stage)
+        from_receipt = rule.counted_from == RECEIPT and not anew
+        self.stage, self.counted_from = stage, self.received_on if from_receipt else today
+        self.unit, self.days = rule.unit, rule.days
+        self.extension_days, self.extendable_by, self.level = 0, rule.extension, 0
+        self.rules = book.version
+        self.count(book)
+
+    def count(self, book: Rulebook) -> None:
+        """Count the deadline, by the calendar that is known today; there is none while the clock
+        stands."""
+        self.setting = (self.setting or 0) + 1
+        self.calendar = book.calendar.code
+        if self.paused_on is not None:
+            self.due_on = self.rings_on = self.calendar_from = None
+            return
+        allowed = self.days + self.extension_days
+        self.due_on = book.counting(self.unit).after(self.counted_from, allowed, self.spans)
+        self.calendar_from = book.calendar.since
+        self.rings_on = self._next_ring(book)
+
+    def _next_ring(self, book: Rulebook) -> date | None:
+        """Give the day after which the next of the rungs is told; there may be none left."""
+        if self.due_on is None or self.level >= len(book.complaint_rungs):
+            return None
+        grace = book.complaint_rungs[self.level].days
+        return book.working_days.after(self.due_on, grace, self.spans)
+
+    @property
+    def spans(self) -> list[Span]:
+        """The spans during which the complaint has stood still."""
+        return [(date.fromisoformat(a), date.fromisoformat(b)) for a, b in self.pauses]
+
+    def counting(self, book: Rulebook) -> Counting:
+        """Tell how the clock counts."""
+        return Counting(
+            stage=Stage(self.stage),
+            counted_from=self.counted_from,
+            unit=Unit(self.unit),
+            days=self.days,
+            extension_days=self.extension_days,
+            paused_days=self._paused_days(book),
+            calendar=self.calendar,
+            rules=self.rules,
+            due_on=self.due_on,
+        )
+
+    def _paused_days(self, book: Rulebook) -> int:
+        between = book.counting(self.unit).between
+        if self.due_on is not None:
+            return between(self.counted_from, self.due_on) - self.days - self.extension_days
+        return sum(
+            between(max(first - _ONE_DAY, self.counted_from), last - _ONE_DAY)
+            for first, last in self.spans
+        )
+
+    def stand(self, today: date) -> None:
+        """Let the clock stand still from now on."""
+        self.paused_on = self.paused_on or today
+        self.due_on = self.rings_on = self.calendar_from = None
+        self.setting += 1
+
+    def run_on(self, book: Rulebook, today: date) -> None:
+        """Let the clock run on: the day on which it was stopped does not count, nor those after it;
+        today does."""
+        stopped, self.paused_on = cast("date", self.paused_on), None
+        if today > stopped:
+            self.pauses = [*self.pauses, [stopped.isoformat(), today.isoformat()]]
+        self.count(book)
+
+    def stop(self) -> None:
+        """End the clock with what it waited for."""
+        self.due_on = self.rings_on = self.calendar_from = self.paused_on = None
+        self.setting += 1
+
+    # -- what is done to a clock
+
+    def must_be_acted_on(self) -> None:
+        """Refuse to touch a complaint that has ended, or that another one answers."""
+        raise NotImplementedError
+
+    def pause(self, ground: Point, reason: str, today: date) -> ClockPaused:
+        """Stop the clock, on a legal ground."""
+        self.must_be_acted_on()
+        if self.paused_on:
+            raise self.conflict(base.ClockStands, paused_on=self.paused_on.isoformat())
+        self.stand(today)
+        return self.record(
+            ClockPaused(complaint_id=Key(self.id), ground=ground, reason=reason, paused_on=today)
+        )
+
+    def resume(self, book: Rulebook, today: date) -> ClockResumed:
+        """Let the clock run on."""
+        self.must_be_acted_on()
+        if self.paused_on is None:
+            raise self.conflict(base.ClockRuns)
+        self.run_on(book, today)
+        return self.record(
+            ClockResumed(complaint_id=Key(self.id), resumed_on=today, counting=self.counting(book))
+        )
+
+    def extend(self, asked: ExtendClock, book: Rulebook, today: date) -> ClockExtended:
+        """Give the clock the days that the head may add, once."""
+        self.must_be_acted_on()
+        if not self.extendable_by:
+            raise self.conflict(base.NotExtendable, stage=self.stage)
+        if self.extension_days:
+            raise self.conflict(base.AlreadyExtended, extension_days=self.extension_days)
+        self.extension_days = self.extendable_by
+        self.count(book)
+        return self.record(
+            ClockExtended.echo(asked, extended_on=today, counting=self.counting(book))
+        )
+
+    def move(self, asked: MoveDeadline, book: Rulebook) -> None:
+        """Count a running clock again by a later calendar; it moves only where that matters."""
+        if self.due_on is None or self.setting != asked.setting:
+            return
+        before = self.due_on
+        self.count(book)
+        if self.due_on != before:
+            self.record(
+                DeadlineMoved(
+                    complaint_id=Key(self.id),
+                    stage=Stage(self.stage),
+                    old_due_on=before,
+                    due_on=self.due_on,
+                    notice=asked.notice,
+                    counting=self.counting(book),
+                )
+            )
+
+    def run_out(self, asked: EscalateComplaint, book: Rulebook, today: date) -> None:
+        """Have passed the clock: each rung is told once, unless something has come between."""
+        if (self.setting, self.level) != (asked.setting, asked.level):
+            return
+        if self.due_on is None or self.rings_on is None or self.rings_on >= today:
+            return
+        told = book.complaint_rungs[min(self.level, len(book.complaint_rungs) - 1)]
+        self.level += 1
+        self.rings_on = self._next_ring(book)
+        self.record(
+            ComplaintOverdue(
+                complaint_id=Key(self.id),
+                stage=Stage(self.stage),
+                due_on=self.due_on,
+                overdue_on=today,
+                level=self.level,
+                addressee=told.addressee,
+                enterprise_id=Id(self.enterprise_id) if self.enterprise_id else None,
+            )
+        )

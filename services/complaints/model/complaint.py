@@ -1,0 +1,292 @@
+"""A dispute or a report, from the call to the answer, and to what the caller says of that."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from sqlalchemy import Index, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from chassis.errors import at
+from contracts.complaints import (
+    AcceptComplaint,
+    AnswerRated,
+    CaseConcluded,
+    CaseDecided,
+    CommentComplaint,
+    ComplaintAccepted,
+    ComplaintAnswered,
+    ComplaintClosed,
+    ComplaintCommented,
+    ComplaintReceived,
+    ComplaintReferred,
+    ComplaintRefused,
+    ComplaintReopened,
+    ConcludeCase,
+    DecideCase,
+    EndMediation,
+    FileComplaint,
+    MediationEnded,
+    PenaltyImposed,
+    RateAnswer,
+    ReferComplaint,
+    RefuseComplaint,
+    ReopenComplaint,
+    Stage,
+    Track,
+)
+from contracts.shapes import Id, Key, Point, Words
+from rulebook import Rulebook
+from services.complaints.model import base
+from services.complaints.model.base import ENDED, Base, ComplaintState
+from services.complaints.model.clock import Timed
+from services.complaints.model.identity import Identified
+
+WORKED_ON = {Track.DISPUTE: Stage.MEDIATION, Track.REPORT: Stage.CASE}
+"""The clock of each track that starts when a complaint is taken up."""
+
+
+class Complaint(Identified, Timed, Base):
+    """A dispute (投訴) or a report (舉報), from the call to the answer."""
+
+    __tablename__ = "complaints"
+    __table_args__ = (
+        Index("complaints_ringing", "rings_on", "id"),
+        Index("complaints_by_calendar", "calendar_from", "due_on", "id"),
+        Index("complaints_of_main", "main_id"),
+    )
+
+    state: Mapped[str] = mapped_column(String(16))
+    channel: Mapped[str] = mapped_column(String(64))
+    content: Mapped[str] = mapped_column(Text)
+    is_named: Mapped[bool]
+    """Whether somebody gave a name, and so is to be told."""
+    reopen_until: Mapped[date | None]
+    reopenings: Mapped[int]
+    is_rated: Mapped[bool]
+
+    @classmethod
+    def receive(cls, asked: FileComplaint, book: Rulebook, today: date) -> Complaint:
+        """Take a complaint in; the clock to its acceptance starts (Order No. 20, article 14)."""
+        made = cls(
+            id=asked.complaint_id,
+            track=asked.track,
+            channel=asked.channel,
+            outside_number=asked.outside_number,
+            revision=asked.revision,
+            enterprise_id=asked.enterprise_id,
+            against=asked.against,
+            content=asked.content,
+            is_named=asked.caller is not None,
+            state=ComplaintState.RECEIVED,
+            received_on=today,
+            pauses=[],
+            matchings=0,
+            reopenings=0,
+            is_rated=False,
+        )
+        made.start(Stage.ACCEPTANCE, book, today)
+        made.record(ComplaintReceived.echo(asked, received_on=today, counting=made.counting(book)))
+        return made
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the complaint was answered, refused, referred or closed."""
+        return self.state in ENDED
+
+    @property
+    def is_to_be_told(self) -> bool:
+        """Whether there is somebody to tell: the parties to a dispute, a reporter with a name."""
+        return self.track == Track.DISPUTE or self.is_named
+
+    def must_not_have_ended(self) -> None:
+        """Refuse to touch a complaint that has ended."""
+        if self.has_ended:
+            raise self.conflict(
+                base.AlreadyEnded, f"The complaint is {self.state}.", state=self.state
+            )
+
+    def must_be_acted_on(self) -> None:
+        """Refuse to touch a complaint that has ended, or that another one answers."""
+        self.must_not_have_ended()
+        if self.main_id is not None:
+            raise self.conflict(base.IsDuplicate, main_id=self.main_id)
+
+    # -- from the call to the answer
+
+    def accept(self, asked: AcceptComplaint, book: Rulebook, today: date) -> ComplaintAccepted:
+        """Take the complaint up: the clock of its mediation, or of its check, starts."""
+        self.must_be_acted_on()
+        if self.state != ComplaintState.RECEIVED:
+            raise self.conflict(base.AlreadyAccepted)
+        self.state = ComplaintState.ACCEPTED
+        self.start(WORKED_ON[Track(self.track)], book, today)
+        return self.record(
+            ComplaintAccepted.echo(asked, accepted_on=today, counting=self.counting(book))
+        )
+
+    def refuse(self, asked: RefuseComplaint, ground: Point, today: date) -> ComplaintRefused:
+        """Decline the complaint (article 15); one that was taken up must be answered instead."""
+        self.must_be_acted_on()
+        if self.state != ComplaintState.RECEIVED:
+            raise self.conflict(base.AlreadyAccepted)
+        self._end(ComplaintState.REFUSED)
+        return self.record(ComplaintRefused.echo(asked, ground=ground, refused_on=today))
+
+    def refer(self, asked: ReferComplaint, today: date) -> ComplaintReferred:
+        """Hand the complaint over to another agency; our clock ends."""
+        self.must_be_acted_on()
+        self._end(ComplaintState.REFERRED)
+        return self.record(ComplaintReferred.echo(asked, referred_on=today))
+
+    def comment(self, asked: CommentComplaint, today: date) -> ComplaintCommented:
+        """Note a remark. It starts no clock, stops none and moves none."""
+        self.must_not_have_ended()
+        return self.record(ComplaintCommented.echo(asked, commented_on=today))
+
+    def end_mediation(self, asked: EndMediation, book: Rulebook, today: date) -> MediationEnded:
+        """End the mediation of a dispute; the clock to telling the parties starts (article 21)."""
+        self._must_be_accepted(Track.DISPUTE)
+        self._conclude(book, today)
+        return self.record(MediationEnded.echo(asked, ended_on=today, counting=self.counting(book)))
+
+    def decide_case(self, asked: DecideCase, book: Rulebook, today: date) -> CaseDecided:
+        """Decide whether a report becomes a case, whose own clock then starts."""
+        self._must_be_accepted(Track.REPORT)
+        if asked.file:
+            self.state = ComplaintState.CASE_FILED
+            self.start(Stage.DECISION, book, today)
+        else:
+            self._conclude(book, today)
+        fact = self.record(
+            CaseDecided.echo(
+                asked,
+                filed=asked.file,
+                decided_on=today,
+                counting=None if self.has_ended else self.counting(book),
+            )
+        )
+        self._say_whether_closed(asked.by, today)
+        return fact
+
+    def conclude_case(
+        self, asked: ConcludeCase, points: list[Point], book: Rulebook, today: date
+    ) -> CaseConcluded:
+        """Decide a filed case, with a penalty for what was found or with none."""
+        self.must_be_acted_on()
+        if self.state != ComplaintState.CASE_FILED:
+            raise self.conflict(base.NoCase)
+        if points and not self.enterprise_id:
+            raise self.conflict(base.NotMatched)
+        self._conclude(book, today)
+        fact = self.record(
+            CaseConcluded.echo(
+                asked,
+                penalty=bool(points),
+                concluded_on=today,
+                counting=None if self.has_ended else self.counting(book),
+            )
+        )
+        if points:
+            self.penalise(points, book, today)
+        self._say_whether_closed(asked.by, today)
+        return fact
+
+    def answer(
+        self,
+        words: Words,
+        by: str,
+        book: Rulebook,
+        today: date,
+        *,
+        substantiated: bool,
+        main_id: str | None = None,
+    ) -> ComplaintAnswered:
+        """Tell the caller what came of it; from now on they have some days to have it reopened."""
+        self.must_not_have_ended()
+        window = book.reopening
+        self.reopen_until = book.counting(window.unit).after(today, window.days)
+        self._end(ComplaintState.ANSWERED)
+        return self.record(
+            ComplaintAnswered(
+                complaint_id=Key(self.id),
+                answer=words,
+                substantiated=substantiated,
+                by=by,
+                answered_on=today,
+                reopen_until=self.reopen_until,
+                enterprise_id=Id(self.enterprise_id) if self.enterprise_id else None,
+                main_id=Id(main_id) if main_id else None,
+            )
+        )
+
+    def penalise(self, points: list[Point], book: Rulebook, today: date) -> None:
+        """Impose a penalty on the enterprise, under the articles that its breaches are cited by
+        (依法予以處罰, the article)."""
+        if self.enterprise_id:
+            self.record(
+                PenaltyImposed(
+                    complaint_id=Key(self.id),
+                    enterprise_id=Id(self.enterprise_id),
+                    citations=book.citations(point.code for point in points),
+                    points=points,
+                    imposed_on=today,
+                )
+            )
+
+    def _must_be_accepted(self, track: Track) -> None:
+        self.must_be_acted_on()
+        if self.track != track:
+            raise self.conflict(base.OtherTrack, track=self.track)
+        if self.state != ComplaintState.ACCEPTED:
+            raise self.conflict(base.NotAccepted, state=self.state)
+
+    def _conclude(self, book: Rulebook, today: date) -> None:
+        """Start the clock to telling whoever is to be told; end where nobody is."""
+        if self.is_to_be_told:
+            self.state = ComplaintState.CONCLUDED
+            self.start(Stage.TELLING, book, today)
+        else:
+            self._end(ComplaintState.CLOSED)
+
+    def _say_whether_closed(self, by: str, today: date) -> None:
+        if self.state == ComplaintState.CLOSED:
+            self.record(ComplaintClosed(complaint_id=Key(self.id), by=by, closed_on=today))
+
+    def _end(self, state: ComplaintState) -> None:
+        self.state = state
+        self.stop()
+
+    # -- what the caller says of the answer
+
+    def reopen(self, asked: ReopenComplaint, book: Rulebook, today: date) -> ComplaintReopened:
+        """Deal with the complaint again; its clock counts from today, by the rules of today."""
+        self._must_be_answered()
+        if self.reopen_until is not None and today > self.reopen_until:
+            raise self.conflict(base.TooLateToReopen, last_day=self.reopen_until.isoformat())
+        self.state, self.main_id, self.is_rated = ComplaintState.ACCEPTED, None, False
+        self.reopenings += 1
+        self.start(WORKED_ON[Track(self.track)], book, today, anew=True)
+        return self.record(
+            ComplaintReopened.echo(
+                asked,
+                reopening=self.reopenings,
+                reopened_on=today,
+                counting=self.counting(book),
+                enterprise_id=Id(self.enterprise_id) if self.enterprise_id else None,
+            )
+        )
+
+    def rate(self, asked: RateAnswer, today: date) -> AnswerRated:
+        """Note whether the caller is satisfied, once for each answer; who is not says why."""
+        self._must_be_answered()
+        if self.is_rated:
+            raise self.conflict(base.AlreadyRated)
+        if not asked.satisfied and not asked.reason.strip():
+            raise base.NotAcceptable(errors=[at("reason", "says why the caller is not satisfied")])
+        self.is_rated = True
+        return self.record(AnswerRated.echo(asked, rated_on=today))
+
+    def _must_be_answered(self) -> None:
+        if self.state != ComplaintState.ANSWERED:
+            raise self.conflict(base.NotAnswered, state=self.state)

@@ -1,0 +1,141 @@
+"""What a complaint is about and where it is from: revisions, the enterprise, duplicates."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from sqlalchemy import String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from chassis.errors import at
+from contracts.complaints import (
+    ComplaintMatched,
+    ComplaintRevised,
+    ComplaintUnmatched,
+    DuplicateLinked,
+    DuplicateUnlinked,
+    FileComplaint,
+    LinkDuplicate,
+    MatchComplaint,
+    UnlinkDuplicate,
+    UnmatchComplaint,
+)
+from contracts.shapes import Id
+from rulebook import Rulebook
+from services.complaints.model import base
+from services.complaints.model.clock import Timed
+
+
+class Identified(Timed):
+    """Mixed into the complaint: what it is about, and which others are about the same."""
+
+    outside_number: Mapped[str | None] = mapped_column(String(64))
+    revision: Mapped[int]
+    against: Mapped[str] = mapped_column(Text)
+    matchings: Mapped[int]
+    """How often a person has said which enterprise it is against."""
+    main_id: Mapped[str | None] = mapped_column(String(64))
+    """The main complaint that answers this one."""
+    content: Mapped[str]
+    is_named: Mapped[bool]
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the complaint has ended."""
+        raise NotImplementedError
+
+    def must_not_have_ended(self) -> None:
+        """Refuse to touch a complaint that has ended."""
+        raise NotImplementedError
+
+    # -- revisions
+
+    def says_the_same(self, asked: FileComplaint) -> bool:
+        """Tell whether a revision says what is on record; what is sealed cannot be compared."""
+        return (self.track, self.content) == (asked.track, asked.content) and (
+            self.against == asked.against and asked.enterprise_id in (None, self.enterprise_id)
+        )
+
+    def revise(self, asked: FileComplaint, today: date) -> ComplaintRevised | None:
+        """Take what a newer revision says. An older one, or the same again, changes nothing; one
+        that says something else under the same number is refused, so that nothing is lost."""
+        if asked.revision < self.revision:
+            return None
+        if asked.revision == self.revision:
+            if not self.says_the_same(asked):
+                raise self.conflict(base.RevisionDiffers, revision=self.revision)
+            return None
+        self.must_not_have_ended()
+        if asked.track != self.track:
+            what = f"is not that of the revisions before, {self.track}"
+            raise base.NotAcceptable(errors=[at("track", what)])
+        if asked.enterprise_id and self.enterprise_id not in (None, asked.enterprise_id):
+            raise self.conflict(base.AlreadyMatched, enterprise_id=self.enterprise_id)
+        self.revision, self.content = asked.revision, asked.content
+        self.against = asked.against or self.against
+        self.is_named = self.is_named or asked.caller is not None
+        return self.record(
+            ComplaintRevised.echo(
+                asked,
+                against=self.against,
+                enterprise_id=Id(self.enterprise_id) if self.enterprise_id else None,
+                revised_on=today,
+            )
+        )
+
+    # -- whom it is against
+
+    def match(self, asked: MatchComplaint, today: date) -> ComplaintMatched:
+        """Say which enterprise on record the described one is."""
+        self.must_not_have_ended()
+        if self.enterprise_id is not None:
+            raise self.conflict(base.AlreadyMatched, enterprise_id=self.enterprise_id)
+        self.enterprise_id = asked.enterprise_id
+        self.matchings += 1
+        return self.record(ComplaintMatched.echo(asked, matching=self.matchings, matched_on=today))
+
+    def unmatch(self, asked: UnmatchComplaint, today: date) -> ComplaintUnmatched:
+        """Take a wrong match back, as long as nobody has answered by what was found there."""
+        self.must_not_have_ended()
+        if self.enterprise_id is None:
+            raise self.conflict(base.NotMatched)
+        wrong, self.enterprise_id = self.enterprise_id, None
+        return self.record(
+            ComplaintUnmatched.echo(
+                asked, enterprise_id=Id(wrong), matching=self.matchings, unmatched_on=today
+            )
+        )
+
+    # -- which others are about the same
+
+    def link(
+        self, asked: LinkDuplicate, main: Identified, today: date, *, has_duplicates: bool
+    ) -> DuplicateLinked:
+        """Link the complaint to the main one: its own clock stands, and the main one's counts.
+
+        Links make no chains and no circles: a main complaint is linked to none, and a linked one
+        has none linked to it.
+        """
+        self.must_be_acted_on()
+        if main.id == self.id:
+            raise base.NotAcceptable(errors=[at("main_id", "is the complaint itself")])
+        if has_duplicates:
+            raise self.conflict(base.HasDuplicates)
+        if main.main_id is not None:
+            raise main.conflict(base.MainIsDuplicate, main_id=main.main_id)
+        if main.has_ended:
+            raise main.conflict(base.MainHasEnded)
+        self.main_id = main.id
+        self.stand(today)
+        return self.record(DuplicateLinked.echo(asked, linked_on=today))
+
+    def unlink(self, asked: UnlinkDuplicate, book: Rulebook, today: date) -> DuplicateUnlinked:
+        """Let the complaint go its own way; the days while it was linked do not count."""
+        self.must_not_have_ended()
+        if self.main_id is None or self.main_id != asked.main_id:
+            raise self.conflict(base.NotDuplicate, main_id=self.main_id)
+        self.main_id = None
+        self.run_on(book, today)
+        return self.record(
+            DuplicateUnlinked.echo(asked, unlinked_on=today, counting=self.counting(book))
+        )

@@ -1,0 +1,1 @@
+"""The migrations of filing: what its tables have become, one revision after the other."""

@@ -1,0 +1,1 @@
+"""The revisions of filing, the oldest first."""

@@ -1,0 +1,120 @@
+"""The roster of a day, person by person: who is fit for duty, and who is not and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from chassis.errors import at
+from contracts.filing import ReportRosterLines, RosterLine
+from contracts.shapes import Point
+from services.filing.model.records import Faults
+
+if TYPE_CHECKING:
+    from rulebook import Rulebook
+
+PROVINCE = 2
+"""How many digits of a division code name the province."""
+DIVISION = 6
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What came of a roster: a result for each row, and what they add up to.
+
+    Who is on duty is fit, and stands on a row that could be read; so nobody is counted twice, and
+    `staff` is `on_duty`, `unfit` and `unread` together.
+    """
+
+    rows: Sequence[dict[str, Any]]
+    counts: dict[str, int]
+
+
+def judge(asked: ReportRosterLines, book: Rulebook) -> Judged:
+    """Judge every row by the health rules; one that says what cannot be is not read."""
+    rows: dict[int, dict[str, Any]] = {}
+    for unread in asked.unread:
+        rows[unread.row] = _unread(unread.row, [fault.to_data() for fault in unread.errors])
+    seen: dict[str, int] = {}
+    strangers = 0
+    for line in asked.lines:
+        faults = _faults_of(line, asked.day, seen)
+        if faults:
+            rows[line.row] = _unread(line.row, faults)
+            continue
+        seen[line.worker_ref] = line.row
+        reasons = _unfit_for(line, asked.day, book)
+        rows[line.row] = _result(line.row, reasons)
+        home = line.home[:PROVINCE] != book.district.code[:PROVINCE]
+        strangers += home and not reasons
+    states = [row["state"] for row in rows.values()]
+    return Judged(
+        [rows[number] for number in sorted(rows)],
+        {
+            "staff": len(rows),
+            "on_duty": states.count("on_duty"),
+            "out_of_province": strangers,
+            "unfit": states.count("not_on_duty"),
+            "unread": states.count("unread"),
+        },
+    )
+
+
+def _unread(row: int, errors: Faults) -> dict[str, Any]:
+    return {"row": row, "state": "unread", "errors": errors}
+
+
+def _result(row: int, reasons: list[Point]) -> dict[str, Any]:
+    if not reasons:
+        return {"row": row, "state": "on_duty"}
+    return {"row": row, "state": "not_on_duty", "reasons": [one.to_data() for one in reasons]}
+
+
+def _faults_of(line: RosterLine, day: date, seen: dict[str, int]) -> Faults:
+    """Find what contradicts itself, the day, or a row before it."""
+    faults = []
+    if line.worker_ref in seen:
+        faults.append(at("worker", f"stands on row {seen[line.worker_ref]} already"))
+    if not _is_division(line.home):
+        faults.append(at("home", f"is not a division code of {DIVISION} digits"))
+    if line.arrived_from is not None and not _is_division(line.arrived_from):
+        faults.append(at("arrived_from", f"is not a division code of {DIVISION} digits"))
+    if line.arrived_on is not None and line.arrived_on > day:
+        faults.append(at("arrived_on", f"lies after the day of the roster, {day}"))
+    if line.arrived_on is None and line.arrived_from is not None:
+        faults.append(at("arrived_on", "is needed with arrived_from"))
+    if line.arrived_from is None and line.arrived_on is not None:
+        faults.append(at("arrived_from", "is needed with arrived_on"))
+    return faults
+
+
+def _is_division(code: str) -> bool:
+    return len(code) == DIVISION and code.isascii() and code.isdigit()
+
+
+def _unfit_for(line: RosterLine, day: date, book: Rulebook) -> list[Point]:
+    """Give every reason why somebody is not on duty that day.
+
+    Of an arrival the rules of its own day decide: an area that is taken off the list later frees
+    nobody who came from it before.
+    """
+    reasons = []
+    if line.arrived_on is not None and line.arrived_from is not None:
+        found = book.on(line.arrived_on).quarantined_until(line.arrived_from, line.arrived_on)
+        if found is not None and day < found[0]:
+            said = book.say(
+                "In quarantine until %(day)s: arrived from %(area)s on %(arrived)s.",
+                day=found[0], area=found[1], arrived=line.arrived_on,
+            )  # fmt: skip
+            reasons.append(Point(code=book.quarantine.code, words=said))
+    if line.temperature is not None and line.temperature >= book.fever.tenths:
+        said = book.say(
+            "Temperature %(given)s °C; from %(limit)s °C on nobody is on duty.",
+            given=line.temperature / 10, limit=book.fever.tenths / 10,
+        )  # fmt: skip
+        reasons.append(Point(code=book.fever.code, words=said))
+    if line.unwell:
+        reasons.append(Point(code="unwell", words=book.say("Unwell")))
+    return reasons

@@ -1,0 +1,108 @@
+"""What is done to the gateway's own things: once for each Idempotency-Key, recorded and audited.
+
+No other service takes part, so it is done and recorded in one transaction. What is refused leaves
+no trace, and may be tried again under the same key.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from chassis.ids import new_id
+from chassis.message import encode
+from chassis.sealing import Seal
+from chassis.store import Store, Work
+from contracts.shapes import moment_to_json
+from services.gateway.chains import AUDIT
+from services.gateway.door import KeyReused, Now
+from services.gateway.model import DONE, commands
+from services.gateway.records import Entry
+
+Do = Callable[[Work, str], dict[str, Any]]
+"""Does it, under a command's id, and gives the result, whose `id` names the thing."""
+Done = tuple[str, dict[str, Any]]
+"""The id of the command, and its result."""
+
+
+@dataclass(frozen=True)
+class Act:
+    """What is asked: under which key, by whom, what, and the body that says so."""
+
+    key: str
+    kind: str
+    by: str
+    body: dict[str, Any]
+    creates: str = ""
+    """Where what this makes will be found, up to its id."""
+
+
+class Acts:
+    """Does what is asked, once."""
+
+    def __init__(self, store: Store, seal: Seal, now: Now) -> None:
+        self.store = store
+        self._seal = seal
+        self._now = now
+
+    def once(self, act: Act, do: Do, judge: Callable[[], None] = lambda: None) -> Done:
+        """Give the command's id and its result, whether it was done now or before.
+
+        What is new is judged first, where that takes longer than a transaction may. Raises
+        `KeyReused` where the key was used for something else, and what `judge` and `do` raise.
+        """
+        body = json.dumps(act.body, sort_keys=True)
+        entry = Entry(
+            new_id(),
+            f"POST {act.key}",
+            self._seal.reference(body),
+            act.kind,
+            created=bool(act.creates),
+            caller=act.by,
+        )
+        with self.store.read() as session:
+            if (before := self._before(session, entry)) is not None:
+                return before
+        judge()
+        with self.store.write() as work:
+            statement = self.store.insert_new(commands).returning(commands.c.id)
+            new = work.scalars(statement, [entry.columns()]).first() is not None
+            if not new and (before := self._before(work, entry)) is not None:
+                return before  # it was asked for twice at the same moment
+            result = do(work, entry.id)
+            self._record(work, act, entry, result)
+        return entry.id, result
+
+    @staticmethod
+    def _before(session: Session, entry: Entry) -> Done | None:
+        columns = commands.c.id, commands.c.fingerprint, commands.c.outcome
+        known = select(*columns).where(commands.c.idempotency == entry.idempotency)
+        found = session.execute(known).first()
+        if found is None:
+            return None
+        if found.fingerprint != entry.fingerprint:
+            raise KeyReused
+        return found.id, json.loads(found.outcome)
+
+    def _record(self, work: Work, act: Act, entry: Entry, result: dict[str, Any]) -> None:
+        """Record the result, and, last in the transaction, who had it done."""
+        about = str(result["id"])
+        location = f"{act.creates}/{about}" if act.creates else None
+        values = {"state": DONE, "outcome": encode(result), "settled_at": time.time()}
+        work.execute(
+            update(commands).where(commands.c.id == entry.id).values(location=location, **values)
+        )
+        said = {
+            "at": moment_to_json(self._now(work)),
+            "what": act.kind,
+            "who": act.by,
+            "about": about,
+            "content": encode({"command_id": entry.id, "outcome": "done"}),
+        }
+        AUDIT.append(self.store, work, [said])

@@ -1,0 +1,118 @@
+"""Who calls: roles, and how far each reaches.
+
+A caller is known by a token; what it may do follows from its roles (`permissions`) and from what
+the token ties it to: the enterprise to what is its own, officers to their grids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from werkzeug.wrappers import Request
+
+from chassis.errors import Rejected
+
+ENVIRON = "bihuan.caller"
+
+
+class Reach(StrEnum):
+    """How far a role reaches: what is the caller's own, what lies in its grids, the district."""
+
+    OWN = "own"
+    GRID = "grid"
+    DISTRICT = "district"
+
+
+class Role(StrEnum):
+    """What a caller is to the district."""
+
+    ENTERPRISE = "enterprise"
+    GRID_OFFICER = "grid-officer"
+    INSPECTOR = "inspector"
+    AGENCY_HEAD = "agency-head"
+    HOTLINE_DESK = "hotline-desk"
+    INSURER = "insurer"
+    DISTRICT_OFFICE = "district-office"
+    DEPARTMENT = "department"
+    OPERATOR = "operator"
+    AUDITOR = "auditor"
+
+    @property
+    def reach(self) -> Reach:
+        """How far the role reaches."""
+        if self is Role.ENTERPRISE:
+            return Reach.OWN
+        officers = (Role.GRID_OFFICER, Role.INSPECTOR, Role.AGENCY_HEAD)
+        return Reach.GRID if self in officers else Reach.DISTRICT
+
+
+class Unauthenticated(Rejected):
+    """A bearer token that is valid here is needed."""
+
+    status = 401
+
+
+class Forbidden(Rejected):
+    """The caller may not do this."""
+
+    status = 403
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Somebody with a valid token.
+
+    `grids` are nodes of the grid tree, with all below them; the district's own code is the whole of
+    it. `enterprises` are ids, credit codes or registration numbers. One who `speaks_for_others`, a
+    desk's or a department's system, may say in `by` which of its people acts; for all others `by`
+    is who they are.
+    """
+
+    subject: str
+    roles: frozenset[Role]
+    grids: frozenset[str] = frozenset()
+    enterprises: frozenset[str] = frozenset()
+    speaks_for_others: bool = False
+
+    def acting(self, allowed: Iterable[Role]) -> Acting:
+        """Give the caller in those of its roles that are allowed; raises `Forbidden` without."""
+        roles = self.roles & frozenset(allowed)
+        if not roles:
+            raise Forbidden(f"That takes one of the roles {', '.join(sorted(allowed)) or '-'}.")
+        return Acting(self, roles)
+
+
+@dataclass(frozen=True)
+class Acting:
+    """A caller in the roles in which it does one thing; `reach` is how far these go."""
+
+    caller: Caller
+    roles: frozenset[Role]
+    reach: frozenset[Reach] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reach", frozenset(role.reach for role in self.roles))
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether nothing in the district is out of reach."""
+        return Reach.DISTRICT in self.reach
+
+    def signs(self, said: Any) -> str:
+        """Tell who acts, where the request may say so; raises `Forbidden` for somebody else."""
+        me = self.caller.subject
+        if said is None or said == me or self.caller.speaks_for_others:
+            return me if said is None else said
+        raise Forbidden(
+            "Only a caller that speaks for others may name somebody else.",
+            errors=[{"pointer": "#/by", "detail": f"must be {me}, or be left out"}],
+        )
+
+
+def caller_of(request: Request) -> Caller:
+    """Give who asks; the door has let nobody in without."""
+    caller: Caller = request.environ[ENVIRON]
+    return caller

@@ -1,0 +1,181 @@
+"""What is asked of a list: filters, ranges, words, an order and a page, understood or refused.
+
+docs/reading.md tells people of it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_
+from werkzeug.datastructures import MultiDict
+
+from chassis.errors import Rejected
+from services.gateway.columns import Kind
+from services.gateway.views import View
+from services.gateway.words import SHORTEST, plain
+
+LARGEST_PAGE = 100
+MOST_WORDS = 10
+LONGEST_QUESTION = 200
+"""Characters of `q`."""
+_LIMIT = re.compile(r"[0-9]{1,3}")
+_RANGE = ".."
+PAGES = ["limit", "after"]
+"""What every list knows."""
+FORMAT = "format"
+"""Says in which format a list is wanted; it changes nothing of what is listed."""
+
+
+class BadQuery(Rejected):
+    """The query string is not acceptable."""
+
+    status = 400
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a page ends: the last document's value in the order, and its position."""
+
+    value: Any
+    position: int
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a list, understood."""
+
+    conditions: tuple[ColumnElement[bool], ...] = ()
+    words: tuple[str, ...] = ()
+    sort: str | None = None
+    descending: bool = False
+    limit: int = 50
+    after: Place | None = None
+    mark: str = ""
+    """Tells this list from every other: a cursor of one is none of another."""
+
+    def cursor(self, place: Place) -> str:
+        """Write where the page ends, so that only the same list can be read on from there."""
+        text = json.dumps([place.value, place.position], ensure_ascii=False)
+        return base64.urlsafe_b64encode(f"{_seal(self.mark, text)}{text}".encode()).decode()
+
+
+def _seal(mark: str, text: str) -> str:
+    return blake2b(f"{mark}\n{text}".encode(), digest_size=6).hexdigest()
+
+
+def once(given: MultiDict[str, str], known: list[str]) -> dict[str, str]:
+    """Read a query string: each name once, and none that is not known; raises `BadQuery`."""
+    said = []
+    if unknown := sorted(given.keys() - {*known}):
+        said.append(f"The list knows no {', '.join(unknown)}; it knows {', '.join(known)}.")
+    said += [f"{name} may be given only once." for name, some in given.lists() if len(some) > 1]
+    said += [
+        f"{name} holds a character that nothing holds."
+        for name, value in given.items()
+        if "\0" in value
+    ]
+    if said:
+        raise BadQuery(" ".join(said))
+    return given.to_dict()
+
+
+def asked_of(
+    view: View, given: MultiDict[str, str], scope: Sequence[ColumnElement[bool]] = ()
+) -> Asked:
+    """Understand what is asked of a view, within a scope; raises `BadQuery`, which tells all that
+    is wrong."""
+    asked = once(given, view.known)
+    said: list[str] = []
+    conditions = []
+    for name, kind in view.columns.items():
+        if name in asked:
+            try:
+                conditions.append(_condition(view.table.c[name], kind, asked[name]))
+            except ValueError:
+                also = f", several with commas between, or a range such as {_ranges(kind)}"
+                said.append(f"{name} must be {kind.example}{also}.")
+    sort = asked.get("sort", "")
+    if sort and sort.removeprefix("-") not in view.sorts:
+        said.append(
+            f"The list cannot be sorted by {sort.removeprefix('-')}; "
+            f"it can by {', '.join(view.sorts) or 'nothing'}, with - in front for the reverse."
+        )
+    words = _words(asked["q"], said) if "q" in asked else ()
+    limit = _limit(asked, said)
+    if said:
+        raise BadQuery(" ".join(said))
+    told_apart = sorted((k, v) for k, v in asked.items() if k not in (*PAGES, FORMAT))
+    mark = json.dumps([view.name, told_apart])
+    after = _place(asked["after"], mark, sort=bool(sort)) if asked.get("after") else None
+    name, descending = sort.removeprefix("-") or None, sort.startswith("-")
+    return Asked((*conditions, *scope), words, name, descending, limit, after, mark)
+
+
+def page_of(asked: Mapping[str, str]) -> tuple[int, int]:
+    """Read `limit` and an `after` that is a position; raises `BadQuery`."""
+    said: list[str] = []
+    limit, after = _limit(asked, said), asked.get("after") or "0"
+    if not re.fullmatch(r"[0-9]{1,18}", after):
+        said.append("after must be a cursor from an answer.")
+    if said:
+        raise BadQuery(" ".join(said))
+    return limit, int(after)
+
+
+def _limit(asked: Mapping[str, str], said: list[str]) -> int:
+    limit = asked.get("limit", "50")
+    if not _LIMIT.fullmatch(limit) or not 1 <= int(limit) <= LARGEST_PAGE:
+        said.append(f"limit must be a number from 1 to {LARGEST_PAGE}.")
+        return 1
+    return int(limit)
+
+
+def _condition(column: ColumnElement[Any], kind: Kind, text: str) -> ColumnElement[bool]:
+    """Understand a value, several, or a range with one open end at the most."""
+    if kind.ranges and _RANGE in text:
+        first, _, last = text.partition(_RANGE)
+        ends = [kind.read(end) if end else None for end in (first, last)]
+        if ends == [None, None]:
+            raise ValueError(text)
+        bounds = [] if ends[0] is None else [column >= ends[0]]
+        return and_(*bounds, *([] if ends[1] is None else [column <= ends[1]]))
+    values = [kind.read(value) for value in (text.split(",") if kind.several else [text])]
+    return column == values[0] if len(values) == 1 else column.in_(sorted(set(values)))
+
+
+def _ranges(kind: Kind) -> str:
+    one, other = ("2020-02-10", "2020-02-20") if "day" in kind.example else ("1", "3")
+    return f"{one}{_RANGE}{other}, {one}{_RANGE} or {_RANGE}{other}"
+
+
+def _words(text: str, said: list[str]) -> tuple[str, ...]:
+    words = tuple(dict.fromkeys(filter(None, map(plain, text.split()))))
+    if len(text) > LONGEST_QUESTION or len(words) > MOST_WORDS:
+        said.append(f"q takes {MOST_WORDS} words and {LONGEST_QUESTION} characters at the most.")
+    elif not words or min(map(len, words)) < SHORTEST:
+        said.append(f"q needs words of {SHORTEST} letters or digits at the least.")
+    return words
+
+
+def _place(cursor: str, mark: str, *, sort: bool) -> Place:
+    """Read a cursor back; raises `BadQuery` for one of another list, and for one that is none."""
+    try:
+        decoded = base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise BadQuery("after must be a cursor from an answer.") from None
+    seal, text = decoded[:12], decoded[12:]
+    if seal != _seal(mark, text):
+        raise BadQuery(
+            "after must be a cursor from an answer to the same list, "
+            "with the same filters, words and order."
+        )
+    value, position = json.loads(text)
+    return Place(value if sort else None, position)

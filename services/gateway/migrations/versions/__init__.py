@@ -1,0 +1,1 @@
+"""The revisions of gateway, the oldest first."""

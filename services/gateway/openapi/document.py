@@ -1,0 +1,71 @@
+"""The whole document, put together once."""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import chain
+
+from chassis.message import encode
+from services.gateway.openapi import operations, others, outward
+from services.gateway.openapi.operations import Described, plain_path, title
+from services.gateway.openapi.parts import HEADERS, PARAMETERS, RESPONSES, SCHEMAS
+from services.gateway.openapi.schemas import Json, of_body, of_documents
+from services.gateway.resources import POSTS, VIEWS
+
+ABOUT = """\
+A district reopens its businesses during an epidemic and keeps watch over them.
+
+What is asked for is a command, by POST: it needs an `Idempotency-Key` and may be repeated. It is \
+answered when it is done or refused, or by 202 with a `Location` that tells what becomes of it. \
+What is read comes from read models that follow every event. What is wrong is an RFC 9457 problem. \
+Each operation names in `x-roles` who may use it."""
+
+
+@cache
+def document() -> Json:
+    """Make the OpenAPI document of the gateway."""
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Bihuan 閉環", "version": "1", "description": ABOUT},
+        "servers": [{"url": "/"}],
+        "tags": [{"name": name} for name in _tags()],
+        "paths": _paths(),
+        "components": {
+            "schemas": _schemas(),
+            "parameters": PARAMETERS,
+            "headers": HEADERS,
+            "responses": RESPONSES,
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+            },
+        },
+    }
+
+
+@cache
+def document_text() -> str:
+    """Write the document as `/openapi.json` gives it."""
+    return encode(document()) + "\n"
+
+
+def described() -> list[Described]:
+    """Give every route that is described."""
+    return [*chain(operations.described(), outward.described(), others.described())]
+
+
+def _paths() -> Json:
+    paths: Json = {}
+    for method, path, operation in described():
+        paths.setdefault(plain_path(path), {})[method.lower()] = operation
+    return dict(sorted(paths.items()))
+
+
+def _tags() -> list[str]:
+    found = [tag for one in described() for tag in one.operation["tags"]]
+    return list(dict.fromkeys(found))
+
+
+def _schemas() -> Json:
+    bodies = {post.command.__name__: of_body(post) for post in POSTS}
+    documents = {title(view): of_documents(view) for view in VIEWS.values()}
+    return SCHEMAS | documents | bodies | others.BODIES | outward.SCHEMAS

@@ -1,0 +1,285 @@
+"""What many operations have in common: parameters, headers, problems, and the answers' shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from services.gateway.figures import FIGURES
+from services.gateway.lists import LARGEST_PAGE
+from services.gateway.model import DONE, PENDING, REJECTED
+from services.gateway.openapi.schemas import (
+    COUNT,
+    IDENTIFIER,
+    MOMENT,
+    TEXT,
+    Json,
+    array,
+    opened,
+    or_null,
+    ref,
+)
+from services.gateway.taking import LONGEST_WAIT
+
+JSON = "application/json"
+PROBLEM = "application/problem+json"
+
+PARAMETERS: Json = {
+    "id": {
+        "name": "id",
+        "in": "path",
+        "required": True,
+        "description": "The identity of the thing; what is no identifier is a 404.",
+        "schema": IDENTIFIER,
+    },
+    "idempotency-key": {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "required": True,
+        "description": "Names the request. Sent again with the same body it has the same answer, "
+        "and nothing happens twice; with another body it is a 422.",
+        "schema": {"type": "string", "maxLength": 200, "pattern": "^[ -~]*[!#-~][ -~]*$"},
+        "example": "2020-02-10-desk-3-0001",
+    },
+    "prefer": {
+        "name": "Prefer",
+        "in": "header",
+        "description": "`respond-async` or `wait=5`: how many seconds the caller is ready to wait "
+        f"(RFC 7240), {LONGEST_WAIT:.0f} at the most. What takes longer is answered by 202.",
+        "schema": TEXT,
+        "examples": {
+            "wait": {"value": "wait=5"},
+            "at once": {"value": "respond-async"},
+        },
+    },
+    "traceparent": {
+        "name": "traceparent",
+        "in": "header",
+        "description": "The trace that the request belongs to (W3C Trace Context): it goes with "
+        "all that the request causes.",
+        "schema": TEXT,
+        "example": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    },
+    "if-none-match": {
+        "name": "If-None-Match",
+        "in": "header",
+        "description": "The `ETag` of an earlier answer: 304 if nothing has changed.",
+        "schema": TEXT,
+    },
+    "if-match": {
+        "name": "If-Match",
+        "in": "header",
+        "description": "The `ETag` of the thing as the caller saw it: 412 if it is another by now.",
+        "schema": {"type": "string", "pattern": r'^(\*|"[!#-~]*"(, *"[!#-~]*")*)$'},
+    },
+    "format": {
+        "name": "format",
+        "in": "query",
+        "description": "A file of the whole list, without pages; goes before `Accept`.",
+        "schema": {"type": "string", "enum": ["json", "csv", "xlsx"]},
+    },
+    "limit": {
+        "name": "limit",
+        "in": "query",
+        "description": "How many items a page has at the most.",
+        "schema": {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": 50},
+    },
+    "after": {
+        "name": "after",
+        "in": "query",
+        "description": "The `next` of the page before.",
+        "schema": TEXT,
+    },
+}
+UPON_POST = ("idempotency-key", "prefer", "traceparent")
+PAGED = ("limit", "after")
+
+HEADERS: Json = {
+    "location": {"description": "Where to read it.", "schema": {"type": "string"}},
+    "etag": {"description": "Stands for this state of the document.", "schema": TEXT},
+    "link": {
+        "description": 'The address of the next page, `rel="next"` (RFC 8288).',
+        "schema": TEXT,
+    },
+    "retry-after": {"description": "Seconds after which to try again.", "schema": TEXT},
+    "www-authenticate": {"description": "`Bearer`.", "schema": TEXT},
+    "allow": {"description": "The methods that the path knows.", "schema": TEXT},
+}
+
+_PROBLEMS = {
+    400: ("BadRequest", "The request cannot be understood: its query string, its key or its body."),
+    401: ("Unauthenticated", "A bearer token that is valid here is needed."),
+    403: ("Forbidden", "The caller has none of the roles in `x-roles`, or it is not its thing."),
+    404: ("NotFound", "There is no such thing, or none that the caller sees."),
+    409: ("Conflict", "The state of the thing does not allow it, or the clock is not set."),
+    406: ("NoSuchFormat", "The list is there as JSON, CSV and XLSX."),
+    412: ("PreconditionFailed", "The thing has changed since the caller saw it."),
+    413: ("TooLarge", "The body is longer than 1 MiB, or of a batch or a sheet 16 MiB."),
+    415: ("UnsupportedType", "The body is of a media type that this route does not read."),
+    422: ("Invalid", "Fields are missing or wrong, or a rule is broken: `errors` names all."),
+    429: ("TooOften", "Too many requests, or wrong passwords; `Retry-After` tells how long."),
+    503: ("Unavailable", "Nothing was done: the service starts, or its database is away."),
+}
+_WITH = {401: ("WWW-Authenticate",), 503: ("Retry-After",)}
+
+
+def headers(names: Iterable[str]) -> Json:
+    """Describe headers of an answer."""
+    found = {name: ref(name.lower(), "headers") for name in names}
+    return {"headers": found} if found else {}
+
+
+def _problem(status: int, description: str) -> Json:
+    return (
+        {"description": description}
+        | headers(_WITH.get(status, ()))
+        | {"content": {PROBLEM: {"schema": ref("Problem")}}}
+    )
+
+
+RESPONSES: Json = {name: _problem(status, said) for status, (name, said) in _PROBLEMS.items()}
+
+
+def problems(*statuses: int) -> Json:
+    """Describe the ways in which an operation may be refused."""
+    return {str(status): ref(_PROBLEMS[status][0], "responses") for status in sorted(statuses)}
+
+
+def said(
+    description: str, schema: Json, *names: str, kind: str = JSON, example: Any = None
+) -> Json:
+    """Describe an answer: what it holds, and which headers it has."""
+    shown = {} if example is None else {"example": example}
+    return (
+        {"description": description}
+        | headers(names)
+        | {"content": {kind: {"schema": schema} | shown}}
+    )
+
+
+_WORDS = opened({"zh": TEXT, "en": TEXT}, ["zh", "en"])
+_ENTRY = opened({"code": TEXT, "words": _WORDS, "source": TEXT}, ["code", "words"])
+_AS_OF = opened({"position": COUNT, "time": or_null(MOMENT)}, ["position", "time"])
+_STATES = {"type": "string", "enum": [PENDING, DONE, REJECTED]}
+_LOCATION = or_null({"type": "string"})
+_NEXT: Json = {"type": ["string", "null"], "description": "The `after` of the next page."}
+_MEASURED = {
+    group: opened({name: {"type": "integer"} for name in names}, names)
+    for group, names in FIGURES.items()
+}
+_ROW = {
+    "row": COUNT | {"minimum": 1},
+    "state": _STATES,
+    "status": COUNT,
+    "location": _LOCATION,
+    "became": TEXT,
+    "problem": ref("Problem"),
+}
+
+SCHEMAS: Json = {
+    "Problem": opened(
+        {
+            "type": {"type": "string", "description": "A URN for each kind, or `about:blank`."},
+            "title": TEXT,
+            "status": {"type": "integer", "minimum": 400, "maximum": 599},
+            "detail": TEXT,
+            "errors": array(
+                opened(
+                    {
+                        "pointer": {
+                            "type": "string",
+                            "description": "The field, as a JSON pointer after `#` (RFC 6901).",
+                        },
+                        "detail": TEXT,
+                    },
+                    ["pointer", "detail"],
+                )
+            ),
+        },
+        ["type", "title", "status"],
+    )
+    | {"description": "What is wrong (RFC 9457); some kinds tell more."},
+    "AsOf": _AS_OF
+    | {"description": "The last event that the gateway knew: all that follows from it is in."},
+    "Accepted": opened(
+        {"command_id": IDENTIFIER, "state": {"const": PENDING}}, ["command_id", "state"]
+    ),
+    "CommandRow": opened(_ROW, ["row", "state"]),
+    "CommandRecord": opened(
+        {
+            "id": IDENTIFIER,
+            "type": TEXT,
+            "state": _STATES,
+            "accepted_at": MOMENT,
+            "settled_at": or_null(MOMENT),
+            "status": COUNT,
+            "result": {"type": ["object", "null"]},
+            "problem": ref("Problem"),
+            "location": TEXT,
+            **dict.fromkeys(("rows", "done", "rejected", "pending"), COUNT),
+        },
+        ["id", "type", "state", "accepted_at", "settled_at"],
+    ),
+    "CommandRows": opened({"items": array(ref("CommandRow")), "next": _NEXT}, ["items", "next"]),
+    "BatchAnswer": opened(
+        {
+            "command_id": IDENTIFIER,
+            **dict.fromkeys(("rows", "done", "rejected"), COUNT),
+            "items": array(ref("CommandRow")),
+        },
+        ["command_id", "rows", "done", "rejected", "items"],
+    ),
+    "TimelineEntry": opened(
+        {
+            "position": COUNT,
+            "id": IDENTIFIER,
+            "type": TEXT,
+            "source": TEXT,
+            "time": MOMENT,
+            "caused_by": opened(
+                {"id": {"type": ["string", "null"]}, "type": {"type": ["string", "null"]}},
+                ["id", "type"],
+            ),
+            "data": {"type": "object"},
+        },
+        ["position", "id", "type", "source", "time", "caused_by", "data"],
+    ),
+    "Statistics": opened(_MEASURED | {"as_of": ref("AsOf")}, [*_MEASURED, "as_of"]),
+    "Officers": opened(
+        {
+            "items": array(
+                opened({"officer": TEXT, "enterprises": COUNT}, ["officer", "enterprises"])
+            ),
+            "next": {"type": "null"},
+        },
+        ["items", "next"],
+    ),
+    "Checklist": opened(
+        {
+            "version": TEXT,
+            "premises": TEXT,
+            "words": _WORDS,
+            "must_nots": array(_ENTRY),
+            "items": array(_ENTRY),
+            "rules": array(_ENTRY),
+        },
+        ["version", "premises", "words", "must_nots", "items", "rules"],
+    ),
+    "Clock": opened(
+        {"at": MOMENT, "hour_id": IDENTIFIER, "swept": {"type": "boolean"}},
+        ["at", "hour_id", "swept"],
+    ),
+    "Token": opened(
+        {"access_token": TEXT, "token_type": {"const": "Bearer"}, "expires_in": COUNT},
+        ["access_token", "token_type", "expires_in"],
+    ),
+    "Ready": {"type": "object", "additionalProperties": {"type": "boolean"}},
+}
+
+
+def listed(name: str) -> Json:
+    """Describe a page of a list of these."""
+    return opened(
+        {"items": array(ref(name)), "next": _NEXT, "as_of": ref("AsOf")},
+        ["items", "next", "as_of"],
+    )

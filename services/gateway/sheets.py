@@ -1,0 +1,147 @@
+"""Sheets: the roster of a day, a person a row, in CSV or NDJSON; one command, and an answer a row.
+
+Names and staff numbers are sealed or hashed here, row by row, before anything is stored or sent. A
+row that cannot be read travels as what is wrong with it, so that the answer tells of every row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any
+
+from marshmallow import ValidationError
+from werkzeug.wrappers import Request, Response
+
+from chassis.errors import Rejected, at
+from chassis.green import pause
+from chassis.ids import new_id
+from contracts.filing import RosterLine
+from contracts.message import Command
+from services.gateway.bodies import escaped
+from services.gateway.edge import (
+    LONGEST_SEALED,
+    UNKNOWN,
+    BadRequest,
+    Edge,
+    Row,
+    UnknownThing,
+    pointers,
+)
+from services.gateway.lists import once
+from services.gateway.records import Entry
+from services.gateway.views import View
+
+if TYPE_CHECKING:
+    from services.gateway.taking import Taking
+
+BREATH = 50
+"""Rows that are judged before other requests have their turn."""
+_GIVEN_BY_THE_EDGE = ("row", "worker_ref")
+COLUMNS: dict[str, Any] = {"worker": {"type": "string"}} | {
+    name: shape for name, shape in RosterLine.describe().items() if name not in _GIVEN_BY_THE_EDGE
+}
+"""The columns of a sheet: `worker` is the number under which the enterprise knows somebody."""
+_SEALED = f"Must be 1 to {LONGEST_SEALED} characters, not all blank."
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A route that takes a sheet for the thing in its path."""
+
+    path: str
+    command: type[Command]
+    of: View
+
+
+class Sheets:
+    """Turns sheets into commands, and has them taken in."""
+
+    def __init__(self, taking: Taking, edge: Edge) -> None:
+        self.taking = taking
+        self.edge = edge
+
+    def take(self, sheet: Sheet, request: Request, identity: str) -> Response:
+        """Take the sheet of a day in; raises `UnknownThing` and `BadRequest`."""
+        day = once(request.args, ["day"]).get("day")
+        text, rows = self.taking.rows_of(request, COLUMNS)
+        sight = self.taking.gateway.sight(request)
+        if self.edge.look(sheet.of, identity, sight.of(sheet.of)) is None:
+            raise UnknownThing(f"There is nothing with the id {identity} here.")
+        key = self.taking.scope(sheet.path.replace("<id>", identity), request)
+        entry = Entry(
+            new_id(),
+            f"POST {key}",
+            self.edge.seal.reference(f"{request.mimetype}\n{day}\n{text}"),
+            sheet.command.type,
+            self._command(sheet, identity, day, rows, sight.acting.caller.subject),
+            caller=sight.acting.caller.subject,
+        )
+        return self.taking.settle(entry, request.headers)
+
+    def _command(
+        self, sheet: Sheet, identity: str, day: str | None, rows: Iterable[Row], by: str
+    ) -> Command:
+        lines, unread = [], []
+        for number, row in enumerate(rows, start=1):
+            line, errors = self._line(identity, number, row)
+            if errors:
+                unread.append({"row": number, "errors": errors})
+            else:
+                lines.append(line)
+            if not number % BREATH:
+                pause(0)
+        if not lines:
+            every = [e | {"pointer": f"#/{one['row']}{e['pointer'][1:]}"}
+                     for one in unread for e in one["errors"]]  # fmt: skip
+            raise BadRequest("No row can be read.", errors=every)
+        about = {} if day is None else {"day": day}
+        data = about | {sheet.of.id_field: identity, "by": by, "lines": lines, "unread": unread}
+        try:
+            command: Command = sheet.command.schema().load(data)
+        except ValidationError as error:
+            raise BadRequest(errors=pointers(error.messages)) from None
+        return command
+
+    def _line(
+        self, identity: str, number: int, row: Row
+    ) -> tuple[dict[str, Any], list[dict[str, str]]]:
+        """Judge a row by its schema, and close what is personal; give it, and what is wrong."""
+        if isinstance(row, Rejected):
+            return {}, row.errors or [{"pointer": "#", "detail": row.detail}]
+        errors = [at(escaped(name), UNKNOWN) for name in sorted(row.keys() - COLUMNS.keys())]
+        data: dict[str, Any] = {name: row[name] for name in row.keys() & COLUMNS.keys()}
+        worker = data.pop("worker", None)
+        if isinstance(worker, str) and _can_be_sealed(worker):
+            data["worker_ref"] = self.edge.seal.reference(f"{identity}/{worker.strip().upper()}")
+        else:
+            errors.append(at("worker", _SEALED))
+            data["worker_ref"] = "-"
+        if isinstance(name := data.get("name"), str):
+            if not _can_be_sealed(name):
+                errors.append(at("name", _SEALED))
+            data["name"] = self.edge.seal.seal(name)
+        if data.get("temperature") is not None:
+            tenths = _tenths(data.pop("temperature"))
+            if tenths is None:
+                errors.append(at("temperature", "Must be 30 to 45 °C, with one decimal at most."))
+            data["temperature"] = tenths
+        data["row"] = number
+        return data, errors + pointers(RosterLine.schema().validate(data))
+
+
+def _can_be_sealed(text: str) -> bool:
+    return bool(text.strip()) and len(text) <= LONGEST_SEALED
+
+
+def _tenths(given: Any) -> int | None:
+    """Read degrees Celsius as tenths of a degree; None for what is none."""
+    if isinstance(given, bool) or not isinstance(given, int | float | str):
+        return None
+    try:
+        tenths = Decimal(str(given)) * 10
+    except InvalidOperation:
+        return None
+    whole = tenths.is_finite() and tenths == tenths.to_integral_value()
+    return int(tenths) if whole and 300 <= tenths <= 450 else None

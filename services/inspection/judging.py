@@ -1,0 +1,94 @@
+"""How what officers send is judged: findings and answers, by the checklist that they had."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+from chassis.errors import at
+from contracts.inspection import Finding, RecordPart, RecordVisit
+from rulebook import Rulebook
+from rulebook.chapters.checklist import Checklist, Item
+from services.inspection.model import NotAcceptable, Premises
+
+Faults = list[dict[str, str]]
+
+
+def judge(
+    asked: RecordVisit | RecordPart,
+    premises: Premises,
+    book: Rulebook,
+    day: date,
+    more: Sequence[dict[str, str]] = (),
+) -> tuple[Checklist, list[Finding]]:
+    """Give the checklist of a visit of that day, and what was found: as officers named it, and as
+    the answers have it.
+
+    A checklist that a phone has kept since an earlier day counts; one that had not come into force
+    by the day of the visit does not. Raises `NotAcceptable` with every fault at once, and `more`.
+    """
+    asked_under = asked.checklist_version
+    checklist = book.checklist_under(asked_under, day) if asked_under else book.on(day).checklist
+    faults = [*more]
+    if checklist is None:
+        faults.append(at("checklist_version", f"names no checklist that was in force by {day}"))
+        raise NotAcceptable(errors=faults)
+    items = checklist.items_for(premises.kind)
+    faults += _of_findings(asked.findings, checklist)
+    faults += _of_answers(asked, items)
+    if faults:
+        raise NotAcceptable(errors=faults)
+    return checklist, [*asked.findings, *_broken(asked, items, checklist, book)]
+
+
+def checklist_of(book: Rulebook, version: str | None, day: date) -> Checklist:
+    """Give the checklist that a fact pins; where it pins none, that of the day."""
+    known = book.checklist_under(version, day) if version else None
+    return known or book.on(day).checklist
+
+
+def _of_findings(findings: Sequence[Finding], checklist: Checklist) -> Faults:
+    return [
+        at(f"findings/{n}/rule", "is not a rule of the checklist")
+        for n, finding in enumerate(findings)
+        if finding.rule not in checklist.rules
+    ] + [
+        at(f"findings/{n}/on_record", "is for issues that were rectified on the spot")
+        for n, finding in enumerate(findings)
+        if finding.on_record and not finding.rectified_on_the_spot
+    ]
+
+
+def _of_answers(asked: RecordVisit | RecordPart, items: dict[str, Item]) -> Faults:
+    faults = []
+    for code, answer in asked.answers.items():
+        place = f"answers/{code.replace('~', '~0').replace('/', '~1')}"
+        item = items.get(code)
+        if item is None:
+            faults.append(at(place, "is not asked of such premises"))
+        elif what := item.unlike(answer):
+            faults.append(at(place, what))
+    if asked.complete:
+        faults += [
+            at(f"answers/{code}", "is not answered")
+            for code, item in items.items()
+            if item.required and code not in asked.answers
+        ]
+    return faults
+
+
+def _broken(
+    asked: RecordVisit | RecordPart, items: dict[str, Item], checklist: Checklist, book: Rulebook
+) -> list[Finding]:
+    """Give a finding for each rule that an answer breaks and that officers have not named."""
+    found: dict[str, Finding] = {}
+    named = {finding.rule for finding in asked.findings}
+    for code, item in items.items():
+        if code in asked.answers and item.rule and item.fails_with(asked.answers[code]):
+            told = checklist.words_of(item, asked.answers[code])
+            remark = book.say("%(question)s: %(answer)s", question=item.point, answer=told).zh
+            before = found.get(item.rule)
+            found[item.rule] = Finding(
+                rule=item.rule, remark=f"{before.remark}\n{remark}" if before else remark
+            )
+    return [finding for rule, finding in found.items() if rule not in named]

@@ -1,0 +1,1 @@
+../../../chassis/revision.py.mako

@@ -1,0 +1,1 @@
+"""The revisions of inspection, the oldest first."""

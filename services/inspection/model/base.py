@@ -1,0 +1,98 @@
+"""What the tables of inspection stand on, and what it knows of an enterprise."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from sqlalchemy import JSON, Index, String, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from chassis.errors import Invalid
+from contracts.filing import EnterpriseReopened, RosterReported
+from rulebook.chapters.risk import Record
+
+REMEMBERED = 20
+"""Visits that are kept in mind: more than the formula looks at."""
+
+
+class NotAcceptable(Invalid):
+    """Some of what was given is not acceptable."""
+
+
+class Base(DeclarativeBase):
+    """The tables of inspection."""
+
+    type_annotation_map = {
+        list[str]: JSON,
+        dict[str, Any]: JSON,
+        list[dict[str, Any]]: JSON,
+        list[list[Any]]: JSON,
+    }
+
+
+class Premises(Base):
+    """What inspection knows of an enterprise: where and what it is, who works there, its closure,
+    and what its last visits found.
+
+    `visits` holds the day and the number of violations of the latest visits, the latest first;
+    `true_complaints` the days of the checks that found a complaint true.
+    """
+
+    __tablename__ = "premises"
+    __table_args__ = (Index("premises_of_grid", "grid", "is_open"),)
+
+    enterprise_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    kind: Mapped[str] = mapped_column(String(32))
+    grid: Mapped[str] = mapped_column(String(16))
+    closure_id: Mapped[str | None] = mapped_column(String(64))
+    size: Mapped[str] = mapped_column(String(16), default="")
+    is_open: Mapped[bool] = mapped_column(default=False)
+    staff: Mapped[int] = mapped_column(default=0)
+    out_of_province: Mapped[int] = mapped_column(default=0)
+    roster_on: Mapped[date | None]
+    visited_on: Mapped[date | None]
+    visits: Mapped[list[list[Any]]] = mapped_column(default=list)
+    true_complaints: Mapped[list[str]] = mapped_column(default=list)
+
+    def opened(self, fact: EnterpriseReopened) -> None:
+        """Be open again, with the staff that the filing states, unless a roster has said more."""
+        self.is_open = True
+        if self.roster_on is None:
+            self.staff, self.out_of_province = fact.headcount, fact.out_of_province
+
+    def reported(self, fact: RosterReported) -> None:
+        """Have this staff, if no roster of a later day is known."""
+        if self.roster_on is None or fact.day >= self.roster_on:
+            self.roster_on = fact.day
+            self.staff, self.out_of_province = fact.on_duty, fact.out_of_province
+
+    def was_visited(self, on: date, violations: int, *, complaint_true: bool = False) -> None:
+        """Remember a visit, which may come in later than those of a later day."""
+        known = [[on.isoformat(), violations], *(self.visits or ())]
+        self.visits = sorted(known, key=lambda visit: visit[0], reverse=True)[:REMEMBERED]
+        self.visited_on = max(on, self.visited_on or on)
+        if complaint_true:
+            self.true_complaints = sorted([*(self.true_complaints or ()), on.isoformat()])
+
+    def broke_more(self, on: date, violations: int) -> None:
+        """Add what a further part of a visit of that day found."""
+        visits = [[*visit] for visit in self.visits or ()]
+        for visit in visits:
+            if visit[0] == on.isoformat():
+                visit[1] += violations
+                break
+        self.visits = visits
+
+    @property
+    def record(self) -> Record:
+        """What the risk of the premises is reckoned from."""
+        return Record(
+            self.kind,
+            self.size or "",
+            self.staff or 0,
+            self.out_of_province or 0,
+            [(date.fromisoformat(day), violations) for day, violations in self.visits or ()],
+            [date.fromisoformat(day) for day in self.true_complaints or ()],
+        )

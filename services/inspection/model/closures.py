@@ -1,0 +1,126 @@
+"""Closures (關停): one stands at a time, until a re-inspection finds nothing standing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import date
+
+from sqlalchemy import String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from chassis.aggregate import Aggregate
+from chassis.errors import Conflict, at
+from contracts.inspection import (
+    ClosureLifted,
+    ClosureOrdered,
+    ClosureReinspected,
+    Grounds,
+    LiftClosure,
+    Lifting,
+    ReinspectClosure,
+)
+from contracts.shapes import Id, Key, Words
+from rulebook.chapters.inspection import Extension
+from services.inspection.model.base import Base, NotAcceptable, Premises
+from services.inspection.model.papers import Paper
+
+
+class AlreadyClosed(Conflict):
+    """The enterprise is under an order of closure already."""
+
+
+class AlreadyLifted(Conflict):
+    """The closure has been lifted already."""
+
+
+class NotReinspected(Conflict):
+    """No re-inspection of the closure has found that nothing stands; an approver may lift it."""
+
+
+class Closure(Paper, Aggregate, Base):
+    """An order that closes an enterprise (關停); one stands at a time.
+
+    `clean_visit_id` is its latest re-inspection, where that found nothing standing.
+    """
+
+    __tablename__ = "closures"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    enterprise_id: Mapped[str] = mapped_column(String(64), index=True)
+    ordered_on: Mapped[date]
+    lifted_on: Mapped[date | None]
+    clean_visit_id: Mapped[str | None] = mapped_column(String(64))
+
+    @classmethod
+    def order(
+        cls,
+        closure_id: str,
+        premises: Premises,
+        grounds: Grounds,
+        reason: Words,
+        today: date,
+        *,
+        issue_id: str | None = None,
+        notice_id: str | None = None,
+    ) -> Closure:
+        """Close the premises; refused while another closure stands."""
+        if premises.closure_id:
+            raise AlreadyClosed(closure_id=premises.closure_id)
+        premises.closure_id = closure_id
+        made = cls(id=closure_id, enterprise_id=premises.enterprise_id, ordered_on=today)
+        made.record(
+            ClosureOrdered(
+                closure_id=Id(closure_id),
+                enterprise_id=Key(premises.enterprise_id),
+                grounds=grounds,
+                reason=reason,
+                ordered_on=today,
+                issue_id=Id(issue_id) if issue_id else None,
+                notice_id=Id(notice_id) if notice_id else None,
+            )
+        )
+        return made
+
+    def must_allow(self, asked: ReinspectClosure, open_issues: Collection[str]) -> None:
+        """Refuse a re-inspection after the closure was lifted or before it was ordered, or one that
+        finds standing what is not open."""
+        self.must_stand()
+        errors = [
+            at(f"standing/{n}", "is no open issue of the enterprise")
+            for n, issue in enumerate(asked.standing)
+            if issue not in open_issues
+        ]
+        if asked.day < self.ordered_on:
+            errors.append(at("day", f"lies before the closure, {self.ordered_on}"))
+        if errors:
+            raise NotAcceptable(errors=errors)
+
+    def reinspect(self, asked: ReinspectClosure) -> ClosureReinspected:
+        """Note what a re-inspection found standing."""
+        clean = not asked.standing
+        self.clean_visit_id = asked.visit_id if clean else None
+        return self.record(ClosureReinspected.echo(asked, clean=clean))
+
+    def lift(
+        self, asked: LiftClosure, premises: Premises, rule: Extension, today: date,
+        *, standing: Collection[str] = (),
+    ) -> ClosureLifted:  # fmt: skip
+        """Let the enterprise file again: after a re-inspection since which nothing stands, or as an
+        exception, for which an approver answers who does not ask for it."""
+        self.must_stand()
+        if asked.approver is None:
+            visit = asked.visit_id or self.clean_visit_id
+            if visit is None or visit != self.clean_visit_id or standing:
+                raise self.conflict(NotReinspected, issues=sorted(standing))
+            on = {"ground": Lifting.REINSPECTION, "visit_id": visit}
+        elif rule.other_approver and asked.approver == asked.by:
+            raise NotAcceptable(errors=[at("approver", "is who asks for it")])
+        else:
+            on = {"ground": Lifting.EXCEPTION}
+        self.lifted_on, premises.closure_id = today, None
+        return self.record(ClosureLifted.echo(asked, lifted_on=today, **on))
+
+    def must_stand(self) -> None:
+        """Refuse to touch a closure that has been lifted."""
+        if self.lifted_on:
+            raise self.conflict(AlreadyLifted, lifted_on=self.lifted_on.isoformat())

@@ -1,0 +1,54 @@
+"""Patrol plans: whom the officers of a grid visit on a day."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from sqlalchemy import Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from chassis.aggregate import Aggregate
+from contracts.inspection import DrawPatrolPlan, PatrolPlanDrawn, Stop
+from services.inspection.model.base import Base
+
+
+class PatrolPlan(Aggregate, Base):
+    """A day's plan for a grid; what stands on it is on no other plan of that day."""
+
+    __tablename__ = "patrol_plans"
+    __table_args__ = (Index("patrol_plans_of_day", "grid", "day"),)
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    grid: Mapped[str] = mapped_column(String(16))
+    day: Mapped[date]
+    officers: Mapped[list[str]]
+    enterprises: Mapped[list[str]]
+
+    @classmethod
+    def draw(
+        cls,
+        asked: DrawPatrolPlan,
+        stops: list[Stop],
+        *,
+        capacity: int,
+        left_out: int,
+        rules_version: str,
+    ) -> PatrolPlan:
+        """Keep the plan as it was drawn."""
+        made = cls(
+            id=asked.plan_id,
+            grid=asked.grid,
+            day=asked.day,
+            officers=asked.officers,
+            enterprises=[stop.enterprise_id for stop in stops],
+        )
+        made.record(
+            PatrolPlanDrawn.echo(
+                asked,
+                capacity=capacity,
+                stops=stops,
+                left_out=left_out,
+                rules_version=rules_version,
+            )
+        )
+        return made

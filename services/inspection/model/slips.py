@@ -1,0 +1,80 @@
+"""The four slips (四單), as they were written."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from chassis.aggregate import Aggregate
+from chassis.errors import Conflict
+from contracts.inspection import AcknowledgeSlip, SlipAcknowledged
+from contracts.inspection import Slip as SlipIssued
+from contracts.shapes import Id, Key
+from services.inspection.model.base import Base
+from services.inspection.model.papers import Moment, Paper
+
+
+class AlreadyAcknowledged(Conflict):
+    """Somebody else has acknowledged the slip."""
+
+
+class Slip(Paper, Aggregate, Base):
+    """One of the four slips (四單), as it was written."""
+
+    __tablename__ = "slips"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(32))
+    about: Mapped[str] = mapped_column(String(64), index=True)
+    addressee: Mapped[str] = mapped_column(String(32))
+    points: Mapped[list[dict[str, Any]]]
+    text: Mapped[dict[str, Any]]
+    issued_on: Mapped[date]
+    due_on: Mapped[date | None]
+    enterprise_id: Mapped[str | None] = mapped_column(String(64))
+    complaint_id: Mapped[str | None] = mapped_column(String(64))
+    acknowledged_by: Mapped[str | None] = mapped_column(String(64))
+    acknowledged_at: Mapped[datetime | None] = mapped_column(Moment)
+
+    @classmethod
+    def issue(cls, fact: SlipIssued) -> Slip:
+        """Write a slip; its words are those of this day, whatever the rulebook says later."""
+        made = cls(
+            id=fact.slip_id,
+            kind=fact.type,
+            about=fact.about,
+            addressee=fact.addressee,
+            points=[point.to_data() for point in fact.points],
+            text=fact.text.to_data(),
+            issued_on=fact.issued_on,
+            due_on=fact.due_on,
+            enterprise_id=fact.enterprise_id,
+            complaint_id=fact.complaint_id,
+        )
+        made.record(fact)
+        return made
+
+    def bear(self, number: str) -> None:
+        """Take the number, which stands above the text too."""
+        super().bear(number)
+        self.text = {language: f"{number}\n{said}" for language, said in self.text.items()}
+
+    def acknowledge(self, asked: AcknowledgeSlip, now: datetime) -> SlipAcknowledged:
+        """Have been read by whom it went to; said again by the same one, it changes nothing."""
+        first = self.acknowledged_at is None
+        if not first and self.acknowledged_by != asked.by:
+            raise self.conflict(AlreadyAcknowledged, acknowledged_by=self.acknowledged_by)
+        moment = self.acknowledged_at or now.replace(microsecond=0)
+        self.acknowledged_by, self.acknowledged_at = asked.by, moment
+        fact = SlipAcknowledged(
+            slip_id=Id(self.id),
+            about=Key(self.about),
+            acknowledged_by=asked.by,
+            acknowledged_at=moment,
+            enterprise_id=Id(self.enterprise_id) if self.enterprise_id else None,
+            complaint_id=Id(self.complaint_id) if self.complaint_id else None,
+        )
+        return self.record(fact) if first else fact.numbered(self.version)

@@ -1,0 +1,382 @@
+"""Patrols and visits: who goes out, and what they find."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date
+from enum import StrEnum
+from hashlib import blake2b
+from typing import Any
+
+from sqlalchemy import JSON, Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from chassis.aggregate import Aggregate
+from chassis.errors import Conflict, at
+from chassis.message import encode
+from contracts.inspection import (
+    CancelVisit,
+    DispatchPatrol,
+    Finding,
+    PartRecorded,
+    PatrolDispatched,
+    PlanVisit,
+    Purpose,
+    RecordPart,
+    RecordVisit,
+    ReplanVisit,
+    SignVisit,
+    VisitCancelled,
+    VisitPlanned,
+    VisitRecorded,
+    VisitReplanned,
+    VisitSigned,
+    VisitWarning,
+)
+from contracts.shapes import Id, Key
+from services.inspection.model.base import Base, NotAcceptable, Premises
+
+
+class AlreadyRecorded(Conflict):
+    """The visit has been recorded already."""
+
+
+class AlreadySigned(Conflict):
+    """The agency has signed already."""
+
+
+class AlreadyGiven(Conflict):
+    """The agency has recorded its part already."""
+
+
+class NotRecorded(Conflict):
+    """The visit has not been recorded yet."""
+
+
+class Cancelled(Conflict):
+    """The visit was given up."""
+
+
+class NotJoint(Conflict):
+    """One team recorded the visit for all of its agencies."""
+
+
+class StillAwaited(Conflict):
+    """A filing or a complaint waits for the visit: it can be put off, and not given up."""
+
+
+class ClientIdReused(Conflict):
+    """The device has sent another visit under this client id."""
+
+
+class Patrol(Aggregate, Base):
+    """A team sent out for a day, which visits several premises."""
+
+    __tablename__ = "patrols"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    day: Mapped[date]
+    agencies: Mapped[list[str]]
+    officers: Mapped[list[str]]
+
+    @classmethod
+    def dispatch(cls, asked: DispatchPatrol) -> Patrol:
+        """Send a team out: at least one officer of at least one agency, each named once."""
+        if errors := [*named("agencies", asked.agencies), *named("officers", asked.officers)]:
+            raise NotAcceptable(errors=errors)
+        made = cls(
+            id=asked.patrol_id, day=asked.day, agencies=asked.agencies, officers=asked.officers
+        )
+        made.record(PatrolDispatched.echo(asked))
+        return made
+
+
+def named(field: str, given: Sequence[str], least: int = 1) -> list[dict[str, str]]:
+    """Say what is wrong with a list of agencies or officers: each is named once."""
+    if len(given) < least:
+        return [at(field, "names nobody" if not given else f"names fewer than {least}")]
+    return (
+        [at(field, "names somebody twice")] if max(Counter(given).values(), default=1) > 1 else []
+    )
+
+
+class VisitState(StrEnum):
+    """Where a visit stands."""
+
+    PLANNED = "planned"
+    RECORDED = "recorded"
+    CANCELLED = "cancelled"
+
+
+class Visit(Aggregate, Base):
+    """A visit to an enterprise: for a patrol, an on-site review, a complaint or a re-inspection.
+
+    It is planned, or not; put off, or given up; and recorded once. Agencies that make a joint visit
+    record a part each, once, and sign it; whoever has signed adds nothing more; nobody signs for
+    another, and the visit is complete when all have signed.
+    """
+
+    __tablename__ = "visits"
+    __table_args__ = (
+        Index("visits_of_day", "enterprise_id", "day"),
+        Index("visits_due", "grid", "state", "day"),
+        Index("visits_of_complaint", "complaint_id"),
+    )
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    enterprise_id: Mapped[str] = mapped_column(String(64))
+    purpose: Mapped[str] = mapped_column(String(16))
+    grid: Mapped[str] = mapped_column(String(16))
+    day: Mapped[date]
+    state: Mapped[str] = mapped_column(String(16))
+    urgent: Mapped[bool] = mapped_column(default=False)
+    joint: Mapped[bool] = mapped_column(default=False)
+    agencies: Mapped[list[str]]
+    signed: Mapped[list[str]]
+    parts: Mapped[list[str]] = mapped_column(default=list)
+    filing_id: Mapped[str | None] = mapped_column(String(64))
+    complaint_id: Mapped[str | None] = mapped_column(String(64))
+    found: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    """What was found in all parts: rule, checklist version, and whether it stands."""
+    sent: Mapped[str | None] = mapped_column(String(64))
+    """A digest of what a device sent, by which it is known when it comes again."""
+    recorded: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """What was said when it was recorded."""
+
+    @classmethod
+    def plan(
+        cls,
+        visit_id: str,
+        premises: Premises,
+        purpose: Purpose,
+        day: date,
+        *,
+        urgent: bool = False,
+        filing_id: str | None = None,
+        complaint_id: str | None = None,
+    ) -> Visit:
+        """Plan a visit, as a rule asks for it."""
+        made = cls.unplanned(visit_id, premises, purpose)
+        made.day, made.urgent = day, urgent
+        made.filing_id, made.complaint_id = filing_id, complaint_id
+        made.announce(())
+        return made
+
+    @classmethod
+    def plan_by_hand(
+        cls, asked: PlanVisit, premises: Premises, warnings: Sequence[VisitWarning]
+    ) -> Visit:
+        """Plan a visit, as a person asks for it."""
+        made = cls.unplanned(asked.visit_id, premises, Purpose.PATROL)
+        made.day, made.urgent = asked.day, asked.urgent
+        made.agencies, made.joint = asked.agencies, asked.joint
+        made.announce(warnings)
+        return made
+
+    def announce(self, warnings: Sequence[VisitWarning]) -> None:
+        """Say that the visit is planned."""
+        self.record(
+            VisitPlanned(
+                visit_id=Id(self.id),
+                enterprise_id=Key(self.enterprise_id),
+                purpose=Purpose(self.purpose),
+                day=self.day,
+                urgent=self.urgent,
+                grid=self.grid,
+                filing_id=Id(self.filing_id) if self.filing_id else None,
+                complaint_id=Id(self.complaint_id) if self.complaint_id else None,
+                agencies=self.agencies,
+                joint=self.joint,
+                warnings=[*warnings],
+            )
+        )
+
+    @classmethod
+    def unplanned(cls, visit_id: str, premises: Premises, purpose: Purpose) -> Visit:
+        """Begin a visit that nobody planned."""
+        return cls(
+            id=visit_id,
+            enterprise_id=premises.enterprise_id,
+            purpose=purpose,
+            grid=premises.grid,
+            day=date.min,
+            state=VisitState.PLANNED,
+            urgent=False,
+            joint=False,
+            agencies=[],
+            signed=[],
+            parts=[],
+            found=[],
+        )
+
+    def replan(
+        self, asked: ReplanVisit, today: date, warnings: Sequence[VisitWarning] = ()
+    ) -> VisitReplanned:
+        """Be put off, or brought forward."""
+        self.must_be_planned()
+        if asked.day < today or asked.day == self.day:
+            what = f"lies before today, {today}" if asked.day < today else "is its day already"
+            raise NotAcceptable(errors=[at("day", what)])
+        before, self.day = self.day, asked.day
+        return self.record(VisitReplanned.echo(asked, day_before=before, warnings=[*warnings]))
+
+    def cancel(self, asked: CancelVisit, *, by_rule: bool = False) -> VisitCancelled:
+        """Be given up: by the rules, when nothing waits for it any more, or by a person, if nothing
+        ever did."""
+        self.must_be_planned()
+        if not by_rule and (self.filing_id or self.complaint_id):
+            raise self.conflict(StillAwaited)
+        self.state = VisitState.CANCELLED
+        return self.record(VisitCancelled.echo(asked))
+
+    def faults(self, asked: RecordVisit, today: date) -> list[dict[str, str]]:
+        """Say what is wrong with a record, beside its findings and its answers."""
+        least = 2 if asked.joint or self.joint else 0
+        faults = named("agencies", asked.agencies or self.agencies, least)
+        if asked.day > today:
+            faults.append(at("day", f"lies after today, {today}"))
+        for one, other in (("device", "client_id"), ("client_id", "device")):
+            if getattr(asked, one) is None and getattr(asked, other) is not None:
+                faults.append(at(one, f"goes with {other}"))
+        return faults
+
+    def carry_out(
+        self,
+        asked: RecordVisit,
+        today: date,
+        notice_id: str | None = None,
+        *,
+        findings: Sequence[Finding] | None = None,
+        checklist_version: str | None = None,
+        warnings: Sequence[VisitWarning] = (),
+    ) -> VisitRecorded:
+        """Record what the visit found. A visit is recorded once, and not before its day."""
+        self.must_be_planned()
+        if faults := self.faults(asked, today):
+            raise NotAcceptable(errors=faults)
+        found = asked.findings if findings is None else [*findings]
+        self.state, self.day, self.joint = VisitState.RECORDED, asked.day, asked.joint or self.joint
+        self.agencies = asked.agencies or self.agencies
+        self.sent = digest(asked) if asked.client_id else None
+        self._add(found, checklist_version)
+        fact = self.record(
+            VisitRecorded(
+                visit_id=Id(self.id),
+                enterprise_id=Key(self.enterprise_id),
+                purpose=Purpose(self.purpose),
+                day=asked.day,
+                grid=self.grid,
+                agencies=self.agencies,
+                findings=found,
+                patrol_id=asked.patrol_id,
+                filing_id=Id(self.filing_id) if self.filing_id else None,
+                complaint_id=Id(self.complaint_id) if self.complaint_id else None,
+                notice_id=Id(notice_id) if notice_id else None,
+                answers=asked.answers,
+                checklist_version=checklist_version,
+                joint=self.joint,
+                device=asked.device,
+                client_id=asked.client_id,
+                warnings=[*warnings],
+            )
+        )
+        self.recorded = fact.to_data() if asked.client_id else None
+        return fact
+
+    def sent_before(self, asked: RecordVisit) -> VisitRecorded | None:
+        """Give what was said of a record that a device sends again; None for one that is new.
+
+        Raises `ClientIdReused` where the device has given the name to something else.
+        """
+        if self.recorded is None or asked.client_id is None:
+            return None
+        fact: VisitRecorded = VisitRecorded.from_data(self.recorded)
+        if (fact.device, fact.client_id) != (asked.device, asked.client_id):
+            return None
+        if self.sent != digest(asked):
+            raise self.conflict(ClientIdReused)
+        return fact
+
+    def add_part(
+        self, asked: RecordPart, findings: Sequence[Finding], checklist_version: str
+    ) -> PartRecorded:
+        """Let an agency record its own part of a joint visit, once, and before it signs."""
+        self.must_take_part(asked.agency)
+        if not self.joint:
+            raise self.conflict(NotJoint)
+        if asked.agency in self.signed:
+            raise self.conflict(AlreadySigned)
+        if asked.agency in self.parts:
+            raise self.conflict(AlreadyGiven)
+        self.parts = [*self.parts, asked.agency]
+        self._add(findings, checklist_version)
+        return self.record(
+            PartRecorded.echo(
+                asked,
+                day=self.day,
+                findings=[*findings],
+                checklist_version=checklist_version,
+            )
+        )
+
+    def sign(self, asked: SignVisit) -> VisitSigned:
+        """Let an agency sign its own part; nobody signs for another."""
+        self.must_take_part(asked.agency)
+        if asked.agency in self.signed:
+            raise self.conflict(AlreadySigned)
+        self.signed = [*self.signed, asked.agency]
+        return self.record(
+            VisitSigned(
+                visit_id=Id(self.id),
+                enterprise_id=Key(self.enterprise_id),
+                agency=asked.agency,
+                officer=asked.officer,
+                complete=self.is_complete,
+            )
+        )
+
+    def _add(self, findings: Sequence[Finding], checklist_version: str | None) -> None:
+        self.found = [
+            *(self.found or ()),
+            *(
+                {
+                    "rule": one.rule,
+                    "version": checklist_version,
+                    "stands": not one.rectified_on_the_spot,
+                }
+                for one in findings
+            ),
+        ]
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether the visit is still to be made."""
+        return self.state == VisitState.PLANNED
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every agency has signed its part."""
+        return {*self.signed} == {*self.agencies}
+
+    def must_be_planned(self) -> None:
+        """Refuse to plan or to record what is recorded or given up."""
+        if self.state == VisitState.RECORDED:
+            raise self.conflict(AlreadyRecorded)
+        if self.state == VisitState.CANCELLED:
+            raise self.conflict(Cancelled)
+
+    def must_take_part(self, agency: str) -> None:
+        """Refuse whoever took no part in the visit, and parts of what is not recorded."""
+        if self.state == VisitState.CANCELLED:
+            raise self.conflict(Cancelled)
+        if self.state == VisitState.PLANNED:
+            raise self.conflict(NotRecorded)
+        if agency not in self.agencies:
+            raise NotAcceptable(errors=[at("agency", "took no part in the visit")])
+
+
+def digest(asked: RecordVisit) -> str:
+    """Give a digest of what was sent, whoever sends it and whatever version they saw."""
+    said = {k: v for k, v in asked.to_data().items() if k not in ("by", "seen_version")}
+    return blake2b(encode(said).encode(), digest_size=20).hexdigest()

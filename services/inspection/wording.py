@@ -1,0 +1,74 @@
+"""The letters of the four slips: to whom, what, by when, and where it stands.
+
+Each is written in both languages from the catalogue's texts; its number is put above it when it is
+drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+from contracts.shapes import Point, Words
+from rulebook import Rulebook
+from rulebook.chapters.inspection import Until
+from services.inspection.model import Premises
+
+PROMPT = "You have reopened. In your trade, heed these points:"
+PROBLEM = "The inspection of %(day)s found this at your premises:"
+SUPERVISION = "Press for this matter: %(subject)s."
+FEEDBACK = "This is the result in the matter of %(subject)s."
+_OPENINGS = {"prompt": PROMPT, "problem": PROBLEM, "supervision": SUPERVISION, "feedback": FEEDBACK}
+
+
+def letter(
+    book: Rulebook, kind: str, to: Words, subject: Words, points: Sequence[Point],
+    *, today: date, until: Until | None = None,
+) -> Words:  # fmt: skip
+    """Write the letter of a slip, from its title to its signature."""
+    lines = [
+        book.papers[kind].words,
+        book.say("To %(to)s:", to=to),
+        book.say(_OPENINGS[kind], **_values(kind, subject, today)),
+        *(_numbered(n, _with_basis(book, point)) for n, point in enumerate(points, start=1)),
+    ]
+    if until:
+        lines.append(book.say("It is to be done by %(due)s.", due=until.words))
+    elif kind == "problem":
+        lines.append(book.say("It was put right on the spot."))
+    lines.append(book.say("%(issuer)s, %(day)s", issuer=book.issuer.words, day=today))
+    return Words(zh="\n".join(one.zh for one in lines), en="\n".join(one.en for one in lines))
+
+
+def addressed_to(book: Rulebook, addressee: str, premises: Premises | None) -> Words:
+    """Name whom a slip goes to: the enterprise itself, an office of its grid, or another office."""
+    if premises and addressee == "enterprise":
+        return Words(zh=premises.name, en=premises.name)
+    office = book.addressees[addressee].words
+    grid = book.grids.get(premises.grid) if premises else None
+    if grid and addressee in {"grid-office", "subdistrict-office"}:
+        return book.say("%(office)s of %(grid)s", office=office, grid=grid.words)
+    return office
+
+
+def subject_of(book: Rulebook, premises: Premises | None, complaint_id: str | None) -> Words:
+    """Say what a slip to an office is about: a complaint, or an enterprise."""
+    if complaint_id:
+        return book.say("complaint %(complaint)s", complaint=complaint_id)
+    return Words(zh=premises.name, en=premises.name) if premises else book.district.words
+
+
+def _values(kind: str, subject: Words, today: date) -> dict[str, object]:
+    return {"prompt": {}, "problem": {"day": today}}.get(kind, {"subject": subject})
+
+
+def _numbered(number: int, words: Words) -> Words:
+    return Words(zh=f"{number}. {words.zh}", en=f"{number}. {words.en}")
+
+
+def _with_basis(book: Rulebook, point: Point) -> Words:
+    """Say a point, and the source of the rule that it follows, if it follows one."""
+    basis = book.basis(point.code)
+    if basis is None:
+        return point.words
+    return book.say("%(point)s (source: %(source)s)", point=point.words, source=basis)

@@ -1,0 +1,1 @@
+"""The revisions of insurance, the oldest first."""

@@ -1,0 +1,204 @@
+"""Claims: entered, checked by one person, decided by another, and paid once."""
+
+from __future__ import annotations
+
+from datetime import date
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Index, String, and_
+from sqlalchemy.orm import Mapped, mapped_column
+
+from chassis.aggregate import Aggregate
+from chassis.errors import Conflict, at
+from contracts.insurance import (
+    CheckClaim,
+    ClaimApproved,
+    ClaimChecked,
+    ClaimDecision,
+    ClaimFiled,
+    ClaimPaid,
+    ClaimRejected,
+    DecideClaim,
+    FileClaim,
+    PayClaim,
+)
+from contracts.shapes import Id, Key, Point
+from services.insurance.model.base import Base, NotAcceptable
+
+
+class AlreadyChecked(Conflict):
+    """The claim has been checked and found complete already."""
+
+
+class NotChecked(Conflict):
+    """A claim is approved when its documents are complete, and rejected when they were checked."""
+
+
+class SamePerson(Conflict):
+    """Nobody decides a claim that they have checked."""
+
+
+class AlreadyDecided(Conflict):
+    """The claim has been decided already."""
+
+
+class NotApproved(Conflict):
+    """Only an approved claim is paid."""
+
+
+class AlreadyPaid(Conflict):
+    """The claim has been paid already."""
+
+
+class ReferenceUsed(Conflict):
+    """Another claim was paid under this payment reference."""
+
+
+class ClaimState(StrEnum):
+    """Where a claim stands; incomplete is one whose documents were checked, and some missing."""
+
+    FILED = "filed"
+    INCOMPLETE = "incomplete"
+    CHECKED = "checked"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    PAID = "paid"
+
+
+class Claim(Aggregate, Base):
+    """A claim for a person under a scheme: one at a time, and one that is paid for each casualty.
+
+    The person is known by the keyed hash of the identity number, whatever the id on record.
+    """
+
+    __tablename__ = "claims"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    policy_id: Mapped[str] = mapped_column(String(64))
+    medic_id: Mapped[str] = mapped_column(String(64))
+    person: Mapped[str] = mapped_column(String(64))
+    scheme: Mapped[str] = mapped_column(String(64))
+    casualty: Mapped[str] = mapped_column(String(64))
+    amount: Mapped[int]
+    state: Mapped[str] = mapped_column(String(16))
+    checkers: Mapped[list[str]]
+    reference: Mapped[str | None] = mapped_column(String(64), unique=True)
+
+    @classmethod
+    def filed(cls, asked: FileClaim, scheme: str, person: str, amount: int, today: date) -> Claim:
+        """Enter a claim for an amount in yuan."""
+        made = cls(
+            id=asked.claim_id,
+            policy_id=asked.policy_id,
+            medic_id=asked.medic_id,
+            person=person,
+            scheme=scheme,
+            casualty=asked.casualty,
+            amount=amount,
+            state=ClaimState.FILED,
+            checkers=[],
+        )
+        made.record(ClaimFiled.echo(asked, scheme=scheme, amount=amount, filed_on=today))
+        return made
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it is neither rejected nor paid yet."""
+        return self.state not in {ClaimState.REJECTED, ClaimState.PAID}
+
+    @property
+    def is_paid(self) -> bool:
+        """Whether it is paid."""
+        return self.state == ClaimState.PAID
+
+    def check(self, asked: CheckClaim, missing: list[Point]) -> ClaimChecked:
+        """Find the documents complete, or some missing; then it is checked again."""
+        if self.state not in {ClaimState.FILED, ClaimState.INCOMPLETE}:
+            raise self._conflict(AlreadyChecked)
+        self.state = ClaimState.INCOMPLETE if missing else ClaimState.CHECKED
+        self.checkers = sorted({*self.checkers, asked.by})
+        return self.record(ClaimChecked(**self._about(), by=asked.by, missing=missing))
+
+    def decide(
+        self, asked: DecideClaim, reasons: list[Point], *, four_eyes: bool
+    ) -> ClaimApproved | ClaimRejected:
+        """Approve what is complete, or reject what was checked, with reasons, once.
+
+        With `four_eyes` whoever has checked the claim does not decide it.
+        """
+        approves = asked.decision is ClaimDecision.APPROVE
+        self._expect_decidable(approves=approves)
+        if four_eyes and asked.by in self.checkers:
+            raise self._conflict(SamePerson, f"{asked.by} has checked the claim.")
+        if approves and reasons:
+            raise NotAcceptable(errors=[at("reasons", "are for a rejection")])
+        if approves:
+            self.state = ClaimState.APPROVED
+            return self.record(ClaimApproved(**self._about(), amount=self.amount, by=asked.by))
+        if not reasons:
+            raise NotAcceptable(errors=[at("reasons", "a rejection needs a reason")])
+        self.state = ClaimState.REJECTED
+        return self.record(
+            ClaimRejected(**self._about(), by=asked.by, reasons=reasons, remark=asked.remark)
+        )
+
+    def _expect_decidable(self, *, approves: bool) -> None:
+        if self.state == ClaimState.FILED or (approves and self.state == ClaimState.INCOMPLETE):
+            raise self._conflict(NotChecked)
+        if self.state not in {ClaimState.INCOMPLETE, ClaimState.CHECKED}:
+            raise self._conflict(AlreadyDecided)
+
+    def pay(self, asked: PayClaim, today: date, used_by: Claim | None = None) -> ClaimPaid:
+        """Pay, once, under a reference that no other claim was paid under.
+
+        `used_by` is the claim that was paid under it, if there is one.
+        """
+        if self.is_paid:
+            raise self._conflict(AlreadyPaid, reference=self.reference)
+        if self.state != ClaimState.APPROVED:
+            raise self._conflict(NotApproved)
+        if used_by is not None:
+            raise used_by.conflict(
+                ReferenceUsed,
+                f"Claim {used_by.id} was paid under {asked.reference}.",
+                errors=[at("reference", "was used before")],
+                claim_id=used_by.id,
+            )
+        self.state, self.reference = ClaimState.PAID, asked.reference
+        return self.record(
+            ClaimPaid(**self._about(), amount=self.amount, reference=asked.reference, paid_on=today)
+        )
+
+    def _about(self) -> dict[str, Any]:
+        return {
+            "claim_id": Id(self.id),
+            "medic_id": Key(self.medic_id),
+            "policy_id": Id(self.policy_id),
+        }
+
+    def _conflict(self, kind: type[Conflict], detail: str = "", **extra: Any) -> Conflict:
+        return self.conflict(
+            kind, detail or f"The claim is {self.state}.", state=self.state, **extra
+        )
+
+
+_STANDS = Claim.state != ClaimState.REJECTED
+_UNDER_WAY = and_(_STANDS, Claim.state != ClaimState.PAID)
+Index(
+    "claims_one_under_way",
+    Claim.person,
+    Claim.scheme,
+    unique=True,
+    sqlite_where=_UNDER_WAY,
+    postgresql_where=_UNDER_WAY,
+)
+Index(
+    "claims_once_for_a_casualty",
+    Claim.person,
+    Claim.scheme,
+    Claim.casualty,
+    unique=True,
+    sqlite_where=_STANDS,
+    postgresql_where=_STANDS,
+)

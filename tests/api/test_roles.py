@@ -1,0 +1,273 @@
+"""Who may do what: every route with every role; what lies out of a caller's reach is not there."""
+
+import itertools
+import json
+
+import pytest
+
+from services.gateway.callers import Caller, Role
+from services.gateway.permissions import routes_and_roles
+from tests.api.conftest import problem
+
+DISTRICT, QUANXIU, QINGYUAN = "350503", "350503003", "350503004"
+OPEN = {
+    *[
+        ("GET", path)
+        for path in ("/livez", "/readyz", "/metrics", "/asyncapi.json", "/openapi.json")
+    ],
+    *[("GET", path) for path in ("/docs", "/docs/<file>")],
+    ("POST", "/v1/token"),
+}
+"""Routes that ask nobody who he is."""
+STREAM = "/v1/events/stream"
+NOT_YOUR_ROLE = "That takes one of the roles"
+KEYS = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def routes(district):
+    """Every route that the gateway serves, as the application knows them."""
+    application = district.running.carriages["gateway"].web.get_wsgi_app()
+    return sorted(
+        (rule.endpoint.method, rule.endpoint.path) for rule in application.map.iter_rules()
+    )
+
+
+@pytest.fixture(scope="module")
+def shops(district):
+    """Give an enterprise in each of two subdistricts, with a life behind it."""
+    found = {}
+    for grid in (QUANXIU, QINGYUAN):
+        shop = district.reopened(grid=grid)
+        district.visit(shop, findings=["dine_in"])
+        district.complain(shop, content=f"{grid}店內堂食")
+        day = district.today.isoformat()
+        roster = {"day": day, "staff": 3, "out_of_province": 0, "unfit": 0}
+        district.client.post(f"/v1/enterprises/{shop}/roster", roster)
+        closure = {"enterprise_id": shop, "reason": "檢查"}
+        district.client.post("/v1/closures", closure)
+        patrol = {"day": day, "agencies": ["police"], "officers": [f"FZ-{grid[-3:]}-01"]}
+        district.client.post("/v1/patrols", patrol | {"grid": grid})
+        plan = {"day": day, "grid": grid, "officers": 1}
+        district.client.request("POST", "/v1/patrols/plans", plan)
+        found[grid] = shop
+    district.settle()
+    return found
+
+
+def caller(*roles, grids=(), enterprises=(), **more):
+    name = "-".join(roles)
+    return Caller(name, frozenset(roles), frozenset(grids), frozenset(enterprises), **more)
+
+
+def ask(client, method, path, body=None):
+    """Ask for a route; of one that never ends only how it begins."""
+    if path == STREAM:
+        return client.request("HEAD", path)
+    headers = {"Idempotency-Key": f"roles-{next(KEYS)}"} if method == "POST" else {}
+    return client.request(method, path.replace("<id>", "nothing"), body, headers)
+
+
+# the table
+
+
+def test_every_route_is_in_the_table_and_nothing_else(routes):
+    assert set(routes) == {*routes_and_roles(), *OPEN}
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_role_may_use_what_the_table_says_and_nothing_more(district, routes, role):
+    client = district.client_as(caller(role, grids=[DISTRICT], enterprises=["91350503ARUJWX97A0"]))
+    for method, path in routes:
+        if (method, path) in OPEN or path == "/v1/clock":
+            continue
+        answer = ask(client, method, path, {})
+        refused = answer.status == 403 and (
+            path == STREAM or NOT_YOUR_ROLE in answer.json()["detail"]
+        )
+        allowed = role in routes_and_roles()[method, path]
+        assert refused is not allowed, (method, path, answer.status, answer.data)
+        assert answer.status != 401
+
+
+def test_the_clock_is_moved_by_the_district_office_and_operators_alone(district):
+    body = {"at": f"{district.today}T00:00:00+08:00"}
+    for role in Role:
+        answer = ask(district.client_as(caller(role, grids=[DISTRICT])), "POST", "/v1/clock", body)
+        assert answer.status == (200 if role in (Role.DISTRICT_OFFICE, Role.OPERATOR) else 403)
+
+
+def test_without_a_token_nothing_is_said(district, routes):
+    nobody = type(district.client)(district.client.base)
+    for method, path in routes:
+        answer = ask(nobody, method, path, {})
+        if (method, path) in OPEN:
+            assert answer.status != 401
+        elif path == STREAM:
+            assert answer.status == 401
+        else:
+            problem(answer, 401)
+            assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_a_token_without_a_role_opens_nothing(district, routes):
+    client = district.client_as(Caller("somebody", frozenset()))
+    for method, path in routes:
+        if (method, path) not in OPEN | {("GET", STREAM)}:
+            problem(ask(client, method, path, {}), 403)
+    assert ask(client, "GET", STREAM).status == 403
+
+
+# what is out of reach is not there
+
+LISTS = ["enterprises", "filings", "rosters", "patrols", "plans", "visits", "issues", "notices",
+         "closures", "slips", "complaints", "policies", "medics", "uncovered",
+         "claims"]  # fmt: skip
+
+
+def shown(client, name):
+    """Read a whole list, or nothing where the role may not."""
+    answer = client.request("GET", f"/v1/{name}")
+    return client.everything(f"/v1/{name}") if answer.status == 200 else []
+
+
+@pytest.mark.parametrize("role", [Role.GRID_OFFICER, Role.INSPECTOR, Role.AGENCY_HEAD])
+@pytest.mark.parametrize("name", LISTS)
+def test_another_grid_is_in_no_list_and_its_ids_are_unknown(district, shops, role, name):
+    officer = district.client_as(caller(role, grids=[QUANXIU]))
+    head = district.client_as(caller(role, grids=[DISTRICT]))
+    mine, others = shown(officer, name), shown(head, name)
+    told = json.dumps(mine, ensure_ascii=False)
+    assert shops[QINGYUAN] not in told
+    assert QINGYUAN not in told
+    hidden = [thing["id"] for thing in others if thing["id"] not in {m["id"] for m in mine}]
+    if others:
+        assert hidden, "something lies in the other subdistrict"
+    for identity in hidden:
+        problem(officer.request("GET", f"/v1/{name}/{identity}"), 404)
+    for thing in mine:
+        assert officer.request("GET", f"/v1/{name}/{thing['id']}").status == 200
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_another_enterprise_is_in_no_list_and_its_ids_are_unknown(district, shops, name):
+    own, other = shops[QUANXIU], shops[QINGYUAN]
+    client = district.client_as(caller(Role.ENTERPRISE, enterprises=[own]))
+    mine = shown(client, name)
+    assert other not in json.dumps(mine, ensure_ascii=False)
+    for thing in shown(district.client, name):
+        if thing["id"] not in {m["id"] for m in mine}:
+            answer = client.request("GET", f"/v1/{name}/{thing['id']}")
+            assert answer.status in (403, 404), answer.data
+
+
+def test_an_enterprise_knows_itself_by_its_credit_code_too(district, shops):
+    code = district.client.get(f"/v1/enterprises/{shops[QUANXIU]}")["credit_code"]
+    client = district.client_as(caller(Role.ENTERPRISE, enterprises=[code]))
+    assert [shop["id"] for shop in shown(client, "enterprises")] == [shops[QUANXIU]]
+    assert {thing["enterprise_id"] for thing in shown(client, "notices")} == {shops[QUANXIU]}
+
+
+def test_words_filters_and_timelines_find_nothing_out_of_reach(district, shops):
+    officer = district.client_as(caller(Role.INSPECTOR, grids=[QUANXIU]))
+    other = shops[QINGYUAN]
+    name = district.client.get(f"/v1/enterprises/{other}")["name"]
+    assert other not in json.dumps(officer.everything(f"/v1/enterprises?q={name[:2]}"))
+    assert officer.everything(f"/v1/visits?enterprise_id={other}") == []
+    assert officer.everything(f"/v1/complaints?q={QINGYUAN}") == []
+    problem(officer.request("GET", f"/v1/enterprises/{other}/timeline"), 404)
+    problem(officer.request("GET", f"/v1/enterprises/{other}/rosters"), 404)
+
+
+def test_an_enterprise_sees_of_its_own_story_neither_visits_nor_who_has_complained(district, shops):
+    client = district.client_as(caller(Role.ENTERPRISE, enterprises=[shops[QUANXIU]]))
+    story = [e["type"] for e in client.everything(f"/v1/enterprises/{shops[QUANXIU]}/timeline")]
+    assert {"enterprise-reopened", "notice-issued", "closure-ordered"} <= set(story)
+    assert not [kind for kind in story if kind.startswith(("visit-", "complaint-"))]
+    assert all(slip["complaint_id"] is None for slip in shown(client, "slips"))
+
+
+# acting
+
+
+def test_who_may_not_see_a_thing_cannot_act_on_it(district, shops, say):
+    officer = district.client_as(caller(Role.AGENCY_HEAD, grids=[QUANXIU]))
+    other = shops[QINGYUAN]
+    (notice,) = district.client.everything(f"/v1/notices?enterprise_id={other}")
+    body = {"day": say.today, "rectified": True}
+    path = f"/v1/notices/{notice['id']}/reinspection"
+    problem(ask(officer, "POST", path, body), 404)
+    problem(ask(officer, "POST", "/v1/closures", {"enterprise_id": other, "reason": "無"}), 404,
+            "#/enterprise_id")  # fmt: skip
+    problem(ask(officer, "POST", "/v1/visits", say.visit(other)), 404, "#/enterprise_id")
+    assert district.client.get(f"/v1/notices/{notice['id']}")["state"] == "open"
+
+
+def test_an_officer_makes_nothing_outside_of_the_grid(district, say):
+    officer = district.client_as(caller(Role.GRID_OFFICER, grids=[QUANXIU]))
+    problem(ask(officer, "POST", "/v1/enterprises", say.enterprise(grid=QINGYUAN)), 403)
+    assert ask(officer, "POST", "/v1/enterprises", say.enterprise(grid=QUANXIU)).status == 201
+    head = district.client_as(caller(Role.AGENCY_HEAD, grids=[QUANXIU]))
+    patrol = {"day": say.today, "agencies": ["police"], "officers": ["FZ-004-01"]}
+    problem(ask(head, "POST", "/v1/patrols", patrol | {"grid": QINGYUAN}), 403)
+
+
+def test_a_batch_tells_of_each_row_that_is_out_of_reach(district, say):
+    officer = district.client_as(caller(Role.GRID_OFFICER, grids=[QUANXIU]))
+    rows = [say.enterprise(grid=grid) for grid in (QUANXIU, QINGYUAN, QUANXIU)]
+    raw = "\n".join(map(json.dumps, rows)).encode()
+    headers = {"Content-Type": "application/x-ndjson", "Idempotency-Key": f"roles-{next(KEYS)}"}
+    made = officer.request("POST", "/v1/enterprises/batch", headers=headers, raw=raw).json()
+    assert [item["status"] for item in made["items"]] == [201, 403, 201]
+
+
+def test_an_enterprise_registers_itself_and_nobody_else(district, say):
+    asked = say.enterprise()
+    client = district.client_as(caller(Role.ENTERPRISE, enterprises=[asked["credit_code"]]))
+    problem(ask(client, "POST", "/v1/enterprises", say.enterprise()), 403)
+    made = ask(client, "POST", "/v1/enterprises", asked)
+    assert made.status == 201
+    shop = made.json()["enterprise_id"]
+    assert ask(client, "POST", "/v1/filings", say.filing(shop)).status == 201
+    other = district.register()
+    problem(ask(client, "POST", "/v1/filings", say.filing(other)), 404, "#/enterprise_id")
+
+
+def test_who_acts_is_who_calls(district, say, shops):
+    me = district.client_as(caller(Role.DISTRICT_OFFICE))
+    asked = say.enterprise()
+    problem(ask(me, "POST", "/v1/enterprises", asked | {"by": "somebody-else"}), 403, "#/by")
+    assert ask(me, "POST", "/v1/enterprises", asked | {"by": "district-office"}).status == 201
+    shop = district.register()
+    path = f"/v1/enterprises/{shop}/liaison"
+    assert ask(me, "POST", path, {"officer": "FZ-003-05", "reason": "輪崗"}).status == 200
+    desk = district.client_as(caller(Role.DISTRICT_OFFICE, speaks_for_others=True))
+    body = {"officer": "FZ-003-06", "reason": "輪崗", "by": "chen"}
+    assert ask(desk, "POST", path, body).status == 200
+    history = district.client.get(f"/v1/enterprises/{shop}")["liaison_history"]
+    assert [entry["by"] for entry in history] == ["district-office", "chen"]
+
+
+def test_a_key_is_each_callers_own(district, say):
+    asked = say.enterprise(), say.enterprise()
+    made = [
+        district.client_as(Caller(name, frozenset({Role.DISTRICT_OFFICE}))).request(
+            "POST", "/v1/enterprises", body, {"Idempotency-Key": "the-same"}
+        )
+        for name, body in zip(("chen", "lin"), asked, strict=True)
+    ]
+    assert [answer.status for answer in made] == [201, 201]
+
+
+def test_what_became_of_a_command_is_told_to_who_has_sent_it(district, say):
+    chen, lin = (
+        district.client_as(Caller(name, frozenset({Role.DISTRICT_OFFICE})))
+        for name in ("chen", "lin")
+    )
+    headers = {"Prefer": "respond-async", "Idempotency-Key": f"roles-{next(KEYS)}"}
+    sent = chen.request("POST", "/v1/enterprises", say.enterprise(), headers)
+    path = sent.headers["Location"]
+    assert chen.get(path)["id"]
+    problem(lin.request("GET", path), 404)
+    problem(lin.request("GET", f"{path}/rows"), 404)
+    assert district.client_as(caller(Role.AUDITOR)).get(path)["id"]

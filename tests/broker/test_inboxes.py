@@ -1,0 +1,70 @@
+"""An inbox as the broker sees it: who consumes what, however quickly slots come and go."""
+
+import amqp
+import eventlet
+
+from chassis import rabbit
+from chassis.settings import Settings
+from tests.broker.conftest import until
+
+
+def consumers(uri, queue):
+    """Count the consumers of a queue."""
+    with amqp.Connection(uri.partition("@")[2].rstrip("/")) as connection:
+        return connection.channel().queue_declare(queue, passive=True).consumer_count
+
+
+def test_a_slot_given_up_while_its_channel_is_being_opened_has_no_consumer(
+    postgres, rabbitmq, monkeypatch
+):
+    """Or the queue's single active consumer is one that nobody reads, and its keys stand still."""
+    opening = eventlet.event.Event()
+    real = rabbit.declare_queue
+
+    def slowly(*given):
+        real(*given)
+        opening.send()
+        eventlet.sleep(0.5)
+
+    monkeypatch.setattr(rabbit, "declare_queue", slowly)
+    settings = Settings(amqp_uri=rabbitmq, database_url=postgres)
+    inbox = rabbit.RabbitBus(settings, {}).inbox("filing", frozenset())
+    with eventlet.Timeout(30):
+        inbox.ready.wait()
+        inlet = inbox.open(0)
+        opening.wait()
+        inlet.close()
+        inbox.leave(inlet)
+    monkeypatch.undo()
+    eventlet.sleep(1)
+    assert consumers(rabbitmq, "filing.inbox.0") == 0
+
+    with eventlet.Timeout(30):
+        inbox.open(0)
+        until(lambda: consumers(rabbitmq, "filing.inbox.0") == 1)
+    inbox.close()
+
+
+def test_an_inbox_closes_while_it_declares_a_queue(postgres, rabbitmq_server, monkeypatch):
+    """The broker is slow to answer, and a process that is asked to stop just then ends well."""
+    declaring = eventlet.event.Event()
+
+    def for_long(connection, *_):
+        with connection.channel():
+            declaring.send()
+            eventlet.sleep(60)
+
+    monkeypatch.setattr(rabbit, "declare_queue", for_long)
+    monkeypatch.setattr(rabbit, "OPEN_WITHIN", 5.0)
+    settings = Settings(amqp_uri=rabbitmq_server.uri, database_url=postgres)
+    inbox = rabbit.RabbitBus(settings, {}).inbox("filing", frozenset())
+    with eventlet.Timeout(30):
+        inbox.ready.wait()
+        inbox.open(0)
+        declaring.wait()
+        rabbitmq_server.pause()
+        try:
+            inbox.close()
+        finally:
+            rabbitmq_server.resume()
+        until(lambda: inbox._reader.dead)

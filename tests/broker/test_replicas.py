@@ -1,0 +1,192 @@
+"""Replicas: processes of a service that share its slots, and come and go."""
+
+import signal
+from collections import Counter
+
+import amqp
+import eventlet
+import psycopg
+import pytest
+import urllib3
+from sqlalchemy.exc import OperationalError
+
+from chassis.ids import new_id
+from chassis.message import Message, slot_of
+from chassis.rabbit import RabbitBus, prepare, queue_of
+from chassis.tables import leases
+from console.child import Process
+from console.district import TOPOLOGY
+from console.fleet import Fleet
+from console.month import plan
+from contracts.message import Envelope
+from tests.broker.conftest import PATIENCE, until
+from tests.service.sayings import registered
+
+
+@pytest.fixture
+def start(settings, tmp_path):
+    """Start processes of filing, which end with the test."""
+    started = []
+
+    def one():
+        environ = {"AMQP_URI": settings.amqp_uri, "DATABASE_URL": settings.database_url}
+        log = tmp_path / f"filing-{len(started)}.log"
+        process = Process(["run", "filing", "--port", "0"], log, environ=environ)
+        started.append(process)
+        return process.__enter__()
+
+    yield one
+    for process in started:
+        process.__exit__(None, None, None)
+
+
+@pytest.fixture
+def shares(settings):
+    """Tell how many slots each replica of filing holds, and how many relay."""
+    url = settings.database_of("filing").replace("+psycopg", "")
+
+    def now():
+        with psycopg.connect(url) as connection:
+            rows = connection.execute(
+                "SELECT name, owner FROM leases WHERE owner IS NOT NULL"
+                " AND until > extract(epoch FROM clock_timestamp())"
+            ).fetchall()
+        slots = Counter(owner for name, owner in rows if name.startswith("slot"))
+        return sorted(slots.values()), sum(name == "relay" for name, _ in rows)
+
+    return now
+
+
+def test_replicas_share_the_slots_after_a_start_a_stop_and_a_kill(start, shares):
+    first = start()
+    until(lambda: shares() == ([8], 1))
+    second = start()
+    until(lambda: shares() == ([4, 4], 1))
+    third = start()
+    until(lambda: shares() == ([2, 3, 3], 1))
+
+    third.process.send_signal(signal.SIGTERM)
+    assert third.process.wait(60) == 0
+    until(lambda: shares() == ([4, 4], 1))
+    first.kill()
+    until(lambda: shares() == ([8], 1))
+    second.process.send_signal(signal.SIGTERM)
+    assert second.process.wait(60) == 0
+    assert shares() == ([], 0), "what is stopped gives its leases back"
+
+
+def test_a_replica_that_was_stopped_for_long_finds_its_slots_taken_and_takes_its_share_again(
+    start, shares
+):
+    first, _ = start(), start()
+    until(lambda: shares() == ([4, 4], 1))
+    first.process.send_signal(signal.SIGSTOP)
+    try:
+        until(lambda: shares() == ([8], 1))
+    finally:
+        first.process.send_signal(signal.SIGCONT)
+    until(lambda: shares() == ([4, 4], 1))
+
+
+def test_a_slot_that_was_lost_and_held_again_before_that_was_noticed_is_served(
+    distributed, monkeypatch
+):
+    """While the database fails it, a replica may miss that another has had its slots."""
+    replica, store = distributed.running.carriages["filing"].replica, distributed.store("filing")
+    distributed.client.post("/v1/clock", {"at": "2020-02-10T08:00:00+08:00"})
+    until(lambda: len(replica._serving) == 8)
+    missed = []
+
+    def away():
+        missed.append(True)
+        raise OperationalError("SELECT 1", {}, Exception("the database does not answer"))
+
+    def hand_over(owner):
+        with store.write() as work:
+            rows = leases.update().where(leases.c.name != "relay")
+            work.execute(rows.values(owner=owner, until=0.0))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(replica.leases, "tick", away)
+        until(lambda: missed)
+        hand_over("another")
+        shop = plan(0.01).enterprises[0].registration()
+        asked = distributed.client.post("/v1/enterprises", shop, Prefer="respond-async")
+        until(lambda: any(thread.dead for _, thread in replica._serving.values()))
+        hand_over(None)
+    path = f"/v1/commands/{asked['command_id']}"
+    until(lambda: distributed.client.get(path)["state"] == "done")
+
+
+def work_done(process):
+    """Tell how many messages a process has handled."""
+    answer = urllib3.request("GET", f"{process.base}/metrics", retries=False)
+    lines = answer.data.decode().splitlines()
+    wanted = 'bihuan_messages_total{outcome="done"'
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(wanted))
+
+
+def test_both_replicas_of_every_service_do_work(settings, tmp_path):
+    with Fleet(settings, tmp_path / "fleet", replicas=2) as fleet:
+        client = fleet.client()
+        client.post("/v1/clock", {"at": "2020-02-10T08:00:00+08:00"}, "clock")
+        for number, shop in enumerate(plan(0.01).enterprises[:40]):
+            client.post("/v1/enterprises", shop.registration(), f"shop-{number}")
+        for service in ("filing", "gateway", "insurance"):
+            for process in fleet.members[service]:
+                until(lambda process=process: work_done(process) > 0)
+
+
+def test_a_restart_of_the_broker_moves_no_key_to_another_queue(settings, rabbitmq_server):
+    everyone = {name: TOPOLOGY[name] for name in ("filing",)}
+    prepare(settings, "filing", TOPOLOGY["filing"], settings.slots, ())
+    keys = [f"key-{number}" for number in range(200)]
+
+    def queues_of():
+        bus = RabbitBus(settings, everyone)
+        try:
+            sent = [said_of(key) for key in keys]
+            assert len(bus.publish(sent, to="filing")) == len(keys)
+        finally:
+            bus.close()
+        return emptied(settings, settings.amqp_uri)
+
+    before = queues_of()
+    rabbitmq_server.restart()
+    assert queues_of() == before == {key: slot_of(key, settings.slots) for key in keys}
+
+
+def said_of(key):
+    fact = registered(key)
+    moment = "2020-02-10T09:00:00+00:00"
+    return Message.of(fact, Envelope(new_id(), "filing", fact.type, moment, key, "cause"))
+
+
+def emptied(settings, uri):
+    """Take every message from filing's queues; tell in which slot each key was."""
+    found = {}
+    with amqp.Connection(uri.partition("@")[2].rstrip("/")) as connection:
+        channel = connection.channel()
+        for slot in range(settings.slots):
+
+            def take(message, slot=slot):
+                found[message.headers["cloudEvents_partitionkey"]] = slot
+                channel.basic_ack(message.delivery_tag)
+
+            channel.basic_consume(queue_of("filing", slot), callback=take)
+        with eventlet.Timeout(PATIENCE):
+            while len(found) < 200:
+                connection.drain_events()
+    return found
+
+
+@pytest.mark.parametrize("slots", [4, 16])
+def test_another_number_of_slots_is_one_clear_sentence(settings, start, shares, slots, tmp_path):
+    start()
+    until(lambda: shares() == ([8], 1))
+    environ = {"AMQP_URI": settings.amqp_uri, "DATABASE_URL": settings.database_url}
+    environ |= {"SLOTS": str(slots)}
+    other = Process(["run", "filing", "--port", "0"], tmp_path / "other.log", environ=environ)
+    with other:
+        assert other.process.wait(60) == 2
+    assert "has 8 slots: set SLOTS=8" in (tmp_path / "other.log").read_text()

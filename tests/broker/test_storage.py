@@ -1,0 +1,340 @@
+"""A database that is away is one of `STORAGE_ERRORS`; the same store works when it is back."""
+
+import time
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from sqlalchemy import Column, Integer, MetaData, Table, insert, text
+from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
+
+from chassis import postgres as manners
+from chassis.green import Event, pause, spawn
+from chassis.store import STORAGE_ERRORS, Store
+from tests import servers
+from tests.conftest import available
+from tests.proxy import Proxy
+
+DATABASE = "storage"
+metadata = MetaData()
+things = Table("things", metadata, Column("id", Integer, primary_key=True))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A PostgreSQL of these tests alone: they stop and kill it."""
+    folder = tmp_path_factory.mktemp("storage")
+    with available(servers.postgres(folder, databases=[DATABASE])) as server:
+        yield server
+
+
+@pytest.fixture
+def open_store(server):
+    """Opens stores over the same database; each must work at the end as at the beginning."""
+    opened = []
+
+    def open_one(port=None, pool=4):
+        opened.append(Store("filing", server.url(DATABASE, port), pool=pool))
+        return opened[-1]
+
+    yield open_one
+    for store in opened:
+        assert answers(store)
+        store.close()
+
+
+@pytest.fixture
+def store(open_store):
+    made = open_store()
+    with made.write() as work:
+        metadata.drop_all(work.connection())
+        metadata.create_all(work.connection())
+        work.execute(insert(things), [{"id": 1}, {"id": 2}])
+    return made
+
+
+def answers(store, seconds=20.0):
+    """Wait until every connection that a store has works, without a restart of anything."""
+    give_up = time.monotonic() + seconds
+    while time.monotonic() < give_up:
+        try:
+            with store.engine.connect() as one, store.engine.connect() as other:
+                assert one.scalar(text("SELECT 1")) == other.scalar(text("SELECT 1")) == 1
+            with store.write() as work:
+                work.execute(text("SELECT 1"))
+        except STORAGE_ERRORS:
+            pause(0.1)
+        else:
+            return True
+    return False
+
+
+def ask(store):
+    """Use a connection for a moment."""
+    with store.read() as session:
+        assert session.scalar(text("SELECT 1")) == 1
+
+
+def number_of(work):
+    return work.execute(text("SELECT pg_backend_pid()")).scalar_one()
+
+
+def aged(store):
+    """Let every connection in the pool be one that nobody has used for a while."""
+    pause(manners.IDLE + 0.05)
+    return store
+
+
+@contextmanager
+def lost():
+    """What happens in it is what a database that is away looks like."""
+    with pytest.raises(STORAGE_ERRORS):
+        yield
+
+
+# the server goes away
+
+
+@pytest.mark.parametrize("way", ["stop", "kill"])
+def test_a_server_that_ends_between_statements(server, store, way):
+    with lost(), store.write() as work:
+        work.execute(insert(things), {"id": 10})
+        getattr(server, way)()
+        work.execute(insert(things), {"id": 11})
+    with lost():
+        ask(store)
+    server.start()
+    assert answers(store)
+    with store.read() as session:
+        assert session.scalar(text("SELECT count(*) FROM things")) == 2
+
+
+@pytest.mark.parametrize("way", ["stop", "kill"])
+def test_a_server_that_ends_during_a_statement(server, store, way):
+    going = Event()
+
+    def wait_in_the_database():
+        try:
+            with store.write() as work:
+                going.send()
+                work.execute(text("SELECT pg_sleep(30)"))
+        except STORAGE_ERRORS as error:
+            return error
+
+    thread = spawn(wait_in_the_database)
+    going.wait()
+    pause(0.2)
+    getattr(server, way)()
+    assert thread.wait() is not None
+    server.start()
+
+
+def test_a_server_that_was_restarted_while_nobody_looked_is_not_noticed(server, store):
+    with store.read() as one, store.read() as other:
+        one.scalar(text("SELECT 1"))
+        other.scalar(text("SELECT 1"))
+    server.stop()
+    server.start()
+    for _ in range(2):
+        with aged(store).write() as work:
+            assert work.scalar(text("SELECT count(*) FROM things")) == 2
+
+
+def test_nothing_listens_there():
+    store = Store("filing", "postgresql://bihuan@127.0.0.1:1/filing")
+    with lost():
+        ask(store)
+    assert not store.answers()
+
+
+def test_there_is_no_such_host_and_no_such_database(server):
+    for url in ("postgresql://bihuan@no.such.host.invalid/filing", server.url("nonesuch")):
+        with lost():
+            ask(Store("filing", url))
+
+
+# the server ends a connection, or a statement
+
+
+def test_a_backend_that_is_terminated(server, store):
+    with lost(), store.write() as work:
+        server.execute(f"SELECT pg_terminate_backend({number_of(work)})")
+        work.execute(text("SELECT 1"))
+
+
+def test_a_transaction_that_does_nothing_for_too_long(store):
+    with lost(), store.write() as work:
+        work.execute(text("SET LOCAL idle_in_transaction_session_timeout = '100ms'"))
+        pause(0.5)
+        work.execute(insert(things), {"id": 10})
+
+
+def test_a_commit_that_comes_too_late(store):
+    with lost(), store.write() as work:
+        work.execute(text("SET LOCAL idle_in_transaction_session_timeout = '100ms'"))
+        work.execute(insert(things), {"id": 10})
+        pause(0.5)
+    with store.read() as session:
+        assert session.scalar(text("SELECT count(*) FROM things")) == 2
+
+
+def test_a_statement_that_takes_too_long(store):
+    with lost(), store.write() as work:
+        work.execute(text("SET LOCAL statement_timeout = '100ms'"))
+        work.execute(text("SELECT pg_sleep(5)"))
+
+
+def test_a_lock_that_is_not_to_be_had(store):
+    with store.write() as holder:
+        holder.execute(text("SELECT * FROM things FOR UPDATE"))
+        with lost(), store.write() as work:
+            work.execute(text("SET LOCAL lock_timeout = '100ms'"))
+            work.execute(text("SELECT * FROM things FOR UPDATE"))
+
+
+def test_a_deadlock(store):
+    locked = [Event(), Event()]
+    lock = text("SELECT * FROM things WHERE id = :id FOR UPDATE")
+
+    def cross(mine, other):
+        try:
+            with store.write() as work:
+                work.execute(lock, {"id": mine + 1})
+                locked[mine].send()
+                locked[other].wait()
+                work.execute(lock, {"id": other + 1})
+        except STORAGE_ERRORS as error:
+            return type(error.orig)
+
+    threads = [spawn(cross, 0, 1), spawn(cross, 1, 0)]
+    ended = {thread.wait() for thread in threads}
+    assert ended == {None, psycopg.errors.DeadlockDetected}
+
+
+# the network goes away
+
+
+@pytest.fixture
+def proxy(server):
+    with Proxy(server.port) as proxy:
+        yield proxy
+        proxy.restore()
+
+
+@pytest.fixture
+def distant(open_store, store, proxy, monkeypatch):
+    """A store on the other side of the proxy, with less patience than usual."""
+    monkeypatch.setattr(manners.Bounded, "answer_within", 0.5)
+    monkeypatch.setattr(manners, "ANSWER_WITHIN", 0.5)
+    monkeypatch.setattr(manners, "PING_WITHIN", 0.3)
+    monkeypatch.setitem(manners.CONNECT, "connect_timeout", 2)
+    store = open_store(proxy.port)
+    assert answers(store)
+    yield store
+    proxy.restore()
+    assert answers(store)
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_connections_that_are_cut(proxy, distant, reset):
+    with lost(), distant.write() as work:
+        work.execute(insert(things), {"id": 10})
+        proxy.cut(reset=reset)
+        work.execute(text("SELECT 1"))
+    assert distant.answers()
+
+
+@pytest.mark.parametrize("direction", ["up", "down", "both"])
+def test_a_black_hole(proxy, distant, direction):
+    began = time.monotonic()
+    with lost(), distant.write() as work:
+        work.execute(insert(things), {"id": 10})
+        proxy.black_hole(direction)
+        work.execute(text("SELECT 1"))
+    assert time.monotonic() - began < 3
+    with lost():  # a new connection gets no answer either
+        ask(distant)
+    assert time.monotonic() - began < 8
+
+
+def test_a_black_hole_before_the_commit(proxy, distant):
+    with lost(), distant.write() as work:
+        work.execute(insert(things), {"id": 10})
+        proxy.black_hole()
+
+
+def test_half_open_connections_are_found_by_asking(proxy, distant):
+    proxy.half_open()
+    with aged(distant).write() as work:
+        assert work.scalar(text("SELECT count(*) FROM things")) == 2
+
+
+def test_others_go_on_while_one_waits_for_an_answer(proxy, distant, store):
+    proxy.black_hole()
+    thread = spawn(distant.answers)
+    pause(0)
+    began = time.monotonic()
+    for _ in range(20):
+        ask(store)
+    assert time.monotonic() - began < 0.4
+    assert thread.wait() is False
+
+
+# what is nobody's fault but the statement's
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind"),
+    [
+        ("SELECT nonsense", ProgrammingError),
+        ("INSERT INTO things VALUES (99999999999999)", DataError),
+        ("INSERT INTO things VALUES (1)", IntegrityError),
+    ],
+)
+def test_a_wrong_statement_is_not_the_database_being_away(store, statement, kind):
+    assert not issubclass(kind, STORAGE_ERRORS)
+    with pytest.raises(kind), store.write() as work:
+        work.execute(text(statement))
+
+
+# how many, and how often they are asked
+
+
+def test_a_service_has_only_so_many_connections(open_store, monkeypatch):
+    store = open_store(pool=3)
+    monkeypatch.setattr(store.engine.pool, "_timeout", 0.1)
+    held = [store.engine.connect() for _ in range(3)]
+    assert store.engine.pool.checkedout() == 3
+    with lost():
+        store.engine.connect()
+    for connection in held:
+        connection.close()
+
+
+def test_only_a_connection_that_was_idle_is_asked(store, monkeypatch):
+    asked = []
+    ping = store.engine.dialect.do_ping
+    monkeypatch.setattr(store.engine.dialect, "do_ping", lambda c: asked.append(c) or ping(c))
+    ask(store)
+    ask(store)
+    assert asked == []
+    ask(aged(store))
+    assert len(asked) == 1
+
+
+def test_the_server_knows_the_bounds(store):
+    names = "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"
+    with store.read() as session:
+        shown = [session.scalar(text(f"SHOW {name}")) for name in names]
+    assert shown == ["20s", "5s", "10s"]
+
+
+def test_a_migration_is_not_bound_by_them(store):
+    with store.alone() as connection:
+        shown = [
+            connection.scalar(text(f"SHOW {n}")) for n in ("statement_timeout", "lock_timeout")
+        ]
+        driver = connection.connection.driver_connection
+        assert driver.answer_within is None
+    assert shown == ["0", "5s"]
+    assert driver.answer_within == manners.ANSWER_WITHIN

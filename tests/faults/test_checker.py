@@ -1,0 +1,214 @@
+"""The checker is worth believing: where the code is broken on purpose it turns red, and tells why.
+
+The code is broken from outside, and as little as it takes; the product has no hooks for it.
+"""
+
+from contextlib import suppress
+from random import Random
+
+import eventlet
+import pytest
+from sqlalchemy import insert, update
+
+from chassis.bus import Closed, EmbeddedBus
+from chassis.listener import Listener
+from chassis.store import Store
+from chassis.tables import inbox
+from services.gateway.model import commands
+from tests.conftest import SEED
+from tests.district import Refused
+from tests.faults.judging import COUNTS, Record, embedded, judge, under_way, whole
+
+DEEDS = 4
+SHOPS = 12
+
+
+def live_a_little(district):
+    """Let enterprises come, file, be visited and complained of, many at once."""
+    district.settle = lambda: None
+    district.begin()
+    shops = [shop for shop in at_once(lambda _: district.register(), range(SHOPS)) if shop]
+    at_once(district.file, shops)
+    at_once(lambda shop: district.visit(shop, ["dine_in"]), shops)
+    at_once(district.complain, shops)
+
+
+def at_once(deed, things):
+    """Do something to many things; what a broken district does not answer is None."""
+
+    def dare(thing):
+        with suppress(Refused, KeyError):  # it refuses, or it says 202
+            return deed(thing)
+
+    return [*eventlet.GreenPool().imap(dare, things)]
+
+
+def verdict_of(district, record=None):
+    """Stop a district and judge it; gives the verdict, and which counts are not 0."""
+    district.stop()
+    verdict = judge(embedded(district.running.settings.data), record)
+    return verdict, {name for name in COUNTS if verdict[name]}
+
+
+def test_a_district_whose_code_is_whole_is_green(make_district):
+    district = make_district(deliver="twice")
+    live_a_little(district)
+    district.running.settle()
+    verdict, red = verdict_of(district)
+    assert red == set(), verdict["evidence"]
+    assert whole(verdict)
+    assert verdict["accepted"] == DEEDS * SHOPS
+
+
+def types_of(messages):
+    return {message.envelope.type for message in messages}
+
+
+def test_an_acknowledgement_before_the_commit_loses(make_district, monkeypatch):
+    """Between the two insurance is killed, as it seems, and started again at once."""
+    killed = False
+
+    def run(self, inlet, most):
+        nonlocal killed
+        while True:
+            try:
+                taken = inlet.take(most)
+            except Closed:
+                return
+            inlet.done(taken)
+            if not killed and "enterprise-registered" in types_of(taken):
+                killed = self.store.service == "insurance"
+                if killed:
+                    continue
+            self.handle(taken)
+
+    monkeypatch.setattr(Listener, "run", run)
+    district = make_district()
+    live_a_little(district)
+    district.running.settle()
+    verdict, red = verdict_of(district)
+    assert red == {"lost"}, verdict["evidence"]
+    assert "has not reached insurance" in verdict["evidence"]["lost"][0]
+
+
+def test_an_inbox_that_forgets_lets_things_happen_twice(make_district, monkeypatch):
+    """Inspection's inbox has no key: what comes twice is handled twice."""
+    whole_admit = Listener._admit
+
+    def admit(self, work, messages):
+        fresh = whole_admit(self, work, messages)
+        return [*messages] if self.store.service == "inspection" else fresh
+
+    monkeypatch.setattr(Listener, "_admit", admit)
+    district = make_district(deliver="twice", wait=3.0)
+    live_a_little(district)
+    verdict, red = verdict_of(district)
+    assert "duplicated" in red, verdict
+    assert "command-settled" in " ".join(verdict["evidence"]["duplicated"])
+    assert red & {"ghosts", "out_of_order"} == set(), verdict["evidence"]
+
+
+def test_publishing_before_the_commit_raises_ghosts(make_district, monkeypatch):
+    """The commit fails, and others have heard of what has never been."""
+    bus, posts = EmbeddedBus(), 0
+    whole_post = Store.post
+
+    def post(self, work, outgoing):
+        nonlocal posts
+        whole_post(self, work, outgoing)
+        if self.service == "filing" and outgoing:
+            posts += 1
+            eventlet.spawn(bus.publish, [*outgoing])
+            eventlet.sleep(0)
+            if posts in (3, 5):
+                raise RuntimeError("the commit fails")
+
+    monkeypatch.setattr(Store, "post", post)
+    monkeypatch.setattr("tests.conftest.bus_for", lambda _deliver: bus)
+    district = make_district(wait=3.0)
+    live_a_little(district)
+    verdict, red = verdict_of(district)
+    assert "ghosts" in red, verdict
+    assert "which nobody has said" in verdict["evidence"]["ghosts"][0]
+
+
+def test_a_relay_without_an_order_breaks_that_of_the_keys(make_district, monkeypatch):
+    rng, whole_unsent = Random(SEED), Store.unsent
+
+    def unsent(self, most):
+        if self.service == "inspection":
+            eventlet.sleep(0.2)  # so that there are some of one key
+        rows = whole_unsent(self, most)
+        if self.service == "inspection":
+            rng.shuffle(rows)
+        return rows
+
+    monkeypatch.setattr(Store, "unsent", unsent)
+    district = make_district()
+    district.settle = lambda: None
+    district.begin()
+    shop = district.register()
+    for _ in range(3):
+        at_once(district.visit, [shop] * 10)
+    district.running.settle()
+    verdict, red = verdict_of(district)
+    assert red == {"out_of_order"}, verdict["evidence"]
+
+
+@pytest.fixture
+def quiet(make_district):
+    """A district in which all is well, and what its clients were answered."""
+    district = make_district()
+    live_a_little(district)
+    district.running.settle()
+    store = district.store("gateway")
+    with store.write() as work:
+        names = work.scalars(commands.select().with_only_columns(commands.c.idempotency)).all()
+    record = Record(
+        answers=[{"name": name, "status": 201, "digest": "what it was"} for name in names]
+    )
+    return district, record
+
+
+def test_answers_that_the_district_stands_by_are_green(quiet):
+    district, record = quiet
+    assert under_way(embedded(district.running.settings.data), record) == []
+    verdict, red = verdict_of(district, record)
+    assert red == set(), verdict["evidence"]
+
+
+def test_a_request_that_was_accepted_and_is_not_there_is_lost(quiet):
+    district, record = quiet
+    record.answers.append({"name": "POST /v1/filings never", "status": 202, "digest": ""})
+    assert verdict_of(district, record)[1] == {"lost"}
+
+
+@pytest.mark.parametrize(("status", "digest"), [(201, "something else"), (409, "what it was")])
+def test_a_key_that_is_answered_in_two_ways_is_a_contradiction(quiet, status, digest):
+    district, record = quiet
+    again = {**record.answers[0], "status": status, "digest": digest}
+    record.answers.append(again)
+    assert verdict_of(district, record)[1] == {"contradicted"}
+
+
+def test_a_command_without_an_outcome_is_unsettled(quiet):
+    district, _ = quiet
+    with district.store("gateway").write() as work:
+        work.execute(
+            update(commands)
+            .where(
+                commands.c.id
+                == commands.select().with_only_columns(commands.c.id).limit(1).scalar_subquery()
+            )
+            .values(state="pending")
+        )
+    assert verdict_of(district)[1] == {"unsettled"}
+
+
+def test_a_stranger_is_a_ghost_only_where_nobody_has_owned_up_to_it(quiet):
+    district, record = quiet
+    with district.store("filing").write() as work:
+        work.execute(insert(inbox).values(id="stranger", fingerprint="", handled_at=0.0))
+    record.strangers.add("stranger")
+    assert verdict_of(district, record)[1] == set()
+    assert judge(embedded(district.running.settings.data))["ghosts"] == 1

@@ -1,0 +1,242 @@
+"""A database becomes what this version needs, from wherever it stands, as a whole or not at all."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from chassis import green, migrations
+from chassis.migrations import concerns
+from chassis.settings import Misconfigured
+from console.district import SERVICES
+from tests.migrations.conftest import picture, tables
+
+NAMES = [kind.name for kind in SERVICES]
+REPOSITORY = Path(__file__).parents[2]
+HEAD = "0001"
+
+CREATE = """
+import sys
+import chassis.green
+from chassis import migrations
+from chassis.store import Store
+from services.filing.model import Base
+store = Store("filing", sys.argv[1], Base.metadata)
+"""
+KILLED_IN_THE_MIDDLE = (
+    CREATE
+    + """
+import os, signal
+from sqlalchemy import event
+def kill(*args, **kwargs):
+    os.kill(os.getpid(), signal.SIGKILL)
+event.listen(Base.metadata.tables["filings"], "after_create", kill)
+store.create()
+"""
+)
+AT_ONCE = (
+    CREATE
+    + """
+from pathlib import Path
+from sqlalchemy.exc import OperationalError
+if sys.argv[2:]:
+    store.migrations = Path(sys.argv[2])
+print("ready", flush=True)
+sys.stdin.readline()
+while True:
+    try:
+        print(*migrations.apply(store))
+        break
+    except OperationalError:  # SQLite does not wait where two turn to its write-ahead log at once
+        pass
+"""
+)
+
+
+def python(script, *words):
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *map(str, words)],
+        cwd=REPOSITORY,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def differences(store):
+    """Tell what alembic would have to change to make the database what the code says."""
+    with store.engine.connect() as connection:
+        dialect = connection.dialect.name
+        options = {
+            "compare_server_default": True,
+            "include_object": lambda item, *_: concerns(item, dialect),
+        }
+        context = MigrationContext.configure(connection, opts=options)
+        return compare_metadata(context, list(store.metadata))
+
+
+def mark(store, revision):
+    with store.alone() as connection:
+        connection.execute(text(f"UPDATE alembic_version SET version_num = '{revision}'"))
+
+
+# what the revisions make is what the code says
+
+
+@pytest.mark.parametrize("service", NAMES)
+def test_the_revisions_make_what_a_new_database_is_made_with(empty, open_store, service):
+    created, migrated = open_store(empty(), service), open_store(empty(), service)
+    created.create()
+    with migrated.alone() as connection:
+        migrations._upgrade(migrated, connection)
+    assert picture(migrated) == picture(created)
+    head = migrations.revisions(migrations.folder_of(service))[-1]
+    assert [migrations.revision(store) for store in (migrated, created)] == [head, head]
+    assert differences(migrated) == []
+    assert differences(created) == []
+
+
+@pytest.mark.parametrize("service", NAMES)
+def test_the_revisions_stand_in_one_row_and_their_files_tell_their_names(service):
+    folder = migrations.folder_of(service)
+    script = ScriptDirectory(str(folder))
+    row = [revision.revision for revision in script.walk_revisions()]
+    assert row[::-1] == migrations.revisions(folder)
+    assert script.get_heads() == row[:1]
+
+
+def test_alembic_itself_finds_nothing_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("DATA", str(tmp_path))
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.chdir(REPOSITORY)
+    for service in NAMES:
+        config = Config("alembic.ini", ini_section=service, stdout=(tmp_path / "said").open("w"))
+        command.upgrade(config, "head")
+        command.check(config)
+
+
+# from wherever it stands
+
+
+def test_a_database_at_head_stays_as_it_is(empty, open_store):
+    store = open_store(empty())
+    assert migrations.apply(store) == (None, HEAD)
+    before = picture(store)
+    assert migrations.apply(store) == (HEAD, HEAD)
+    store.check()
+    assert picture(store) == before
+
+
+def test_nothing_is_imported_for_a_database_that_is_new_or_at_head(tmp_path):
+    script = CREATE + "store.create(); store.create(); print('alembic' in sys.modules)"
+    assert python(script, f"sqlite:///{tmp_path}/new.db").communicate()[0] == "False\n"
+
+
+def test_an_older_database_is_refused_until_it_is_migrated(empty, open_store, later):
+    url = empty()
+    open_store(url).create()
+    newer = open_store(url, later=later())
+    with pytest.raises(Misconfigured) as refused:
+        newer.check()
+    assert str(refused.value) == (
+        "The database of filing is behind this version; run `bihuan migrate filing` first."
+    )
+    assert migrations.apply(newer) == ("0001", "0002")
+    newer.check()
+    assert "later" in tables(newer)
+
+
+def test_an_empty_database_is_refused_until_it_is_set_up(empty, open_store):
+    store = open_store(empty())
+    with pytest.raises(Misconfigured) as refused:
+        store.check()
+    assert str(refused.value) == (
+        "The database of filing has not been set up; run `bihuan migrate filing` first."
+    )
+    store.create()
+    store.check()
+
+
+def test_a_database_that_a_newer_version_made_is_good_enough(empty, open_store, later):
+    url = empty()
+    newer = open_store(url, later=later())
+    newer.create()
+    mark(newer, "0002")
+    older = open_store(url)
+    older.check()
+    assert migrations.apply(older) == ("0002", "0002")
+    assert migrations.revision(older) == "0002"
+
+
+def test_tables_without_a_revision_are_not_touched(empty, open_store):
+    store = open_store(empty())
+    with store.alone() as connection:
+        store.metadata[0].create_all(connection)
+    before = picture(store)
+    with pytest.raises(Misconfigured, match=r"^The database of filing was made before there were"):
+        store.create()
+    assert picture(store) == before
+
+
+def test_tables_of_others_are_no_hindrance(empty, open_store):
+    store = open_store(empty())
+    with store.alone() as connection:
+        connection.execute(text("CREATE TABLE somebody_elses (id integer)"))
+    store.create()
+    assert migrations.revision(store) == HEAD
+
+
+# as a whole or not at all
+
+
+def test_a_kill_in_the_middle_of_the_creation_leaves_nothing(empty, open_store):
+    url = empty()
+    process = python(KILLED_IN_THE_MIDDLE, url)
+    process.communicate()
+    assert process.returncode == -9
+    store = open_store(url)
+    assert tables(store) == set()
+    assert migrations.apply(store) == (None, HEAD)
+
+
+def test_an_error_in_the_middle_of_a_migration_leaves_it_as_it_was(empty, open_store, later):
+    url = empty()
+    open_store(url).create()
+    broken = open_store(url, later=later("op.execute('SELECT nonsense')"))
+    before = picture(broken)
+    with pytest.raises(Exception, match="nonsense"):
+        migrations.apply(broken)
+    assert picture(broken) == before
+    assert migrations.apply(open_store(url, later=later())) == ("0001", "0002")
+
+
+@pytest.mark.parametrize("is_new", [True, False], ids=["creating", "upgrading"])
+def test_of_several_migrations_at_once_one_does_it(empty, open_store, later, is_new):
+    url, words, done = empty(), (), ["None 0001", "0001 0001", "0001 0001"]
+    if not is_new:
+        open_store(url).create()
+        words, done = (later(),), ["0001 0002", "0002 0002", "0002 0002"]
+    together = [python(AT_ONCE, url, *words) for _ in range(3)]
+    for process in together:
+        assert process.stdout.readline() == "ready\n"
+    for process in together:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    said = [process.communicate()[0].strip() for process in together]
+    assert sorted(said, reverse=is_new) == done
+
+
+def test_several_services_may_be_migrated_by_one_process(empty, open_store, later):
+    folder, stores = later(), [open_store(empty()) for _ in range(3)]
+    for store in stores:
+        store.create()
+        store.migrations = folder
+    threads = [green.spawn(migrations.apply, store) for store in stores]
+    assert [thread.wait() for thread in threads] == [("0001", "0002")] * 3
