@@ -9,6 +9,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 os.environ.setdefault("PSYCOPG_WAIT_FUNC", "wait_selector")  # psycopg knows gevent's loop only
 with warnings.catch_warnings():
@@ -18,7 +19,7 @@ with warnings.catch_warnings():
 eventlet.monkey_patch()
 
 from eventlet import GreenPool as Pool
-from eventlet import Timeout, debug, spawn, tpool
+from eventlet import Timeout, debug, queue, spawn, tpool
 from eventlet import sleep as pause
 from eventlet.event import Event
 from eventlet.queue import LightQueue as Queue
@@ -46,6 +47,9 @@ def quietly() -> Iterator[None]:
 
     After an error it stays quiet: what was half started is being ended.
     """
+    printer = queue.traceback
     debug.hub_exceptions(state=False)
+    queue.traceback = SimpleNamespace(print_exc=lambda: None)  # it prints past the hub's switch
     yield
+    queue.traceback = printer
     debug.hub_exceptions(state=True)

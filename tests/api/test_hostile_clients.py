@@ -3,6 +3,7 @@
 import json
 import socket
 from contextlib import ExitStack
+from dataclasses import replace
 
 import eventlet
 import pytest
@@ -189,7 +190,9 @@ def test_what_follows_in_one_go_is_answered_in_order_until_it_is_no_request(dist
     refused(answers[answers.rindex(b"HTTP/1.1 4") :], 400)
 
 
-def test_one_address_has_only_so_many_connections(district, counted):
+def test_one_address_has_only_so_many_connections(district, counted, monkeypatch):
+    protocol = district.running.carriages["gateway"].web._serv.protocol
+    monkeypatch.setattr(protocol, "bounds", replace(protocol.bounds, headers_within=30.0))
     with ExitStack() as stack:
         held = [stack.enter_context(connected(district)) for _ in range(230)]
         held[0].sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
