@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
+from typing import Any
 
 os.environ.setdefault("PSYCOPG_WAIT_FUNC", "wait_selector")  # psycopg knows gevent's loop only
 with warnings.catch_warnings():
@@ -34,6 +35,7 @@ __all__ = [
     "Queue",
     "Semaphore",
     "Timeout",
+    "end",
     "in_thread",
     "pause",
     "quietly",
@@ -53,3 +55,13 @@ def quietly() -> Iterator[None]:
     yield
     queue.traceback = printer
     debug.hub_exceptions(state=True)
+
+
+def end(thread: Any) -> None:
+    """End a green thread for good: on its way out it may wait again, to close a channel say.
+
+    One that were left waiting on a socket that is closed then would take the next one's number for
+    its own, and eventlet refuses a second reader.
+    """
+    while not thread.dead:
+        thread.kill()

@@ -25,6 +25,7 @@ from kombu.connection import Connection
 
 from chassis import metrics
 from chassis.bus import ANY, Bindings, BusDown, Closed, Inlet
+from chassis.green import end
 from chassis.letters import pause
 from chassis.logs import log
 from chassis.message import Message
@@ -101,7 +102,7 @@ class RabbitBus:
 
     def close(self) -> None:
         """Close every connection."""
-        self._opener.kill()
+        end(self._opener)
         for service in [*self._publishers, *(inbox.service for inbox in self._inboxes)]:
             self.leave(service)
 
@@ -249,7 +250,7 @@ class _Publisher:
         connection, self._connection = self._connection, None
         if connection is not None:
             if self._reader is not None:
-                self._reader.kill()
+                end(self._reader)
             connection.collect()
         if self._blocked:
             self._on_blocked(blocked=False)
@@ -368,10 +369,10 @@ class _Inbox:
     def close(self) -> None:
         """Close the connection; whoever waits at an inlet gets `Closed`."""
         self._closed = True
-        self._reader.kill()
+        end(self._reader)
         for inlet in self._inlets.values():
             inlet.close()
-        if self._connection is not None and self._reader.dead:  # else it still closes a channel
+        if self._connection is not None:
             with suppress(*BROKEN), eventlet.Timeout(1, BusDown):
                 self._connection.close()
         self._forget()

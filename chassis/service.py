@@ -15,6 +15,7 @@ from werkzeug.wrappers import Request
 from chassis import letters, metrics, resending
 from chassis.bus import ANY, Bindings, Bus
 from chassis.calls import Calls
+from chassis.green import end
 from chassis.leases import Leases
 from chassis.listener import Handler, Listener
 from chassis.logs import log
@@ -184,7 +185,7 @@ class Carriage(SharedExtension):
         if self.replica is not None:
             self.replica.stop(self.settings.stop_within)
         for loop in self._loops:
-            loop.kill()
+            end(loop)
         if self.replica is not None:
             self.bus.leave(type(self.service).name)
             self.replica.leave()

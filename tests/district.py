@@ -19,6 +19,7 @@ from console.district import District
 from console.synthetic import credit_code
 from console.tokens import issuer_of, token_of_all
 from services.gateway.callers import Caller, Role
+from tests import PATIENCE
 
 SHANGHAI = "+08:00"
 MEASURES = ["masks", "disinfectant", "thermometer", "isolation_room"]
@@ -228,7 +229,7 @@ class TestDistrict(Stories):
         self.running = District(Settings.read({}, **settings), bus)
         self.running.start()
         self.client = self.client_as(Caller("tester", frozenset(Role), speaks_for_others=True))
-        with eventlet.Timeout(60, TimeoutError("the district is not ready")):
+        with eventlet.Timeout(PATIENCE, TimeoutError("the district is not ready")):
             while self.client.request("GET", "/readyz").status != 200:
                 eventlet.sleep(0.02)
 
@@ -267,7 +268,7 @@ class DistributedDistrict(TestDistrict):
         self.hears = {kind.name: bindings_of(kind) for kind in self.running.services}
         self.settled = dict.fromkeys(self.hears, 0)
 
-    def settle(self, seconds=30.0):
+    def settle(self, seconds=PATIENCE):
         """Wait until each outbox row is sent and stands in every subscriber's inbox, and no letter
         waits; raises `TimeoutError` with what is left."""
         deadline = time.monotonic() + seconds

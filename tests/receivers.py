@@ -7,10 +7,10 @@ import eventlet
 from eventlet.green import socket, ssl
 from standardwebhooks import Webhook
 
-SECONDS = 30
+from tests import PATIENCE
 
 
-def until(fact, seconds=SECONDS):
+def until(fact, seconds=PATIENCE):
     """Wait for a fact, and give it."""
     with eventlet.Timeout(seconds):
         while not (found := fact()):

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from chassis import metrics
-from chassis.green import Event, Pool, Semaphore, Timeout, pause, spawn
+from chassis.green import Event, Pool, Semaphore, Timeout, end, pause, spawn
 from chassis.logs import log
 from chassis.outbound import Answer, Outbound
 from chassis.sealing import CannotOpen, Seal
@@ -208,7 +208,7 @@ class Lanes:
     def kill(self) -> None:
         """Break off what is on its way."""
         for thread in list(self._pool.coroutines_running):
-            thread.kill()
+            end(thread)
 
     def _step(self) -> bool:
         deliveries = self.sender.deliveries

@@ -6,6 +6,8 @@ import io
 import eventlet
 from openpyxl import load_workbook
 
+from tests import PATIENCE
+
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 FORMULAS = ['=HYPERLINK("http://x","y")', "+1+1", "-1+1", "@SUM(A1)", "＝1+1"]
 CALLER, PHONE, MEDIC = "歐陽訴人", "13859761234", "司徒醫師"
@@ -64,7 +66,7 @@ def made(client, answer):
 def ended(client, answer):
     told = answer.json()
     assert answer.headers["Location"] == f"/v1/exports/{told['export_id']}"
-    with eventlet.Timeout(30, TimeoutError("the export does not end")):
+    with eventlet.Timeout(PATIENCE, TimeoutError("the export does not end")):
         while told["state"] == "pending":
             told = client.get(answer.headers["Location"])
             eventlet.sleep(0.01)

@@ -20,6 +20,7 @@ from services.gateway import streams as streaming
 from services.gateway.model import events
 from services.gateway.resources import VIEWS
 from services.gateway.service import FACTS, OFFERED
+from tests import PATIENCE
 from tests.api.conftest import problem
 from tests.district import TestDistrict
 from tests.receivers import until
@@ -68,7 +69,7 @@ class Stream:
 
     def block(self):
         """Wait for the next block; nothing when the stream has ended."""
-        with eventlet.Timeout(30):
+        with eventlet.Timeout(PATIENCE):
             while b"\n\n" not in self._bytes:
                 part = self.response.read1(65536)
                 if not part:

@@ -10,6 +10,7 @@ import pytest
 
 from chassis import connections, web
 from chassis.bus import EmbeddedBus
+from tests import PATIENCE
 from tests.api.conftest import problem
 from tests.district import TestDistrict
 
@@ -38,13 +39,13 @@ def counted(district):
     yield
     server = district.running.carriages["gateway"].web.connections
     district.client.http.clear()
-    with eventlet.Timeout(10, TimeoutError(f"{server.open} are still counted")):
+    with eventlet.Timeout(PATIENCE, TimeoutError(f"{server.open} are still counted")):
         while server.open or server.by_address:
             eventlet.sleep(0.01)
 
 
 def connected(district):
-    return socket.create_connection(("127.0.0.1", district.running.port), timeout=20)
+    return socket.create_connection(("127.0.0.1", district.running.port), timeout=PATIENCE)
 
 
 def everything(connection):
@@ -83,7 +84,7 @@ def test_two_hundred_who_dribble_hold_nobody_up_and_are_all_cut_off(district, co
         threads = [eventlet.spawn(dribble, connection) for connection in slow]
         for number in range(20):
             assert district.client.request("GET", "/livez").status == 200, number
-        with eventlet.Timeout(20):
+        with eventlet.Timeout(PATIENCE):
             answers = list(eventlet.GreenPool(200).imap(everything, slow))
         stopped.send()
         for thread in threads:
@@ -93,7 +94,7 @@ def test_two_hundred_who_dribble_hold_nobody_up_and_are_all_cut_off(district, co
 
 
 def test_who_says_nothing_at_all_is_cut_off(district, counted):
-    with connected(district) as silent, eventlet.Timeout(20):
+    with connected(district) as silent, eventlet.Timeout(PATIENCE):
         refused(everything(silent), 408)
 
 
@@ -107,7 +108,7 @@ def test_who_says_nothing_at_all_is_cut_off(district, counted):
     ],
 )
 def test_half_a_body_is_waited_for_so_long_and_no_longer(district, counted, body):
-    with connected(district) as half, eventlet.Timeout(20):
+    with connected(district) as half, eventlet.Timeout(PATIENCE):
         half.sendall(HEAD + authorized(district) + body)
         answer = everything(half)
     assert b"HTTP/1.1 408 " in answer
@@ -116,7 +117,7 @@ def test_half_a_body_is_waited_for_so_long_and_no_longer(district, counted, body
 
 
 def test_half_a_body_that_nobody_wants_ends_the_connection_too(district, counted):
-    with connected(district) as half, eventlet.Timeout(20):
+    with connected(district) as half, eventlet.Timeout(PATIENCE):
         half.sendall(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
         assert everything(half).startswith(b"HTTP/1.1 404 ")
 
@@ -143,7 +144,7 @@ def test_who_never_reads_holds_nobody_up_and_is_cut_off(district, counted, monke
             eventlet.spawn_n(sending, deaf, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 500)
         for number in range(20):
             assert district.client.request("GET", "/livez").status == 200, number
-        with eventlet.Timeout(30):
+        with eventlet.Timeout(PATIENCE):
             while server.connections.open > 1:
                 eventlet.sleep(0.01)
 
@@ -175,14 +176,14 @@ def sending(connection, data):
     ],
 )
 def test_what_is_no_request_is_refused_with_a_problem(district, counted, sent, status):
-    with connected(district) as connection, eventlet.Timeout(20):
+    with connected(district) as connection, eventlet.Timeout(PATIENCE):
         connection.sendall(sent)
         connection.shutdown(socket.SHUT_WR)
         refused(everything(connection), status)
 
 
 def test_what_follows_in_one_go_is_answered_in_order_until_it_is_no_request(district, counted):
-    with connected(district) as connection, eventlet.Timeout(20):
+    with connected(district) as connection, eventlet.Timeout(PATIENCE):
         asked = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
         connection.sendall(asked * 3 + b"\0\1garbage " * 50 + b"\r\n\r\n" + asked)
         answers = everything(connection)
@@ -199,7 +200,7 @@ def test_one_address_has_only_so_many_connections(district, counted, monkeypatch
         with connected(district) as one_more:
             refused(everything(one_more), 429)
         assert everything(held[0]).startswith(b"HTTP/1.1 200 ")
-    with eventlet.Timeout(10):
+    with eventlet.Timeout(PATIENCE):
         while district.running.carriages["gateway"].web.connections.open > 200:
             eventlet.sleep(0.01)
     with connected(district) as another:
@@ -232,6 +233,6 @@ def test_one_object_is_smaller_than_a_batch_may_be(district, counted, say):
 
 def test_the_length_that_a_body_claims_is_not_waited_for(district, counted):
     claim = f"Content-Length: {web.LARGEST_BODY * 1000}\r\n\r\n".encode()
-    with connected(district) as boaster, eventlet.Timeout(20):
+    with connected(district) as boaster, eventlet.Timeout(PATIENCE):
         boaster.sendall(HEAD + authorized(district) + claim + b"{" * 100)
         assert everything(boaster).startswith(b"HTTP/1.1 413 ")

@@ -10,6 +10,7 @@ from sqlalchemy.exc import OperationalError
 
 from services.gateway.door import _Ticket
 from services.gateway.model import commands
+from tests import PATIENCE
 from tests.api.conftest import Sentences, problem, stored
 
 keys = itertools.count(1)
@@ -177,7 +178,7 @@ def test_one_who_gives_up_does_not_keep_the_others_waiting(district, say, key):
         ]
         eventlet.sleep(0.1)
         assert post(district, "/v1/enterprises", body, key, Prefer="wait=0").status == 202
-    with eventlet.Timeout(5):
+    with eventlet.Timeout(PATIENCE):
         assert [thread.wait().status for thread in patient] == [201, 201]
 
 
@@ -223,7 +224,7 @@ def test_a_refusal_can_be_looked_up(district, say, key):
 def test_a_service_that_is_down_is_waited_for_as_long_as_one_prefers(district, say, key, prefer):
     body = say.enterprise()
     with away(district, "filing"):
-        with eventlet.Timeout(5):
+        with eventlet.Timeout(PATIENCE):
             assert post(district, "/v1/enterprises", body, key, Prefer=prefer).status == 202
         before = enterprises(district)
     district.settle()
@@ -269,7 +270,7 @@ def test_a_command_that_is_being_written_is_not_taken_for_settled(district, monk
     monkeypatch.setattr(
         door.records, "settled", lambda wanted: looks.append(wanted) or settled(wanted)
     )
-    with eventlet.Timeout(20):
+    with eventlet.Timeout(PATIENCE):
         while len(looks) < 2:  # the first look has been acted on when the second begins
             eventlet.sleep(0.01)
     assert not door._tickets["not-yet-committed"].ready()

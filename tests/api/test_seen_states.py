@@ -7,6 +7,7 @@ import pytest
 
 from contracts.message import Act
 from services.gateway.resources import POSTS
+from tests import PATIENCE
 from tests.api.conftest import problem
 from tests.api.test_idempotency import away
 
@@ -60,7 +61,7 @@ def test_two_officers_at_the_same_moment_are_judged_by_the_service(district, fil
             for officer in ("officer-1", "officer-2")
         ]
         gateway = district.service("gateway")
-        with eventlet.Timeout(10):
+        with eventlet.Timeout(PATIENCE):
             while len(gateway.door._tickets) < 2:
                 eventlet.sleep(0.01)
     answers = [thread.wait() for thread in both]

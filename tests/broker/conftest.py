@@ -4,18 +4,18 @@ import amqp
 import eventlet
 import psycopg
 import pytest
+from eventlet.hubs import get_hub
 
 from chassis.settings import Settings
 from chassis.store import Store
 from console.district import SERVICES
-from tests import servers
+from tests import PATIENCE, servers
 from tests.conftest import available
 from tests.servers.programs import HOST, free_ports
 
 NAMES = [kind.name for kind in SERVICES]
 
 
-PATIENCE = 60
 ISSUER_KEY = "ab" * 32
 
 
@@ -39,6 +39,15 @@ def managed_rabbitmq(tmp_path_factory, rabbitmq_version):
         with available(node) as server:
             server.admin_uri = f"http://guest:guest@{HOST}:{port}"
             yield server
+
+
+@pytest.fixture(autouse=True)
+def nobody_waits():
+    """See after each test that no green thread waits on a socket any more: once that is closed,
+    whoever gets its number next could not wait on it."""
+    yield
+    listeners = get_hub().listeners
+    assert not any(listeners.values()), listeners
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import pytest
 
 from console.department_accounts import queue_of
 from contracts.catalogue import contracts
-from tests import servers
+from tests import PATIENCE, servers
 from tests.console.conftest import here
 from tests.contract.test_asyncapi import judge
 from tests.district import FIRST_DAY
@@ -26,7 +26,6 @@ from tests.district import FIRST_DAY
 DOCS = Path(__file__).parents[2] / "docs"
 SUBSCRIBING = (DOCS / "subscribing.md").read_text(encoding="utf-8")
 EVENT = "enterprise-reopened"
-SECONDS = 30
 EXAMPLES = {
     "pika": "tax",
     "nameko": "tax",
@@ -96,9 +95,9 @@ class Client:
     def hears(self):
         """Wait for the next event; fails with what the process said when it ended."""
         try:
-            line = self.lines.get(timeout=SECONDS)
+            line = self.lines.get(timeout=PATIENCE)
         except Empty:
-            pytest.fail(f"nothing after {SECONDS} s")
+            pytest.fail(f"nothing after {PATIENCE} s")
         assert line, f"the client ended: {self.errors()}"
         return json.loads(line)
 
@@ -176,7 +175,7 @@ def connected(broker):
 
 def wait_for_a_consumer(broker, queue, client):
     """Wait until somebody consumes from a queue: it is bound then."""
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         assert client.process.poll() is None, client.errors()
         try:
@@ -191,12 +190,12 @@ def wait_for_a_consumer(broker, queue, client):
 
 def taken(channel, queue):
     """Take the next message of a queue; waits for it."""
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         if message := channel.basic_get(queue, no_ack=True):
             return message
         time.sleep(0.02)
-    return pytest.fail(f"nothing in {queue} after {SECONDS} s")
+    return pytest.fail(f"nothing in {queue} after {PATIENCE} s")
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import eventlet
 
 from chassis import rabbit
 from chassis.settings import Settings
+from tests import PATIENCE
 from tests.broker.conftest import until
 
 
@@ -29,7 +30,7 @@ def test_a_slot_given_up_while_its_channel_is_being_opened_has_no_consumer(
     monkeypatch.setattr(rabbit, "declare_queue", slowly)
     settings = Settings(amqp_uri=rabbitmq, database_url=postgres)
     inbox = rabbit.RabbitBus(settings, {}).inbox("filing", frozenset())
-    with eventlet.Timeout(30):
+    with eventlet.Timeout(PATIENCE):
         inbox.ready.wait()
         inlet = inbox.open(0)
         opening.wait()
@@ -39,7 +40,7 @@ def test_a_slot_given_up_while_its_channel_is_being_opened_has_no_consumer(
     eventlet.sleep(1)
     assert consumers(rabbitmq, "filing.inbox.0") == 0
 
-    with eventlet.Timeout(30):
+    with eventlet.Timeout(PATIENCE):
         inbox.open(0)
         until(lambda: consumers(rabbitmq, "filing.inbox.0") == 1)
     inbox.close()
@@ -58,7 +59,7 @@ def test_an_inbox_closes_while_it_declares_a_queue(postgres, rabbitmq_server, mo
     monkeypatch.setattr(rabbit, "OPEN_WITHIN", 5.0)
     settings = Settings(amqp_uri=rabbitmq_server.uri, database_url=postgres)
     inbox = rabbit.RabbitBus(settings, {}).inbox("filing", frozenset())
-    with eventlet.Timeout(30):
+    with eventlet.Timeout(PATIENCE):
         inbox.ready.wait()
         inbox.open(0)
         declaring.wait()

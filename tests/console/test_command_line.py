@@ -11,6 +11,7 @@ import pytest
 
 from console.figures import ARTICLE, REOPENED, compare, scaled
 from console.month import plan
+from tests import PATIENCE
 
 
 def bihuan(*words, **environ):
@@ -68,7 +69,7 @@ def test_a_district_stops_when_it_is_asked_to(tmp_path):
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert b"listens on" in process.stdout.readline()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=PATIENCE) == 0
 
 
 @pytest.mark.parametrize("scale", [0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0])

@@ -12,6 +12,7 @@ from chassis.tables import letter_actions, letters, outbox
 from console import desk
 from console.databases import Mistaken
 from console.letters import age_of, seconds_of
+from tests import PATIENCE
 from tests.console.conftest import here
 from tests.console.test_command_line import bihuan
 from tests.district import TestDistrict
@@ -73,7 +74,7 @@ class Operated:
         return next(row for row in self.rows(service) if row.state == STUCK)
 
 
-def until(fact, seconds=30):
+def until(fact, seconds=PATIENCE):
     with eventlet.Timeout(seconds):
         while not fact():
             eventlet.sleep(0.02)

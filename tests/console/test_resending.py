@@ -10,6 +10,7 @@ from chassis.retention import FORGOTTEN
 from chassis.tables import deployment, letters, outbox, resends
 from console.main import main
 from services.gateway.model import events
+from tests import PATIENCE
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def resend(bihuan, district, sender, receiver, *more, since="1h"):
     data = district.running.settings.data
     told = ["--from", sender, "--to", receiver, "--since", since, "--data", data, *more]
     code, said = bihuan("resend", *told)
-    with eventlet.Timeout(20):
+    with eventlet.Timeout(PATIENCE):
         store = district.store(sender) if code == 0 else None
         while store and count(store, resends, resends.c.done_at.is_(None)):
             eventlet.sleep(0.01)

@@ -9,7 +9,7 @@ import pytest
 import urllib3
 
 from chassis.bus import EmbeddedBus
-from tests import servers
+from tests import PATIENCE, servers
 from tests.api.conftest import Sentences, problem
 from tests.conftest import available
 from tests.deploy.files import OPS, compose, make_secrets
@@ -143,7 +143,10 @@ def test_a_stream_of_events_is_passed_on_as_it_comes(tmp_path, secrets):
     }
     with available(servers.nginx(tmp_path, CONFIG.read_text(), replaced, "8443")) as server:
         trusted = str(secrets / "tls_certificate")
-        with urllib3.PoolManager(ca_certs=trusted, retries=False) as http, eventlet.Timeout(20):
+        with (
+            urllib3.PoolManager(ca_certs=trusted, retries=False) as http,
+            eventlet.Timeout(PATIENCE),
+        ):
             url = f"https://localhost:{server.port}/v1/events/stream"
             stream = http.request("GET", url, preload_content=False)
             pieces = stream.stream()

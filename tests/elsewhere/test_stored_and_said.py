@@ -19,6 +19,7 @@ from contracts.message import Change
 from services.gateway.chains import CHAINS
 from services.gateway.model import audit, events
 from services.gateway.resources import FED_BY
+from tests import PATIENCE
 
 
 def at_once(*calls):
@@ -91,7 +92,7 @@ def test_a_state_whose_event_cannot_be_written(district, monkeypatch):
     assert answer.status == 202
     assert stored(district) == before
     fails.clear()
-    with eventlet.Timeout(60):
+    with eventlet.Timeout(PATIENCE):
         while len(stored(district)) == len(before):
             eventlet.sleep(0.02)
     district.settle()
@@ -186,7 +187,7 @@ def test_the_answer_is_200_while_nothing_downstream_is_stored_and_every_check_st
     answer = ask(district, wait=1)
     assert answer.status == 202
     assert district.client.get(answer.headers["Location"])["state"] == "pending"
-    with eventlet.Timeout(30):
+    with eventlet.Timeout(PATIENCE):
         while not re.search(
             r'bihuan_letters\{[^}]*service="filing"[^}]*state="(waiting|stuck)"[^}]*\} [1-9]',
             district.client.request("GET", "/metrics").data.decode(),
@@ -198,7 +199,7 @@ def test_the_answer_is_200_while_nothing_downstream_is_stored_and_every_check_st
     assert re.search(oldest, metrics)
     monkeypatch.setitem(handlers, "register-enterprise", real)
     asked = answer.headers["Location"].rpartition("/")[2]
-    with eventlet.Timeout(60):
+    with eventlet.Timeout(PATIENCE):
         while district.client.get(answer.headers["Location"])["state"] != "done":
             letters.retry(district.store("filing"), message_id=asked)  # if it is stuck by now
             eventlet.sleep(0.05)

@@ -4,9 +4,10 @@ import eventlet
 from sqlalchemy import select
 
 from chassis import letters
+from tests import PATIENCE
 
 
-def until(fact, seconds=30):
+def until(fact, seconds=PATIENCE):
     """Wait for a fact."""
     with eventlet.Timeout(seconds):
         while not fact():
