@@ -135,6 +135,50 @@ def test_a_message_that_ends_the_process_every_time_is_parked_and_the_others_go_
     assert (verdict["lost"], verdict["ghosts"], verdict["duplicated"]) == (0, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("point", "nth"),
+    [
+        ("between", 1),
+        ("between", 2),
+        ("before-publish", 1),
+        ("after-publish", 1),
+        ("after-publish", 2),
+        ("before-mark-sent", 1),
+        ("before-ack", 1),
+        ("after-ack", 1),
+    ],
+)
+def test_fifty_equal_requests_and_a_kill_have_one_effect_and_one_answer(tmp_path, point, nth):
+    """The kill comes when the first are answered, or at a point of the work on the one command."""
+    shop = plan(0.01).enterprises[0].registration()
+    raw, headers = json.dumps(shop).encode(), {"Content-Type": "application/json"}
+    answers, together = [], eventlet.GreenPool(10)
+    with Resurrected(tmp_path) as district:
+        client = district.client()
+        client.post("/v1/clock", {"at": "2020-02-10T08:00:00+08:00"}, "clock")
+        if point != "between":
+            district.ways = [(point, nth)]
+            district.kill()
+
+        def ask():
+            status, body = client._ask(
+                "POST", "/v1/enterprises", raw, headers | {"Idempotency-Key": "one"}
+            )
+            answers.append((status, body))
+            if point == "between" and len(answers) == 12 * nth:
+                assert district.kill()
+
+        for _ in range(50):
+            together.spawn(ask)
+        together.waitall()
+        assert district.deaths == (1 if point == "between" else 2)
+        assert len(answers) == 50
+        assert all(answer == answers[0] for answer in answers)
+        assert answers[0][0] == 201
+        assert len(client.get("/v1/enterprises")["items"]) == 1
+    assert_whole(tmp_path)
+
+
 def accepted(client, number, row):
     """Hand a command in without waiting for its outcome."""
     headers = {"Content-Type": "application/json", "Prefer": "respond-async"}
