@@ -307,6 +307,22 @@ def test_a_repeat_is_known_by_its_id(distributed, broker, listening, tmp_path):
         assert client.hears()["key"] == second
 
 
+def test_who_was_away_for_an_hour_catches_up_from_its_queue(distributed, broker, tmp_path):
+    """Each reopening once, in the order in which they were sent; then it goes on."""
+    (program,) = (code for name, _, code in examples() if name == "pika")
+    distributed.begin()
+    with running("pika", program, "python", broker, tmp_path) as client:
+        first = distributed.reopened()
+        assert client.hears()["key"] == first
+    shops = [distributed.reopened() for _ in range(3)]
+    distributed.client.post("/v1/clock", {"at": f"{FIRST_DAY}T01:00:00+08:00"})
+    shops += [distributed.reopened() for _ in range(2)]
+    with running("pika", program, "python", broker, tmp_path) as client:
+        assert [client.hears()["key"] for _ in shops] == shops
+        last = distributed.reopened()
+        assert client.hears()["key"] == last
+
+
 @pytest.mark.parametrize("name", ["FastStream", "Node: amqplib"])
 def test_what_cannot_be_read_is_set_aside(name, distributed, broker, tmp_path, request):
     ((_, language, program),) = (each for each in examples() if each[0] == name)
