@@ -1,7 +1,9 @@
 """Personal data: sealed before it is stored or sent, opened only where it may be seen.
 
-AES-GCM with a fresh nonce; the key's id stands in front, so that keys can be rotated. Where
-uniqueness needs one, a keyed hash (HMAC-SHA-256) stands for the value.
+AES-GCM with a fresh nonce; the id of the key stands in front. The keys of a district stand in its
+key file, a line each: the first seals, all open. What a person says is sealed under a key of that
+person's own, which the district's key wraps. Where uniqueness needs one, a keyed hash
+(HMAC-SHA-256) stands for the value; its key stays the same when the others change.
 """
 
 from __future__ import annotations
@@ -10,7 +12,10 @@ import base64
 import hashlib
 import hmac
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -21,59 +26,192 @@ from chassis.settings import Misconfigured
 from contracts.shapes import Sealed
 
 NONCE = 12
+LENGTH = 32
+"""Bytes of a key."""
+HASH = "hash"
+"""Begins the line with the key of the keyed hashes, where it stands by itself."""
 
 
 class CannotOpen(Exception):
     """The key is gone, or what was sealed has been changed."""
 
 
-class Seal:
-    """Seals and opens with one key of 32 bytes; everything else is derived from it."""
+class KeyMissing(CannotOpen):
+    """The key that something was sealed with is not here."""
 
-    def __init__(self, key: bytes) -> None:
-        self.key_id = hashlib.sha256(b"id" + key).hexdigest()[:8]
-        self._cipher = AESGCM(_derive(key, b"seal"))
-        self._hash_key = _derive(key, b"hash")
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"the key {key_id} is not here")
+        self.key_id = key_id
+
+
+class KeyFile(NamedTuple):
+    """What a key file holds: the keys, of which the first seals, and that of the keyed hashes."""
+
+    keys: tuple[bytes, ...]
+    hash_key: bytes
+
+    @classmethod
+    def read(cls, path: Path) -> KeyFile:
+        """Read a file: a key a line, hexadecimal; raises `Misconfigured`.
+
+        Where no line `hash …` stands, the key of the keyed hashes follows from the last key, which
+        is the oldest.
+        """
+        keys, hashed = [], None
+        try:
+            for line in path.read_text().split("\n"):
+                word, _, digits = line.strip().rpartition(" ")
+                if digits and not word:
+                    keys.append(bytes.fromhex(digits))
+                elif digits and word == HASH:
+                    hashed = bytes.fromhex(digits)
+                elif digits:
+                    raise ValueError(f"a line begins with {word[:8]!r}")
+        except (OSError, ValueError) as error:
+            raise Misconfigured(f"The seal key cannot be read: {error}.") from None
+        if not keys or any(len(key) != LENGTH for key in (*keys, hashed or keys[0])):
+            raise Misconfigured("The seal key must be 32 bytes, written as 64 hexadecimal digits.")
+        return cls(tuple(keys), hashed or _derive(keys[-1], b"hash"))
+
+    def write(self, path: Path) -> None:
+        """Write the file anew, whole or not at all, for its owner only."""
+        lines = [*(key.hex() for key in self.keys), f"{HASH} {self.hash_key.hex()}"]
+        _write(path, "\n".join(lines) + "\n")
+
+    def with_new(self) -> KeyFile:
+        """Give it with a new key in front; the key of the keyed hashes stays."""
+        return self._replace(keys=(os.urandom(LENGTH), *self.keys))
+
+    def ids(self) -> list[str]:
+        """Name the keys, the one that seals first."""
+        return [key_id(key) for key in self.keys]
+
+
+class Seal:
+    """Seals with the first of a district's keys, and opens with any."""
+
+    def __init__(self, *keys: bytes, hash_key: bytes | None = None, file: Path | None = None) -> None:
+        self._file = file
+        self._hash_key = hash_key or _derive(keys[-1], b"hash")
+        self._take(keys)
+
+    def _take(self, keys: Sequence[bytes]) -> None:
+        self.key_id = key_id(keys[0])
+        self._ciphers = {key_id(key): AESGCM(_derive(key, b"seal")) for key in keys}
+
+    @property
+    def key_ids(self) -> list[str]:
+        """The ids of the keys, that of the one that seals first."""
+        return [*self._ciphers]
 
     @classmethod
     def from_file(cls, path: Path, *, create: bool) -> Seal:
-        """Read the key, hexadecimal, from a file; an embedded district makes its own."""
+        """Read the keys from a file; an embedded district makes its own."""
         if create and not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            whole = path.with_name(f"{path.name}.{os.getpid()}")
-            descriptor = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(os.urandom(32).hex())
-            whole.replace(path)
-        try:
-            key = bytes.fromhex(path.read_text().strip())
-        except (OSError, ValueError) as error:
-            raise Misconfigured(f"The seal key cannot be read: {error}.") from None
-        if len(key) != 32:
-            raise Misconfigured("The seal key must be 32 bytes, written as 64 hexadecimal digits.")
-        return cls(key)
+            _write(path, os.urandom(LENGTH).hex())
+        read = KeyFile.read(path)
+        return cls(*read.keys, hash_key=read.hash_key, file=path)
 
     def seal(self, clear: str) -> Sealed:
         """Encrypt; the same text looks different each time."""
-        nonce = os.urandom(NONCE)
-        box = nonce + self._cipher.encrypt(nonce, clear.encode(), self.key_id.encode())
-        return Sealed(f"{self.key_id}.{base64.urlsafe_b64encode(box).decode()}")
+        return _seal(self._ciphers[self.key_id], self.key_id, clear.encode())
 
     def open(self, sealed: Sealed) -> str:
         """Decrypt; raises `CannotOpen`."""
-        key_id, _, box = sealed.partition(".")
-        try:
-            raw = base64.urlsafe_b64decode(box)
-            if key_id != self.key_id:
-                raise CannotOpen(f"the key {key_id} is not here")
-            return self._cipher.decrypt(raw[:NONCE], raw[NONCE:], key_id.encode()).decode()
-        except (InvalidTag, ValueError) as error:
-            raise CannotOpen("what was sealed has been changed") from error
+        return _text(self._open(sealed))
+
+    def wrap(self, key: PersonKey) -> str:
+        """Encrypt a person's key."""
+        return _seal(self._ciphers[self.key_id], self.key_id, key.secret, key.id)
+
+    def unwrap(self, identity: str, wrapped: str) -> PersonKey:
+        """Decrypt a person's key; raises `CannotOpen`."""
+        return PersonKey(identity, self._open(Sealed(wrapped), identity))
+
+    def _open(self, sealed: Sealed, bound: str = "") -> bytes:
+        by = key_of(sealed)
+        if by not in self._ciphers and self._file is not None:
+            self._take(KeyFile.read(self._file).keys)  # one has been added meanwhile
+        if by not in self._ciphers:
+            _unboxed(sealed)
+            raise KeyMissing(by)
+        return _open(self._ciphers[by], sealed, bound)
 
     def reference(self, clear: str) -> str:
         """Give the keyed hash that stands for a value, the same each time."""
         return hmac.new(self._hash_key, clear.encode(), hashlib.sha256).hexdigest()[:40]
 
 
+@dataclass(frozen=True)
+class PersonKey:
+    """The key of one person's data. Without it, nobody can read what it has sealed."""
+
+    id: str = field(default_factory=lambda: os.urandom(12).hex())
+    secret: bytes = field(default_factory=lambda: os.urandom(LENGTH), repr=False)
+
+    def seal(self, clear: str) -> Sealed:
+        """Encrypt; the same text looks different each time."""
+        return _seal(AESGCM(self.secret), self.id, clear.encode())
+
+    def open(self, sealed: Sealed) -> str:
+        """Decrypt; raises `CannotOpen`."""
+        if key_of(sealed) != self.id:
+            raise KeyMissing(key_of(sealed))
+        return _text(_open(AESGCM(self.secret), sealed))
+
+
+def key_of(sealed: str) -> str:
+    """Tell the id of the key with which something was sealed."""
+    return sealed.partition(".")[0]
+
+
+def key_id(key: bytes) -> str:
+    """Give the id of a district's key."""
+    return hashlib.sha256(b"id" + key).hexdigest()[:8]
+
+
+def _seal(cipher: AESGCM, by: str, clear: bytes, bound: str = "") -> Sealed:
+    nonce = os.urandom(NONCE)
+    box = nonce + cipher.encrypt(nonce, clear, (by + bound).encode())
+    return Sealed(f"{by}.{base64.urlsafe_b64encode(box).decode()}")
+
+
+def _open(cipher: AESGCM, sealed: Sealed, bound: str = "") -> bytes:
+    raw = _unboxed(sealed)
+    try:
+        return cipher.decrypt(raw[:NONCE], raw[NONCE:], (key_of(sealed) + bound).encode())
+    except (InvalidTag, ValueError) as error:
+        raise CannotOpen("what was sealed has been changed") from error
+
+
+def _unboxed(sealed: Sealed) -> bytes:
+    try:
+        return base64.urlsafe_b64decode(sealed.partition(".")[2])
+    except ValueError as error:
+        raise CannotOpen("what was sealed has been changed") from error
+
+
+def _text(clear: bytes) -> str:
+    try:
+        return clear.decode()
+    except UnicodeDecodeError as error:
+        raise CannotOpen("what was sealed is no text") from error
+
+
 def _derive(key: bytes, purpose: bytes) -> bytes:
-    return HKDF(SHA256(), 32, salt=None, info=b"bihuan " + purpose).derive(key)
+    return HKDF(SHA256(), LENGTH, salt=None, info=b"bihuan " + purpose).derive(key)
+
+
+def _write(path: Path, text: str) -> None:
+    whole = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        whole.replace(path)
+    except BaseException:
+        whole.unlink(missing_ok=True)
+        raise

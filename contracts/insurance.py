@@ -126,6 +126,7 @@ class MedicEnrolled(Change):
     holder_ref: Code
     institution: Text
     enrolled_on: date
+    identity: Sealed | None = None
 
 
 class MedicCorrected(Change):

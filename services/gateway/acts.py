@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import select, update
@@ -41,6 +41,10 @@ class Act:
     body: dict[str, Any]
     creates: str = ""
     """Where what this makes will be found, up to its id."""
+    signed: str = ""
+    """Who acts, where that is not who calls."""
+    noted: Mapping[str, Any] = field(default_factory=dict)
+    """What the audit holds of it beside, in clear."""
 
 
 class Acts:
@@ -101,8 +105,8 @@ class Acts:
         said = {
             "at": moment_to_json(self._now(work)),
             "what": act.kind,
-            "who": act.by,
+            "who": act.signed or act.by,
             "about": about,
-            "content": encode({"command_id": entry.id, "outcome": "done"}),
+            "content": encode({"command_id": entry.id, "outcome": "done", **act.noted}),
         }
         AUDIT.append(self.store, work, [said])

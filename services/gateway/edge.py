@@ -1,7 +1,7 @@
 """The edge: what a request must look like, and the command that it becomes.
 
 Bodies are judged by the command's own schema, less what the path and the gateway supply. Personal
-data is sealed here, before anything is stored or sent.
+data is taken out here, so that no command holds it in clear, and sealed at the door.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from chassis.ids import derived_id, new_id
 from chassis.sealing import Seal
 from contracts.message import Command
 from services.gateway.bodies import Unreadable, escaped, fit, json_object
+from services.gateway.people import HIDDEN, Personal, by_identity, reference_of
 from services.gateway.records import sealed_fields
 from services.gateway.views import Document, View
 
@@ -35,6 +36,7 @@ _KEY = re.compile(r"[\x20-\x7e]{1,200}")
 _NUMBER = re.compile(r"-?[0-9]{1,18}")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 UNKNOWN = "Unknown field."
+NOT_SEALED = f"Must be 1 to {LONGEST_SEALED} characters, not all blank."
 
 
 class UnknownThing(NotFound):
@@ -89,11 +91,13 @@ class Post:
 
 
 class Understood(NamedTuple):
-    """A body as a command, the thing that it makes or changes, and whether it makes it."""
+    """A body as a command, the thing that it makes or changes, and whether it makes it; and what
+    is personal in it, in clear."""
 
     command: Command
     thing: str
     creates: bool
+    personal: Personal | None
 
 
 class Edge:
@@ -120,7 +124,8 @@ class Edge:
         for target, source in post.copies.items():
             if (value := self._copied(found, source)) is not None:
                 data[target] = value
-        errors += self._seal(post, data)
+        personal, wrong = self._take_out(post, data)
+        errors += wrong
         try:
             command: Command = post.command.schema().load(data)
         except ValidationError as error:
@@ -129,7 +134,7 @@ class Edge:
             raise BadRequest(errors=errors + own or said) from None
         if errors:
             raise BadRequest(errors=errors)
-        return Understood(command, thing, creates)
+        return Understood(command, thing, creates, personal)
 
     def _documents(
         self, post: Post, data: dict[str, Any], path_id: str | None, sight: Sight
@@ -174,20 +179,27 @@ class Edge:
     def _copied(found: list[Document], source: str) -> Any:
         return next((document[source] for document in found if document.get(source)), None)
 
-    def _seal(self, post: Post, data: dict[str, Any]) -> list[dict[str, str]]:
-        """Seal personal data, and say which of it is not acceptable: no schema sees it in clear."""
+    def _take_out(
+        self, post: Post, data: dict[str, Any]
+    ) -> tuple[Personal | None, list[dict[str, str]]]:
+        """Take personal data out, and say which of it is not acceptable: no schema sees it."""
         if post.reference:
             target, source = post.reference
-            data[target] = self.seal.reference(str(data.get(source, "")).strip().upper())
-        errors = []
+            data[target] = by_identity(self.seal, str(data.get(source, "")))
+        errors, clear = [], {}
         for name in sorted(sealed_fields(post.command.type) & data.keys()):
             value = data[name]
             if not isinstance(value, str):
                 continue  # of a wrong type: the schema says so
-            if not value.strip() or len(value) > LONGEST_SEALED:
-                errors.append(at(name, f"Must be 1 to {LONGEST_SEALED} characters, not all blank."))
-            data[name] = self.seal.seal(value)
-        return errors
+            if not can_be_sealed(value):
+                errors.append(at(name, NOT_SEALED))
+            clear[name], data[name] = value, HIDDEN
+        return (Personal(reference_of(self.seal, clear), clear) if clear else None), errors
+
+
+def can_be_sealed(text: str) -> bool:
+    """Tell whether a text is one that stands for a person."""
+    return bool(text.strip()) and len(text) <= LONGEST_SEALED
 
 
 def _derived(post: Post, data: dict[str, Any]) -> str | None:

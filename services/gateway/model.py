@@ -1,5 +1,5 @@
-"""The gateway's own tables: commands and outcomes, events, audit, counters, hours, the clock, and
-exports, webhooks with their secrets and deliveries."""
+"""The gateway's own tables: commands and outcomes, events, audit, counters, hours, the clock,
+exports, webhooks with their secrets and deliveries, and the keys of people."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 from sqlalchemy.dialects import postgresql
 
 metadata = MetaData()
+OF_PEOPLE = text(
+    "type IN ('claim-filed', 'complaint-received', 'complaint-revised', 'medic-enrolled')"
+)
+"""The events that hold personal data, in the words of the index that finds them."""
 POSITION = Integer().with_variant(postgresql.BIGINT(), "postgresql")
 """A number that only grows: where a row stands."""
 
@@ -62,6 +67,13 @@ events = Table(
     Column("digest", String(64), nullable=False),
     Index("events_of_enterprise", "enterprise_id", "position"),
     Index("events_of_complaint", "complaint_id", "position"),
+    Index(
+        "events_of_people",
+        "partitionkey",
+        "position",
+        sqlite_where=OF_PEOPLE,
+        postgresql_where=OF_PEOPLE,
+    ),
 )
 
 audit = Table(
@@ -217,4 +229,27 @@ Index(
     deliveries.c.position,
     sqlite_where=deliveries.c.state == WAITING,
     postgresql_where=deliveries.c.state == WAITING,
+)
+
+person_keys = Table(
+    "person_keys",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("person", String(64), nullable=False),
+    Column("wrapped", Text),
+    Column("wrapped_by", String(16)),
+    Column("created_at", Float, nullable=False),
+    Column("destroyed_at", Float),
+    Column("destroyed_by", String(64)),
+    Index("person_keys_of", "person"),
+    Index("person_keys_wrapped_by", "wrapped_by", "id"),
+)
+"""The keys of people's data, by a keyed hash that stands for the person. Once one is destroyed its
+row tells when and by whom, and no longer holds the key."""
+Index(
+    "person_keys_in_use",
+    person_keys.c.person,
+    unique=True,
+    sqlite_where=person_keys.c.destroyed_at.is_(None),
+    postgresql_where=person_keys.c.destroyed_at.is_(None),
 )

@@ -16,6 +16,7 @@ from contracts.message import Command
 from rulebook import Rulebook
 from services.gateway.callers import Acting, Forbidden, Reach, Role
 from services.gateway.model import events
+from services.gateway.openings import OPENINGS
 from services.gateway.resources import BATCHES, FED_BY, POSTS, SHEETS, VIEWS
 from services.gateway.views import View
 
@@ -102,6 +103,9 @@ ASKERS: Mapping[str, Roles] = {
     "/v1/claims/<id>/check": {INSURER},
     "/v1/claims/<id>/decision": {INSURER},
     "/v1/claims/<id>/payment": {INSURER},
+    "/v1/complaints/<id>/openings": {AGENCY_HEAD, HOTLINE},
+    "/v1/medics/<id>/openings": {INSURER},
+    "/v1/claims/<id>/openings": {INSURER},
     "/v1/clock": {OFFICE, OPERATOR},
     "/v1/webhooks": {DEPARTMENT, OFFICE},
 }
@@ -145,7 +149,7 @@ def routes_and_roles() -> Mapping[tuple[str, str], Iterable[Role]]:
         table["POST", post.path] = ASKERS.get(post.path, ())
     for post in BATCHES:
         table["POST", f"{post.path}/batch"] = ASKERS.get(post.path, ())
-    for path in ("/v1/clock", "/v1/webhooks"):
+    for path in ("/v1/clock", "/v1/webhooks", *(opening.path for opening in OPENINGS)):
         table["POST", path] = ASKERS[path]
     for what in ("secret", "disabling", "enabling", "redelivery"):
         table["POST", f"/v1/webhooks/<id>/{what}"] = ASKERS["/v1/webhooks"]

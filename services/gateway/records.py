@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -19,11 +19,15 @@ from contracts.message import Contract
 from contracts.shapes import moment_to_json
 from contracts.shared import CommandSettled, Outcome
 from services.gateway.model import DONE, PENDING, REJECTED, commands
+from services.gateway.people import Personal
 
 
 @dataclass
 class Entry:
-    """A command to take in, or one row that was refused before it became a command."""
+    """A command to take in, or one row that was refused before it became a command.
+
+    What is `personal` in the command is sealed when it is known to be new.
+    """
 
     id: str
     idempotency: str
@@ -38,6 +42,7 @@ class Entry:
     rows: int | None = None
     traceparent: str | None = None
     caller: str = ""
+    personal: Personal | None = field(default=None, repr=False)
 
     def columns(self) -> dict[str, Any]:
         """Write the entry as a row of the commands table."""

@@ -43,6 +43,8 @@ from services.gateway.model import (
     metadata,
 )
 from services.gateway.news import News
+from services.gateway.openings import Openings
+from services.gateway.people import People
 from services.gateway.permissions import Sight, allowed
 from services.gateway.reads import Reads
 from services.gateway.records import settle
@@ -84,7 +86,8 @@ class Gateway(Service):
     """Tells whether nothing is under way anywhere, where one process can know."""
 
     def started(self, tend: Callable[[Callable[[], None]], None]) -> None:
-        """Open the door, and start the clock."""
+        """Open the door, and start the clock; raises `Misconfigured` without the keys it needs."""
+        self.people.check()
         tend(self.door.run)
         tend(self.door.look)
         tend(self.clock.run)
@@ -105,14 +108,16 @@ class Gateway(Service):
         """Give the routes, and what they need."""
         reads, acts = Reads(self.store), Acts(self.store, self.seal, self.clock.now)
         yield from routes_of(self, reads, Edge(self.seal, reads.look))
+        yield from Openings(self.people, acts, reads).routes(self.sight)
         yield from Webhooks(self.store, self.feed, acts, self.seal, self.sender.outbound).routes()
 
     def opened(self) -> None:
         """Make what lives as long as the process, once the store is there."""
         self.clock = Clock(self.store, manual=self.settings.clock == "manual", wake=self.wake)
-        self.door = Door(self.store, self.wake, self.clock.now)
-        self.exporting = Exporting(Reads(self.store), self.rulebook)
         self.seal = self._seal()
+        self.people = People(self.store, self.seal)
+        self.door = Door(self.store, self.wake, self.clock.now, self.people)
+        self.exporting = Exporting(Reads(self.store), self.rulebook)
         self.issuer = issuer_of(self.settings)
         self.verifier = verifier_of(self.settings, self.issuer)
         self.news = News(self.store)

@@ -1,7 +1,8 @@
 """Sheets: the roster of a day, a person a row, in CSV or NDJSON; one command, and an answer a row.
 
-Names and staff numbers are sealed or hashed here, row by row, before anything is stored or sent. A
-row that cannot be read travels as what is wrong with it, so that the answer tells of every row.
+A staff number becomes a keyed hash here. A name is looked at and let go: nobody needs it later, so
+nothing is stored or sent of it, not even sealed. A row that cannot be read travels as what is wrong
+with it, so that the answer tells of every row.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from contracts.filing import RosterLine
 from contracts.message import Command
 from services.gateway.bodies import escaped
 from services.gateway.edge import (
-    LONGEST_SEALED,
+    NOT_SEALED,
     UNKNOWN,
     BadRequest,
     Edge,
     Row,
     UnknownThing,
+    can_be_sealed,
     pointers,
 )
 from services.gateway.lists import once
@@ -43,7 +45,6 @@ COLUMNS: dict[str, Any] = {"worker": {"type": "string"}} | {
     name: shape for name, shape in RosterLine.describe().items() if name not in _GIVEN_BY_THE_EDGE
 }
 """The columns of a sheet: `worker` is the number under which the enterprise knows somebody."""
-_SEALED = f"Must be 1 to {LONGEST_SEALED} characters, not all blank."
 
 
 @dataclass(frozen=True)
@@ -113,15 +114,15 @@ class Sheets:
         errors = [at(escaped(name), UNKNOWN) for name in sorted(row.keys() - COLUMNS.keys())]
         data: dict[str, Any] = {name: row[name] for name in row.keys() & COLUMNS.keys()}
         worker = data.pop("worker", None)
-        if isinstance(worker, str) and _can_be_sealed(worker):
+        if isinstance(worker, str) and can_be_sealed(worker):
             data["worker_ref"] = self.edge.seal.reference(f"{identity}/{worker.strip().upper()}")
         else:
-            errors.append(at("worker", _SEALED))
+            errors.append(at("worker", NOT_SEALED))
             data["worker_ref"] = "-"
         if isinstance(name := data.get("name"), str):
-            if not _can_be_sealed(name):
-                errors.append(at("name", _SEALED))
-            data["name"] = self.edge.seal.seal(name)
+            if not can_be_sealed(name):
+                errors.append(at("name", NOT_SEALED))
+            data["name"] = None
         if data.get("temperature") is not None:
             tenths = _tenths(data.pop("temperature"))
             if tenths is None:
@@ -129,10 +130,6 @@ class Sheets:
             data["temperature"] = tenths
         data["row"] = number
         return data, errors + pointers(RosterLine.schema().validate(data))
-
-
-def _can_be_sealed(text: str) -> bool:
-    return bool(text.strip()) and len(text) <= LONGEST_SEALED
 
 
 def _tenths(given: Any) -> int | None:

@@ -104,6 +104,7 @@ class Taking:
         entry.command = understood.command
         entry.location = _location(post, understood.thing)
         entry.created = understood.creates
+        entry.personal = understood.personal
         return self.settle(entry, request.headers)
 
     def _as_seen(
@@ -206,6 +207,7 @@ class Taking:
         else:
             entry.command = understood.command
             entry.location = _location(post, understood.thing)
+            entry.personal = understood.personal
 
     def _batch_answer(self, batch_id: str, rows: int) -> Response:
         tally = self._door.records.tally_of(batch_id)

@@ -21,7 +21,8 @@ MODES = ("once", "twice", "shuffled")
 _NAMES = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"  # identities
     r"|FZ-\d+-\d+"  # the liaison officer follows from the enterprise's identity
-    r"|[0-9a-f]{8}\.[\w=-]{20,}"  # what is sealed looks different each time
+    r"|(?:[0-9a-f]{24}|[0-9a-f]{8})\.[\w=-]{20,}"  # what is sealed looks different each time
+    r"|\b[0-9a-f]{24}\b"  # and the key of a person, by chance
     r"|〔\d{4}〕\d+號"  # numbers of papers are drawn in the order in which they come to be written
     r"|\b[0-9a-f]{40}\b"  # and so does what stands for it, under a district's own key
     r"|\b[0-9a-f]{64}\b"  # and what seals it together with what came before

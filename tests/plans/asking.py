@@ -11,6 +11,7 @@ from werkzeug.datastructures import MultiDict
 from chassis import letters, resending
 from chassis.listener import Listener
 from chassis.retention import DAY, Retention
+from chassis.sealing import Seal
 from chassis.settings import Settings
 from chassis.store import SHANGHAI
 from chassis.tables import outbox
@@ -27,6 +28,7 @@ from services.gateway.exporting import Exporting, _alike, _Lost
 from services.gateway.feed import Feed, Wanted
 from services.gateway.lists import Asked, Place, asked_of
 from services.gateway.model import events
+from services.gateway.people import People
 from services.gateway.reads import Reads
 from services.gateway.records import Records
 from services.gateway.resources import VIEWS
@@ -237,7 +239,7 @@ def refused(command, asked):
 def of_the_gateway(store):
     """What the gateway asks of its read models and its records."""
     reads, records = Reads(store), Records(store)
-    door = Door(store, lambda: None, lambda _work: TODAY)
+    door = Door(store, lambda: None, lambda _work: TODAY, People(store, Seal(b"k" * 32)))
     for name, view in VIEWS.items():
         yield f"one of the {name}", lambda view=view: reads.document(view, "id-7")
         yield (

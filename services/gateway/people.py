@@ -1,0 +1,151 @@
+"""People: each has a key of their own, with which all that is personal of them is sealed.
+
+A person is known by a keyed hash of the identity number, else of the phone; who gives neither is
+somebody else with each command. A key that is destroyed leaves its row without the key, and later
+data of the same person is sealed with a new one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.orm import Session
+
+from chassis.errors import Rejected
+from chassis.sealing import KeyMissing, PersonKey, Seal, key_of
+from chassis.settings import Misconfigured
+from chassis.store import Store, Work
+from contracts.message import Contract
+from contracts.shapes import Sealed
+from services.gateway.model import person_keys
+
+HIDDEN = Sealed("-")
+"""Stands in a command for what is personal, until it is sealed."""
+TOGETHER = 500
+"""Keys that are asked for, or wrapped anew, at once."""
+
+
+class Destroyed(Rejected):
+    """The key of this person's data has been destroyed: nobody can read it any more."""
+
+    status = 410
+
+
+@dataclass(frozen=True)
+class Personal:
+    """What is personal of one person in a command, in clear: it is never stored or sent so."""
+
+    person: str
+    clear: Mapping[str, str] = field(repr=False)
+
+    def sealed(self, command: Contract, key: PersonKey) -> Contract:
+        """Give the command with all of it sealed."""
+        boxes: dict[str, Any] = {name: key.seal(text) for name, text in self.clear.items()}
+        return dataclasses.replace(command, **boxes)
+
+
+def reference_of(seal: Seal, given: Mapping[str, Any]) -> str:
+    """Give the reference of the person whom a command is about."""
+    identity, phone = given.get("identity"), given.get("phone")
+    if isinstance(identity, str) and identity.strip():
+        return by_identity(seal, identity)
+    if isinstance(phone, str) and phone.strip():
+        return by_phone(seal, phone)
+    return secrets.token_hex(20)
+
+
+def by_identity(seal: Seal, identity: str) -> str:
+    """Give the reference of the person with an identity number."""
+    return seal.reference(identity.strip().upper())
+
+
+def by_phone(seal: Seal, phone: str) -> str:
+    """Give the reference of the person with a phone, however its digits are set apart."""
+    digits = "".join(each for each in phone if each.isdecimal())
+    abroad = len(digits) == 13 and digits.startswith("86")
+    return seal.reference(f"phone {digits[2 * abroad :] or phone.strip()}")
+
+
+class People:
+    """Makes and finds the keys of people, opens what they have sealed, and destroys them."""
+
+    def __init__(self, store: Store, seal: Seal) -> None:
+        self.store = store
+        self.seal = seal
+
+    def keys(self, work: Work, persons: Iterable[str]) -> dict[str, PersonKey]:
+        """Give the key of each person, which is made if there is none.
+
+        Another gateway may make one at the same moment: then that one holds, for both.
+        """
+        found: dict[str, PersonKey] = {}
+        wanted = sorted({*persons})
+        while missing := [person for person in wanted if person not in found]:
+            for begin in range(0, len(missing), TOGETHER):
+                found |= self._known(work, missing[begin : begin + TOGETHER])
+            made = [self._row(person) for person in missing if person not in found]
+            if made:
+                work.connection().execute(self.store.insert_new(person_keys), made)
+        return found
+
+    def _known(self, work: Work, persons: Sequence[str]) -> dict[str, PersonKey]:
+        columns = person_keys.c.person, person_keys.c.id, person_keys.c.wrapped
+        in_use = person_keys.c.person.in_(persons), person_keys.c.destroyed_at.is_(None)
+        rows = work.execute(select(*columns).where(*in_use))
+        return {row.person: self.seal.unwrap(row.id, row.wrapped) for row in rows}
+
+    def _row(self, person: str) -> dict[str, Any]:
+        key = PersonKey()
+        return {
+            "id": key.id,
+            "person": person,
+            "wrapped": self.seal.wrap(key),
+            "wrapped_by": self.seal.key_id,
+            "created_at": time.time(),
+        }
+
+    def open(self, session: Session, boxes: Mapping[str, Sealed]) -> dict[str, str]:
+        """Open what is sealed; raises `Destroyed`, and `CannotOpen`."""
+        keys = {key_of(sealed) for sealed in boxes.values()} - {*self.seal.key_ids}
+        rows = session.execute(select(person_keys).where(person_keys.c.id.in_(keys))).all()
+        if any(row.wrapped is None for row in rows):
+            raise Destroyed
+        known = {row.id: self.seal.unwrap(row.id, row.wrapped) for row in rows}
+        if lacking := keys - known.keys():
+            raise KeyMissing(min(lacking))
+        return {
+            name: known.get(key_of(sealed), self.seal).open(sealed)
+            for name, sealed in boxes.items()
+        }
+
+    def destroy(self, work: Work, person: str, by: str) -> int:
+        """Destroy the key of a person; tells how many there were, one or none."""
+        live = person_keys.c.person == person, person_keys.c.destroyed_at.is_(None)
+        gone = {"wrapped": None, "wrapped_by": None, "destroyed_at": time.time()}
+        done = work.execute(update(person_keys).where(*live).values(destroyed_by=by, **gone))
+        return done.rowcount  # type: ignore[attr-defined, no-any-return]
+
+    def check(self) -> None:
+        """Refuse a key file that lacks a key which this database needs; raises `Misconfigured`."""
+        if lacking := self.lacking():
+            raise Misconfigured(
+                f"The key file lacks the key {lacking}, with which keys of people are sealed:"
+                " put it back from the backup."
+            )
+
+    def lacking(self) -> str | None:
+        """Name a key of the district that is needed here and not in the key file."""
+        column = person_keys.c.wrapped_by
+        ids = sorted(self.seal.key_ids)
+        # by ranges, which an index knows at once however many keys of people there are
+        between = [(column > low) & (column < high) for low, high in pairwise(ids)]
+        unknown = or_(column < ids[0], *between, column > ids[-1])
+        with self.store.engine.connect() as connection:
+            return connection.scalar(select(column).where(unknown).limit(1))
