@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -59,14 +60,11 @@ class KeyFile(NamedTuple):
         """
         keys, hashed = [], None
         try:
-            for line in path.read_text().split("\n"):
-                word, _, digits = line.strip().rpartition(" ")
-                if digits and not word:
-                    keys.append(bytes.fromhex(digits))
-                elif digits and word == HASH:
-                    hashed = bytes.fromhex(digits)
-                elif digits:
-                    raise ValueError(f"a line begins with {word[:8]!r}")
+            for line in filter(None, map(str.strip, path.read_text().split("\n"))):
+                if line.startswith(f"{HASH} "):
+                    hashed = bytes.fromhex(line.removeprefix(HASH))
+                else:
+                    keys.append(bytes.fromhex(line))
         except (OSError, ValueError) as error:
             raise Misconfigured(f"The seal key cannot be read: {error}.") from None
         if not keys or any(len(key) != LENGTH for key in (*keys, hashed or keys[0])):
@@ -90,10 +88,22 @@ class KeyFile(NamedTuple):
 class Seal:
     """Seals with the first of a district's keys, and opens with any."""
 
-    def __init__(self, *keys: bytes, hash_key: bytes | None = None, file: Path | None = None) -> None:
-        self._file = file
+    def __init__(
+        self, *keys: bytes, hash_key: bytes | None = None, file: Path | None = None
+    ) -> None:
+        self._file, self._changed = file, 0
         self._hash_key = hash_key or _derive(keys[-1], b"hash")
         self._take(keys)
+
+    def _look(self) -> None:
+        """Read the key file again if another one stands there by now, and is a key file."""
+        if self._file is None:
+            return
+        with suppress(OSError, Misconfigured):
+            changed = self._file.stat().st_mtime_ns
+            if changed != self._changed:
+                self._take(KeyFile.read(self._file).keys)
+                self._changed = changed
 
     def _take(self, keys: Sequence[bytes]) -> None:
         self.key_id = key_id(keys[0])
@@ -115,6 +125,7 @@ class Seal:
 
     def seal(self, clear: str) -> Sealed:
         """Encrypt; the same text looks different each time."""
+        self._look()
         return _seal(self._ciphers[self.key_id], self.key_id, clear.encode())
 
     def open(self, sealed: Sealed) -> str:
@@ -123,6 +134,7 @@ class Seal:
 
     def wrap(self, key: PersonKey) -> str:
         """Encrypt a person's key."""
+        self._look()
         return _seal(self._ciphers[self.key_id], self.key_id, key.secret, key.id)
 
     def unwrap(self, identity: str, wrapped: str) -> PersonKey:
@@ -131,8 +143,8 @@ class Seal:
 
     def _open(self, sealed: Sealed, bound: str = "") -> bytes:
         by = key_of(sealed)
-        if by not in self._ciphers and self._file is not None:
-            self._take(KeyFile.read(self._file).keys)  # one has been added meanwhile
+        if by not in self._ciphers:
+            self._look()  # one may have been added meanwhile
         if by not in self._ciphers:
             _unboxed(sealed)
             raise KeyMissing(by)

@@ -12,12 +12,14 @@ import shutil
 import socket
 import stat
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from sqlalchemy import inspect
 
 from chassis import migrations
 from chassis.checkup import clock_skew, may_publish, missing_at_broker
@@ -29,6 +31,8 @@ from chassis.settings import Misconfigured, Settings
 from chassis.store import Store
 from console.databases import KINDS, Away, answering, opened, service_named, settings_of
 from rulebook import Rulebook, RulebookError
+from services.gateway.model import person_keys
+from services.gateway.people import LACKING, People, key_file
 
 SKEW_SECONDS = 1.0
 """Clocks that differ by more make deadlines, tokens and the times in the record doubtful."""
@@ -242,7 +246,23 @@ def rules(settings: Settings, _services: Sequence[str]) -> Iterator[Finding]:
         yield _ok("rulebook", f"{settings.rulebook or 'of Fengze'} can be read")
 
 
-CHECKS: tuple[Check, ...] = (rules, files, disk, databases, broker, exposure)
+def keys(settings: Settings, services: Sequence[str]) -> Iterator[Finding]:
+    """Look whether the key file holds every key that the keys of people need."""
+    if "gateway" not in services:
+        return
+    with suppress(Misconfigured, Away), opened(settings, ["gateway"]) as stores:
+        people = People(stores["gateway"], Seal.from_file(key_file(settings), create=False))
+        with answering("gateway"):
+            if not inspect(people.store.engine).has_table(person_keys.name):
+                return
+            lacking = people.lacking()
+        if lacking:
+            yield _fault("keys of people", LACKING.format(lacking), "Put it back from the backup.")
+        else:
+            yield _ok("keys of people", "can be opened with the key file")
+
+
+CHECKS: tuple[Check, ...] = (rules, files, disk, databases, keys, broker, exposure)
 
 
 def examine(data: Path | None, services: Sequence[str]) -> Iterator[Finding]:

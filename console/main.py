@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from chassis.green import pause
 from chassis.sealing import Seal
 from chassis.settings import Misconfigured, Settings
-from console import accounts, audit, departments, letters, running, scorecard
+from console import accounts, audit, departments, keys, letters, persons, running, scorecard
 from console.tokens import issuer_of, show_tokens, token, token_of_all
 from console.child import Child, ChildEnded
 from console.client import Client, Refused, Unanswered
@@ -47,6 +47,8 @@ app.add_typer(letters.app, name="letters")
 app.add_typer(audit.app, name="audit")
 app.add_typer(accounts.app, name="account")
 app.add_typer(departments.app, name="department")
+app.add_typer(keys.app, name="keys")
+app.add_typer(persons.app, name="person")
 app.command()(rebuild)
 USAGE = 2
 

@@ -64,7 +64,8 @@ class RosterLine(Part):
     """One person on the roster of a day: the row on which they stood, and how they are.
 
     `worker_ref` is a keyed hash of the number under which the enterprise knows them. `home` and
-    `arrived_from` are division codes of six digits. The name is sealed, and nobody keeps it.
+    `arrived_from` are division codes of six digits. The gateway looks at a name, and sends
+    none: nobody needs it later.
     """
 
     row: Count

@@ -100,8 +100,12 @@ class Openings:
                 f"There is nothing with the id {identity} among the {opening.view.name}."
             )
         kind = f"open-{opening.view.id_field.removesuffix('_id')}"
-        noted = {"roles": sorted(sight.acting.roles), "reason": asked["reason"],
-                 "shown": opening.shown} | ({"for": by} if by != caller.subject else {})  # fmt: skip
+        noted = {
+            "caller": caller.subject,
+            "roles": sorted(sight.acting.roles),
+            "reason": asked["reason"],
+            "shown": opening.shown,
+        }
         act = Act(key, kind, caller.subject, body, signed=by, noted=noted)
 
         def do(work: Work, _command_id: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import or_, select, update
@@ -20,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from chassis.errors import Rejected
 from chassis.sealing import KeyMissing, PersonKey, Seal, key_of
-from chassis.settings import Misconfigured
+from chassis.settings import Misconfigured, Settings
 from chassis.store import Store, Work
 from contracts.message import Contract
 from contracts.shapes import Sealed
@@ -28,6 +29,7 @@ from services.gateway.model import person_keys
 
 HIDDEN = Sealed("-")
 """Stands in a command for what is personal, until it is sealed."""
+LACKING = "The key file lacks the key {}, with which keys of people are sealed"
 TOGETHER = 500
 """Keys that are asked for, or wrapped anew, at once."""
 
@@ -49,6 +51,13 @@ class Personal:
         """Give the command with all of it sealed."""
         boxes: dict[str, Any] = {name: key.seal(text) for name, text in self.clear.items()}
         return dataclasses.replace(command, **boxes)
+
+
+def key_file(settings: Settings) -> Path:
+    """Tell where the district's keys stand; raises `Misconfigured`."""
+    if settings.amqp_uri and not settings.seal_key_file:
+        raise Misconfigured("SEAL_KEY_FILE must name the key file that all gateways share.")
+    return Path(settings.seal_key_file or settings.data / "seal.key")
 
 
 def reference_of(seal: Seal, given: Mapping[str, Any]) -> str:
@@ -135,10 +144,7 @@ class People:
     def check(self) -> None:
         """Refuse a key file that lacks a key which this database needs; raises `Misconfigured`."""
         if lacking := self.lacking():
-            raise Misconfigured(
-                f"The key file lacks the key {lacking}, with which keys of people are sealed:"
-                " put it back from the backup."
-            )
+            raise Misconfigured(f"{LACKING.format(lacking)}: put it back from the backup.")
 
     def lacking(self) -> str | None:
         """Name a key of the district that is needed here and not in the key file."""

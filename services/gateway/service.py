@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from time import monotonic
 from typing import Any, ClassVar
 
@@ -16,7 +15,6 @@ from chassis.outbound import Outbound
 from chassis.retention import Aged, Aging
 from chassis.sealing import Seal
 from chassis.service import OUTCOMES, Service, on
-from chassis.settings import Misconfigured
 from chassis.store import Work
 from chassis.tables import outbox, row_of
 from chassis.web import Route
@@ -44,7 +42,7 @@ from services.gateway.model import (
 )
 from services.gateway.news import News
 from services.gateway.openings import Openings
-from services.gateway.people import People
+from services.gateway.people import People, key_file
 from services.gateway.permissions import Sight, allowed
 from services.gateway.reads import Reads
 from services.gateway.records import settle
@@ -128,12 +126,9 @@ class Gateway(Service):
 
     def _seal(self) -> Seal:
         """Read the key of what is sealed; raises `Misconfigured`."""
-        given = self.settings.seal_key_file
-        if self.settings.amqp_uri and not given:
-            raise Misconfigured("SEAL_KEY_FILE must name the key file that all gateways share.")
-        key_file = Path(given) if given else self.settings.data / "seal.key"
         is_new = self.store.last_seq_at_start == 0  # a key that is lost is not made anew
-        return Seal.from_file(key_file, create=not given and is_new)
+        create = not self.settings.seal_key_file and is_new
+        return Seal.from_file(key_file(self.settings), create=create)
 
     def admit(self, request: Request, route: Route) -> None:
         """Let nobody in who may not use the route; raises `Unauthenticated` and `Forbidden`."""

@@ -46,13 +46,13 @@ def empty(url):
             connection.execute("CREATE SCHEMA public")
 
 
-def here(environ, *words):
+def here(environ, *words, said=""):
     """Run `bihuan` in the test's own process: exit code, lines of output, lines of errors."""
     out, errors = io.StringIO(), io.StringIO()
     argv = ["bihuan", *map(str, words)]
     with (
         mock.patch.dict(os.environ, environ),
-        mock.patch.multiple(sys, argv=argv, stdin=io.StringIO()),
+        mock.patch.multiple(sys, argv=argv, stdin=io.StringIO(said)),
         redirect_stdout(out),
         redirect_stderr(errors),
         pytest.raises(SystemExit) as ended,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from chassis.sealing import CannotOpen, Seal
+from chassis.sealing import CannotOpen, KeyFile, PersonKey, Seal, key_of
 from chassis.settings import Misconfigured
 from contracts.shapes import Sealed
 
@@ -79,3 +79,87 @@ def test_a_key_that_is_not_there_or_not_a_key_is_one_sentence(tmp_path, content)
         file.write_text(content)
     with pytest.raises(Misconfigured, match=r"^The seal key .*\.$"):
         Seal.from_file(file, create=False)
+
+
+@pytest.mark.parametrize("content", ["", "\n", f"{'a' * 64} {'b' * 64}", "hash " + "a" * 64,
+                                     f"{'a' * 64}\nhash abcd", f"{'a' * 64}\nsalt {'b' * 64}"])  # fmt: skip
+def test_a_file_that_is_no_key_file_is_one_sentence(tmp_path, content):
+    file = tmp_path / "seal.key"
+    file.write_text(content)
+    with pytest.raises(Misconfigured, match=r"^The seal key .*\.$"):
+        Seal.from_file(file, create=False)
+
+
+# keys of people
+
+
+@given(st.text())
+def test_what_a_person_seals_the_same_key_opens_and_no_other(clear):
+    key = PersonKey()
+    assert key.open(key.seal(clear)) == clear
+    assert key_of(key.seal(clear)) == key.id
+    with pytest.raises(CannotOpen, match="is not here"):
+        PersonKey().open(key.seal(clear))
+
+
+def test_a_persons_key_is_wrapped_by_the_district_and_shown_by_nothing():
+    key = PersonKey()
+    wrapped = SEAL.wrap(key)
+    assert key_of(wrapped) == SEAL.key_id
+    assert SEAL.unwrap(key.id, wrapped) == key
+    assert key.secret.hex() not in wrapped
+    assert repr(key.secret) not in repr(key)
+
+
+def test_a_wrapped_key_that_is_put_beside_another_person_does_not_open():
+    with pytest.raises(CannotOpen, match="changed"):
+        SEAL.unwrap(PersonKey().id, SEAL.wrap(PersonKey()))
+    with pytest.raises(CannotOpen, match="is not here"):
+        OTHER.unwrap("x", SEAL.wrap(PersonKey()))
+
+
+def test_the_longest_name_fits_where_it_is_stored():
+    assert len(PersonKey().seal("\N{CJK UNIFIED IDEOGRAPH-20000}" * 80)) <= 512
+
+
+# several keys
+
+
+def test_the_first_key_seals_and_all_open():
+    both = Seal(b"b" * 32, b"a" * 32)
+    assert key_of(both.seal("x")) == OTHER.key_id
+    assert both.open(SEAL.seal("x")) == both.open(OTHER.seal("x")) == "x"
+
+
+def test_a_new_key_goes_in_front_and_references_stay(tmp_path):
+    file = tmp_path / "seal.key"
+    before = Seal.from_file(file, create=True)
+    old, sealed = before.key_id, before.seal("x")
+    KeyFile.read(file).with_new().write(file)
+    after = Seal.from_file(file, create=False)
+    assert after.key_ids[1:] == [old]
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert after.reference("350503") == before.reference("350503")
+    KeyFile.read(file)._replace(keys=KeyFile.read(file).keys[:1]).write(file)
+    alone = Seal.from_file(file, create=False)
+    assert alone.reference("350503") == before.reference("350503")
+    with pytest.raises(CannotOpen, match=f"the key {old} is not here"):
+        alone.open(sealed)
+    assert [path.name for path in tmp_path.iterdir()] == ["seal.key"]
+
+
+def test_without_a_line_of_its_own_references_follow_from_the_oldest_key(tmp_path):
+    file = tmp_path / "seal.key"
+    file.write_text(f"{(b'b' * 32).hex()}\n{(b'a' * 32).hex()}\n")
+    assert Seal.from_file(file, create=False).reference("x") == SEAL.reference("x")
+
+
+def test_one_that_runs_takes_a_new_key_up(tmp_path):
+    file = tmp_path / "seal.key"
+    running = Seal.from_file(file, create=True)
+    KeyFile.read(file).with_new().write(file)
+    new = Seal.from_file(file, create=False)
+    assert running.open(new.seal("x")) == "x"
+    assert key_of(running.seal("x")) == new.key_id
+    file.unlink()
+    assert key_of(running.seal("x")) == new.key_id

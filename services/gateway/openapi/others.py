@@ -15,11 +15,26 @@ from services.gateway.openapi.operations import (
     parameters,
 )
 from services.gateway.openapi.parts import JSON, PAGED, listed, problems, said
-from services.gateway.openapi.schemas import TEXT, Json, of_schema, opened, ref
+from services.gateway.openapi.schemas import (
+    IDENTIFIER,
+    TEXT,
+    Json,
+    of_schema,
+    opened,
+    or_null,
+    ref,
+)
+from services.gateway.openings import OPENINGS, Opening, OpeningBody
 from services.gateway.resources import VIEWS
 from services.gateway.taking import ClockBody
 
-BODIES: Json = {"ClockBody": of_schema(ClockBody()), "Credentials": of_schema(Credentials())}
+BODIES: Json = {
+    "ClockBody": of_schema(ClockBody()),
+    "Credentials": of_schema(Credentials()),
+    "OpeningBody": of_schema(OpeningBody()),
+}
+_SHOWN = {"caller": "王小明", "phone": "13800000000", "claimant": "林小英", "name": "林醫生",
+          "identity": "350503198001010012"}  # fmt: skip
 _DAY = {"type": "string", "format": "date"}
 
 
@@ -29,6 +44,7 @@ def described() -> Iterator[Described]:
     yield _rosters()
     yield from _read_whole()
     yield from _commands()
+    yield from map(_opening, OPENINGS)
     yield _clock()
     yield _token()
     yield from _itself()
@@ -108,6 +124,29 @@ def _commands() -> Iterator[Described]:
         "List what became of each row of a batch.",
         {"200": said("A page of rows.", ref("CommandRows"), "Link")} | problems(*READS, 404),
         **parameters(path, *PAGED),
+    )
+
+
+def _opening(opening: Opening) -> Described:
+    of = opening.view.id_field
+    one, shown = of.removesuffix("_id"), opening.shown
+    schema = opened(
+        {of: IDENTIFIER, **dict.fromkeys(shown, or_null(TEXT)), "opening_id": IDENTIFIER},
+        [of, *shown, "opening_id"],
+    )
+    example = {of: f"{one}-1", **{name: _SHOWN[name] for name in shown}, "opening_id": "opening-1"}
+    body = {"schema": ref("OpeningBody"), "example": {"reason": "回電核實"}}
+    return operation(
+        "POST",
+        opening.path,
+        f"open{one.capitalize()}",
+        f"Open what is personal of a {one}: {', '.join(shown)}. "
+        "Who did so, in which role and why, stands in the audit before the answer is given. Put "
+        "nothing personal into the reason.",
+        {"201": said("In clear; not to be kept.", schema, example=example)}
+        | problems(*TAKES_A_BODY, 404, 410),
+        requestBody={"required": True, "content": {JSON: body}},
+        **parameters(opening.path, "idempotency-key"),
     )
 
 

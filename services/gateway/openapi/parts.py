@@ -113,6 +113,7 @@ _PROBLEMS = {
     404: ("NotFound", "There is no such thing, or none that the caller sees."),
     409: ("Conflict", "The state of the thing does not allow it, or the clock is not set."),
     406: ("NoSuchFormat", "The list is there as JSON, CSV and XLSX."),
+    410: ("Destroyed", "The key of this person's data was destroyed: nobody can read it any more."),
     412: ("PreconditionFailed", "The thing has changed since the caller saw it."),
     413: ("TooLarge", "The body is longer than 1 MiB, or of a batch or a sheet 16 MiB."),
     415: ("UnsupportedType", "The body is of a media type that this route does not read."),
