@@ -1,4 +1,4 @@
-"""`bihuan keys`: the keys of the district, under which the keys of people and secrets are sealed."""
+"""`bihuan keys`: the keys of the district, which seal the keys of people, and other secrets."""
 
 from __future__ import annotations
 

@@ -81,8 +81,17 @@ def test_a_key_that_is_not_there_or_not_a_key_is_one_sentence(tmp_path, content)
         Seal.from_file(file, create=False)
 
 
-@pytest.mark.parametrize("content", ["", "\n", f"{'a' * 64} {'b' * 64}", "hash " + "a" * 64,
-                                     f"{'a' * 64}\nhash abcd", f"{'a' * 64}\nsalt {'b' * 64}"])  # fmt: skip
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "\n",
+        f"{'a' * 64} {'b' * 64}",
+        f"hash {'a' * 64}",
+        f"{'a' * 64}\nhash abcd",
+        f"{'a' * 64}\nsalt {'b' * 64}",
+    ],
+)
 def test_a_file_that_is_no_key_file_is_one_sentence(tmp_path, content):
     file = tmp_path / "seal.key"
     file.write_text(content)
