@@ -12,6 +12,7 @@ import base64
 import hashlib
 import hmac
 import os
+import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ from contracts.shapes import Sealed
 NONCE = 12
 LENGTH = 32
 """Bytes of a key."""
+PRIVATE = 0o600
+"""The mode of a key file that nobody has made otherwise."""
 HASH = "hash"
 """Begins the line with the key of the keyed hashes, where it stands by itself."""
 
@@ -72,9 +75,10 @@ class KeyFile(NamedTuple):
         return cls(tuple(keys), hashed or _derive(keys[-1], b"hash"))
 
     def write(self, path: Path) -> None:
-        """Write the file anew, whole or not at all, for its owner only."""
+        """Write the file anew, whole or not at all; who may read it stays as it was."""
         lines = [*(key.hex() for key in self.keys), f"{HASH} {self.hash_key.hex()}"]
-        _write(path, "\n".join(lines) + "\n")
+        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else PRIVATE
+        _write(path, "\n".join(lines) + "\n", mode)
 
     def with_new(self) -> KeyFile:
         """Give it with a new key in front; the key of the keyed hashes stays."""
@@ -215,11 +219,12 @@ def _derive(key: bytes, purpose: bytes) -> bytes:
     return HKDF(SHA256(), LENGTH, salt=None, info=b"bihuan " + purpose).derive(key)
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str, mode: int = PRIVATE) -> None:
     whole = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
     try:
         with os.fdopen(descriptor, "w") as file:
+            os.fchmod(descriptor, mode)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

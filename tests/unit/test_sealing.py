@@ -157,6 +157,15 @@ def test_a_new_key_goes_in_front_and_references_stay(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["seal.key"]
 
 
+def test_who_may_read_a_key_file_stays_as_it_was(tmp_path):
+    file = tmp_path / "seal.key"
+    KeyFile((b"a" * 32,), b"h" * 32).write(file)
+    assert file.stat().st_mode & 0o777 == 0o600
+    file.chmod(0o444)  # in a folder that keeps others out, as the containers have it
+    KeyFile.read(file).with_new().write(file)
+    assert file.stat().st_mode & 0o777 == 0o444
+
+
 def test_without_a_line_of_its_own_references_follow_from_the_oldest_key(tmp_path):
     file = tmp_path / "seal.key"
     file.write_text(f"{(b'b' * 32).hex()}\n{(b'a' * 32).hex()}\n")
