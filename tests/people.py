@@ -86,8 +86,9 @@ class Listening(Client):
 class Telling:
     """Tells a district of people: done, refused, failing, in batches, in sheets, in a month."""
 
-    def __init__(self, district, receiver):
+    def __init__(self, district, receiver, failing=tuple(FAILS)):
         self.district = district
+        self.failing = failing
         self.receiver = receiver
         self.people = {CALLER, PHONE, MEDIC, IDENTITY, CLAIMANT, SECOND, WORKER}
         self.answers = {}
@@ -109,7 +110,8 @@ class Telling:
 
     def _fail(self):
         """Let two services fail, with an error that says all that they were told."""
-        for service, kind in (("insurance", "enrol-medic"), ("gateway", "medic-enrolled")):
+        kinds = {"insurance": "enrol-medic", "gateway": "medic-enrolled"}
+        for service, kind in ((service, kinds[service]) for service in self.failing):
             handlers = self.district.running.carriages[service].listener.handlers
             handlers[kind] = [_failing(FAILS[service]), *handlers[kind]]
 
@@ -141,8 +143,8 @@ class Telling:
         claim |= {"occurred_on": str(self.district.today)}
         self._post("/v1/claims", claim | {"claimant": CLAIMANT})
         self._post("/v1/claims", claim | {"claimant": CLAIMANT})
-        for digit, institution in zip("XY", FAILS.values(), strict=True):
-            failing = {"identity": IDENTITY[:-1] + digit, "institution": institution}
+        for digit, service in zip("XY", self.failing, strict=False):
+            failing = {"identity": IDENTITY[:-1] + digit, "institution": FAILS[service]}
             self._post("/v1/medics", failing | {"name": SECOND}, Prefer="respond-async")
 
     def _post(self, path, body, kind="application/json", **more):
@@ -154,7 +156,7 @@ class Telling:
 
     def _settle(self):
         """Have what fails tried until it is a dead letter, and let all else come to rest."""
-        until(lambda: all(self._spent(service) for service in FAILS))
+        until(lambda: all(self._spent(service) for service in self.failing))
         self.district.settle()
         last = self.district.client.get("/v1/events?limit=1")["as_of"]["position"]
         until(lambda: {got.event["position"] for got in self.receiver.got} >= {last})

@@ -18,6 +18,7 @@ from chassis.tables import outbox
 from contracts.complaints import ComplaintClosed, LinkDuplicate
 from contracts.filing import FilingWithdrawn
 from contracts.inspection import DrawPatrolPlan, PlanVisit
+from contracts.shapes import Sealed
 from rulebook import Rulebook
 from services.complaints.service import Complaints
 from services.filing.service import Filings
@@ -28,6 +29,7 @@ from services.gateway.exporting import Exporting, _alike, _Lost
 from services.gateway.feed import Feed, Wanted
 from services.gateway.lists import Asked, Place, asked_of
 from services.gateway.model import events
+from services.gateway.openings import OPENINGS, Openings
 from services.gateway.people import People
 from services.gateway.reads import Reads
 from services.gateway.records import Records
@@ -260,6 +262,7 @@ def of_the_gateway(store):
         )
     yield from of_exports(store, reads)
     yield from of_the_feed(store)
+    yield from of_people(store, door.people)
     yield "commands that are old", partial(sweep, store, Gateway.aging)
     yield "statistics", reads.statistics
     yield "enterprises by officer", lambda: reads.counted("officers.")
@@ -272,6 +275,26 @@ def of_the_gateway(store):
         "keys that were used before",
         in_work(store, lambda work: door._old(work, ["idempotency-7", "idempotency-8"])),
     )
+
+
+def of_people(store, people):
+    """What is asked of the keys of people, and of what they have sealed."""
+    sealed = {"phone": Sealed("id-7.xxxx")}
+    yield "keys of people", in_work(store, lambda work: people._known(work, ["person-7", "x"]))
+    yield "keys that open something", in_work(store, refused(_open(people), sealed))
+    yield "a key of the district that is not there", people.lacking
+    yield (
+        "events that tell of the people of a complaint",
+        in_work(store, refused(partial(_told, OPENINGS[0]), {"id": "partitionkey-7"})),
+    )
+
+
+def _open(people):
+    return lambda sealed, work: people.open(work, sealed)
+
+
+def _told(opening, thing, work):
+    return Openings._told(work, opening, thing)
 
 
 def of_exports(store, reads):
