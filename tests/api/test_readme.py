@@ -34,6 +34,7 @@ def test_the_readme_walks_round_the_loop_as_printed(make_district):
     assert all(entry["caused_by"]["type"] for entry in story)
     assert call[0]["type"] == "complaint-received"
     assert "complaint-answered" in [e["type"] for e in call]
+    assert "13800000000" in [answer.get("phone") for answer in answers]
     form, rules = [a for a in answers if a.get("status", 200) >= 400]
     assert {error["pointer"] for error in form["errors"]} >= {"#/name", "#/kind", "#/industry"}
     assert {error["pointer"] for error in rules["errors"]} == {

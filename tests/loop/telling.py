@@ -92,7 +92,8 @@ def _lasting(table):
     return [
         column
         for column in table.columns
-        if column.name != "position" and not isinstance(column.type, Float)
+        if column.name not in ("position", "wrapped_by")  # the id of a district's own key
+        and not isinstance(column.type, Float)
     ]
 
 
