@@ -141,7 +141,10 @@ def test_an_item_is_a_cloud_event(told):
 
 
 def test_nothing_personal_is_in_the_feed_not_even_sealed(told):
-    personal = {"complaint-received": {"caller", "phone"}, "medic-enrolled": {"name"}}
+    personal = {
+        "complaint-received": {"caller", "phone"},
+        "medic-enrolled": {"name", "identity"},
+    }
     found = {item["type"]: item["data"] for item in feed(told) if item["type"] in personal}
     bodies = {row.type: json.loads(row.body) for row in kept(told)}
     for kind, fields in personal.items():
