@@ -119,6 +119,7 @@ def test_an_enrolled_medic_is_on_record_sealed():
     assert last(made) == MedicEnrolled(
         medic_id="medic",
         name=Sealed("k.n"),
+        identity=Sealed("k.i"),
         holder_ref="person",
         institution="甲",
         enrolled_on=TODAY,
