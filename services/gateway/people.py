@@ -16,7 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from chassis.errors import Rejected
@@ -150,8 +150,11 @@ class People:
         """Name a key of the district that is needed here and not in the key file."""
         column = person_keys.c.wrapped_by
         ids = sorted(self.seal.key_ids)
-        # by ranges, which an index knows at once however many keys of people there are
-        between = [(column > low) & (column < high) for low, high in pairwise(ids)]
-        unknown = or_(column < ids[0], *between, column > ids[-1])
+        # range by range, which an index answers at once however many keys of people there are
+        ranges = [(column > low) & (column < high) for low, high in pairwise(ids)]
         with self.store.engine.connect() as connection:
-            return connection.scalar(select(column).where(unknown).limit(1))
+            for unknown in (column < ids[0], *ranges, column > ids[-1]):
+                query = select(column).where(unknown).order_by(column).limit(1)
+                if found := connection.scalar(query):
+                    return str(found)
+        return None
