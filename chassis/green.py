@@ -42,6 +42,9 @@ __all__ = [
     "spawn",
 ]
 
+WAY_OUT = 2.0
+"""Seconds that a green thread that is ended may take for what it still has to put away."""
+
 
 @contextmanager
 def quietly() -> Iterator[None]:
@@ -58,10 +61,15 @@ def quietly() -> Iterator[None]:
 
 
 def end(thread: Any) -> None:
-    """End a green thread for good: on its way out it may wait again, to close a channel say.
+    """End a green thread, and wait until it has: on its way out it may still close a channel, or
+    undo a transaction, for `WAY_OUT` seconds.
 
     One that were left waiting on a socket that is closed then would take the next one's number for
     its own, and eventlet refuses a second reader.
     """
-    while not thread.dead:
+    over = Event()
+    thread.link(lambda _thread: over.send())
+    while not over.ready():
         thread.kill()
+        with Timeout(WAY_OUT, exception=False):
+            over.wait()
