@@ -2,6 +2,9 @@
 
 from datetime import date, timedelta
 
+import pytest
+
+from chassis.errors import Invalid
 from contracts.shapes import Point, Words
 from rulebook import Rulebook
 
@@ -18,3 +21,17 @@ def day(number):
 def said(aggregate):
     """Name the facts that an aggregate has stated since it was last asked."""
     return [fact.type for fact in aggregate.unsaid()]
+
+
+def told(act, *given, **more):
+    """Give what a refusal says of each field."""
+    with pytest.raises(Invalid) as raised:
+        act(*given, **more)
+    return [(error["pointer"].removeprefix("#/"), error["detail"]) for error in raised.value.errors]
+
+
+def refusal(kind, act, *given, **more):
+    """Give all that a refusal of that kind says."""
+    with pytest.raises(kind) as raised:
+        act(*given, **more)
+    return raised.value.problem()

@@ -7,7 +7,7 @@ from chassis.ids import derived_id
 from contracts.filing import Decision, ReportRoster, RowFault, Size, Stock, UnreadLine
 from services.filing import model as filing
 from services.filing.model import least_loaded
-from tests.unit.sayings import DIRTY, TODAY, day
+from tests.unit.sayings import DIRTY, TODAY, day, refusal, told
 from tests.unit.test_filing_model import BOOK, OLD_NUMBER, correct, enterprise, opened, submit
 from tests.unit.test_roster_model import FUZHOU, GUANGZHOU, judged, line
 
@@ -29,19 +29,6 @@ def open_shop(shop):
     opened(shop)
     shop.unsaid()
     return shop
-
-
-def told(act, *given, **more):
-    """Give what a refusal says of each field."""
-    with pytest.raises(filing.NotAcceptable) as raised:
-        act(*given, **more)
-    return [(error["pointer"].removeprefix("#/"), error["detail"]) for error in raised.value.errors]
-
-
-def refusal(kind, act, *given, **more):
-    with pytest.raises(kind) as raised:
-        act(*given, **more)
-    return raised.value.problem()
 
 
 def wrong_organisation():
