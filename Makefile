@@ -40,9 +40,9 @@ faults: dev ## a distributed district under load and faults: SEED=, MINUTES=, RA
 	$(BIN)/python -m tests.faults.run $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES) --rate $(RATE) \
 	  --report $(REPORT)
 
-mutants: dev ## change each model in small ways, and see that a test notices: ONLY=insurance
+mutants: dev ## change each model in small ways, and see that a test notices: ONLY=insurance, AGAIN=1
 	$(BIN)/python -m pip install --quiet -c requirements-dev.lock "mutmut==3.8.1"
-	$(BIN)/python -m tests.mutants.run $(ONLY)
+	$(BIN)/python -m tests.mutants.run $(ONLY) $(if $(AGAIN),--again)
 
 schemathesis: dev ## ask a district for so long what the document of its API allows, and forbids: MINUTES=, SEED=
 	$(BIN)/python -m tests.fuzzing.run --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))

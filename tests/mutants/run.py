@@ -1,5 +1,8 @@
 """Mutation testing of every model: `make mutants`, or `make mutants ONLY=insurance`.
 
+With `AGAIN=1`, for whoever has added tests, only the mutants are tested that none noticed the last
+time; of a model that has changed since then, all.
+
 A copy of the code is changed in one small place after another (mutmut), and the tests of the
 service must notice. Of what they do not notice, `explained.toml` says why that is no fault. The
 report is docs/mutants.md; a service that was not asked for keeps its section.
@@ -93,11 +96,24 @@ def mutmut(folder, *arguments, **options):
     )
 
 
-def section_of(service, known):
+def ended_before(service):
+    """Give how each mutant ended the last time; none has if the model has changed since."""
+    folder = REPOSITORY / "build" / "mutants" / service
+    now, then = (
+        {file.name: file.read_text() for file in (root / "services" / service).glob("model/*.py")}
+        for root in (REPOSITORY, folder)
+    )
+    return outcomes(folder) if now == then else {}
+
+
+def section_of(service, known, *, again):
     """Test a service; give its section of the report, and its score."""
+    before = ended_before(service) if again else {}
+    noticed = {name: code for name, code in before.items() if code in FAILED}
+    others = [name for name in before if name not in noticed]
     folder = lay_out(service)
-    ran = mutmut(folder, "run", "--max-children", "2")
-    ended = outcomes(folder) if ran.returncode == 0 else {}
+    ran = mutmut(folder, "run", "--max-children", "2", *others)
+    ended = outcomes(folder) | noticed if ran.returncode == 0 else {}
     if not ended or None in ended.values():
         sys.exit(f"{service}: mutmut did not finish.\n{ran.stdout[-3000:]}{ran.stderr[-3000:]}")
     stand = [name for name, code in ended.items() if code in SURVIVED]
@@ -120,20 +136,25 @@ def section_of(service, known):
     return "\n".join([f"## {service}", "", head, "", *rows]).rstrip() + "\n", score
 
 
-def main(only):
+def sections_of_report():
+    """Give what the report says of each service, as it stands now: another may be writing too."""
+    report = REPORT.read_text() if REPORT.exists() else ""
+    return {part.split("\n")[0]: f"## {part.rstrip()}\n" for part in report.split("\n## ")[1:]}
+
+
+def main(only, *, again):
     """Test the services asked for, or all, and write the report; fail below the goal."""
     file = Path(__file__).with_name("explained.toml")
     known = tomllib.loads(file.read_text()).get("explained", [])
-    before = REPORT.read_text() if REPORT.exists() else ""
-    sections = {part.split("\n")[0]: f"## {part.rstrip()}\n" for part in before.split("\n## ")[1:]}
     scores = {}
     for service in only or SERVICES:
         own = [entry for entry in known if entry["service"] == service]
-        sections[service], scores[service] = section_of(service, own)
-        sys.stdout.write(sections[service])
+        section, scores[service] = section_of(service, own, again=again)
+        sys.stdout.write(section)
+        sections = sections_of_report() | {service: section}
         REPORT.write_text("\n".join([HEAD, *(sections[s] for s in SERVICES if s in sections)]))
     sys.exit(any(score < GOAL for score in scores.values()))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main([one for one in sys.argv[1:] if one != "--again"], again="--again" in sys.argv)
