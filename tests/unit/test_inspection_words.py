@@ -71,7 +71,7 @@ def plan(premises, *agencies, joint=False, warnings=()):
 @pytest.fixture
 def joint(premises):
     made = plan(premises, "health", "market", joint=True)
-    made.carry_out(record(), TODAY, checklist_version="v1")
+    made.carry_out(record(findings=[DINE_IN]), TODAY, checklist_version="v1")
     made.unsaid()
     return made
 
@@ -188,6 +188,7 @@ def test_what_a_visit_found_is_kept_with_its_checklist_whoever_found_it(joint):
     asked = RecordPart(**OF, agency="health", checklist_version="v2")
     joint.add_part(asked, [replace(DINE_IN, rectified_on_the_spot=True), DINE_IN], "v2")
     assert joint.found == [
+        {"rule": "dine_in", "version": "v1", "stands": True},
         {"rule": "dine_in", "version": "v2", "stands": False},
         {"rule": "dine_in", "version": "v2", "stands": True},
     ]
@@ -233,6 +234,7 @@ def test_what_another_phone_sends_is_no_second_sending(sent, more):
 
 def test_what_no_phone_has_sent_is_not_known_again(planned):
     planned.carry_out(record(), TODAY)
+    assert planned.sent is None
     assert planned.sent_before(record(**SENT)) is None
 
 
