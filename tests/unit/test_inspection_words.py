@@ -194,6 +194,17 @@ def test_what_a_visit_found_is_kept_with_its_checklist_whoever_found_it(joint):
     ]
 
 
+def test_a_joint_visit_is_recorded_as_one(premises):
+    fact = plan(premises, "health", "market", joint=True).carry_out(record(), TODAY)
+    assert (fact.joint, fact.agencies) == (True, ["health", "market"])
+
+
+def test_a_visit_that_nobody_planned_was_not_urgent(premises):
+    made = Visit.unplanned("visit", premises, Purpose.PATROL)
+    made.carry_out(record(), TODAY)
+    assert (made.urgent, made.day) == (False, TODAY)
+
+
 def test_who_took_no_part_in_a_visit_neither_signs_nor_adds(joint):
     says = [("agency", "took no part in the visit")]
     assert told(joint.sign, SignVisit(**OF, agency="police", officer="A")) == says
@@ -396,12 +407,11 @@ def test_premises_have_the_staff_of_the_latest_day_as_it_was_told_last(premises)
 def test_a_further_part_adds_to_what_the_visit_of_its_day_found(premises):
     premises.broke_more(TODAY, 1)
     assert premises.record.visits == []
-    for on in (0, 2, 1):
-        premises.was_visited(day(on), 1)
-    premises.was_visited(day(1), 1)
+    for on, violations in ((0, 1), (2, 1), (1, 7), (1, 1)):
+        premises.was_visited(day(on), violations)
     premises.broke_more(day(1), 2)
-    assert premises.record.visits == [(day(2), 1), (day(1), 3), (day(1), 1), (day(0), 1)]
-    assert premises.visited_on == day(2)
+    assert premises.record.visits == [(day(2), 1), (day(1), 3), (day(1), 7), (day(0), 1)]
+    assert (premises.visited_on, premises.record.complaints) == (day(2), [])
 
 
 def test_premises_remember_their_latest_visits_and_the_true_complaints(premises):
