@@ -22,6 +22,8 @@ SERVICES = ("filing", "inspection", "complaints", "insurance")
 CODE = ("contracts", "chassis", "rulebook", "console")
 FAILED, SURVIVED = {1, 3}, {0, 5, 33}
 """How a mutant ends, by mutmut's exit codes: tests failed, or none did; all else is a time-out."""
+ENDED = "ended.json"
+"""Where a service's copy keeps how each of its mutants ended."""
 GOAL = 0.9
 HEAD = """# Mutants
 
@@ -103,7 +105,8 @@ def ended_before(service):
         {file.name: file.read_text() for file in (root / "services" / service).glob("model/*.py")}
         for root in (REPOSITORY, folder)
     )
-    return outcomes(folder) if now == then else {}
+    kept = folder / ENDED
+    return json.loads(kept.read_text()) if now == then and kept.exists() else {}
 
 
 def section_of(service, known, *, again):
@@ -116,6 +119,7 @@ def section_of(service, known, *, again):
     ended = outcomes(folder) | noticed if ran.returncode == 0 else {}
     if not ended or None in ended.values():
         sys.exit(f"{service}: mutmut did not finish.\n{ran.stdout[-3000:]}{ran.stderr[-3000:]}")
+    (folder / ENDED).write_text(json.dumps(ended))
     stand = [name for name, code in ended.items() if code in SURVIVED]
     killed = sum(code in FAILED for code in ended.values())
     timed_out = len(ended) - killed - len(stand)
