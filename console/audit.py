@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
+from sqlalchemy import Row, Select, select
 
 from chassis.store import Store
 from console.databases import Mistaken, answering, opened, settings_of
 from services.gateway.chains import CHAINS, Break, Chain, Head
+from services.gateway.model import audit
 from services.gateway.service import Gateway
 
 app = typer.Typer(no_args_is_help=True, help="Check what the gateway has kept.")
@@ -54,6 +57,37 @@ def verify(
             print(f"{end.chain}: {end.position:,} entries, unbroken; it ends with {end}")
     if breaks:
         raise typer.Exit(1)
+
+
+@app.command("list")
+def list_(
+    who: Annotated[str | None, typer.Option(help="Only what this caller did.")] = None,
+    what: Annotated[
+        str | None, typer.Option(help="Only this: a command's type, open-complaint, …")
+    ] = None,
+    about: Annotated[str | None, typer.Option(help="Only about the thing with this id.")] = None,
+    last: Annotated[int, typer.Option(min=1, help="How many entries at the most.")] = 50,
+    data: DataOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, an entry a line.")] = False,
+) -> None:
+    """Print the latest entries of the audit, the earliest of them first: who did what, and when."""
+    sought = {"who": who, "what": what, "about": about}
+    wanted = [audit.c[name] == value for name, value in sought.items() if value is not None]
+    query = select(audit).where(*wanted).order_by(audit.c.position.desc()).limit(last)
+    with opened(settings_of(data), [Gateway.name]) as stores, answering(Gateway.name):
+        rows = _read(stores[Gateway.name], query)
+    for row in rows:
+        entry = {**row._asdict(), "content": json.loads(row.content)}
+        if as_json:
+            print(json.dumps(entry, ensure_ascii=False))
+        else:
+            said = json.dumps(entry["content"], ensure_ascii=False)
+            print(f"{row.position}  {row.at}  {row.who}  {row.what}  {row.about}  {said}")
+
+
+def _read(store: Store, query: Select[Any]) -> Sequence[Row[Any]]:
+    with store.engine.connect() as connection:
+        return connection.execute(query).all()[::-1]
 
 
 def _follow(store: Store, chain: Chain, anchor: Head | None) -> tuple[Head, Break | None]:

@@ -66,6 +66,28 @@ def test_what_nobody_touched_is_unbroken(auditor):
     assert auditor.last(audit) == 3, "register, file, record"
 
 
+def test_entries_are_listed_by_who_what_and_about_what(auditor):
+    code, out, errors = here(auditor.environ, "audit", "list", "--json")
+    entries = [json.loads(line) for line in out]
+    assert (code, errors) == (0, [])
+    assert [entry["position"] for entry in entries] == [1, 2, 3]
+    assert [entry["what"] for entry in entries] == [
+        "register-enterprise",
+        "submit-filing",
+        "record-visit",
+    ]
+    assert {entry["who"] for entry in entries} == {"tester"}
+    for name in ("what", "about"):
+        only = here(auditor.environ, "audit", "list", "--json", f"--{name}", entries[1][name])[1]
+        alike = [entry for entry in entries if entry[name] == entries[1][name]]
+        assert [json.loads(line) for line in only] == alike
+    assert here(auditor.environ, "audit", "list", "--who", "nobody")[:2] == (0, [])
+    (line,) = here(auditor.environ, "audit", "list", "--last", 1)[1]
+    assert line.startswith("3  ")
+    assert "record-visit" in line
+    assert here(auditor.environ, "audit", "list", "--last", 0)[0] == 2
+
+
 @pytest.mark.parametrize("name", TABLES)
 def test_a_row_that_is_changed_deleted_moved_or_added_is_named(auditor, name):
     table = TABLES[name]
