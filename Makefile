@@ -6,7 +6,7 @@ MINUTES ?= 3
 RATE ?= 25
 REPORT ?= faults.json
 
-.PHONY: demo up setup dev test test-rabbitmq4 faults mutants schemathesis lint docs lock secrets clean
+.PHONY: demo up setup dev test test-rabbitmq4 faults bench mutants schemathesis lint docs lock secrets clean
 
 demo: setup ## replay the Fengze month and go on serving
 	$(BIN)/bihuan demo --port $(PORT)
@@ -40,6 +40,15 @@ faults: dev ## a distributed district under load and faults: SEED=, MINUTES=, RA
 	$(BIN)/python -m tests.faults.run $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES) --rate $(RATE) \
 	  --report $(REPORT)
 
+bench: dev .venv-bench/.installed ## ours beside its peers: ONLY=exactly-once,filing QUICK=1 ROUNDS= SOAK= REPORT=
+	$(BIN)/python -m bench.run $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick) \
+	  $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SOAK),--soak $(SOAK)) --report $(or $(BENCH_REPORT),bench.json)
+
+.venv-bench/.installed: requirements-bench.lock
+	@$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.lock
+	@touch $@
+
 mutants: dev ## change each model in small ways, and see that a test notices: ONLY=insurance, AGAIN=1
 	$(BIN)/python -m pip install --quiet -c requirements-dev.lock "mutmut==3.8.1"
 	$(BIN)/python -m tests.mutants.run $(ONLY) $(if $(AGAIN),--again)
@@ -61,9 +70,10 @@ lock: dev ## resolve the dependencies anew
 	$(BIN)/python -m pip install --quiet "uv>=0.13,<1"
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --group dev -c requirements.lock -o requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --group bench -c requirements.lock -o requirements-bench.lock
 
 secrets: ## the passwords and keys that docker-compose.yml needs, in ops/secrets; none is made twice
 	@$(PYTHON) ops/make_secrets.py
 
 clean:
-	rm -rf .venv bihuan-data build
+	rm -rf .venv .venv-bench bihuan-data build

@@ -1,0 +1,217 @@
+"""`python -m bench.load WHAT JSON`: puts a load on a server and prints what came of it, as JSON.
+
+The JSON says how: `base`, `connections`, `seconds`, `warmup`, and what the kind of load needs. It
+reads the token from the environment (TOKEN). A closed load asks as fast as it is answered; an open
+one begins so many things a second, whether or not earlier ones are answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+from bench.load.http import Connection
+
+LATE = 15.0
+"""Seconds after which a request counts as timed out."""
+MEASURES = ["masks", "disinfectant", "thermometer", "isolation_room"]
+SEED = os.environ.get("SEED", str(time.time_ns()))
+
+
+class Load:
+    """What is asked, over a pool of connections, and what came of it."""
+
+    def __init__(self, told: dict[str, Any]) -> None:
+        self.told = told
+        where = urlsplit(told["base"])
+        token = os.environ.get("TOKEN", "")
+        self.free: asyncio.LifoQueue[Connection] = asyncio.LifoQueue()
+        for _ in range(told["connections"]):
+            self.free.put_nowait(Connection(where.hostname or "", where.port or 80, token))
+        self.keys = itertools.count(1)
+        self.turns = itertools.count()
+        self.statuses: Counter[str] = Counter()
+        self.samples: list[tuple[float, float, str]] = []
+        """When something began, how long it took (both s), and what it was."""
+        self.began = time.monotonic()
+        self.rng = random.Random(20200306)
+
+    async def ask(self, method: str, path: str, body: Any = None, what: str = "") -> Any:
+        """Ask once, on the next free connection; None when it failed, which is counted."""
+        headers = {"Idempotency-Key": f"{SEED}-{next(self.keys)}"} if method == "POST" else None
+        connection = await self.free.get()
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(LATE):
+                status, answer = await connection.request(method, path, body, headers)
+        except TimeoutError:
+            connection.close()
+            self.statuses["timeout"] += 1
+            return None
+        except OSError:
+            self.statuses["broken"] += 1
+            return None
+        finally:
+            self.free.put_nowait(connection)
+        self.statuses[str(status)] += 1
+        if status >= 400:
+            if self.statuses[str(status)] <= 3:
+                print(status, path, answer, file=sys.stderr)
+            return None
+        self.samples.append((began - self.began, time.monotonic() - began, what or path))
+        return answer
+
+    # -- kinds of load
+
+    async def filing(self) -> None:
+        """File for one enterprise after the other, each once."""
+        shops = self.told["shops"]
+        await self.ask(
+            "POST",
+            "/v1/filings",
+            {
+                "enterprise_id": shops[next(self.turns) % len(shops)],
+                "reopen_on": self.told["day"],
+                "headcount": 5,
+                "out_of_province": 1,
+                "measures": MEASURES,
+                "pledge": True,
+            },
+            "filing",
+        )
+
+    async def lifecycle(self) -> None:
+        """Bring a complaint from the call to the answer, and read it back."""
+        began, shop = time.monotonic(), self.rng.choice(self.told["shops"])
+        call = await self.ask(
+            "POST",
+            "/v1/complaints",
+            {
+                "track": "report",
+                "channel": "12315",
+                "content": "店內有人堂食",
+                "caller": "王小明",
+                "phone": "13800000000",
+                "enterprise_id": shop,
+            },
+            "file",
+        )
+        if call is None or "complaint_id" not in call:
+            self.statuses["lifecycle broken off"] += 1
+            return
+        identity = call["complaint_id"]
+        path = f"/v1/complaints/{identity}"
+        if await self.ask("POST", f"{path}/acceptance", {"by": "desk-1"}, "accept") is None:
+            self.statuses["lifecycle broken off"] += 1
+            return
+        visits = await self.until(
+            f"/v1/visits?complaint_id={identity}", lambda page: page["items"], "find the check"
+        )
+        if visits is None:
+            return
+        check = {
+            "visit_id": visits["items"][0]["id"],
+            "day": self.told["day"],
+            "agencies": ["market-regulation"],
+            "findings": [],
+        }
+        if await self.ask("POST", "/v1/visits", check, "check") is None:
+            self.statuses["lifecycle broken off"] += 1
+            return
+        if await self.until(path, lambda it: it["state"] == "answered", "read back") is None:
+            return
+        self.samples.append((began - self.began, time.monotonic() - began, "lifecycle"))
+
+    async def until(self, path: str, is_so: Callable[[Any], Any], what: str) -> Any:
+        """Read until something is so; what follows from an answer may be under way."""
+        give_up, wait = time.monotonic() + LATE, 0.01
+        while time.monotonic() < give_up:
+            found = await self.ask("GET", path, None, what)
+            if found is not None and is_so(found):
+                return found
+            await asyncio.sleep(wait)
+            wait = min(wait * 1.5, 0.25)
+        self.statuses["lifecycle broken off"] += 1
+        return None
+
+    async def reads(self) -> None:
+        """Read something by one of the paths that were given."""
+        what = self.rng.choice([*self.told["paths"]])
+        await self.ask("GET", self.rng.choice(self.told["paths"][what]), None, what)
+
+    # -- how much of it
+
+    async def closed(self, act: Callable[[], Awaitable[None]], seconds: float) -> None:
+        """Have each connection ask again as soon as it is answered."""
+        over = time.monotonic() + seconds
+
+        async def client() -> None:
+            while time.monotonic() < over:
+                await act()
+
+        await asyncio.gather(*(client() for _ in range(self.told["clients"])))
+
+    async def paced(self, act: Callable[[], Awaitable[None]], steps: list[list[float]]) -> None:
+        """Begin so many a second, step by step: [rate, seconds]; then wait for the last ones."""
+        under_way: set[asyncio.Task[None]] = set()
+        due = time.monotonic()
+        for rate, seconds in steps:
+            over = due + seconds
+            while due < over:
+                if (wait := due - time.monotonic()) > 0:
+                    await asyncio.sleep(wait)
+                task = asyncio.ensure_future(act())
+                under_way.add(task)
+                task.add_done_callback(under_way.discard)
+                due += 1 / rate
+        with suppress(TimeoutError):
+            async with asyncio.timeout(2 * LATE):
+                await asyncio.gather(*under_way)
+
+    async def run(self, what: str) -> dict[str, Any]:
+        """Put the load on, and say what came of it; what the warm-up asked for is left out."""
+        act = getattr(self, what)
+        if "steps" in self.told:
+            self.began = time.monotonic()
+            await self.paced(act, self.told["steps"])
+        else:
+            await self.closed(act, self.told["warmup"])
+            self.statuses.clear()
+            self.samples.clear()
+            self.began = time.monotonic()
+            await self.closed(act, self.told["seconds"])
+        return {
+            "seconds": time.monotonic() - self.began,
+            "statuses": dict(self.statuses),
+            "turns": next(self.turns),
+            "samples": [(round(at, 4), round(took, 5), name) for at, took, name in self.samples],
+        }
+
+
+def main() -> None:
+    """Read how, put the load on, and print what came of it."""
+    with suppress(ImportError):
+        import uvloop
+
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    told = json.loads(sys.argv[2])
+    told.setdefault("clients", told["connections"])
+
+    async def work() -> dict[str, Any]:
+        return await Load(told).run(sys.argv[1])
+
+    print("result", json.dumps(asyncio.run(work())), flush=True)
+
+
+if __name__ == "__main__":
+    main()

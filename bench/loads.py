@@ -1,0 +1,110 @@
+"""Loads put on a server by a process of their own, and enterprises for them to speak of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from bench.measure import percentile
+from bench.stage import Ended, Stage
+from console.client import Client
+from console.synthetic import credit_code
+
+DAY = "2020-02-10"
+MORNING = f"{DAY}T08:00:00+08:00"
+BATCH = 1000
+BAD = ("timeout", "broken", "lifecycle broken off")
+
+
+class Outcome:
+    """What came of a load."""
+
+    def __init__(self, found: dict[str, Any]) -> None:
+        self.seconds: float = found["seconds"]
+        self.turns: int = found["turns"]
+        self.statuses: dict[str, int] = found["statuses"]
+        self.samples: list[tuple[float, float, str]] = found["samples"]
+
+    def took(self, what: str, since: float = 0.0, until: float = float("inf")) -> list[float]:
+        """Give how long each thing of a kind took (ms), of those begun in some seconds."""
+        return [
+            took * 1000 for at, took, name in self.samples if name == what and since <= at < until
+        ]
+
+    def rate(self, what: str) -> float:
+        """Give how many things of a kind were done in a second."""
+        return len(self.took(what)) / self.seconds
+
+    def p(self, part: float, what: str) -> float:
+        """Give a percentile of how long things of a kind took (ms)."""
+        return percentile(self.took(what), part)
+
+    @property
+    def errors(self) -> float:
+        """Give the part of the requests that failed: 5xx, 429, time-outs, broken connections."""
+        bad = sum(
+            count
+            for status, count in self.statuses.items()
+            if status in BAD or status == "429" or status.startswith("5")
+        )
+        return bad / (sum(self.statuses.values()) or 1)
+
+    @property
+    def refused(self) -> int:
+        """Count the requests that were refused: 4xx, which no load here should meet."""
+        return sum(count for status, count in self.statuses.items() if status.startswith("4"))
+
+
+def put(stage: Stage, what: str, base: str, token: str = "", **told: Any) -> Outcome:
+    """Put a load on a server, wait for its end, and give what came of it."""
+    words = json.dumps({"base": base, **told})
+    seconds = told.get("seconds", 0) + told.get("warmup", 0)
+    seconds += sum(step[1] for step in told.get("steps", ()))
+    with stage.peer("bench.load", what, words, TOKEN=token) as program:
+        outcome = Outcome(json.loads(program.hear("result", seconds + 90)))
+    if not outcome.samples:
+        raise Ended(f"nothing was answered: {outcome.statuses}")
+    if outcome.refused:
+        stage.say(f"!! {what}: {outcome.statuses}")
+    return outcome
+
+
+def morning(client: Client) -> None:
+    """Set the clock."""
+    client.post("/v1/clock", {"at": MORNING}, "bench-clock")
+
+
+def register(client: Client, count: int, first: int = 1) -> list[str]:
+    """Register so many shops, and give their ids."""
+    made: list[str] = []
+    for start in range(first, first + count, BATCH):
+        numbers = range(start, min(start + BATCH, first + count))
+        made += batch(client, "/v1/enterprises", [registration(n) for n in numbers], start)
+    return made
+
+
+def registration(number: int) -> dict[str, Any]:
+    """Make the registration of a shop that needs no visit before it opens."""
+    return {
+        "credit_code": credit_code(number, sole_trader=True),
+        "name": f"第{number}號店",
+        "kind": "sole_trader",
+        "size": "micro",
+        "industry": "F5211",
+        "premises": "shop",
+        "grid": f"350503{number % 8 + 1:03d}",
+    }
+
+
+def batch(client: Client, path: str, rows: Sequence[dict[str, Any]], number: int) -> list[str]:
+    """Hand a batch in, and give the ids of what it has made."""
+    data = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows).encode()
+    key = f"bench-{path}-{number}"
+    answer = client.post(f"{path}/batch", data, key, kind="application/x-ndjson")
+    items = answer.get("items")
+    if items is None:
+        items = list(client.everything(f"/v1/commands/{answer['id']}/rows"))
+    if bad := [item for item in items if item["state"] != "done"]:
+        raise Ended(f"not done: {bad[0]}")
+    return [item["location"].rpartition("/")[2] for item in items]

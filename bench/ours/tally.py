@@ -1,0 +1,93 @@
+"""The service `tally`: for each visit an inbox row, a row of state and an event in the outbox.
+
+`python -m bench.ours.tally` runs one process of it.
+"""
+
+import chassis.green  # noqa: F401, I001  (before everything else)
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Date, Integer, MetaData, String
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from bench.ours.visits import PremisesVisited
+from chassis import logs, migrations
+from chassis.service import Service, bindings_of, on
+from chassis.settings import Settings
+from chassis.store import Work
+from console import district
+from console.running import _serve
+from contracts.message import Event
+from contracts.shapes import Code, Id, Key
+
+
+class VisitCounted(Event):
+    """A visit has been counted."""
+
+    visit_id: Key
+    enterprise_id: Id
+    grid: Code
+
+
+class Base(DeclarativeBase):
+    """The tables of the tally."""
+
+
+class Visit(Base):
+    """One visit."""
+
+    __tablename__ = "visits"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    enterprise_id: Mapped[str] = mapped_column(String(64))
+    grid: Mapped[str] = mapped_column(String(64))
+    visited_on: Mapped[date] = mapped_column(Date)
+    officers: Mapped[int] = mapped_column(Integer)
+
+
+class Tally(Service):
+    """Counts visits."""
+
+    name = "tally"
+    metadata: MetaData = Base.metadata
+
+    @on(PremisesVisited)
+    def count(self, fact: PremisesVisited, db: Work) -> None:
+        """Keep a visit, and say that it was counted."""
+        db.add(
+            Visit(
+                id=fact.visit_id,
+                enterprise_id=fact.enterprise_id,
+                grid=fact.grid,
+                visited_on=fact.visited_on,
+                officers=fact.officers,
+            )
+        )
+        db.record(
+            VisitCounted(visit_id=fact.visit_id, enterprise_id=fact.enterprise_id, grid=fact.grid)
+        )
+
+
+BINDINGS = bindings_of(Tally)
+
+
+def arrange() -> None:
+    """Let the chassis find the tables, and nobody else to wait for."""
+    migrations.PACKAGE = "bench.ours"
+    topology: Any = district.TOPOLOGY
+    topology.clear()
+    topology[Tally.name] = BINDINGS
+
+
+def main() -> None:
+    """Run one process."""
+    arrange()
+    settings = Settings.read(http_port=0, data=Path())
+    logs.configure(settings.log_level)
+    _serve(district.District(settings, services=(Tally,)), "Tally")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The first tables, which the metadata makes."""

@@ -1,0 +1,1 @@
+"""The peers: small programs, each written as its own documentation recommends."""

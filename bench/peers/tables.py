@@ -1,0 +1,95 @@
+"""The tables that every contender writes: an inbox row, a row of state, an outbox row per event."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Mapping
+from datetime import date
+from hashlib import blake2b
+from typing import Any
+
+from sqlalchemy import BigInteger, Date, Float, Integer, String, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    """The tables of a peer, named and made as ours."""
+
+
+class Inbox(Base):
+    """A message that was handled: the same one again is a conflict."""
+
+    __tablename__ = "inbox"
+
+    id: Mapped[str] = mapped_column(String(160), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(16))
+    handled_at: Mapped[float] = mapped_column(Float)
+
+
+class Visit(Base):
+    """The row of state."""
+
+    __tablename__ = "visits"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    enterprise_id: Mapped[str] = mapped_column(String(64))
+    grid: Mapped[str] = mapped_column(String(64))
+    visited_on: Mapped[date] = mapped_column(Date)
+    officers: Mapped[int] = mapped_column(Integer)
+
+
+class Outbox(Base):
+    """An event that is to be published."""
+
+    __tablename__ = "outbox"
+
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(String(64), unique=True)
+    exchange: Mapped[str] = mapped_column(String(64))
+    source: Mapped[str] = mapped_column(String(32))
+    type: Mapped[str] = mapped_column(String(64))
+    time: Mapped[str] = mapped_column(String(40))
+    partitionkey: Mapped[str] = mapped_column(String(64))
+    correlationid: Mapped[str] = mapped_column(String(64))
+    causationid: Mapped[str | None] = mapped_column(String(64))
+    causationtype: Mapped[str | None] = mapped_column(String(64))
+    traceparent: Mapped[str | None] = mapped_column(String(64))
+    body: Mapped[str] = mapped_column(Text)
+    written_at: Mapped[float] = mapped_column(Float)
+    sent_at: Mapped[float | None] = mapped_column(Float)
+
+
+def rows_of(headers: Mapping[str, Any], fact: Mapping[str, Any]) -> list[Base]:
+    """Make the three rows of one event."""
+    message, now = headers["cloudEvents_id"], time.time()
+    body = json.dumps(fact)
+    said = {name: fact[name] for name in ("visit_id", "enterprise_id", "grid")}
+    return [
+        Inbox(
+            id=message,
+            fingerprint=blake2b(body.encode(), digest_size=8).hexdigest(),
+            handled_at=now,
+        ),
+        Visit(
+            id=fact["visit_id"],
+            enterprise_id=fact["enterprise_id"],
+            grid=fact["grid"],
+            visited_on=date.fromisoformat(fact["visited_on"]),
+            officers=fact["officers"],
+        ),
+        Outbox(
+            id=str(uuid.uuid4()),
+            exchange="tally.events",
+            source="tally",
+            type="visit-counted",
+            time=headers["cloudEvents_time"],
+            partitionkey=fact["visit_id"],
+            correlationid=headers["cloudEvents_correlationid"],
+            causationid=message,
+            causationtype=headers["cloudEvents_type"],
+            body=json.dumps(said),
+            written_at=now,
+        ),
+    ]

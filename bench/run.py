@@ -1,0 +1,77 @@
+"""`make bench`: ours and the peers in turn, the report, the table, the plots and the page.
+
+python -m bench.run [--only a,b] [--quick] [--rounds N] [--soak MINUTES] [--report FILE]
+"""
+
+import chassis.green  # noqa: F401, I001  (before everything else)
+
+import argparse
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from bench import report
+from bench.groups import exactly_once, filing
+from bench.measure import Figure
+from bench.stage import PEERS, ROOT, Scale, Stage, machine, stage
+from chassis import logs
+
+GROUPS: dict[str, Any] = {module.GROUP: module.run for module in (exactly_once, filing)}
+
+
+def measure(stage: Stage, only: list[str]) -> list[dict[str, Any]]:
+    """Measure group after group; one that fails leaves a row that says so, and the others go on."""
+    described = machine(stage)
+    entries: list[Figure] = []
+    for name in only:
+        stage.say(f"== {name}")
+        try:
+            for figure in GROUPS[name](stage):
+                entries.append(figure)  # noqa: PERF402  (those before a failure count)
+        except Exception as error:
+            traceback.print_exc()
+            entries.append(Figure(name, name, "", [], note=f"It failed: {error!r}"))
+    return [figure.as_json() | {"machine": described} for figure in entries]
+
+
+def main() -> int:
+    """Measure by the command line; 0 if nothing failed, whether or not the goals are met."""
+    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    words.add_argument("--only", default=",".join(GROUPS), help=f"of {', '.join(GROUPS)}")
+    words.add_argument("--quick", action="store_true", help="a few minutes, and rough figures")
+    words.add_argument("--rounds", type=int, help="rounds of each comparison (5; quick: 2)")
+    words.add_argument("--soak", type=float, help="minutes of the soak (20; quick: 0.5)")
+    words.add_argument("--report", type=Path, default=Path("bench.json"))
+    words.add_argument("--keep", type=Path, help="a folder for logs, instead of none")
+    words.add_argument("--page", action="store_true", help="write docs/performance.md too")
+    given = words.parse_args()
+    only = [name for name in given.only.split(",") if name]
+    if unknown := set(only) - GROUPS.keys():
+        words.error(f"--only: {', '.join(sorted(unknown))}: there are {', '.join(GROUPS)}.")
+    if not PEERS.exists():
+        words.error("The peers are not installed; say `make bench`.")
+    scale = Scale(
+        quick=given.quick,
+        rounds=given.rounds or (2 if given.quick else 5),
+        soak=given.soak or (0.5 if given.quick else 20.0),
+        stored=20_000 if given.quick else 1_000_000,
+    )
+    logs.configure("critical")
+    with tempfile.TemporaryDirectory(prefix="bihuan-bench-") as temporary:
+        folder = given.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        with stage(folder, scale) as place:
+            entries = measure(place, only)
+    report.write(entries, given.report)
+    if given.page:
+        report.document(entries, ROOT / "docs")
+    report.show(entries, Console())
+    return 1 if any(entry["ours"] is None for entry in entries) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
