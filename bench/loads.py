@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from typing import Any
 
 from bench.measure import percentile
-from bench.stage import Ended, Stage
+from bench.stage import Ended, Stage, depth
+from chassis.rabbit import queue_of
+from chassis.settings import Settings
 from console.client import Client
+from console.district import SERVICES
 from console.synthetic import credit_code
 
 DAY = "2020-02-10"
@@ -58,7 +62,8 @@ class Outcome:
 
 def put(stage: Stage, what: str, base: str, token: str = "", **told: Any) -> Outcome:
     """Put a load on a server, wait for its end, and give what came of it."""
-    words = json.dumps({"base": base, **told})
+    words = stage.folder / f"{what}.json"  # the shops are too many for a command line
+    words.write_text(json.dumps({"base": base, **told}))
     seconds = told.get("seconds", 0) + told.get("warmup", 0)
     seconds += sum(step[1] for step in told.get("steps", ()))
     with stage.peer("bench.load", what, words, TOKEN=token) as program:
@@ -68,6 +73,23 @@ def put(stage: Stage, what: str, base: str, token: str = "", **told: Any) -> Out
     if outcome.refused:
         stage.say(f"!! {what}: {outcome.statuses}")
     return outcome
+
+
+def rest(stage: Stage, seconds: float = 120.0) -> None:
+    """Wait until nothing is under way: nothing is to be sent, and no queue holds anything."""
+    give_up, quiet = time.monotonic() + seconds, 0
+    names = [kind.name for kind in SERVICES]
+    queues = [queue_of(name, slot) for name in names for slot in range(Settings().slots)]
+    while quiet < 3:
+        unsent = 0
+        for name in names:
+            with stage.connect(name) as database:
+                query = "SELECT count(*) FROM outbox WHERE sent_at IS NULL"
+                unsent += database.execute(query).fetchone()[0]  # type: ignore[index]
+        quiet = 0 if unsent or depth(stage, queues) else quiet + 1
+        if time.monotonic() > give_up:
+            raise Ended(f"not at rest after {seconds:g} s")
+        time.sleep(0.3)
 
 
 def morning(client: Client) -> None:

@@ -15,12 +15,15 @@ from typing import Any
 from rich.console import Console
 
 from bench import report
-from bench.groups import exactly_once, filing
+from bench.groups import exactly_once, filing, lifecycle, memory, month, replicas, stored
 from bench.measure import Figure
 from bench.stage import PEERS, ROOT, Scale, Stage, machine, stage
 from chassis import logs
 
-GROUPS: dict[str, Any] = {module.GROUP: module.run for module in (exactly_once, filing)}
+GROUPS: dict[str, Any] = {
+    module.GROUP: module.run
+    for module in (exactly_once, filing, lifecycle, stored, month, memory, replicas)
+}
 
 
 def measure(stage: Stage, only: list[str]) -> list[dict[str, Any]]:

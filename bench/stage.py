@@ -56,9 +56,9 @@ class Program:
 
     def __init__(self, command: Sequence[object], log: Path, environ: Mapping[str, str]) -> None:
         self._log = log
-        self._said = log.with_suffix(".out")  # a file: no pipe that would hold up green threads
+        self.said = log.with_suffix(".out")  # a file: no pipe that would hold up green threads
         self._heard = 0
-        with log.open("ab") as errors, self._said.open("wb") as said:
+        with log.open("ab") as errors, self.said.open("wb") as said:
             self.process = subprocess.Popen(
                 [str(word) for word in command],
                 cwd=ROOT,
@@ -74,7 +74,7 @@ class Program:
         give_up = time.monotonic() + seconds
         while True:
             ended = self.process.poll() is not None
-            lines = self._said.read_text(errors="replace").splitlines(keepends=True)
+            lines = self.said.read_text(errors="replace").splitlines(keepends=True)
             while self._heard < len(lines) and lines[self._heard].endswith("\n"):
                 self._heard += 1
                 if lines[self._heard - 1].startswith(words):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bench.loads import DAY, Outcome, morning, put, register
+from bench.loads import DAY, Outcome, morning, put, register, rest
 from bench.measure import Figure, percentile
 from bench.peers import fastapi_tables
 from bench.stage import Program, Stage
@@ -34,6 +34,7 @@ def run(stage: Stage) -> Iterator[Figure]:
         morning(client)
         stage.say(f"registering {shops:,} shops")
         ours = _Ours(stage, fleet, register(client, shops))
+        rest(stage)
         yield from idle(ours, idle_seconds)
         there = f"http://127.0.0.1:{port}"
         found: dict[str, list[Outcome]] = {"ours": [], "peer": []}

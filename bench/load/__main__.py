@@ -1,7 +1,7 @@
-"""`python -m bench.load WHAT JSON`: puts a load on a server and prints what came of it, as JSON.
+"""`python -m bench.load WHAT FILE`: puts a load on a server and prints what came of it, as JSON.
 
-The JSON says how: `base`, `connections`, `seconds`, `warmup`, and what the kind of load needs. It
-reads the token from the environment (TOKEN). A closed load asks as fast as it is answered; an open
+The JSON in the file says how: `base`, `connections`, `seconds`, `warmup`, and what the kind of
+load needs. The token is in the environment (TOKEN). A closed load asks as fast as it is answered; an open
 one begins so many things a second, whether or not earlier ones are answered.
 """
 
@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -204,7 +205,7 @@ def main() -> None:
         import uvloop
 
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    told = json.loads(sys.argv[2])
+    told = json.loads(Path(sys.argv[2]).read_text())
     told.setdefault("clients", told["connections"])
 
     async def work() -> dict[str, Any]:
