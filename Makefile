@@ -4,6 +4,7 @@ BIN := .venv/bin
 PORT ?= 8000
 MINUTES ?= 3
 RATE ?= 25
+BENCH_REPORT ?= $(if $(filter file,$(origin REPORT)),bench.json,$(REPORT))
 REPORT ?= faults.json
 
 .PHONY: demo up setup dev test test-rabbitmq4 faults bench mutants schemathesis lint docs lock secrets clean
@@ -40,9 +41,9 @@ faults: dev ## a distributed district under load and faults: SEED=, MINUTES=, RA
 	$(BIN)/python -m tests.faults.run $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES) --rate $(RATE) \
 	  --report $(REPORT)
 
-bench: dev .venv-bench/.installed ## ours beside its peers: ONLY=exactly-once,filing QUICK=1 ROUNDS= SOAK= REPORT=
+bench: dev .venv-bench/.installed ## ours beside its peers: ONLY=exactly-once,filing QUICK=1 ROUNDS= SOAK= PAGE=1 REPORT=
 	$(BIN)/python -m bench.run $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick) \
-	  $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SOAK),--soak $(SOAK)) --report $(or $(BENCH_REPORT),bench.json)
+	  $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SOAK),--soak $(SOAK)) $(if $(PAGE),--page) --report $(BENCH_REPORT)
 
 .venv-bench/.installed: requirements-bench.lock
 	@$(PYTHON) -m venv .venv-bench

@@ -1,8 +1,8 @@
 """`python -m bench.load WHAT FILE`: puts a load on a server and prints what came of it, as JSON.
 
 The JSON in the file says how: `base`, `connections`, `seconds`, `warmup`, and what the kind of
-load needs. The token is in the environment (TOKEN). A closed load asks as fast as it is answered; an open
-one begins so many things a second, whether or not earlier ones are answered.
+load needs. The token is in the environment (TOKEN). A closed load asks as fast as it is answered;
+an open one (`steps`) begins so many things a second, whether or not earlier ones are answered.
 """
 
 from __future__ import annotations
