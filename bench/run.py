@@ -6,6 +6,7 @@ python -m bench.run [--only a,b] [--quick] [--rounds N] [--soak MINUTES] [--repo
 import chassis.green  # noqa: F401, I001  (before everything else)
 
 import argparse
+import signal
 import sys
 import tempfile
 import traceback
@@ -64,6 +65,7 @@ def main() -> int:
         stored=20_000 if given.quick else 1_000_000,
     )
     logs.configure("critical")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the servers are ended all the same
     with tempfile.TemporaryDirectory(prefix="bihuan-bench-") as temporary:
         folder = given.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,91 @@
+"""The report says what was measured, and whether it is enough."""
+
+import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from rich.console import Console
+
+from bench import report
+from bench.measure import Figure, percentile
+from bench.plots import draw
+from bench.run import GROUPS
+
+ROOT = Path(__file__).resolve().parents[2]
+MACHINE = {
+    "at": "2026-11-25T00:00:00+00:00",
+    "cpu": "a processor",
+    "cores": 2,
+    "memory_gb": 8.0,
+    "python": "3.11",
+    "postgresql": "15",
+    "rabbitmq": "3.10",
+    "ours": {"kombu": "5.7"},
+    "peers": {"fastapi": "0.163"},
+}
+SERIES = {
+    "plot": "Throughput by batch size",
+    "x": "messages & more",
+    "y": "events/s",
+    "log": True,
+    "lines": {"ours": [{"x": 1, "y": 70}, {"x": 400, "y": 4200}], "none": []},
+}
+
+
+@pytest.mark.parametrize(
+    ("ours", "peer", "goal", "better", "met"),
+    [
+        ([600, 700, 800], [100, 100, 100], 6, "more", True),
+        ([600, 500, 500], [100, 100, 100], 6, "more", False),
+        ([40], [], 37, "more", True),
+        ([14], [], 15, "less", True),
+        ([16], [], 15, "less", False),
+        ([16], [], None, "less", None),
+        ([], [], 15, "less", None),
+    ],
+)
+def test_a_goal_is_met_or_not(ours, peer, goal, better, met):
+    figure = Figure("g", "n", "u", ours, goal, "peer" if peer else None, peer, better)
+    assert figure.met is met
+
+
+def test_the_ratio_is_that_of_the_rounds_and_not_of_the_medians():
+    figure = Figure("g", "n", "u", [10, 100, 1000], 1, "peer", [10, 50, 1000])
+    assert figure.ratio == 1.0
+    assert figure.as_json()["ours_min"] == 10
+    assert figure.as_json()["peer_max"] == 1000
+
+
+def test_a_percentile_is_one_of_the_values():
+    assert percentile(range(1, 101), 0.95) == 96
+    assert percentile([5.0], 0.99) == 5.0
+
+
+def test_the_report_becomes_a_page_with_its_plots_and_a_table(tmp_path):
+    figures = [
+        Figure("g", "how | fast", "events/s", [5, 6], 6, "a peer", [1, 1], series=[SERIES]),
+        Figure("g", "it failed", "", [], note="It failed."),
+    ]
+    entries = [figure.as_json() | {"machine": MACHINE} for figure in figures]
+    report.write(entries, tmp_path / "bench.json")
+    read = json.loads((tmp_path / "bench.json").read_text())
+    wanted = {"name", "unit", "ours", "peer", "peer_name", "ratio", "goal", "met"}
+    assert all(wanted <= entry.keys() for entry in read)
+    report.document(read, tmp_path)
+    page = (tmp_path / "performance.md").read_text()
+    assert "2 cores (a processor)" in page
+    for image in re.findall(r"\((performance-.*\.svg)\)", page):
+        ET.parse(tmp_path / image)
+    assert "performance-throughput-by-batch-size.svg" in page
+    report.show(read, Console(quiet=True))
+
+
+def test_a_plot_of_one_point_or_none_is_drawn_too():
+    for line in ([], [{"x": 0, "y": 0}], [{"x": 3, "y": 2.5}]):
+        ET.fromstring(draw({**SERIES, "lines": {"ours": line}}))
+
+
+def test_the_readme_names_every_group():
+    assert set(GROUPS) <= set(re.findall(r"[\w-]+", (ROOT / "README.md").read_text()))
