@@ -18,7 +18,7 @@ from console.synthetic import credit_code
 DAY = "2020-02-10"
 MORNING = f"{DAY}T08:00:00+08:00"
 BATCH = 1000
-BAD = ("timeout", "broken", "lifecycle broken off")
+BAD = ("timeout", "broken")
 
 
 class Outcome:

@@ -69,7 +69,19 @@ class Load:
             if self.statuses[str(status)] <= 3:
                 print(status, path, answer, file=sys.stderr)
             return None
-        self.samples.append((began - self.began, time.monotonic() - began, what or path))
+        name = f"{what or path}{', later' if status == 202 else ''}"
+        self.samples.append((began - self.began, time.monotonic() - began, name))
+        return answer
+
+    async def act(self, path: str, body: Any, what: str) -> Any:
+        """Have something done; an answer that comes later (202, counted apart) is waited for."""
+        answer = await self.ask("POST", path, body, what)
+        if answer is not None and "command_id" in answer:
+            command = f"/v1/commands/{answer['command_id']}"
+            record = await self.until(command, lambda it: it["state"] != "pending", "outcome")
+            answer = None if record is None or record["state"] != "done" else record
+        if answer is None:
+            self.statuses["lifecycle broken off"] += 1
         return answer
 
     # -- kinds of load
@@ -94,8 +106,7 @@ class Load:
     async def lifecycle(self) -> None:
         """Bring a complaint from the call to the answer, and read it back."""
         began, shop = time.monotonic(), self.rng.choice(self.told["shops"])
-        call = await self.ask(
-            "POST",
+        call = await self.act(
             "/v1/complaints",
             {
                 "track": "report",
@@ -107,18 +118,17 @@ class Load:
             },
             "file",
         )
-        if call is None or "complaint_id" not in call:
-            self.statuses["lifecycle broken off"] += 1
+        if call is None:
             return
-        identity = call["complaint_id"]
+        identity = call.get("complaint_id") or call["location"].rpartition("/")[2]
         path = f"/v1/complaints/{identity}"
-        if await self.ask("POST", f"{path}/acceptance", {"by": "desk-1"}, "accept") is None:
-            self.statuses["lifecycle broken off"] += 1
+        if await self.act(f"{path}/acceptance", {"by": "desk-1"}, "accept") is None:
             return
         visits = await self.until(
             f"/v1/visits?complaint_id={identity}", lambda page: page["items"], "find the check"
         )
         if visits is None:
+            self.statuses["lifecycle broken off"] += 1
             return
         check = {
             "visit_id": visits["items"][0]["id"],
@@ -126,23 +136,23 @@ class Load:
             "agencies": ["market-regulation"],
             "findings": [],
         }
-        if await self.ask("POST", "/v1/visits", check, "check") is None:
-            self.statuses["lifecycle broken off"] += 1
+        if await self.act("/v1/visits", check, "check") is None:
             return
         if await self.until(path, lambda it: it["state"] == "answered", "read back") is None:
+            self.statuses["lifecycle broken off"] += 1
             return
         self.samples.append((began - self.began, time.monotonic() - began, "lifecycle"))
 
     async def until(self, path: str, is_so: Callable[[Any], Any], what: str) -> Any:
         """Read until something is so; what follows from an answer may be under way."""
-        give_up, wait = time.monotonic() + LATE, 0.01
+        give_up, wait = time.monotonic() + LATE, 0.02
         while time.monotonic() < give_up:
             found = await self.ask("GET", path, None, what)
             if found is not None and is_so(found):
                 return found
             await asyncio.sleep(wait)
             wait = min(wait * 1.5, 0.25)
-        self.statuses["lifecycle broken off"] += 1
+        self.statuses["timeout"] += 1
         return None
 
     async def reads(self) -> None:
