@@ -10,21 +10,19 @@ import signal
 import sys
 import tempfile
 import traceback
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from bench import report
-from bench.groups import exactly_once, filing, lifecycle, memory, month, replicas, stored
 from bench.measure import Figure
 from bench.stage import PEERS, ROOT, Scale, Stage, machine, stage
 from chassis import logs
 
-GROUPS: dict[str, Any] = {
-    module.GROUP: module.run
-    for module in (exactly_once, filing, lifecycle, stored, month, memory, replicas)
-}
+GROUPS = ("exactly-once", "filing", "lifecycle", "stored", "month", "memory", "replicas")
+"""The groups of rows, each a module, imported when it is measured: one has messages of its own."""
 
 
 def measure(stage: Stage, only: list[str]) -> list[dict[str, Any]]:
@@ -34,12 +32,17 @@ def measure(stage: Stage, only: list[str]) -> list[dict[str, Any]]:
     for name in only:
         stage.say(f"== {name}")
         try:
-            for figure in GROUPS[name](stage):
+            for figure in group(name)(stage):
                 entries.append(figure)  # noqa: PERF402  (those before a failure count)
         except Exception as error:
             traceback.print_exc()
             entries.append(Figure(name, name, "", [], note=f"It failed: {error!r}"))
     return [figure.as_json() | {"machine": described} for figure in entries]
+
+
+def group(name: str) -> Any:
+    """Give the function that measures a group."""
+    return import_module(f"bench.groups.{name.replace('-', '_')}").run
 
 
 def main() -> int:
@@ -54,7 +57,7 @@ def main() -> int:
     words.add_argument("--page", action="store_true", help="write docs/performance.md too")
     given = words.parse_args()
     only = [name for name in given.only.split(",") if name]
-    if unknown := set(only) - GROUPS.keys():
+    if unknown := set(only) - {*GROUPS}:
         words.error(f"--only: {', '.join(sorted(unknown))}: there are {', '.join(GROUPS)}.")
     if not PEERS.exists():
         words.error("The peers are not installed; say `make bench`.")
