@@ -62,7 +62,8 @@ def _goal(entry: Entry) -> str:
         return ""
     sign = "≥" if entry["better"] == "more" else "≤"
     unit = "×" if entry["peer_name"] else f" {entry['unit']}"
-    least = f" (at the least {entry['least']:g})" if entry["least"] is not None else ""
+    word = "least" if entry["better"] == "more" else "most"
+    least = f" (at the {word} {entry['least']:g})" if entry["least"] is not None else ""
     return f"{sign} {entry['goal']:g}{unit}{least}"
 
 

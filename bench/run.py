@@ -52,6 +52,7 @@ def main() -> int:
     words.add_argument("--quick", action="store_true", help="a few minutes, and rough figures")
     words.add_argument("--rounds", type=int, help="rounds of each comparison (5; quick: 2)")
     words.add_argument("--soak", type=float, help="minutes of the soak (20; quick: 0.5)")
+    words.add_argument("--stored", type=int, help="lifecycles stored (a million; quick: 20,000)")
     words.add_argument("--report", type=Path, default=Path("bench.json"))
     words.add_argument("--keep", type=Path, help="a folder for logs, instead of none")
     words.add_argument("--page", action="store_true", help="write docs/performance.md too")
@@ -65,7 +66,7 @@ def main() -> int:
         quick=given.quick,
         rounds=given.rounds or (2 if given.quick else 5),
         soak=given.soak or (0.5 if given.quick else 20.0),
-        stored=20_000 if given.quick else 1_000_000,
+        stored=given.stored or (20_000 if given.quick else 1_000_000),
     )
     logs.configure("critical")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the servers are ended all the same

@@ -34,7 +34,8 @@ CLIENTS = 64
 def run(stage: Stage) -> Iterator[Figure]:
     """Measure with little stored, load, measure again, and so on; the spikes come last."""
     scale = stage.scale
-    steps = [10_000, 100_000, 1_000_000] if not scale.quick else [500, scale.stored]
+    steps = [n for n in (500, 10_000, 100_000) if n < scale.stored][0 if scale.quick else 1 :]
+    steps = [*steps[: 1 if scale.quick else None], scale.stored]
     moulds = mould(stage)
     stored, points = 1, []
     reads: dict[int, Outcome] = {}
