@@ -196,9 +196,9 @@ def test_one_address_has_only_so_many_connections(district, counted, monkeypatch
     monkeypatch.setattr(protocol, "bounds", replace(protocol.bounds, headers_within=30.0))
     with ExitStack() as stack:
         held = [stack.enter_context(connected(district)) for _ in range(230)]
-        held[0].sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         with connected(district) as one_more:
             refused(everything(one_more), 429)
+        held[0].sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert everything(held[0]).startswith(b"HTTP/1.1 200 ")
     with eventlet.Timeout(PATIENCE):
         while district.running.carriages["gateway"].web.connections.open > 200:
