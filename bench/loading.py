@@ -26,6 +26,7 @@ NUMBER = 87_654_321
 """The number of the enterprise and of the papers of the mould, by which they are known again."""
 SHARED = {"counters", "heads", "series", "hours", "clock", "officers", "alembic_version"}
 SHARED |= {"leases", "replicas", "deployment", "attempts", "resends", "letters", "letter_actions"}
+SHARED |= {"person_keys"}  # one person makes all the complaints
 """Tables that do not grow with each lifecycle, or not by rows of its own."""
 CARRIAGE = {"inbox", "outbox", "commands"}
 """Tables whose rows go after some weeks: of what is old there are none."""

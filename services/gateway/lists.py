@@ -103,9 +103,9 @@ def asked_of(
                 also = f", several with commas between, or a range such as {_ranges(kind)}"
                 said.append(f"{name} must be {kind.example}{also}.")
     sort = asked.get("sort", "")
-    if sort and sort.removeprefix("-") not in view.sorts:
+    if "sort" in asked and sort.removeprefix("-") not in view.sorts:
         said.append(
-            f"The list cannot be sorted by {sort.removeprefix('-')}; "
+            f"The list cannot be sorted by {sort.removeprefix('-') or 'an empty name'}; "
             f"it can by {', '.join(view.sorts) or 'nothing'}, with - in front for the reverse."
         )
     words = _words(asked["q"], said) if "q" in asked else ()

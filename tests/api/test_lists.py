@@ -148,6 +148,8 @@ def test_a_name_with_a_comma_is_one_name(district, say):
         ("sort=due", "can by due_on, issued_on, level"),
         ("sort=-doc", "cannot be sorted by doc"),
         ("sort=--due_on", "cannot be sorted"),
+        ("sort=", "cannot be sorted by an empty name"),
+        ("sort=-", "cannot be sorted by an empty name"),
         ("colour=red", "it knows state"),
         ("q=小館", "knows no q"),
         ("due_on=2020-02-30", "due_on must be a day"),
