@@ -6,6 +6,7 @@ import psycopg
 import pytest
 from eventlet.hubs import get_hub
 
+from chassis.green import in_thread
 from chassis.settings import Settings
 from chassis.store import Store
 from console.district import SERVICES
@@ -45,6 +46,7 @@ def managed_rabbitmq(tmp_path_factory, rabbitmq_version):
 def nobody_waits():
     """See after each test that none of its green threads waits on a socket any more: once that is
     closed, whoever gets its number next could not wait on it."""
+    in_thread(int)  # from its first call on, somebody waits for what threads say
     before = waiting()
     yield
     left = [each for each in waiting() if each not in before]
