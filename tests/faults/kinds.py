@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
+import psycopg
+
 from chassis.green import pause
 from console.synthetic import credit_code
 from tests.faults.deadly import DEADLY_NAME
@@ -150,9 +152,9 @@ def poison(stage: Stage, rng: Random) -> str:
             pause(0.5)
         is_stuck = _stuck(stage)
         _change(stage, ill, PLAIN)
-        stage.database.execute(
+        _told(
+            stage,
             "UPDATE letters SET state = 'waiting', attempts = 0, try_at = 0 WHERE state = 'stuck'",
-            "filing",
         )
     if not is_stuck:
         raise Missed("the message was not parked within 150 s")
@@ -182,4 +184,17 @@ def _change(stage: Stage, members: list[Member], entry: tuple[str, ...]) -> None
 
 
 def _stuck(stage: Stage) -> bool:
-    return bool(stage.database.execute("SELECT 1 FROM letters WHERE state = 'stuck'", "filing"))
+    return bool(_told(stage, "SELECT 1 FROM letters WHERE state = 'stuck'"))
+
+
+def _told(stage: Stage, sql: str) -> list[tuple[object, ...]] | None:
+    """Have filing's database execute a statement that may be repeated: another fault may just have
+    struck it."""
+    give_up = time.monotonic() + 120
+    while True:
+        try:
+            return stage.database.execute(sql, "filing")
+        except psycopg.OperationalError:
+            if time.monotonic() > give_up:
+                raise
+            pause(0.5)
