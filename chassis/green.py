@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 WAY_OUT = 2.0
-"""Seconds that a green thread that is ended may take for what it still has to put away."""
+"""Seconds that green threads that are ended may take for what they still have to put away."""
 
 
 @contextmanager
@@ -60,16 +60,19 @@ def quietly() -> Iterator[None]:
     debug.hub_exceptions(state=True)
 
 
-def end(thread: Any) -> None:
-    """End a green thread, and wait until it has: on its way out it may still close a channel, or
-    undo a transaction, for `WAY_OUT` seconds.
+def end(*threads: Any) -> None:
+    """End green threads, and wait until they have: on their way out they may still close a channel,
+    or undo a transaction, all of them together for `WAY_OUT` seconds.
 
     One that were left waiting on a socket that is closed then would take the next one's number for
     its own, and eventlet refuses a second reader.
     """
-    over = Event()
-    thread.link(lambda _thread: over.send())
-    while not over.ready():
-        thread.kill()
+    ends = [Event() for _ in threads]
+    for thread, over in zip(threads, ends, strict=True):
+        thread.link(lambda _thread, over=over: over.send())
+    while not all(over.ready() for over in ends):
+        for thread in threads:
+            thread.kill()
         with Timeout(WAY_OUT, exception=False):
-            over.wait()
+            for over in ends:
+                over.wait()

@@ -184,8 +184,7 @@ class Carriage(SharedExtension):
         self.service.stopping()
         if self.replica is not None:
             self.replica.stop(self.settings.stop_within)
-        for loop in self._loops:
-            end(loop)
+        end(*self._loops)
         if self.replica is not None:
             self.bus.leave(type(self.service).name)
             self.replica.leave()

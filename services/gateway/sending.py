@@ -207,8 +207,7 @@ class Lanes:
 
     def kill(self) -> None:
         """Break off what is on its way."""
-        for thread in list(self._pool.coroutines_running):
-            end(thread)
+        end(*self._pool.coroutines_running)
 
     def _step(self) -> bool:
         deliveries = self.sender.deliveries
