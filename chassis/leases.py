@@ -7,13 +7,14 @@ while it holds the slot's row against a change of owner, so that two never serve
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import bindparam, text
 
 from chassis.ids import new_id
-from chassis.store import Store, Work
+from chassis.store import Ask, Store, Work
 
 LEASE = 5.0
 """Seconds for which a replica holds what it does not renew."""
@@ -42,7 +43,9 @@ _RELEASE = text(
     "UPDATE leases SET owner = NULL, until = 0 WHERE owner = :me AND name IN :names"
 ).bindparams(bindparam("names", expanding=True))
 _LEAVE = text("UPDATE leases SET owner = NULL, until = 0 WHERE owner = :me")
-_HOLD = text("SELECT 1 FROM leases WHERE name = :name AND owner = :me FOR KEY SHARE")
+_HOLD = text(
+    "SELECT name FROM leases WHERE name = ANY(:names) AND owner = :me ORDER BY name FOR KEY SHARE"
+)
 _DRAINED = text("UPDATE leases SET drained_at = :at WHERE name = :name AND owner = :me")
 _DEPLOYMENT = text("SELECT name, value FROM deployment WHERE name IN ('slots', 'paused')")
 _SERVED = text("SELECT name FROM leases WHERE name LIKE 'slot %' AND drained_at IS NOT NULL")
@@ -130,10 +133,15 @@ class Leases:
     def _deployment(work: Work) -> dict[str, str]:
         return {row.name: row.value for row in work.execute(_DEPLOYMENT)}
 
-    def hold(self, work: Work, slot: int) -> None:
-        """Keep a slot from changing hands until the transaction ends; raises `SlotLost`."""
-        if work.scalar(_HOLD, {"name": name_of(slot), "me": self.owner}) is None:
-            raise SlotLost(slot)
+    def holding(self, slots: Collection[int]) -> Ask:
+        """Ask to keep slots from changing hands until the transaction ends; `judge` the answer."""
+        return Ask(_HOLD, {"names": [name_of(slot) for slot in slots], "me": self.owner})
+
+    @staticmethod
+    def judge(answer: list[Any], slots: Collection[int]) -> None:
+        """Go on only if every one of these slots is held; raises `SlotLost`."""
+        if lost := {name_of(slot) for slot in slots}.difference(name for (name,) in answer):
+            raise SlotLost(*sorted(lost))
 
     def drained(self, moments: dict[int, float]) -> None:
         """Note moments before which everything that slots were given had been handled."""

@@ -8,12 +8,14 @@ poison message costs its neighbours a retry and never their effect.
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import Any
 
 import eventlet
+from eventlet.event import Event
 from eventlet.semaphore import Semaphore
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
@@ -21,21 +23,36 @@ from sqlalchemy.exc import IntegrityError
 from chassis import letters, metrics, resending
 from chassis.bus import Closed, Inlet
 from chassis.errors import Conflict, NotYet, Rejected
-from chassis.leases import SlotLost
+from chassis.leases import Leases, SlotLost
 from chassis.logs import log
 from chassis.message import Message, Undecodable, slot_of
-from chassis.store import STORAGE_ERRORS, Store, Work
+from chassis.store import STORAGE_ERRORS, Ask, Store, Work
 from chassis.tables import attempts, inbox, message_of
 from contracts.shared import CommandSettled, Outcome, Resend, ResendBegan
 
 FATAL_ATTEMPTS = 5
 """A message whose handling ended the process that often is parked instead of being tried again."""
 
+MOST_TOGETHER = 500
+"""Messages of several slots that share a transaction, at the most."""
+LONGEST_REST = 0.02
+"""Seconds between two transactions that follow each other, at the most."""
+SOME_IN_A_ROW = 3
+"""Transactions that follow each other at once before there is a rest: a few are no load."""
+
 Handler = Callable[[Any, Work], Any]
 
 
 class AlreadyThere(Conflict):
     """Something with the same identity is already there."""
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """What one slot has in hand; `done` comes with whether it was handled together with others."""
+
+    messages: Sequence[Message]
+    done: Event = field(default_factory=Event)
 
 
 class _StorageDown(Exception):
@@ -45,10 +62,10 @@ class _StorageDown(Exception):
 class Listener:
     """Handles the messages of one service.
 
-    `slots` is how many there are, `serves` tells which of them this replica serves, and `hold`
-    keeps one from changing hands during a transaction, or raises `SlotLost`. `gaps` has the slots
-    of which some publishers send again what was lost: until their marker arrives, what comes from
-    them is left alone, since it comes again in its order.
+    `slots` is how many there are, `serves` tells which of them this replica serves, and its
+    `leases` keep one from changing hands during a transaction. `gaps` has the slots of which some
+    publishers send again what was lost: until their marker arrives, what comes from them is left
+    alone, since it comes again in its order.
     """
 
     def __init__(
@@ -65,9 +82,13 @@ class Listener:
         self.log = log(store.service)
         self.slots = 1
         self.serves: Callable[[int], bool] = lambda _slot: True
-        self.hold: Callable[[Work, int], None] = lambda _work, _slot: None
+        self.leases: Leases | None = None
         self.gaps: set[int] = set()
         self._slot_locks: dict[int, Semaphore] = defaultdict(lambda: Semaphore(1))
+        self._waiting: deque[_Batch] = deque()
+        self._turn = Semaphore(1)
+        self._rest_until, self._in_a_row = 0.0, 0
+        self._letters_wait = True
         self._stopping = False
 
     def run(self, inlet: Inlet, most: int) -> None:
@@ -112,7 +133,7 @@ class Listener:
         open_still = True
         try:
             with self.store.write() as work:
-                self.hold(work, slot)
+                self.hold(work, [slot])
                 gaps = resending.gaps_of(work, slot)
                 wanted = []
                 for message in messages:
@@ -138,6 +159,8 @@ class Listener:
 
         While storage is unavailable it backs off and tries again, until stopped.
         """
+        if self._with_others(messages):
+            return True
         tries = 0
         while not self._stopping:
             try:
@@ -154,6 +177,60 @@ class Listener:
             else:
                 return True
         return False
+
+    # -- the batches of several slots in one transaction
+
+    def _with_others(self, messages: Sequence[Message]) -> bool:
+        """Handle a batch together with what other slots have in hand by the time its turn comes.
+
+        What they share is one transaction, and so one commit. False where it could not be: then
+        nothing was done, and each is handled by itself.
+        """
+        if self.slots == 1 or any(message.redelivered for message in messages):
+            return False
+        batch = _Batch(messages)
+        self._waiting.append(batch)
+        with self._turn:
+            if not batch.done.ready():
+                self._rest()
+                self._handle_waiting()
+        done: bool = batch.done.wait()
+        return done
+
+    def _rest(self) -> None:
+        """Where transactions follow each other, let as much time go by as the last one took: by
+        then there is more to put in the next, and each costs less."""
+        left = self._rest_until - time.monotonic()
+        self._in_a_row = self._in_a_row + 1 if left > 0 else 0
+        if self._in_a_row < SOME_IN_A_ROW:
+            return
+        if sum(len(batch.messages) for batch in self._waiting) < MOST_TOGETHER:
+            eventlet.sleep(left)
+
+    def _handle_waiting(self) -> None:
+        """Handle what waits, as much as one transaction may hold, from the oldest on."""
+        batches = [self._waiting.popleft()]
+        size = len(batches[0].messages)
+        while self._waiting and size + len(self._waiting[0].messages) <= MOST_TOGETHER:
+            batches.append(self._waiting.popleft())
+            size += len(batches[-1].messages)
+        messages = [message for batch in batches for message in batch.messages]
+        slots = sorted({message.slot(self.slots) for message in messages})
+        started, done = time.monotonic(), False
+        try:
+            with ExitStack() as held:
+                for slot in slots:
+                    held.enter_context(self._slot_locks[slot])
+                outcomes = self._together(messages)
+                done = True
+            self._account(messages, outcomes, time.monotonic() - started)
+        except Exception as error:
+            self.log.debug("batches not handled together", error=repr(error))
+        finally:
+            ended = time.monotonic()
+            self._rest_until = ended + min(ended - started, LONGEST_REST)
+            for batch in batches:
+                batch.done.send(done)
 
     def _handle(self, messages: Sequence[Message], tries: int) -> None:
         started = time.perf_counter()
@@ -186,9 +263,8 @@ class Listener:
     # -- a batch in one transaction
 
     def _together(self, messages: Sequence[Message]) -> list[str]:
-        with self._write_for(messages[0]) as work:
-            fresh = self._admit(work, messages)
-            blocked = letters.held(work, fresh)
+        with self.store.write() as work:
+            fresh, blocked = self._admit(work, messages)
             self.service.prepare([m for m in fresh if self._readable(m)], work)
             outcomes = [self._take_one(work, message, blocked) for message in fresh]
             self.service.finish(work)
@@ -196,15 +272,14 @@ class Listener:
         self._committed(work)
         return outcomes + ["duplicate"] * (len(messages) - len(fresh))
 
-    @contextmanager
-    def _write_for(self, message: Message) -> Iterator[Work]:
-        """Open a transaction in which the slot of a message stays with this replica."""
-        with self.store.write() as work:
-            self.hold(work, message.slot(self.slots))
-            yield work
+    def _admit(
+        self, work: Work, messages: Sequence[Message]
+    ) -> tuple[list[Message], set[letters.Stream]]:
+        """Hold the slots of messages and write their inbox rows, in order of id, in one journey.
 
-    def _admit(self, work: Work, messages: Sequence[Message]) -> list[Message]:
-        """Write the inbox rows, in order of id, and give the messages not seen before."""
+        Gives the messages not seen before, and which of their streams a letter holds back. Raises
+        `SlotLost`.
+        """
         by_id: dict[str, Message] = {}
         for message in messages:
             by_id.setdefault(message.receipt, message)
@@ -213,11 +288,28 @@ class Listener:
             {"id": key, "fingerprint": by_id[key].fingerprint(), "handled_at": now}
             for key in sorted(by_id)
         ]
-        statement = self.store.insert_new(inbox).returning(inbox.c.id)
-        new = set(work.connection().execute(statement, rows).scalars())
+        insert = self.store.built(
+            "admitted", lambda: self.store.insert_new(inbox).returning(inbox.c.id)
+        )
+        asked = [Ask(insert, rows=rows), Ask(letters.ANY_HOLDS)]
+        slots = {message.slot(self.slots) for message in messages}
+        if self.leases is None:
+            written, (any_holds,) = self.store.ask(work, *asked)
+        else:
+            held, written, (any_holds,) = self.store.ask(work, self.leases.holding(slots), *asked)
+            self.leases.judge(held, slots)
+        new = {identity for (identity,) in written}
         if len(new) < len(messages):
             self._reject_impostors(work, messages, new)
-        return [message for key, message in by_id.items() if key in new]
+        fresh = [message for key, message in by_id.items() if key in new]
+        self._letters_wait = bool(any_holds[0])
+        return fresh, letters.held(work, fresh) if any_holds[0] else set()
+
+    def hold(self, work: Work, slots: Collection[int]) -> None:
+        """Keep slots with this replica until the transaction ends; raises `SlotLost`."""
+        if self.leases is not None:
+            (held,) = self.store.ask(work, self.leases.holding(slots))
+            self.leases.judge(held, slots)
 
     def _reject_impostors(self, work: Work, messages: Sequence[Message], new: set[str]) -> None:
         """Set aside, as rejected letters, repeats of an id whose body is another."""
@@ -312,6 +404,7 @@ class Listener:
     def _park(
         self, work: Work, message: Message, why: str, *, attempt: int, awaits: str | None = None
     ) -> None:
+        self._letters_wait = True
         letters.park(work, message, letters.WAITING, why, awaits=awaits, attempt=attempt)
 
     @staticmethod
@@ -327,10 +420,11 @@ class Listener:
         if suspect and self._spent(message):
             return "stuck"
         try:
-            with self._write_for(message) as work:
-                if not self._admit(work, [message]):
+            with self.store.write() as work:
+                fresh, blocked = self._admit(work, [message])
+                if not fresh:
                     return "duplicate"
-                if letters.held(work, [message]):
+                if blocked:
                     self._park(work, message, "an earlier letter stands before it", attempt=0)
                     return "held"
                 if self._readable(message):
@@ -351,7 +445,7 @@ class Listener:
     def _conclude_alone(self, message: Message, error: Exception) -> str:
         """Record, in a transaction of its own, that a message was not handled."""
         try:
-            with self._write_for(message) as work:
+            with self.store.write() as work:
                 self._admit(work, [message])
                 outcome = self._conclude(work, message, error, set())
                 self._forget_attempts(work, [message])
@@ -381,14 +475,15 @@ class Listener:
 
     def _spent(self, message: Message) -> bool:
         """Count one more attempt; True when there were too many, and the message is parked."""
-        with self._write_for(message) as work:
+        with self.store.write() as work:
             query = select(attempts.c.count).where(attempts.c.id == message.receipt)
             count = (work.scalar(query) or 0) + 1
             work.execute(
                 self.store.insert_or_replace(attempts, "id"),
                 {"id": message.receipt, "count": count},
             )
-            if count < FATAL_ATTEMPTS or not self._admit(work, [message]):
+            self.hold(work, [message.slot(self.slots)])
+            if count < FATAL_ATTEMPTS or not self._admit(work, [message])[0]:
                 return False
             letters.park(
                 work,
@@ -432,7 +527,7 @@ class Listener:
         letter, work = None, None
         try:
             with self.store.write() as work:
-                self.hold(work, slot_of(stream[1], self.slots))
+                self.hold(work, [slot_of(stream[1], self.slots)])
                 letter = letters.first_of(work, stream)
                 if letter is None:
                     return False
@@ -493,10 +588,14 @@ class Listener:
         self.service.committed(work)
 
     def _follow_up(self, messages: Sequence[Message]) -> None:
-        """Try the letters that waited for what has just been handled."""
+        """Try the letters that waited for what has just been handled.
+
+        One that another transaction sets aside at this moment is tried when it is due, soon.
+        """
+        if not messages or not self._letters_wait:
+            return
         try:
-            if messages:
-                self._free({message.envelope.partitionkey for message in messages})
+            self._free({message.envelope.partitionkey for message in messages})
         except STORAGE_ERRORS as error:
             self.log.warning("letters put off", error=str(error))
 

@@ -6,16 +6,21 @@ between acknowledges everything and answers nothing, the client itself closes th
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import psycopg
-from eventlet import Timeout
-from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.exc import InvalidatePoolError, OperationalError
+from eventlet.hubs import trampoline
+from eventlet.patcher import original
+from psycopg.waiting import Ready, Wait
+from sqlalchemy import URL, BindParameter, Connection, Engine, create_engine, event
+from sqlalchemy.engine import Compiled
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError
+from sqlalchemy.types import NullType
 
 ANSWER_WITHIN = 30.0
 """Seconds within which a database answers, or is away: more than any bound of its own."""
@@ -35,35 +40,141 @@ CONNECT = {
 }
 
 
+_select = original("select")
+"""The module as it is without green threads: it knows `poll`."""
+
+
 class Bounded(psycopg.Connection[Any]):
     """A connection that is closed when the database does not answer in time."""
 
     answer_within: float | None = ANSWER_WITHIN
 
-    def wait(self, gen: Generator[Any, Any, Any], *args: Any, **kwargs: Any) -> Any:
+    def wait(self, gen: Generator[Any, Any, Any], *_: Any, **__: Any) -> Any:
         """Wait for an answer; raises `psycopg.OperationalError` when none comes in time."""
         away = psycopg.OperationalError("the database does not answer")
         try:
-            with Timeout(self.answer_within, away):
-                return super().wait(gen, *args, **kwargs)
+            return _converse(gen, self.pgconn.socket, self.answer_within, away)
         except psycopg.OperationalError as error:
             if error is away:
                 self.close()
             raise
 
 
+def _converse(
+    gen: Generator[Any, Any, Any], fileno: int, seconds: float | None, late: Exception
+) -> Any:
+    """Let a conversation with the server go on whenever its socket is ready; gives what it gives.
+
+    psycopg asks before each command of a pipeline whether it may write. It may, as a rule: so that
+    is looked at first, and other green threads run only while there is nothing to do.
+    """
+    until = None if seconds is None else time.monotonic() + seconds
+    try:
+        wanted = next(gen)
+        while True:
+            ready = _ready(fileno, wanted) if wanted & Wait.W else 0
+            if not ready:
+                left = None if until is None else max(0.0, until - time.monotonic())
+                # what cannot be written waits, as a rule, until the server has been listened to
+                reads = bool(wanted & Wait.R)
+                trampoline(fileno, read=reads, write=not reads, timeout=left, timeout_exc=late)
+                ready = _ready(fileno, wanted)
+            wanted = gen.send(ready)
+    except StopIteration as end:
+        return end.value
+
+
+def _ready(fileno: int, wanted: int) -> int:
+    """Tell for which of reading and writing a socket is ready now."""
+    poll = _select.poll()
+    poll.register(
+        fileno, (wanted & Wait.R and _select.POLLIN) | (wanted & Wait.W and _select.POLLOUT)
+    )
+    ready = 0
+    for _, seen in poll.poll(0):
+        if seen & ~_select.POLLOUT:  # an end or an error is read, too
+            ready |= Ready.R
+        if seen & _select.POLLOUT:
+            ready |= Ready.W
+    return ready
+
+
+def journey(
+    connection: Connection,
+    asked: Sequence[tuple[str, Mapping[str, Any] | None]],
+    *,
+    commit: bool = False,
+) -> list[list[Any]]:
+    """Execute statements one after the other without waiting in between; give the rows of each.
+
+    With `commit` the transaction is over afterwards, if all went well. Raises what SQLAlchemy would
+    for the first that fails; those after it are not executed.
+    """
+    driver: Any = connection.connection.driver_connection
+    try:
+        with driver.pipeline():
+            cursors = [driver.execute(words, given) for words, given in asked]
+            if commit:
+                driver.commit()
+    except psycopg.Error as error:
+        raise _named(connection, error) from error
+    return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
+
+
+def _named(connection: Connection, error: psycopg.Error) -> Exception:
+    """Give an error of the driver the name that SQLAlchemy has for it."""
+    driver: Any = connection.connection.driver_connection
+    if driver.closed:
+        connection.invalidate(error)
+        return OperationalError(None, None, error, connection_invalidated=True)
+    instance: Callable[..., Exception] = DBAPIError.instance
+    return instance(None, None, error, psycopg.Error, dialect=connection.dialect)
+
+
+_GIVEN = re.compile(r"%\((\w+)\)s(?:::(?:DOUBLE PRECISION|[A-Z]+))?")
+
+
+def at_once(compiled: Compiled) -> str:
+    """Turn a statement for one row into one for many, which are its one parameter `rows`: JSON.
+
+    So the rows are written by one C function, sent as one value and read by one of the server's.
+    It may be an INSERT of values, an INSERT of a SELECT, or an UPDATE.
+    """
+    words, binds = str(compiled), compiled.binds  # type: ignore[attr-defined]
+    columns = ", ".join(
+        f'"{name}" {_type_of(binds[name], compiled)}'
+        for name in dict.fromkeys(_GIVEN.findall(words))
+    )
+    rows = f"json_to_recordset(%(rows)s::json) AS given ({columns})"
+    words = _GIVEN.sub(r'given."\1"', words)
+    if " VALUES (" in words:
+        head, values, rest = re.split(r" VALUES \(([^)]*)\)", words, maxsplit=1)
+        return f"{head} SELECT {values} FROM {rows}{rest}"  # noqa: S608  (a statement of ours)
+    if words.startswith("UPDATE"):
+        return words.replace(" WHERE ", f" FROM {rows} WHERE ", 1)
+    return words.replace(" FROM ", f" FROM {rows}, ", 1)
+
+
+def _type_of(bind: BindParameter[Any], compiled: Compiled) -> str:
+    """Name the type of a parameter; one of which nothing is known is text."""
+    known: str = (
+        "TEXT" if isinstance(bind.type, NullType) else bind.type.compile(dialect=compiled.dialect)
+    )
+    return known
+
+
 def engine_of(url: URL, pool: int) -> Engine:
     """Make the engine of a database, with so many connections at the most."""
-    kept = max(1, pool // 2)
     engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
         isolation_level="AUTOCOMMIT",  # a read is one journey, without BEGIN and ROLLBACK
-        pool_size=kept,
-        max_overflow=pool - kept,
+        pool_size=pool,
+        max_overflow=0,
         pool_timeout=POOL_WAIT,
         pool_use_lifo=True,  # those that are in use stay so, and need no question
         connect_args=CONNECT,
     )
+    engine.dialect.use_insertmanyvalues_wo_returning = True  # type: ignore[attr-defined]
     event.listen(
         engine, "do_connect", lambda _d, _r, words, named: Bounded.connect(*words, **named)
     )

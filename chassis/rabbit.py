@@ -19,6 +19,7 @@ from typing import Any
 import amqp
 import eventlet
 from amqp.exceptions import AccessRefused, AMQPError, NotAllowed, NotFound, PreconditionFailed
+from amqp.method_framing import frame_writer
 from amqp.spec import Basic
 from eventlet.event import Event
 from kombu.connection import Connection
@@ -152,7 +153,7 @@ class _Publisher:
         self._safe, self._to = [], to
         late = BusDown(f"the broker has not confirmed within {CONFIRM_WITHIN:.0f} s")
         try:
-            for wave in waves(messages):
+            for wave in waves(messages, returnable=to is not None):
                 with eventlet.Timeout(CONFIRM_WITHIN, late):
                     self._publish_wave(wave)
         except Exception as error:  # py-amqp says in many ways that a connection is lost
@@ -167,14 +168,17 @@ class _Publisher:
         """Send a wave without waiting in between, then wait for all its confirms."""
         if self._connection is None:
             self.connect()
-        expected = len(self._safe) + len(wave)
-        self._answered = Event()
+        self._answered, self._confirmed = Event(), set[str]()
         self._unconfirmed = dict(enumerate(wave, self._sent + 1))
         self._sent += len(wave)
-        for message in wave:
-            self._send(message)
-        self._answered.wait()
-        if len(self._safe) < expected:
+        try:
+            with self._cork:
+                for message in wave:
+                    self._send(message)
+            self._answered.wait()
+        finally:
+            self._safe += unbroken(wave, self._confirmed)
+        if len(self._confirmed) < len(wave):
             raise BusDown("the broker refused a message, or knows nobody for a command")
 
     def _send(self, message: Message) -> None:
@@ -210,6 +214,7 @@ class _Publisher:
 
     def connect(self) -> None:
         self._connection = connection = connect(self._bus.uri, self._on_blocked)
+        self._cork = _Cork(connection)
         self._channel = channel = connection.channel()
         channel.confirm_select()
         confirm, on = self._on_confirm, channel.events
@@ -232,7 +237,7 @@ class _Publisher:
         tags = list(takewhile(lambda each: each <= tag, self._unconfirmed)) if multiple else [tag]
         for message in [self._unconfirmed.pop(each) for each in tags]:
             if safe and message.id not in self._returned:
-                self._safe.append(message)
+                self._confirmed.add(message.id)
         if not self._unconfirmed and not self._answered.ready():
             self._answered.send()
 
@@ -254,6 +259,31 @@ class _Publisher:
             connection.collect()
         if self._blocked:
             self._on_blocked(blocked=False)
+
+
+class _Cork:
+    """Holds back what is written to a connection, so that many messages go out at once."""
+
+    def __init__(self, connection: Any) -> None:
+        self._through = connection.transport.write
+        self._held: list[bytes] | None = None
+        connection.frame_writer = frame_writer(connection, self)
+
+    def write(self, data: Any) -> None:
+        """Write, or keep until the end of the block; the writer uses its buffer again at once."""
+        if self._held is None:
+            self._through(data)
+        else:
+            self._held.append(bytes(data))
+
+    def __enter__(self) -> None:
+        """Hold back."""
+        self._held = []
+
+    def __exit__(self, *_: object) -> None:
+        """Let go."""
+        held, self._held = self._held, None
+        self._through(b"".join(held or ()))
 
 
 class _Inbox:
@@ -456,15 +486,33 @@ class RabbitInlet:
 _Inbox.inlet_kind = RabbitInlet
 
 
-def waves(messages: Sequence[Message]) -> list[list[Message]]:
-    """Part messages into waves with at most one of each key, every key's in their order."""
+def waves(messages: Sequence[Message], *, returnable: bool = False) -> list[list[Message]]:
+    """Part messages into waves, every key's in their order.
+
+    What follows a command in its key waits for the next wave: a command may be returned, since
+    nobody carries it out yet, and then nothing may have overtaken it. So does everything that is
+    `returnable`. Events go together: what a queue gets over one channel it gets in its order
+    (docs/decisions/0023).
+    """
     made: dict[int, list[Message]] = defaultdict(list)
-    seen: dict[str, int] = defaultdict(int)
+    place: dict[str, int] = defaultdict(int)
     for message in messages:
         key = message.envelope.partitionkey
-        made[seen[key]].append(message)
-        seen[key] += 1
+        made[place[key]].append(message)
+        place[key] += returnable or message.is_command
     return list(made.values())
+
+
+def unbroken(wave: Sequence[Message], confirmed: Collection[str]) -> list[Message]:
+    """Give the messages that are confirmed, each key's up to the first that is not."""
+    broken: set[str] = set()
+    whole = []
+    for message in wave:
+        if message.id not in confirmed:
+            broken.add(message.envelope.partitionkey)
+        elif message.envelope.partitionkey not in broken:
+            whole.append(message)
+    return whole
 
 
 def hopeless(service: str, error: Exception) -> Misconfigured | None:

@@ -48,7 +48,7 @@ class Replica:
         self.log = log(listener.store.service)
         listener.slots = inbox.slots
         if leases is not None:
-            listener.serves, listener.hold = self._serving.__contains__, leases.hold
+            listener.serves, listener.leases = self._serving.__contains__, leases
 
     def run(self) -> None:
         """Follow the leases until stopped."""

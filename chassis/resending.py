@@ -10,7 +10,7 @@ key is kept although a part was lost.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
@@ -123,7 +123,7 @@ def marker_of(source: str, marker: str, slot: int, slots: int) -> Message:
 
 
 def gap_found(
-    store: Store, slot: int, sources: Iterable[str], hold: Callable[[Work, int], None]
+    store: Store, slot: int, sources: Iterable[str], hold: Callable[[Work, Collection[int]], None]
 ) -> list[str]:
     """Ask every publisher for what a lost queue may have held; gives who was asked.
 
@@ -134,7 +134,7 @@ def gap_found(
     its_row = leases.c.name == f"slot {slot}"
     asked = []
     with store.write() as work:
-        hold(work, slot)
+        hold(work, [slot])
         drained_at = work.scalar(select(leases.c.drained_at).where(its_row))
         if drained_at is None:
             return []

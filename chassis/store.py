@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from functools import cached_property, partial
 from pathlib import Path
@@ -12,10 +13,13 @@ from typing import Any
 
 from eventlet.semaphore import Semaphore
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Engine,
     MetaData,
     Table,
+    Text,
+    any_,
     bindparam,
     create_engine,
     event,
@@ -34,7 +38,7 @@ from sqlalchemy.orm import Session
 from chassis import migrations
 from chassis.aggregate import Aggregate
 from chassis.ids import new_id
-from chassis.message import Message
+from chassis.message import Message, encode
 from chassis.tables import carriage, message_of, outbox, row_of
 from contracts.message import RULE, Contract, Envelope
 
@@ -43,6 +47,19 @@ SHANGHAI = timezone(timedelta(hours=8), "Asia/Shanghai")
 
 STORAGE_ERRORS = (OperationalError, InterfaceError, PoolTimeout)
 """What a database that is away looks like, and now and then a statement that can never work."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A statement, and what it is given: parameters of its own, or many rows.
+
+    Rows are of plain text and numbers, all with the same names. Each statement is built once: its
+    text is remembered by it.
+    """
+
+    statement: Any
+    given: dict[str, Any] | None = None
+    rows: list[dict[str, Any]] | None = None
 
 
 class Work(Session):
@@ -55,11 +72,14 @@ class Work(Session):
     source: str = ""
     message: Message
     outgoing: list[Message]
+    closing: list[Ask]
+    """What is written at the end of the transaction, in this order, before the outbox."""
 
     def __init__(self, source: str, **kwargs: Any) -> None:
         super().__init__(expire_on_commit=False, **kwargs)
         self.source = source
         self.outgoing = []
+        self.closing = []
 
     @property
     def now(self) -> datetime:
@@ -125,7 +145,7 @@ class Store:
         self._marker = self._marking.execution_options(bihuan_write=True, **writing)
         self.last_seq_at_start = 0
         self._texts: dict[Any, str] = {}
-        self._upserts: dict[tuple[Any, ...], Any] = {}
+        self._built: dict[Any, Any] = {}
 
     @cached_property
     def migrations(self) -> Path:
@@ -160,10 +180,18 @@ class Store:
         with self.engine.connect() as connection:
             self.last_seq_at_start = connection.scalar(select(func.max(outbox.c.seq))) or 0
 
+    def built(self, known: Any, build: Callable[[], Any]) -> Any:
+        """Give the statement that is known by this name, which is built once."""
+        if known not in self._built:
+            self._built[known] = build()
+        return self._built[known]
+
     def insert_new(self, table: Table) -> Any:
         """Build an insert that leaves an existing row alone."""
-        dialect = sqlite if self.is_sqlite else postgresql
-        return dialect.insert(table).on_conflict_do_nothing()
+        return self.built(table, lambda: self._insert(table).on_conflict_do_nothing())
+
+    def _insert(self, table: Table) -> Any:
+        return (sqlite if self.is_sqlite else postgresql).insert(table)
 
     def insert_or_replace(self, table: Table, key: str, *, keep: Iterable[str] = ()) -> Any:
         """Build an insert that replaces the row with the same key, except the columns to keep."""
@@ -192,13 +220,14 @@ class Store:
         values: Callable[[Any], dict[str, Any]],
     ) -> Any:
         """Build the statement once for a table, its keys and the way in which they meet."""
-        known = table, keys, way
-        if known not in self._upserts:
-            statement: Any = (sqlite if self.is_sqlite else postgresql).insert(table)
-            self._upserts[known] = statement.on_conflict_do_update(
+
+        def build() -> Any:
+            statement = self._insert(table)
+            return statement.on_conflict_do_update(
                 index_elements=list(keys), set_=values(statement.excluded)
             )
-        return self._upserts[known]
+
+        return self.built((table, keys, way), build)
 
     @contextmanager
     def write(self, *, durable: bool = True) -> Iterator[Work]:
@@ -215,7 +244,7 @@ class Store:
             with Work(self.service, bind=engine) as work:
                 yield work
                 work.flush()
-                self.post(work, work.outgoing)
+                self._close(work)
                 work.commit()
         finally:
             if self._writing is not None:
@@ -231,28 +260,89 @@ class Store:
         with Session(self.engine) as session:
             yield session
 
-    def write_rows(self, work: Session, statement: Any, rows: list[dict[str, Any]]) -> None:
-        """Execute one statement for many rows of plain text and numbers, all with the same names.
-
-        The statement is turned into text once, and the rows go to the driver as they are:
-        SQLAlchemy's work on each parameter of each row would cost more than the database's own.
-        """
-        if rows:
-            work.connection().exec_driver_sql(self.text_of(statement, rows[0]), rows)
-
-    def text_of(self, statement: Any, names: Iterable[str]) -> str:
-        """Give a statement in the words of this database, for parameters of these names."""
-        if statement not in self._texts:
-            compiled = statement.compile(dialect=self.engine.dialect, column_keys=list(names))
-            self._texts[statement] = str(compiled)
-        return self._texts[statement]
-
-    def post(self, work: Session, outgoing: list[Message]) -> None:
-        """Write messages to the outbox, in order."""
-        if outgoing:
+    def _close(self, work: Work) -> None:
+        """Write what was left for the end, and the outbox; PostgreSQL commits on the same way."""
+        asked = list(work.closing)
+        if work.outgoing:
             now = time.time()
-            rows = [row_of(message) | {"written_at": now} for message in outgoing]
-            self.write_rows(work, _POST, rows)
+            rows = [row_of(message) | {"written_at": now} for message in work.outgoing]
+            asked.append(Ask(_POST, rows=rows))
+        if not asked:
+            return
+        if self.is_sqlite:
+            self.ask(work, *asked)
+        else:
+            from chassis.postgres import journey
+
+            journey(work.connection(), self._in_words(asked), commit=True)
+
+    def ask(self, work: Session, *asked: Ask) -> list[list[Any]]:
+        """Execute statements in order and give the rows of each; PostgreSQL does it in one journey.
+
+        They go to the driver as they are: SQLAlchemy's work on each parameter of each row would
+        cost more than the database's own. Raises what SQLAlchemy raises.
+        """
+        connection = work.connection()
+        if not self.is_sqlite:
+            from chassis.postgres import journey
+
+            return journey(connection, self._in_words(asked))
+        return [self._answer(connection, ask) for ask in asked]
+
+    def _answer(self, connection: Connection, ask: Ask) -> list[Any]:
+        if ask.rows and not getattr(ask.statement, "_returning", ()):
+            connection.exec_driver_sql(self.text_of(ask.statement, ask.rows[0]), ask.rows)
+            return []
+        found = connection.execute(ask.statement, ask.rows or ask.given)
+        return list(found) if found.returns_rows else []
+
+    def rows(self, ask: Ask) -> list[Any]:
+        """Execute a statement by itself and give its rows."""
+        with self.engine.connect() as connection:
+            if self.is_sqlite:
+                return self._answer(connection, ask)
+            ((words, given),) = self._in_words([ask])
+            return list(connection.exec_driver_sql(words, given))
+
+    def _in_words(self, asked: Iterable[Ask]) -> list[tuple[str, dict[str, Any] | None]]:
+        """Give statements in PostgreSQL's words; many rows are one parameter."""
+        from chassis.postgres import at_once
+
+        made: list[tuple[str, dict[str, Any] | None]] = []
+        for ask in asked:
+            if ask.rows is None:
+                made.append((self.text_of(ask.statement, ask.given or ()), ask.given))
+            elif ask.rows:
+                text = self.text_of(ask.statement, ask.rows[0], at_once)
+                made.append((text, {"rows": encode(ask.rows)}))
+        return made
+
+    def write_rows(self, work: Session, statement: Any, rows: list[dict[str, Any]]) -> None:
+        """Execute one statement for many rows, now."""
+        if rows:
+            self.ask(work, Ask(statement, rows=rows))
+
+    def one_of(self, column: ColumnElement[str], name: str) -> ColumnElement[bool]:
+        """Build the condition that a column holds one of the values given as `some_of` gives them:
+        a statement that is the same however many there are."""
+        if self.is_sqlite:
+            each = func.json_each(bindparam(name, type_=Text)).table_valued("value")
+            return column.in_(select(each.c.value))
+        return column == any_(bindparam(name, type_=postgresql.ARRAY(Text)))
+
+    def some_of(self, values: Iterable[str]) -> Any:
+        """Give values to a condition that was built with `one_of`."""
+        return encode(sorted(values)) if self.is_sqlite else sorted(values)
+
+    def text_of(
+        self, statement: Any, names: Iterable[str], change: Callable[[Any], str] = str
+    ) -> str:
+        """Give a statement in the words of this database, for parameters of these names."""
+        known = statement, change
+        if known not in self._texts:
+            compiled = statement.compile(dialect=self.engine.dialect, column_keys=list(names))
+            self._texts[known] = change(compiled)
+        return self._texts[known]
 
     def unsent(self, most: int) -> list[Message]:
         """Read the oldest unsent rows of the outbox."""
@@ -263,6 +353,11 @@ class Store:
     def mark_sent(self, messages: list[Message]) -> None:
         """Note that messages are safe with their receivers; if that is lost they are sent again."""
         now = time.time()
+        if not self.is_sqlite:
+            with self.engine.connect() as connection:
+                seqs = [message.seq for message in messages]
+                connection.exec_driver_sql(_MARK_ALL_SENT, {"sent": seqs, "now": now})
+            return
         rows = [{"sent": message.seq, "now": now} for message in messages]
         with self.write(durable=False) as work:
             self.write_rows(work, _MARK_SENT, rows)
@@ -298,6 +393,7 @@ _UNSENT = (
 _MARK_SENT = (
     update(outbox).where(outbox.c.seq == bindparam("sent")).values(sent_at=bindparam("now"))
 )
+_MARK_ALL_SENT = "UPDATE outbox SET sent_at = %(now)s WHERE seq = ANY(%(sent)s)"
 
 
 def _engine(url: str, pool: int, synchronous: str = "FULL") -> Engine:

@@ -8,7 +8,7 @@ the entries (docs/decisions/0014), so that no lower one can appear after a highe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Row, Table, bindparam, insert, select, update
 
 from chassis.message import encode
-from chassis.store import Store, Work
+from chassis.store import Ask, Store, Work
 from contracts.shared import CommandSettled, SweepHour
 from services.gateway.model import audit, events, heads
 
@@ -63,33 +63,21 @@ class Chain:
         self.name = table.name
         self.sealed = tuple(sealed)
         self._insert = insert(table)
-        self._head = (
-            select(heads.c.position, heads.c.digest)
-            .where(heads.c.chain == self.name)
-            .with_for_update()
-        )
 
     def append(self, store: Store, work: Work, rows: list[dict[str, Any]]) -> None:
-        """Write entries at the end. It is the last thing that a transaction does: from here to its
-        commit every other one that has entries waits."""
-        if not rows:
-            return
-        position, digest = self._lock(store, work)
+        """Write entries at the end, as `append` does."""
+        append(store, work, {self: rows})
+
+    def seal(self, end: Head, rows: list[dict[str, Any]]) -> tuple[Head, list[Ask]]:
+        """Seal entries after an end; gives the new end, and what writes all of it."""
+        position, digest = end.position, end.digest
         for row in rows:
             position += 1
             digest = link(digest, position, [row[name] for name in self.sealed])
             row |= {"position": position, "digest": digest}
-        store.write_rows(work, self._insert, rows)
-        end = {"named": self.name, "at": position, "sealed": digest}
-        store.write_rows(work, _MOVE, [end])
-
-    def _lock(self, store: Store, work: Work) -> tuple[int, str]:
-        found = work.execute(self._head).first()
-        if found is None:
-            first = {"chain": self.name, "position": 0, "digest": BEGINNING}
-            work.execute(store.insert_new(heads), first)
-            found = work.execute(self._head).one()
-        return found.position, found.digest
+        moved = {"named": self.name, "at": position, "sealed": digest}
+        written = [Ask(self._insert, rows=rows), Ask(_MOVE, rows=[moved])]
+        return Head(self.name, position, digest), written
 
     def head(self, store: Store) -> Head:
         """Give the end of the chain as the database states it."""
@@ -142,6 +130,42 @@ class Chain:
             if len(rows) < PAGE:
                 return
             after = rows[-1].position
+
+
+def append(store: Store, work: Work, entries: Mapping[Chain, list[dict[str, Any]]]) -> None:
+    """Write entries at the ends of chains. It is the last thing that a transaction does: from here
+    to its commit every other one that has entries waits."""
+    ends: dict[str, Head] = work.info.setdefault("ends of chains", {})
+    grows = {chain.name: chain for chain, rows in entries.items() if rows}
+    if unknown := sorted(grows.keys() - ends.keys()):
+        ends |= _locked(store, work, unknown)
+    for name, chain in grows.items():
+        ends[name], written = chain.seal(ends[name], entries[chain])
+        work.closing.extend(written)
+
+
+def _ends(store: Store) -> Any:
+    """Build the query for the ends of some chains, or give the one that was built before."""
+    return store.built(
+        "ends of chains",
+        lambda: (
+            select(heads.c.chain, heads.c.position, heads.c.digest)
+            .where(store.one_of(heads.c.chain, "names"))
+            .order_by(heads.c.chain)
+            .with_for_update()
+        ),
+    )
+
+
+def _locked(store: Store, work: Work, names: list[str]) -> dict[str, Head]:
+    """Lock the ends of chains, in one order whoever asks; one that has none begins."""
+    asked = Ask(_ends(store), {"names": store.some_of(names)})
+    (found,) = store.ask(work, asked)
+    if missing := {*names}.difference(name for name, *_ in found):
+        first = [{"chain": n, "position": 0, "digest": BEGINNING} for n in sorted(missing)]
+        store.write_rows(work, store.insert_new(heads), first)
+        (found,) = store.ask(work, asked)
+    return {name: Head(name, position, digest) for name, position, digest in found}
 
 
 def link(before: str, position: int, content: Sequence[Any]) -> str:

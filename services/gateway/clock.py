@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
@@ -13,7 +14,7 @@ from chassis.errors import Conflict, Invalid, at
 from chassis.green import pause
 from chassis.ids import derived_id
 from chassis.message import Message
-from chassis.store import SHANGHAI, STORAGE_ERRORS, Store, Work
+from chassis.store import SHANGHAI, STORAGE_ERRORS, Ask, Store, Work
 from chassis.tables import outbox
 from contracts.gateway import HourBegan
 from contracts.message import Envelope
@@ -107,20 +108,23 @@ class Clock:
 
 def tally(store: Store, work: Work, messages: list[Message]) -> None:
     """Count what services say of an hour: the cases they found, and those that are settled."""
-    rows = []
+    sums: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for message in messages:
         fact, source = message.fact, message.envelope.source
-        row = {"service": source, "cases": 0, "settled": 0, "last": 0}
         if isinstance(fact, HourSwept):
-            rows.append(
-                row | {"hour_id": fact.hour_id, "cases": fact.cases, "last": int(fact.last)}
-            )
+            sums[fact.hour_id, source].update(cases=fact.cases, last=int(fact.last))
         elif _of_an_hour(message):
-            rows.append(row | {"hour_id": message.envelope.correlationid, "settled": 1})
+            sums[message.envelope.correlationid, source].update(settled=1)
+    rows = [
+        {
+            "hour_id": hour,
+            "service": service,
+            **{name: counted[name] for name in ("cases", "settled", "last")},
+        }
+        for (hour, service), counted in sorted(sums.items())
+    ]
     if rows:
-        statement = store.insert_or_add(hours, ["hour_id", "service"])
-        in_order = sorted(rows, key=lambda row: (str(row["hour_id"]), str(row["service"])))
-        store.write_rows(work, statement, in_order)
+        work.closing.append(Ask(store.insert_or_add(hours, ["hour_id", "service"]), rows=rows))
 
 
 def _of_an_hour(message: Message) -> bool:

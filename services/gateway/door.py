@@ -17,6 +17,7 @@ from chassis.message import Message
 from chassis.store import STORAGE_ERRORS, Store, Work
 from contracts.message import Envelope
 from contracts.shapes import moment_to_json
+from contracts.shared import CommandSettled
 from services.gateway.model import commands
 from services.gateway.people import People
 from services.gateway.records import Entry, Records
@@ -35,7 +36,8 @@ class KeyReused(Invalid):
 
 
 class _Ticket(Event):
-    """What the callers of one command wait at, and how many hold it."""
+    """What the callers of one command wait at, and how many hold it. It comes with how the command
+    ended, where this process has projected that, and otherwise with nothing."""
 
     holders = 0
 
@@ -173,8 +175,13 @@ class Door:
 
     # -- out
 
-    def wait_for(self, identities: Sequence[str], seconds: float) -> bool:
-        """Wait until every one of these commands is settled; False when the time is up."""
+    def wait_for(
+        self, identities: Sequence[str], seconds: float
+    ) -> dict[str, CommandSettled] | None:
+        """Wait until every one of these commands is settled; None when the time is up.
+
+        Gives how those ended of which this process knows; of others the records tell.
+        """
         tickets = self._hold(identities)
         in_time = False
         try:
@@ -183,7 +190,13 @@ class Door:
                     ticket.wait()
                 in_time = True
             # outside of the time-out, which would cut a conversation with the database short
-            return (in_time and not self._closing) or self._all_settled(identities)
+            if not ((in_time and not self._closing) or self._all_settled(identities)):
+                return None
+            return {
+                identity: told
+                for identity, ticket in tickets.items()
+                if ticket.ready() and (told := ticket.wait()) is not None
+            }
         finally:
             for identity, ticket in tickets.items():
                 ticket.holders -= 1
@@ -208,15 +221,23 @@ class Door:
             self.settled(held)
         return held
 
-    def settled(self, identities: Iterable[str]) -> bool:
-        """Wake whoever waits for these commands; tell whether any came in by another process."""
-        elsewhere = False
+    def settled(self, identities: Iterable[str]) -> None:
+        """Wake whoever waits for these commands: the records tell how they ended."""
         for identity in identities:
             ticket = self._tickets.get(identity)
+            if ticket is not None and not ticket.ready():
+                ticket.send()
+
+    def tell(self, facts: Iterable[CommandSettled]) -> bool:
+        """Wake whoever waits for commands that have ended, and say how; tell whether any came in
+        by another process."""
+        elsewhere = False
+        for fact in facts:
+            ticket = self._tickets.get(fact.command_id)
             if ticket is None:
                 elsewhere = True
             elif not ticket.ready():
-                ticket.send()
+                ticket.send(fact)
         return elsewhere
 
     def called(self) -> None:

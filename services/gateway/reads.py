@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,9 +13,9 @@ from sqlalchemy import ColumnElement, Connection, Select, null, select, tuple_
 from werkzeug.wrappers import Request, Response
 
 from chassis.errors import NotFound
-from chassis.green import pause
+from chassis.green import Event, Semaphore, pause
 from chassis.message import encode
-from chassis.store import Store
+from chassis.store import Ask, Store
 from services.gateway.figures import statistics
 from services.gateway.lists import Asked, Place
 from services.gateway.model import counters, events
@@ -31,18 +32,39 @@ class Reads:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self._wanted: dict[View, dict[str, Event]] = defaultdict(dict)
+        self._turn = Semaphore(1)
 
     def document(
         self, view: View, identity: str, scope: Sequence[ColumnElement[bool]] = ()
     ) -> str | None:
         """Give a document as JSON text, if there is one within the scope."""
-        with self.store.engine.connect() as connection:
-            if scope:
+        if scope:
+            with self.store.engine.connect() as connection:
                 limited: str | None = connection.scalar(view.by_id.where(*scope), {"id": identity})
                 return limited
-            query = self.store.text_of(view.by_id, ("id",))
-            text: str | None = connection.exec_driver_sql(query, {"id": identity}).scalar()
-            return text
+        come = self._wanted[view].setdefault(identity, Event())
+        with self._turn:
+            if not come.ready():
+                self._find(view)
+        found: str | None = come.wait()
+        return found
+
+    def _find(self, view: View) -> None:
+        """Find the documents that are wanted by now, in one query: many may ask at once."""
+        wanted = self._wanted.pop(view)
+        try:
+            given = {"ids": self.store.some_of(wanted)}
+            found = dict(self.store.rows(Ask(view.some(self.store), given)))
+        except Exception as error:
+            for come in wanted.values():
+                come.send_exception(error)
+            return
+        except BaseException:  # the caller has gone: the next who asks finds them
+            self._wanted[view] = wanted | self._wanted[view]
+            raise
+        for identity, come in wanted.items():
+            come.send(found.get(identity))
 
     def look(
         self, view: View, identity: str, scope: Sequence[ColumnElement[bool]] = ()

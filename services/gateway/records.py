@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, bindparam, func, select, update
 
 from chassis.message import encode
-from chassis.store import Store, Work
+from chassis.store import Ask, Store, Work
 from contracts.catalogue import contracts
 from contracts.message import Contract
 from contracts.shapes import moment_to_json
@@ -65,6 +65,15 @@ class Entry:
             "settled_at": now if refused else None,
             "caller": self.caller,
         }
+
+    def ended(self, fact: CommandSettled) -> Answered:
+        """Tell what became of the command, as its record does."""
+        now = time.time()
+        state, status, outcome = _ending(fact)
+        return Answered(
+            self.id, state, status, outcome, self.location, self.created, self.type,
+            self.row, self.rows, now, now, self.caller,
+        )  # fmt: skip
 
 
 @dataclass
@@ -164,28 +173,33 @@ _SETTLE = (
 )
 
 
-def settle(store: Store, work: Work, facts: Sequence[CommandSettled]) -> None:
+def settle(work: Work, facts: Sequence[CommandSettled]) -> None:
     """Note the outcomes of commands that came in by this gateway's database."""
     if facts:
         now = time.time()
         rows = [_settled(fact) | {"now": now} for fact in facts]
-        store.write_rows(work, _SETTLE, sorted(rows, key=lambda row: str(row["command"])))
+        rows.sort(key=lambda row: str(row["command"]))
+        work.closing.append(Ask(_SETTLE, rows=rows))
 
 
 def _settled(fact: CommandSettled) -> dict[str, Any]:
-    if fact.outcome is Outcome.DONE:
-        hidden = sealed_fields(fact.command)
-        result = {name: value for name, value in (fact.result or {}).items() if name not in hidden}
-        state, status, outcome = DONE, None, encode(result)
-    else:
-        problem = fact.problem or {"status": 422}
-        state, status, outcome = REJECTED, problem.get("status", 422), encode(problem)
+    state, status, outcome = _ending(fact)
     return {
         "command": fact.command_id,
         "new_state": state,
         "new_status": status,
-        "new_outcome": outcome,
+        "new_outcome": encode(outcome),
     }
+
+
+def _ending(fact: CommandSettled) -> tuple[str, int | None, dict[str, Any]]:
+    """Tell how a command ended: its state, the status of a refusal, and its result or problem."""
+    if fact.outcome is Outcome.DONE:
+        hidden = sealed_fields(fact.command)
+        shown = {name: value for name, value in (fact.result or {}).items() if name not in hidden}
+        return DONE, None, shown
+    problem = fact.problem or {"status": 422}
+    return REJECTED, problem.get("status", 422), problem
 
 
 @cache

@@ -15,7 +15,7 @@ from chassis.outbound import Outbound
 from chassis.retention import Aged, Aging
 from chassis.sealing import Seal
 from chassis.service import OUTCOMES, Service, on
-from chassis.store import Work
+from chassis.store import Ask, Work
 from chassis.tables import outbox, row_of
 from chassis.web import Route
 from contracts.catalogue import contracts
@@ -25,7 +25,7 @@ from contracts.shared import CommandSettled, HourSwept, ResendBegan
 from rulebook import Rulebook
 from services.gateway.acts import Acts
 from services.gateway.callers import ENVIRON, Unauthenticated
-from services.gateway.chains import AUDIT, EVENTS, ended
+from services.gateway.chains import AUDIT, EVENTS, append, ended
 from services.gateway.clock import Clock, tally
 from services.gateway.door import Door
 from services.gateway.edge import Edge
@@ -176,10 +176,8 @@ class Gateway(Service):
         A rebuild locks `events` too: it never repairs a document between its loading here and its
         writing. On SQLite the transaction alone is enough.
         """
-        if not self.store.is_sqlite:
-            db.execute(_LOCK)
         page = Page(self.store, FED_BY)
-        page.load(db, messages)
+        page.load(db, messages, *([] if self.store.is_sqlite else [Ask(_LOCK)]))
         db.info.update(page=page, events=[], settled=[], hours=[])
 
     def finish(self, db: Work) -> None:
@@ -189,17 +187,16 @@ class Gateway(Service):
         moved = db.info["page"].write(db, VIEWS)
         rows = [{"name": name, "value": by} for name, by in sorted(moved.items()) if by]
         if rows:
-            self.store.write_rows(db, self.store.insert_or_add(counters, ["name"]), rows)
-        settle(self.store, db, [fact for fact, _ in db.info["settled"]])
+            db.closing.append(Ask(self.store.insert_or_add(counters, ["name"]), rows=rows))
+        settle(db, [fact for fact, _ in db.info["settled"]])
         tally(self.store, db, db.info["hours"])
-        EVENTS.append(self.store, db, db.info["events"])
-        AUDIT.append(self.store, db, ended(db.info["settled"]))
+        append(self.store, db, {EVENTS: db.info["events"], AUDIT: ended(db.info["settled"])})
 
     def committed(self, db: Work) -> None:
         """Wake those who wait for an outcome, or for events, that are now readable."""
         if kept := db.info.get("events"):
             self.news.tell(kept[-1]["position"])
-        if self.door.settled(fact.command_id for fact, _ in db.info.get("settled", ())):
+        if self.door.tell(fact for fact, _ in db.info.get("settled", ())):
             self.call(OUTCOMES)
 
     def called(self) -> None:

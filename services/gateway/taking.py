@@ -123,11 +123,15 @@ class Taking:
 
     def settle(self, entry: Entry, headers: Headers) -> Response:
         """Have a command carried out, and answer with what became of it while the caller waits."""
-        return self._answer_of(self._door.take_in(entry), headers)
+        return self._answer_of(self._door.take_in(entry), headers, entry)
 
-    def _answer_of(self, identity: str, headers: Headers) -> Response:
-        settled = self._door.wait_for([identity], self._patience(headers))
-        record = self._door.records.read(identity) if settled else None
+    def _answer_of(self, identity: str, headers: Headers, entry: Entry | None = None) -> Response:
+        told = self._door.wait_for([identity], self._patience(headers))
+        if told is None:
+            return _accepted(identity)
+        if entry is not None and entry.id == identity and identity in told:
+            return _outcome(entry.ended(told[identity]))
+        record = self._door.records.read(identity)
         if record is None or record.state == PENDING:
             return _accepted(identity)
         return _outcome(record)

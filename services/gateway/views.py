@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Column, Index, String, Table, Text, Update, bindparam, select, update
 
 from chassis.message import Message, encode
-from chassis.store import Store, Work
+from chassis.store import Ask, Store, Work
 from contracts.message import Change, Event
 from services.gateway.columns import CODE, DAY, NAME, NUMBER, Kind
 from services.gateway.model import POSITION, metadata
@@ -179,6 +179,14 @@ class View:
         }
         return {"of": document["id"], **written, "doc": encode(document)}
 
+    def some(self, store: Store) -> Any:
+        """Give the query for the documents with some `ids`; always the same one."""
+        stored = self.table.c
+        return store.built(
+            f"some {self.name}",
+            lambda: select(stored.id, stored.doc).where(store.one_of(stored.id, "ids")),
+        )
+
     def update(self, names: tuple[str, ...]) -> Update:
         """Give the statement that writes these columns; always the same one."""
         if names not in self._updates:
@@ -195,16 +203,18 @@ class Page:
         self._before: dict[tuple[str, str], Document | None] = {}
         self._now: dict[tuple[str, str], Document] = {}
 
-    def load(self, work: Work, messages: Iterable[Message]) -> None:
-        """Load every document that these messages may change."""
+    def load(self, work: Work, messages: Iterable[Message], *first: Ask) -> None:
+        """Load every document that these messages may change, once `first` has been asked."""
         wanted: dict[View, set[str]] = {}
         for message in messages:
             for view in self._views.get(type(message.fact), ()):
                 wanted.setdefault(view, set()).add(getattr(message.fact, view.id_field))
-        for view, identities in wanted.items():
-            table = view.table
-            query = select(table.c.id, table.c.doc).where(table.c.id.in_(identities))
-            rows = work.connection().execute(query)
+        asked = [
+            Ask(view.some(self._store), {"ids": self._store.some_of(identities)})
+            for view, identities in wanted.items()
+        ]
+        answers = self._store.ask(work, *first, *asked)[len(first) :]
+        for (view, identities), rows in zip(wanted.items(), answers, strict=True):
             found = {identity: json.loads(doc) for identity, doc in rows}
             for identity in identities:
                 self._before[view.name, identity] = found.get(identity)
@@ -255,9 +265,11 @@ def write_documents(store: Store, work: Work, view: View, changed: Iterable[Chan
         else:
             row = view.changed(before, document)
             updates.setdefault(tuple(row), []).append(row)
-    store.write_rows(work, store.insert_or_replace(view.table, "id", keep=["position"]), new)
+    if new:
+        statement = store.insert_or_replace(view.table, "id", keep=["position"])
+        work.closing.append(Ask(statement, rows=new))
     for names, rows in updates.items():
-        store.write_rows(work, view.update(names), rows)
+        work.closing.append(Ask(view.update(names), rows=rows))
     if view.words:
         found = [after for before, after in documents if view.words.differ(before, after)]
-        view.words.write(store, work, [(each["id"], view.words.of(each)) for each in found])
+        view.words.write(work, [(each["id"], view.words.of(each)) for each in found])

@@ -32,7 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 
-from chassis.store import Store, Work
+from chassis.store import Ask, Work
 from services.gateway.model import POSITION, metadata
 
 SHORTEST = 2
@@ -96,7 +96,7 @@ class Words:
         )
         self._upsert = text(
             f"INSERT INTO {self.name} (position, words) "  # noqa: S608  (the names are ours)
-            f"SELECT position, :words FROM {view} WHERE id = :id "
+            f"SELECT {view}.position, :words FROM {view} WHERE {view}.id = :id "
             "ON CONFLICT (position) DO UPDATE SET words = excluded.words"
         )
         self._list = func.string_to_array(self.table.c.words, " ")
@@ -123,10 +123,11 @@ class Words:
         """Tell whether a document may have other words than before."""
         return before is None or any(before.get(name) != after.get(name) for name in self.fields)
 
-    def write(self, store: Store, work: Work, written: Iterable[tuple[str, str]]) -> None:
-        """Keep the words of documents that are stored, each with its id."""
+    def write(self, work: Work, written: Iterable[tuple[str, str]]) -> None:
+        """Keep the words of documents that are stored by then, each with its id."""
         rows = [{"id": identity, "words": words} for identity, words in written]
-        store.write_rows(work, self._upsert, rows)
+        if rows:
+            work.closing.append(Ask(self._upsert, rows=rows))
 
     def found(
         self, wanted: Sequence[str], *, sqlite: bool

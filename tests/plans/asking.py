@@ -8,7 +8,7 @@ from types import SimpleNamespace as Having
 from sqlalchemy import event, select
 from werkzeug.datastructures import MultiDict
 
-from chassis import letters, resending
+from chassis import letters, postgres, resending
 from chassis.listener import Listener
 from chassis.retention import DAY, Retention
 from chassis.sealing import Seal
@@ -72,10 +72,17 @@ def heard(store):
     def hear(_connection, _cursor, statement, parameters, _context, many):
         statements.append((statement, parameters[0] if many else parameters))
 
+    def journey(connection, asked, **how):
+        statements.extend((words, given or {}) for words, given in asked)
+        return journey_there(connection, asked, **how)
+
+    journey_there = postgres.journey
     event.listen(store.engine, "before_cursor_execute", hear)
+    postgres.journey = journey
     try:
         yield statements
     finally:
+        postgres.journey = journey_there
         event.remove(store.engine, "before_cursor_execute", hear)
 
 
