@@ -44,6 +44,7 @@ def serve(district: District, name: str) -> None:
 def _collect_less() -> None:
     """Look for garbage less often: what is there at the start stays, and a batch makes much that
     its end frees without the collector."""
+    gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
 
