@@ -13,9 +13,12 @@ from types import SimpleNamespace
 from typing import Any
 
 os.environ.setdefault("PSYCOPG_WAIT_FUNC", "wait_selector")  # psycopg knows gevent's loop only
+os.environ.setdefault("EVENTLET_NO_GREENDNS", "yes")  # read when `names` is imported
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import eventlet
+
+    from chassis import names  # noqa: F401  (puts its own look-up in the place of eventlet's)
 
 eventlet.monkey_patch()
 

@@ -6,7 +6,11 @@ import logging
 import sys
 from typing import TextIO
 
-import structlog
+sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
+import structlog  # noqa: E402  (without the 5 MB that colour consoles, which it takes where it can)
+
+if sys.modules["rich"] is None:
+    del sys.modules["rich"]
 
 
 def configure(level: str = "info", stream: TextIO | None = None) -> None:

@@ -4,6 +4,9 @@ AES-GCM with a fresh nonce; the id of the key stands in front. The keys of a dis
 key file, a line each: the first seals, all open. What a person says is sealed under a key of that
 person's own, which the district's key wraps. Where uniqueness needs one, a keyed hash
 (HMAC-SHA-256) stands for the value; its key stays the same when the others change.
+
+The library that encrypts takes 12 MB. It is imported where it is used: not every process that knows
+this module has a key.
 """
 
 from __future__ import annotations
@@ -17,15 +20,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from typing import TYPE_CHECKING, NamedTuple
 
 from chassis.settings import Misconfigured
 from contracts.shapes import Sealed
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 NONCE = 12
 LENGTH = 32
@@ -111,7 +112,7 @@ class Seal:
 
     def _take(self, keys: Sequence[bytes]) -> None:
         self.key_id = key_id(keys[0])
-        self._ciphers = {key_id(key): AESGCM(_derive(key, b"seal")) for key in keys}
+        self._ciphers = {key_id(key): _cipher(_derive(key, b"seal")) for key in keys}
 
     @property
     def key_ids(self) -> list[str]:
@@ -168,13 +169,13 @@ class PersonKey:
 
     def seal(self, clear: str) -> Sealed:
         """Encrypt; the same text looks different each time."""
-        return _seal(AESGCM(self.secret), self.id, clear.encode())
+        return _seal(_cipher(self.secret), self.id, clear.encode())
 
     def open(self, sealed: Sealed) -> str:
         """Decrypt; raises `CannotOpen`."""
         if key_of(sealed) != self.id:
             raise KeyMissing(key_of(sealed))
-        return _text(_open(AESGCM(self.secret), sealed))
+        return _text(_open(_cipher(self.secret), sealed))
 
 
 def key_of(sealed: str) -> str:
@@ -187,6 +188,12 @@ def key_id(key: bytes) -> str:
     return hashlib.sha256(b"id" + key).hexdigest()[:8]
 
 
+def _cipher(key: bytes) -> AESGCM:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    return AESGCM(key)
+
+
 def _seal(cipher: AESGCM, by: str, clear: bytes, bound: str = "") -> Sealed:
     nonce = os.urandom(NONCE)
     box = nonce + cipher.encrypt(nonce, clear, (by + bound).encode())
@@ -194,6 +201,8 @@ def _seal(cipher: AESGCM, by: str, clear: bytes, bound: str = "") -> Sealed:
 
 
 def _open(cipher: AESGCM, sealed: Sealed, bound: str = "") -> bytes:
+    from cryptography.exceptions import InvalidTag
+
     raw = _unboxed(sealed)
     try:
         return cipher.decrypt(raw[:NONCE], raw[NONCE:], (key_of(sealed) + bound).encode())
@@ -216,6 +225,9 @@ def _text(clear: bytes) -> str:
 
 
 def _derive(key: bytes, purpose: bytes) -> bytes:
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
     return HKDF(SHA256(), LENGTH, salt=None, info=b"bihuan " + purpose).derive(key)
 
 

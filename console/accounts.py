@@ -14,7 +14,8 @@ from sqlalchemy import delete, select, update
 
 from chassis.settings import Settings
 from chassis.store import Store
-from console.databases import Mistaken, answering, opened, settings_of
+from console.databases import answering, opened, settings_of
+from console.ends import Mistaken
 from console.tokens import Data, Enterprises, Grids, Roles, SpeaksForOthers, caller_of
 from services.gateway.accounts import LONGEST, SHORTEST, row_of
 from services.gateway.model import accounts

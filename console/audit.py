@@ -13,7 +13,8 @@ from rich.progress import Progress
 from sqlalchemy import Row, Select, select
 
 from chassis.store import Store
-from console.databases import Mistaken, answering, opened, settings_of
+from console.databases import answering, opened, settings_of
+from console.ends import Mistaken
 from services.gateway.chains import CHAINS, Break, Chain, Head
 from services.gateway.model import audit
 from services.gateway.service import Gateway

@@ -12,11 +12,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from console.ends import Ended
+
 LISTENS = re.compile(rb"listens on (http://\S+)")
 LOG = "district.log"
 
 
-class ChildEnded(Exception):
+class ChildEnded(Ended):
     """The district's process has ended; the message is what it said last."""
 
 

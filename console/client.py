@@ -14,12 +14,13 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from chassis.green import pause
+from console.ends import Ended
 
 TOO_MANY = 429
 """The status of a request beyond the client's rate, which may be repeated."""
 
 
-class Refused(Exception):
+class Refused(Ended):
     """The gateway answered that it will not do this."""
 
     def __init__(self, status: int, problem: dict[str, Any]) -> None:
@@ -28,7 +29,7 @@ class Refused(Exception):
         self.problem = problem
 
 
-class Unanswered(Exception):
+class Unanswered(Ended):
     """Nobody has answered within the patience of this client."""
 
 

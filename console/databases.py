@@ -13,15 +13,12 @@ from chassis.service import Service
 from chassis.settings import Misconfigured, Settings
 from chassis.store import Store
 from console.district import SERVICES
+from console.ends import Ended, Mistaken
 
 KINDS: dict[str, type[Service]] = {kind.name: kind for kind in SERVICES}
 
 
-class Mistaken(Exception):
-    """What the operator asked for does not exist; the message is one sentence."""
-
-
-class Away(Exception):
+class Away(Ended):
     """A database cannot be used; the message is one sentence."""
 
 

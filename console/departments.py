@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from chassis.settings import Misconfigured, Settings
-from console.databases import Mistaken
 from console.department_accounts import MAX_LENGTH, Accounts, Department, queue_of
+from console.ends import Mistaken
 from console.management import Management
 from contracts.catalogue import contracts, public_events
 from contracts.message import Command

@@ -19,7 +19,8 @@ from chassis.letters import HOLDS, REJECTED, WAITING
 from chassis.service import handlers_of
 from chassis.store import Store, Work
 from chassis.tables import inbox, letter_actions, letters, message_of
-from console.databases import KINDS, Mistaken, answering
+from console.databases import KINDS, answering
+from console.ends import Mistaken
 from contracts.shared import CommandSettled, Outcome
 
 Do = Callable[[Work, str, Row[Any]], tuple[bool, str]]

@@ -19,8 +19,9 @@ from rich.table import Table
 from rich.text import Text
 
 from chassis.letters import HOLDS, REJECTED, STUCK
-from console.databases import KINDS, Mistaken, opened, service_named, settings_of
+from console.databases import KINDS, opened, service_named, settings_of
 from console.desk import Around, Desk, Letter, Result, Sought, body_of, is_number
+from console.ends import Mistaken
 
 app = typer.Typer(
     help="Messages that were set aside: list, show, retry and drop them.", no_args_is_help=True

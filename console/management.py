@@ -11,12 +11,13 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from chassis.settings import Misconfigured
+from console.ends import Ended
 
 SECONDS = 15.0
 """How long an answer may take."""
 
 
-class BrokerAway(Exception):
+class BrokerAway(Ended):
     """The management API does not do what it was asked; the message is one sentence."""
 
 

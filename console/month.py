@@ -14,6 +14,7 @@ from datetime import date, timedelta
 from itertools import cycle, islice
 from typing import Any
 
+from console.ends import Mistaken
 from console.figures import scaled
 from console.synthetic import credit_code
 
@@ -29,7 +30,7 @@ LADDER_DAYS = 12
 of the three supervision slips, and the days on which each lapse is noticed."""
 
 
-class Infeasible(Exception):
+class Infeasible(Mistaken):
     """The scale is too small for the figures to fit together."""
 
 

@@ -14,7 +14,8 @@ import typer
 
 from chassis.sealing import Seal
 from chassis.settings import Settings
-from console.databases import Mistaken, answering, opened, settings_of
+from console.databases import answering, opened, settings_of
+from console.ends import Mistaken
 from services.gateway.clock import Clock, ClockNotSet
 from services.gateway.erasing import Erasing, Kept
 from services.gateway.people import People, by_identity, by_phone, key_file

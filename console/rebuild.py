@@ -19,7 +19,8 @@ from rich.progress import (
 )
 
 from chassis.store import Store
-from console.databases import Away, Mistaken, answering, opened, settings_of
+from console.databases import Away, answering, opened, settings_of
+from console.ends import Mistaken
 from services.gateway.model import metadata
 from services.gateway.rebuilding import Found, NotProjectable, Rebuilding
 from services.gateway.resources import VIEWS

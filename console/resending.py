@@ -18,7 +18,8 @@ from chassis.retention import remembered_since
 from chassis.service import OUTBOX, handlers_of
 from chassis.store import Store
 from chassis.tables import outbox, resends
-from console.databases import KINDS, Mistaken, answering, opened, service_named, settings_of
+from console.databases import KINDS, answering, opened, service_named, settings_of
+from console.ends import Mistaken
 from console.letters import seconds_of
 
 STANDS_STILL = 10.0

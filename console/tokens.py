@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from chassis.settings import Misconfigured, Settings
-from console.databases import Mistaken, settings_of
+from console.databases import settings_of
+from console.ends import Mistaken
 from rulebook import Rulebook
 from services.gateway import tokens
 from services.gateway.callers import Caller, Reach, Role

@@ -18,7 +18,7 @@ from chassis.service import Service, bindings_of, on
 from chassis.settings import Settings
 from chassis.store import Work
 from console import district
-from console.running import _serve
+from console.serving import serve
 from contracts.message import Event
 from contracts.shapes import Code, Id, Key
 
@@ -86,7 +86,7 @@ def main() -> None:
     arrange()
     settings = Settings.read(http_port=0, data=Path())
     logs.configure(settings.log_level)
-    _serve(district.District(settings, services=(Tally,)), "Tally")
+    serve(district.District(settings, services=(Tally,)), "Tally")
 
 
 if __name__ == "__main__":

@@ -66,6 +66,7 @@ class Accounts:
         self.issuer = issuer
         self._pool = Pool(AT_ONCE)
         self._wrong: dict[str, list[float]] = {}
+        self._nobody = HASHER.hash("nobody has this password, and who is not there takes as long")
 
     def token(self, request: Request) -> Response:
         """Answer with a token, or refuse: never whether it was the name that was wrong."""
@@ -78,7 +79,7 @@ class Accounts:
         name = asked["account"]
         self._count(name)
         row = self._row(name)
-        hashed = row.hash if row else NOBODY
+        hashed = row.hash if row else self._nobody
         right = self._pool.spawn(in_thread, _is_right, hashed, asked["password"]).wait()
         if row is None or not right or row.disabled:
             raise Unauthenticated("The account or the password is wrong.")
@@ -127,9 +128,6 @@ def row_of(caller: Caller, password: str) -> dict[str, Any]:
         "speaks_for_others": caller.speaks_for_others,
         "disabled": False,
     }
-
-
-NOBODY = HASHER.hash("nobody has this password, and who is not there takes as long")
 
 
 def _is_right(hashed: str, password: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, bindparam, func, select, update
 
@@ -19,7 +19,9 @@ from contracts.message import Contract
 from contracts.shapes import moment_to_json
 from contracts.shared import CommandSettled, Outcome
 from services.gateway.model import DONE, PENDING, REJECTED, commands
-from services.gateway.people import Personal
+
+if TYPE_CHECKING:
+    from services.gateway.people import Personal
 
 
 @dataclass

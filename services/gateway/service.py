@@ -11,7 +11,6 @@ from werkzeug.wrappers import Request
 
 from chassis.green import pause
 from chassis.message import Message
-from chassis.outbound import Outbound
 from chassis.retention import Aged, Aging
 from chassis.sealing import Seal
 from chassis.service import OUTCOMES, Service, on
@@ -47,12 +46,8 @@ from services.gateway.permissions import Sight, allowed
 from services.gateway.reads import Reads
 from services.gateway.records import settle
 from services.gateway.resources import FED_BY, VIEWS
-from services.gateway.routes import routes_of
-from services.gateway.sending import Sender
 from services.gateway.streams import Streams
-from services.gateway.tokens import issuer_of, verifier_of
 from services.gateway.views import Page
-from services.gateway.webhooks import Webhooks
 
 SIGHT = "bihuan.sight"
 _LOCK = text("LOCK TABLE events IN ROW EXCLUSIVE MODE")
@@ -104,6 +99,9 @@ class Gateway(Service):
 
     def routes(self) -> Iterable[Route]:
         """Give the routes, and what they need."""
+        from services.gateway.routes import routes_of  # not in a process of another service, which
+        from services.gateway.webhooks import Webhooks  # asks only what the gateway listens to
+
         reads, acts = Reads(self.store), Acts(self.store, self.seal, self.clock.now)
         yield from routes_of(self, reads, Edge(self.seal, reads.look))
         yield from Openings(self.people, acts, reads).routes(self.sight)
@@ -111,6 +109,10 @@ class Gateway(Service):
 
     def opened(self) -> None:
         """Make what lives as long as the process, once the store is there."""
+        from chassis.outbound import Outbound
+        from services.gateway.sending import Sender
+        from services.gateway.tokens import issuer_of, verifier_of
+
         self.clock = Clock(self.store, manual=self.settings.clock == "manual", wake=self.wake)
         self.seal = self._seal()
         self.people = People(self.store, self.seal)

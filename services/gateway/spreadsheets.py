@@ -15,15 +15,16 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
-
-from xlsxwriter import Workbook
+from typing import TYPE_CHECKING, Any
 
 from chassis.green import in_thread, pause
 from chassis.message import encode
 from chassis.store import SHANGHAI
 from contracts.shapes import moment_from_json
 from services.gateway.views import Document, View
+
+if TYPE_CHECKING:
+    from xlsxwriter import Workbook
 
 FORMULA = re.compile(r"[\t\r\n]|[\s\0\u200b\ufeff]*[=+\-@＝＋－＠]")
 """How a text begins that a spreadsheet takes for a formula; some read full width as half, and pass
@@ -101,6 +102,8 @@ def _text(value: Any) -> str:
 
 def _xlsx(export: Export, pages: Pages) -> Iterator[bytes]:
     """Write the rows into a folder for a time, and then give the file that is put together."""
+    from xlsxwriter import Workbook  # few ever ask for one
+
     with TemporaryDirectory(prefix="bihuan-export-") as folder:
         path = Path(folder) / "export.xlsx"
         book = Workbook(str(path), {"constant_memory": True, "tmpdir": folder})

@@ -66,7 +66,8 @@ FOR_MANY = (
     "calls.py", "leases.py", "postgres.py", "rabbit.py", "replica.py", "resending.py",
 )  # fmt: skip
 AT_THE_EDGE = (
-    "checkup.py", "connections.py", "fetch.py", "origins.py", "outbound.py", "rates.py", "web.py",
+    "checkup.py", "connections.py", "fetch.py", "names.py", "origins.py", "outbound.py",
+    "rates.py", "web.py",
 )  # fmt: skip
 
 # who imports whom

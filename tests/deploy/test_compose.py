@@ -12,7 +12,7 @@ import pytest
 import typer.main
 
 from chassis.settings import Settings
-from console.main import app
+from console.commands import app
 from tests.deploy.files import (
     ONE_SHOTS,
     OPS,

@@ -14,7 +14,6 @@ from werkzeug.wrappers import Request, Response
 
 from chassis.errors import NotFound
 from chassis.web import Route
-from services.gateway.openapi import document_text
 
 FOLDER = Path(__file__).parent
 PAGE = "index.html"
@@ -42,6 +41,8 @@ def routes() -> Iterator[Route]:
 
 
 def _document(request: Request) -> Response:
+    from services.gateway.openapi import document_text  # few ever ask for it
+
     return _kept(Response(document_text(), mimetype="application/json"), request)
 
 

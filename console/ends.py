@@ -1,0 +1,13 @@
+"""How a command ends that cannot do what it was asked: by one sentence, and an exit code."""
+
+
+class Ended(Exception):
+    """It could not be done; the message is one sentence."""
+
+    code = 1
+
+
+class Mistaken(Ended):
+    """What the operator asked for does not exist; the message is one sentence."""
+
+    code = 2
