@@ -5,7 +5,7 @@ row of theirs that is new is a mould. A copy of all the moulds has other identit
 and credit code, the next positions, and its own place in the chains; the figures grow with it.
 Nothing runs meanwhile.
 
-All tables are written at once, a thousand copies to each in turn, so that generating rows and
+All tables are written at once, some hundred copies to each in turn, so that generating rows and
 storing them go on side by side; their indexes are made afterwards.
 """
 
@@ -16,13 +16,14 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
+from bench.moulds import Mould, plain, read, tables_of, without_indexes
 from chassis.green import Pool
 from chassis.message import encode
 from console.district import SERVICES
@@ -32,13 +33,8 @@ from services.gateway.resources import VIEWS
 
 NUMBER = 87_654_321
 """The number of the enterprise and of the papers of the mould, by which they are known again."""
-SHARED = {"counters", "heads", "series", "hours", "clock", "officers", "alembic_version"}
-SHARED |= {"leases", "replicas", "deployment", "attempts", "resends", "letters", "letter_actions"}
-SHARED |= {"person_keys"}  # one person makes all the complaints
-"""Tables that do not grow with each lifecycle, or not by rows of its own."""
 CARRIAGE = {"inbox", "outbox", "commands"}
 """Tables whose rows go after some weeks."""
-COUNTED = ("position", "seq")
 AT_ONCE = 500
 """Copies that are written to one table after the other."""
 BUILDERS = 2
@@ -46,8 +42,6 @@ BUILDERS = 2
 SCATTERED = 0x9E3779B97F
 """What lies between two copies of an identity that follows from something: all over the space."""
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[57][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-_ESCAPED = re.compile(r"\\(.)")
-_MEANT = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v"}
 CODE = credit_code(NUMBER, sole_trader=True)
 HEAD = 11
 """Characters of an identity that differ from copy to copy: a moment, to a quarter of a second."""
@@ -56,31 +50,6 @@ Connect = Callable[[str], psycopg.Connection[Any]]
 Say = Callable[[str], None]
 Said = dict[str, Any]
 """What goes into the gaps of a text, for one copy."""
-
-
-@dataclass
-class Mould:
-    """The new rows of one table, as COPY writes them, in the order of their key."""
-
-    service: str
-    table: str
-    columns: list[str]
-    rows: list[list[str]]
-
-    @property
-    def counted(self) -> int | None:
-        """Which column is a position, drawn one after the other."""
-        return next((n for n, name in enumerate(self.columns) if name in COUNTED), None)
-
-    @property
-    def owner(self) -> str:
-        """The table whose positions these are: that of the documents, for their words."""
-        return self.table.removesuffix("_words")
-
-    def positions(self) -> list[int]:
-        """Give the positions of the rows."""
-        column = self.counted
-        return [] if column is None else [int(row[column]) for row in self.rows]
 
 
 class Moulds:
@@ -128,7 +97,7 @@ class Moulds:
                 grown = "UPDATE counters SET value = %s WHERE name = %s"
                 connection.execute(grown, [self._figures[name] + moved * copies, name])
         for kind in SERVICES:
-            self._execute(kind.name, ["VACUUM ANALYZE", "CHECKPOINT"])
+            self._execute(kind.name, ["VACUUM ANALYZE"])
 
     @contextmanager
     def _emptied(self, mould: Mould, indexes: list[tuple[str, list[str]]]) -> Iterator[_Writer]:
@@ -284,56 +253,6 @@ class _Words:
     def fill(self, said: Said) -> None:
         for name, text in self._texts:
             said[name] = self._words.of(json.loads(text % said))
-
-
-def without_indexes(connection: psycopg.Connection[Any], table: str) -> list[str]:
-    """Take the indexes of a table away, and give the statements that make them again."""
-    constraints = connection.execute(
-        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
-        " WHERE conrelid = %s::regclass AND contype IN ('p', 'u')",
-        [table],
-    ).fetchall()
-    for name, _ in constraints:
-        connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
-    indexes = connection.execute(
-        "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename = %s",
-        [table],
-    ).fetchall()
-    for name, _ in indexes:
-        connection.execute(f"DROP INDEX {name}")
-    made = [f"ALTER TABLE {table} ADD CONSTRAINT {name} {what}" for name, what in constraints]
-    return made + [what for _, what in indexes]
-
-
-def tables_of(connection: psycopg.Connection[Any]) -> list[str]:
-    """Name the tables that grow; words after their documents."""
-    query = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
-    found = [name for (name,) in connection.execute(query) if name not in SHARED]
-    return sorted(found, key=lambda name: (name.endswith("_words"), name))
-
-
-def read(connection: psycopg.Connection[Any], table: str) -> tuple[list[str], list[list[str]]]:
-    """Read a table as COPY writes it: the names of its columns, and its rows by the first of them
-    or by their position."""
-    query = (
-        "SELECT column_name FROM information_schema.columns"
-        " WHERE table_name = %s AND table_schema = 'public' ORDER BY ordinal_position"
-    )
-    columns = [name for (name,) in connection.execute(query, [table])]
-    by = next((name for name in columns if name in COUNTED), columns[0])
-    asked = sql.SQL("COPY (SELECT * FROM {} ORDER BY {}) TO STDOUT").format(
-        sql.Identifier(table), sql.Identifier(by)
-    )
-    with connection.cursor() as cursor, cursor.copy(asked) as stream:
-        lines = b"".join(bytes(part) for part in stream).decode().splitlines()
-    return columns, [line.split("\t") for line in lines]
-
-
-def plain(cell: str) -> str | None:
-    """Read a cell as COPY writes it."""
-    if cell == r"\N":
-        return None
-    return _ESCAPED.sub(lambda found: _MEANT.get(found[1], found[1]), cell)
 
 
 def earlier(head: str, copies: int) -> str:
