@@ -58,7 +58,7 @@ def main() -> int:
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("--only", default=",".join(GROUPS), help=f"of {', '.join(GROUPS)}")
     words.add_argument("--quick", action="store_true", help="a few minutes, and rough figures")
-    words.add_argument("--rounds", type=int, help="rounds of each comparison (5; quick: 2)")
+    words.add_argument("--rounds", type=int, help="rounds of each comparison (5; quick: 1)")
     words.add_argument("--soak", type=float, help="minutes of the soak (20; quick: 0.5)")
     words.add_argument(
         "--stored",
@@ -77,7 +77,7 @@ def main() -> int:
     stored = given.stored or (20_000 if given.quick else 1_000_000)
     scale = Scale(
         quick=given.quick,
-        rounds=given.rounds or (2 if given.quick else 5),
+        rounds=given.rounds or (1 if given.quick else 5),
         soak=given.soak or (0.5 if given.quick else 20.0),
         stored=stored,
     )

@@ -45,8 +45,8 @@ def run(stage: Stage) -> Iterator[Figure]:
     scale = stage.scale
     contenders: dict[str, Callable[[Stage], float]] = {
         "ours": lambda s: ours(s, int(scale.of(25_000, 8_000))),
-        "nameko": lambda s: nameko(s, int(scale.of(5_000, 1_500))),
-        "FastStream": lambda s: faststream(s, int(scale.of(5_000, 1_500))),
+        "nameko": lambda s: nameko(s, int(scale.of(3_000, 800))),
+        "FastStream": lambda s: faststream(s, int(scale.of(3_000, 800))),
         "bare kombu": lambda s: kombu(s, int(scale.of(40_000, 10_000))),
         "ours, published": lambda s: ours(s, int(scale.of(15_000, 4_000)), relays=True),
     }
@@ -77,7 +77,7 @@ def by_batch(stage: Stage) -> Figure:
     """Measure ours with batches of several sizes."""
     points = []
     for batch in (1, 10, 50, 100, 200, 400) if not stage.scale.quick else (1, 50, 400):
-        most = int(stage.scale.of(2_000, 600) if batch == 1 else stage.scale.of(15_000, 5_000))
+        most = int(stage.scale.of(1_500, 300) if batch == 1 else stage.scale.of(12_000, 4_000))
         rate = ours(stage, most, batch=batch)
         points.append({"x": batch, "y": round(rate)})
         stage.say(f"batches of at most {batch}: {rate:,.0f}/s")

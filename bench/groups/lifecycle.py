@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from bench.lives import load, mould, running
-from bench.loads import DAY, Outcome, put
+from bench.loads import DAY, Outcome, put, rest
 from bench.measure import Figure, bounded, percentile
 from bench.stage import Stage
 from console.fleet import Fleet
@@ -198,7 +198,7 @@ def read(stage: Stage, fleet: Fleet, shops: list[str], calls: list[str], seconds
 def spiked(stage: Stage, fleet: Fleet, shops: list[str]) -> Iterator[Figure]:
     """Put spikes on: five times as much as before, and DIGIT's shape."""
     scale = stage.scale
-    base, step, after = 5.0, scale.of(20, 3), scale.of(75, 8)
+    base, step, after = 5.0, scale.of(20, 3), scale.of(70, 8)
     shapes = {
         "spike ×5": [[base, step], [5 * base, scale.of(120, 6)], [base, after]],
         "DIGIT's spikes": [*([float(rate), step] for rate in DIGITS[:-1]), [DIGITS[-1], after]],
@@ -211,6 +211,7 @@ def spiked(stage: Stage, fleet: Fleet, shops: list[str]) -> Iterator[Figure]:
 def _spike(
     stage: Stage, fleet: Fleet, shops: list[str], name: str, steps: list[list[float]]
 ) -> Iterator[Figure]:
+    rest(stage)
     told = {"shops": shops, "day": DAY, "connections": 256, "steps": steps}
     outcome = put(stage, "lifecycle", fleet.bases[0], _token(fleet), **told)
     ends = [sum(seconds for _, seconds in steps[:n]) for n in range(len(steps) + 1)]
