@@ -41,9 +41,10 @@ faults: dev ## a distributed district under load and faults: SEED=, MINUTES=, RA
 	$(BIN)/python -m tests.faults.run $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES) --rate $(RATE) \
 	  --report $(REPORT)
 
-bench: dev .venv-bench/.installed ## ours beside its peers: ONLY=exactly-once,filing QUICK=1 ROUNDS= SOAK= PAGE=1 REPORT=
+bench: dev .venv-bench/.installed ## ours beside its peers: ONLY=exactly-once,filing QUICK=1 ROUNDS= STORED= SOAK= PAGE=1 REPORT=
 	$(BIN)/python -m bench.run $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick) \
-	  $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SOAK),--soak $(SOAK)) $(if $(PAGE),--page) --report $(BENCH_REPORT)
+	  $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(STORED),--stored $(STORED)) \
+	  $(if $(SOAK),--soak $(SOAK)) $(if $(PAGE),--page) --report $(BENCH_REPORT)
 
 .venv-bench/.installed: requirements-bench.lock
 	@$(PYTHON) -m venv .venv-bench

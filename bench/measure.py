@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import traceback
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, Literal
+
+from chassis.green import Timeout
 
 Better = Literal["more", "less"]
 
@@ -16,7 +20,8 @@ class Figure:
 
     `goal` is what the ratio to the peer must reach, or, where there is no peer, the figure itself;
     `least` is what will do at the worst. Of what is `better` with less, a goal is an upper bound.
-    `series` are the points of a plot.
+    What never came is infinite, is written as nothing, and reaches no goal. `series` are the points
+    of a plot.
     """
 
     group: str
@@ -69,6 +74,23 @@ class Figure:
         }
 
 
+class Late(Exception):
+    """A step has not ended in time."""
+
+
+def bounded(group: str, name: str, seconds: float, figures: Iterator[Figure]) -> Iterator[Figure]:
+    """Give the rows of a step, which may take so long; if it fails, one that says so follows."""
+    late = Late(f"not within {seconds:g} s")
+    try:
+        with Timeout(seconds, late):
+            yield from figures
+    except Exception as error:
+        if isinstance(error, Late) and error is not late:
+            raise  # it is the step around this one that has to end
+        traceback.print_exc()
+        yield Figure(group, name, "", [], note=f"It failed: {error!r}")
+
+
 def percentile(values: Sequence[float], part: float) -> float:
     """Give the value below which a part of the values lie (nearest rank); NaN of nothing."""
     if not values:
@@ -79,4 +101,4 @@ def percentile(values: Sequence[float], part: float) -> float:
 
 def _rounded(value: float | None) -> float | None:
     """Keep four figures, which is more than any of this is good for."""
-    return None if value is None else float(f"{value:.4g}")
+    return None if value is None or not math.isfinite(value) else float(f"{value:.4g}")

@@ -45,7 +45,9 @@ def cells(entry: Entry) -> tuple[str, ...]:
     """Write an entry as the cells of a table."""
     what = entry["name"] + (f" | {entry['peer_name']}" if entry["peer_name"] else "")
     ratio = f"{entry['ratio']:.2f}" if entry["ratio"] is not None else ""
-    ours = f"{_span(entry, 'ours')} {entry['unit']}" if entry["ours"] is not None else "failed"
+    ours = f"{_span(entry, 'ours')} {entry['unit']}"
+    if entry["ours"] is None:
+        ours = "never" if entry["rounds"] else "failed"
     return what, ours, _span(entry, "peer"), ratio, _goal(entry)
 
 

@@ -29,6 +29,7 @@ from tests.servers.programs import wait_until
 ROOT = Path(__file__).resolve().parents[1]
 PEERS = ROOT / ".venv-bench" / "bin" / "python"
 START_WITHIN = 60.0
+FOR_LOADING = {"wal_level": "minimal", "max_wal_senders": "0", "max_wal_size": "8GB"}
 QUIETLY = {"LOG_LEVEL": "warning"}
 """Nobody reads the log of a benchmark; nor do the peers write one."""
 
@@ -45,6 +46,11 @@ class Scale:
     rounds: int
     soak: float
     stored: int
+
+    @property
+    def points(self) -> list[int]:
+        """With how much stored something is measured, the most at last."""
+        return [self.stored // part for part in ((100, 1) if self.quick else (100, 10, 1))]
 
     def of(self, whole: float, quick: float) -> float:
         """Give how much of something there is to be."""
@@ -142,14 +148,27 @@ class Stage:
 
     # -- the database
 
-    def new_database(self, name: str) -> None:
-        """Make a database anew."""
+    def new_database(self, name: str, template: str = "template1") -> None:
+        """Make a database anew, as a copy of another one."""
         self.database.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        self.database.execute(f"CREATE DATABASE {name}")
+        how = "wal_log" if template == "template1" else "file_copy"
+        self.database.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY {how}")
 
     def connect(self, name: str) -> psycopg.Connection[Any]:
         """Connect to a database, each statement by itself."""
         return psycopg.connect(self.database.url(name).replace("+psycopg", ""), autocommit=True)
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Have the database keep no log of what is loaded in bulk, but write it to the disk; what
+        is done afterwards is kept as before."""
+        for name, value in FOR_LOADING.items():
+            self.database.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+        self.database.restart()
+        yield
+        self.database.execute("ALTER SYSTEM RESET ALL")
+        self.database.execute("CHECKPOINT")
+        self.database.restart()
 
     # -- programs
 

@@ -45,8 +45,8 @@ def run(stage: Stage) -> Iterator[Figure]:
     scale = stage.scale
     contenders: dict[str, Callable[[Stage], float]] = {
         "ours": lambda s: ours(s, int(scale.of(25_000, 8_000))),
-        "nameko": lambda s: nameko(s, int(scale.of(5_000, 1_500))),
-        "FastStream": lambda s: faststream(s, int(scale.of(5_000, 1_500))),
+        "nameko": lambda s: nameko(s, int(scale.of(3_000, 800))),
+        "FastStream": lambda s: faststream(s, int(scale.of(3_000, 800))),
         "bare kombu": lambda s: kombu(s, int(scale.of(40_000, 10_000))),
         "ours, published": lambda s: ours(s, int(scale.of(15_000, 4_000)), relays=True),
     }
@@ -77,7 +77,7 @@ def by_batch(stage: Stage) -> Figure:
     """Measure ours with batches of several sizes."""
     points = []
     for batch in (1, 10, 50, 100, 200, 400) if not stage.scale.quick else (1, 50, 400):
-        most = int(stage.scale.of(2_000, 600) if batch == 1 else stage.scale.of(15_000, 5_000))
+        most = int(stage.scale.of(1_500, 300) if batch == 1 else stage.scale.of(12_000, 4_000))
         rate = ours(stage, most, batch=batch)
         points.append({"x": batch, "y": round(rate)})
         stage.say(f"batches of at most {batch}: {rate:,.0f}/s")
@@ -132,9 +132,12 @@ def content(message: Message, **more: Any) -> amqp.Message:
 def ours(
     stage: Stage, count: int, *, batch: int = 400, relays: bool = False, stored: int = 0
 ) -> float:
-    """Give how many messages a second our process handles, with so many rows there before."""
-    with prepared(stage, relays=relays) as environ, stage.connect(SERVICE) as database:
-        fill(database, stored)
+    """Give how many messages a second our process handles, with so many rows there before, which
+    `filled` has stored."""
+    with (
+        prepared(stage, relays=relays, stored=stored) as environ,
+        stage.connect(SERVICE) as database,
+    ):
         said = messages(count)
         publish(stage, [
             (inbox_of(SERVICE), m.envelope.type,
@@ -152,17 +155,18 @@ def ours(
 
 
 @contextmanager
-def prepared(stage: Stage, *, relays: bool) -> Iterator[dict[str, str]]:
+def prepared(stage: Stage, *, relays: bool, stored: int = 0) -> Iterator[dict[str, str]]:
     """Make our database and queues anew, and give what the process is told."""
     tally.arrange()
-    stage.new_database(SERVICE)
+    stage.new_database(SERVICE, _with(stored) if stored else "template1")
     settings = Settings.read(
         {}, database_url=stage.database.url(SERVICE), amqp_uri=stage.broker.uri
     )
     store = Store(SERVICE, settings.database_url, tally.Tally.metadata)
     store.create()
     with store.write() as work:
-        work.execute(deployment.insert(), {"name": "paused", "value": "" if relays else RELAY})
+        paused = {"name": "paused", "value": "" if relays else RELAY}
+        work.execute(store.insert_or_replace(deployment, "name"), paused)
     store.close()
     with stage.channel() as channel:
         forget(channel, SERVICE)
@@ -172,10 +176,20 @@ def prepared(stage: Stage, *, relays: bool) -> Iterator[dict[str, str]]:
         forget(channel, SERVICE)
 
 
+def filled(stage: Stage, count: int) -> None:
+    """Make a database, to be copied, with so many rows in outbox and inbox."""
+    with prepared(stage, relays=False):
+        stage.new_database(_with(count), SERVICE)
+    with stage.connect(_with(count)) as database:
+        fill(database, count)
+
+
+def _with(stored: int) -> str:
+    return f"{SERVICE}_with_{stored}"
+
+
 def fill(database: psycopg.Connection[Any], count: int) -> None:
     """Put so many rows in outbox and inbox, as of messages that were sent and handled before."""
-    if not count:
-        return
     day = (datetime.now(UTC) - timedelta(days=1)).timestamp()
     told = {"count": count, "day": day, "first": int(day * 1000)}
     identity = (

@@ -25,7 +25,7 @@ def run(stage: Stage) -> Iterator[Figure]:
     scale = stage.scale
     seconds, rounds = scale.of(10, 4), scale.rounds
     rates = (10, 25, 50, 100, 200, 300) if not scale.quick else (10, 50, 100)
-    step = scale.of(8, 3)
+    step = scale.of(6, 3)
     idle_seconds = scale.of(30, 6)
     shops = int(rounds * (seconds + 2) * 700 + sum(rates) * step + idle_seconds * IDLE) + 100
     shops = min(shops, int(scale.of(45_000, 8_000)))

@@ -1,82 +1,92 @@
 """Complaints from the call to the answer, and reads, with more and more stored; spikes.
 
-The district is loaded in bulk between the measurements: ten thousand lifecycles, then a hundred
-thousand, then a million; its services run only while something is measured.
+The district is loaded in bulk before each measurement: ten thousand lifecycles, then a hundred
+thousand, then a million, which serve all that is measured with so many. Its services run only
+while something is measured.
 """
 
 from __future__ import annotations
 
 import itertools
-import random
-import time
+import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from functools import partial
+from statistics import median
 from typing import Any
 from urllib.parse import quote
 
-from bench.loading import NUMBER, Moulds
-from bench.loads import DAY, Outcome, morning, put, registration, rest
-from bench.measure import Figure, percentile
-from bench.stage import Ended, Stage
-from chassis.ids import new_id
-from console.client import Client
+from bench.lives import load, mould, running
+from bench.loads import DAY, Outcome, put, rest
+from bench.measure import Figure, bounded, percentile
+from bench.stage import Stage
 from console.fleet import Fleet
 from console.tokens import issuer_of, token_of_all
 
 GROUP = "lifecycle"
 DIGITS = (1, 15, 1, 25, 2, 35, 10)
 """DIGIT's spike: lifecycles a second, step by step."""
-KINDS = ("notice", "closure", "prompt", "problem", "supervision", "feedback")
 GOAL = 37.0
 CLIENTS = 64
+WINDOW = 5.0
+"""Seconds over which a p95 is taken when it is asked whether it is back."""
+STEP = 300.0
+"""Seconds that a step may take besides its load."""
 
 
 def run(stage: Stage) -> Iterator[Figure]:
     """Measure with little stored, load, measure again, and so on; the spikes come last."""
     scale = stage.scale
-    steps = [n for n in (500, 10_000, 100_000) if n < scale.stored][0 if scale.quick else 1 :]
-    steps = [*steps[: 1 if scale.quick else None], scale.stored]
     moulds = mould(stage)
-    stored, points = 1, []
     reads: dict[int, Outcome] = {}
     lives: dict[int, list[Outcome]] = {}
-    for number, target in enumerate(steps):
-        moulds.load(target - stored, stage.say, start=stored)
-        stored = target
-        last = number == len(steps) - 1
+    for target in scale.points:
+        load(stage, moulds, target)
         with running(stage) as (fleet, shops, calls):
-            seconds = scale.of(30, 5)
-            rounds = scale.rounds if last else 1
-            lives[target] = [life(stage, fleet, shops, seconds) for _ in range(rounds)]
-            reads[target] = read(stage, fleet, shops, calls, scale.of(20, 4))
-            told = lives[target][-1]
-            stage.say(
-                f"{target:,} stored: {told.rate('lifecycle'):.1f} lifecycles/s, p95 "
-                f"{told.p(0.95, 'lifecycle'):.0f} ms; {told.statuses}"
+            last = target == scale.stored
+            yield from bounded(
+                GROUP,
+                f"complaint lifecycle, {target:,} stored",
+                STEP + scale.rounds * 40,
+                lifecycles(stage, fleet, shops, target, lives),
             )
-            points.append(target)
+            yield from bounded(
+                GROUP,
+                f"reads, {target:,} stored",
+                STEP,
+                all_reads(stage, fleet, shops, calls, target, reads),
+            )
             if last:
-                spikes = list(spiked(stage, fleet, shops))
-    yield from lifecycles(lives, points)
-    yield from of_reads(reads, points)
-    yield from spikes
+                yield from spiked(stage, fleet, shops)
 
 
-def lifecycles(lives: dict[int, list[Outcome]], points: list[int]) -> Iterator[Figure]:
+def lifecycles(
+    stage: Stage, fleet: Fleet, shops: list[str], target: int, lives: dict[int, list[Outcome]]
+) -> Iterator[Figure]:
+    """Have complaints dealt with; tell of them, beside those with fewer stored, at the last."""
+    scale = stage.scale
+    last = target == scale.stored
+    for _ in range(scale.rounds if last else 1):
+        outcome = life(stage, fleet, shops, scale.of(30, 5))
+        lives.setdefault(target, []).append(outcome)
+        stage.say(
+            f"{target:,} stored: {outcome.rate('lifecycle'):.1f} lifecycles/s, p95 "
+            f"{outcome.p(0.95, 'lifecycle'):.0f} ms; {outcome.statuses}"
+        )
+    if last:
+        yield from of_lifecycles(lives)
+
+
+def of_lifecycles(lives: dict[int, list[Outcome]]) -> Iterator[Figure]:
     """Tell of the complaints."""
-    most = lives[points[-1]]
-    rates = [outcome.rate("lifecycle") for outcome in most]
-    name = f"complaint lifecycle, {points[-1]:,} stored"
-    by_stored = {
-        "rate": [{"x": n, "y": round(lives[n][-1].rate("lifecycle"), 2)} for n in points],
-        **{
-            f"p{part * 100:g}": [
-                {"x": n, "y": round(lives[n][-1].p(part, "lifecycle"), 1)} for n in points
-            ]
-            for part in (0.5, 0.95)
-        },
+    fewest, most = min(lives), max(lives)
+    few, many = lives[fewest], lives[most]
+    rate = partial(Outcome.rate, what="lifecycle")
+    name = f"complaint lifecycle, {most:,} stored"
+    percentiles = {
+        f"p{part * 100:g}": partial(Outcome.p, part=part, what="lifecycle")
+        for part in (0.5, 0.95, 0.99)
     }
-    x = "complaints, and as many enterprises, stored"
+    rates = [*map(rate, many)]
     yield Figure(
         GROUP,
         name,
@@ -85,106 +95,77 @@ def lifecycles(lives: dict[int, list[Outcome]], points: list[int]) -> Iterator[F
         GOAL,
         note="DIGIT: 37 on 16 cores when nearly empty, 6.3 at a million.",
         series=[
-            {"plot": "Throughput by stored rows", "x": x, "y": "lifecycles/s", "log": True,
-             "lines": {"lifecycles": by_stored.pop("rate")}},
-            {"plot": "Latency by stored rows", "x": x, "y": "ms for a lifecycle", "log": True,
-             "lines": by_stored},
+            by_stored("Throughput by stored rows", "lifecycles/s", {
+                "lifecycles": {n: _middle(found, rate) for n, found in lives.items()},
+            }),
+            by_stored("Latency by stored rows", "ms for a lifecycle", {
+                name: {n: _middle(found, took) for n, found in lives.items()}
+                for name, took in percentiles.items()
+            }),
         ],
     )  # fmt: skip
-    for part in (0.5, 0.95, 0.99):
-        took = [outcome.p(part, "lifecycle") for outcome in most]
-        yield Figure(GROUP, f"{name}, p{part * 100:g}", "ms", took, better="less")
-    few = lives[points[0]]
-    flat = [outcome.rate("lifecycle") for outcome in few]
+    peer = f"ours at {fewest:,}"
     yield Figure(
         GROUP,
-        f"lifecycles at {points[-1]:,} to those at {points[0]:,}",
+        f"lifecycles at {most:,} to those at {fewest:,}",
         "lifecycles/s",
         rates,
         0.9,
-        f"ours at {points[0]:,}",
-        flat * len(rates),
+        peer,
+        [*map(rate, few)] * len(many),
     )
+    for part, took in percentiles.items():
+        then = [*map(took, few)] * len(many)
+        took_now = [*map(took, many)]
+        yield Figure(GROUP, f"{name}, {part}", "ms", took_now, None, peer, then, better="less")
 
 
-def of_reads(reads: dict[int, Outcome], points: list[int]) -> Iterator[Figure]:
-    """Tell of the reads."""
-    for what in ("by id", "search", "list"):
+def all_reads(
+    stage: Stage,
+    fleet: Fleet,
+    shops: list[str],
+    calls: list[str],
+    target: int,
+    reads: dict[int, Outcome],
+) -> Iterator[Figure]:
+    """Read what is stored; tell of it at the last."""
+    scale = stage.scale
+    reads[target] = read(stage, fleet, shops, calls, scale.of(20, 4))
+    kinds = ("by id", "search", "list")
+    for what in kinds if target == scale.stored else ():
         yield Figure(
             GROUP,
-            f"read {what}, {points[-1]:,} stored, p95",
+            f"read {what}, {target:,} stored, p95",
             "ms",
-            [reads[points[-1]].p(0.95, what)],
+            [reads[target].p(0.95, what)],
             50.0,
             better="less",
             note="8 clients at once; OpenCRVS's target is 150 ms.",
-        )
+            series=[
+                by_stored("Reads by stored rows", "ms, p95", {
+                    each: {n: outcome.p(0.95, each) for n, outcome in reads.items()}
+                    for each in kinds
+                }),
+            ] if what == kinds[0] else [],
+        )  # fmt: skip
 
 
-# -- what is stored
+def _middle(found: list[Outcome], figure: Callable[[Outcome], float]) -> float:
+    return median(map(figure, found))
 
 
-def mould(stage: Stage) -> Moulds:
-    """Have the services write one lifecycle, and keep what they wrote as the mould."""
-    with stage.district() as fleet:
-        client = fleet.client()
-        morning(client)
-        rest(stage)
-        with stage.connect("inspection") as database:
-            for kind in KINDS:
-                database.execute(
-                    "INSERT INTO series VALUES (%s, %s)"
-                    " ON CONFLICT (name) DO UPDATE SET last = excluded.last",
-                    [f"350503/{kind}/2020", NUMBER - 1],
-                )
-        moulds = Moulds(stage.connect)
-        whole(client)
-        rest(stage)
-        moulds.take()
-    return moulds
-
-
-def whole(client: Client) -> None:
-    """Have an enterprise registered, and a complaint about it answered."""
-    shop = client.post("/v1/enterprises", registration(NUMBER), new_id())["enterprise_id"]
-    asked = {
-        "track": "report",
-        "channel": "12315",
-        "content": "店內有人堂食",
-        "phone": "13800000000",
+def by_stored(plot: str, unit: str, lines: dict[str, dict[int, float]]) -> dict[str, Any]:
+    """Make the series of a plot."""
+    return {
+        "plot": plot,
+        "x": "complaints, and as many enterprises, stored",
+        "y": unit,
+        "log": True,
+        "lines": {
+            name: [{"x": n, "y": round(y, 2)} for n, y in line.items() if math.isfinite(y)]
+            for name, line in lines.items()
+        },
     }
-    asked |= {"caller": "王小明", "enterprise_id": shop}
-    call = client.post("/v1/complaints", asked, new_id())["complaint_id"]
-    client.post(f"/v1/complaints/{call}/acceptance", {"by": "desk-1"}, new_id())
-    (visit,) = wait(lambda: [*client.everything("/v1/visits", complaint_id=call)])
-    done = {"visit_id": visit["id"], "day": DAY, "agencies": ["market-regulation"], "findings": []}
-    client.post("/v1/visits", done, new_id())
-    wait(lambda: client.get(f"/v1/complaints/{call}")["state"] == "answered")
-
-
-def wait(look: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """Look until there is something."""
-    give_up = time.monotonic() + seconds
-    while not (found := look()):
-        if time.monotonic() > give_up:
-            raise Ended("what should follow has not come")
-        time.sleep(0.02)
-    return found
-
-
-@contextmanager
-def running(stage: Stage) -> Iterator[tuple[Fleet, list[str], list[str]]]:
-    """Run the district on what is stored; give it, some of the shops and some of the complaints."""
-    rng = random.Random(20200306)
-    with stage.connect("gateway") as database:
-        (count,) = database.execute("SELECT max(position) FROM complaints").fetchone()  # type: ignore[misc]
-        some = [rng.randint(1, count) for _ in range(3000)]
-        found = []
-        for table in ("enterprises", "complaints"):
-            query = f"SELECT id FROM {table} WHERE position = ANY(%s)"
-            found.append([identity for (identity,) in database.execute(query, [some])])
-    with stage.district(fresh=False) as fleet:
-        yield fleet, *found
 
 
 # -- what is measured
@@ -217,53 +198,52 @@ def read(stage: Stage, fleet: Fleet, shops: list[str], calls: list[str], seconds
 def spiked(stage: Stage, fleet: Fleet, shops: list[str]) -> Iterator[Figure]:
     """Put spikes on: five times as much as before, and DIGIT's shape."""
     scale = stage.scale
-    base = 5.0
-    calm, high = scale.of(30, 5), scale.of(120, 6)
-    steps = [[base, calm], [5 * base, high], [base, scale.of(90, 8)]]
-    yield from _spike(stage, fleet, shops, "spike ×5", steps)
-    step = scale.of(30, 3)
-    shape = [[float(rate), step] for rate in DIGITS]
-    yield from _spike(stage, fleet, shops, "DIGIT's spikes", shape)
+    base, step, after = 5.0, scale.of(20, 3), scale.of(70, 8)
+    shapes = {
+        "spike ×5": [[base, step], [5 * base, scale.of(120, 6)], [base, after]],
+        "DIGIT's spikes": [*([float(rate), step] for rate in DIGITS[:-1]), [DIGITS[-1], after]],
+    }
+    for name, steps in shapes.items():
+        most = STEP + sum(seconds for _, seconds in steps)
+        yield from bounded(GROUP, name, most, _spike(stage, fleet, shops, name, steps))
 
 
 def _spike(
     stage: Stage, fleet: Fleet, shops: list[str], name: str, steps: list[list[float]]
 ) -> Iterator[Figure]:
-    outcome = put(
-        stage,
-        "lifecycle",
-        fleet.bases[0],
-        _token(fleet),
-        shops=shops,
-        day=DAY,
-        connections=256,
-        steps=steps,
-    )
+    rest(stage)
+    told = {"shops": shops, "day": DAY, "connections": 256, "steps": steps}
+    outcome = put(stage, "lifecycle", fleet.bases[0], _token(fleet), **told)
     ends = [sum(seconds for _, seconds in steps[:n]) for n in range(len(steps) + 1)]
     p95 = [
         percentile(outcome.took("file", begin, end), 0.95)
         for begin, end in itertools.pairwise(ends)
     ]
-    told = ", ".join(f"{rate:g}/s: {p:.0f}" for (rate, _), p in zip(steps, p95, strict=True))
-    note = f"Filing a complaint, p95 in ms, step by step: {told}. Answers: {outcome.statuses}."
+    said = ", ".join(f"{rate:g}/s: {p:.0f}" for (rate, _), p in zip(steps, p95, strict=True))
+    note = f"Filing a complaint, p95 in ms, step by step: {said}. Answers: {outcome.statuses}."
+    stage.say(f"{name}: {note}")
     errors = [outcome.errors * 100]
     yield Figure(GROUP, f"{name}, errors", "%", errors, 1.0, better="less", note=note)
-    after = recovery(outcome, ends[-2], p95[0])
+    after = recovery(outcome, ends[-2], ends[-1], p95[0])
     yield Figure(
-        GROUP, f"{name}, p95 within 20 % of before", "s afterwards", [after], 60.0, better="less"
+        GROUP,
+        f"{name}, p95 within 20 % of before",
+        "s afterwards",
+        [after],
+        60.0,
+        better="less",
+        note="" if math.isfinite(after) else f"It never was, in {ends[-1] - ends[-2]:g} s.",
     )
-    stage.say(f"{name}: {note}")
 
 
-def recovery(outcome: Outcome, since: float, before: float) -> float:
-    """Give the seconds after which the p95, over five seconds each, is back; infinite if never."""
-    window = 5.0
+def recovery(outcome: Outcome, since: float, until: float, before: float) -> float:
+    """Give the seconds after which the p95, over some seconds each, is back; infinite if never."""
     at = since
-    while took := outcome.took("file", at, at + window):
-        if percentile(took, 0.95) <= 1.2 * before:
+    while at < until:
+        if percentile(outcome.took("file", at, at + WINDOW), 0.95) <= 1.2 * before:
             return at - since
-        at += window
-    return 1e9
+        at += WINDOW
+    return math.inf
 
 
 def _token(fleet: Fleet) -> str:

@@ -66,7 +66,7 @@ def loaded(distributed, connect):  # noqa: F811
     moulds = Moulds(connect)
     lifecycle(distributed, loading.NUMBER)
     moulds.take()
-    moulds.load(COPIES, carriage=True)
+    moulds.load(COPIES, carriage=COPIES)
     set_series(connect, 8)
     again = Moulds(connect)
     lifecycle(distributed, 9)

@@ -1,6 +1,7 @@
 """The report says what was measured, and whether it is enough."""
 
 import json
+import math
 import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -9,9 +10,12 @@ import pytest
 from rich.console import Console
 
 from bench import report
-from bench.measure import Figure, percentile
+from bench.groups.lifecycle import recovery
+from bench.loads import Outcome
+from bench.measure import Figure, bounded, percentile
 from bench.plots import draw
 from bench.run import GROUPS
+from chassis.green import pause
 
 ROOT = Path(__file__).resolve().parents[2]
 MACHINE = {
@@ -43,6 +47,8 @@ SERIES = {
         ([14], [], 15, "less", True),
         ([16], [], 15, "less", False),
         ([16], [], None, "less", None),
+        ([math.inf], [], 15, "less", False),
+        ([math.nan], [], 15, "less", False),
         ([], [], 15, "less", None),
     ],
 )
@@ -56,6 +62,49 @@ def test_the_ratio_is_that_of_the_rounds_and_not_of_the_medians():
     assert figure.ratio == 1.0
     assert figure.as_json()["ours_min"] == 10
     assert figure.as_json()["peer_max"] == 1000
+
+
+def test_what_never_came_is_written_as_nothing():
+    entry = Figure("g", "n", "s afterwards", [math.inf], 60, better="less").as_json()
+    assert (entry["ours"], entry["ours_max"], entry["met"]) == (None, None, False)
+    assert report.cells(entry)[1] == "never"
+
+
+def test_a_step_that_fails_or_takes_too_long_ends_in_a_row_that_says_so():
+    def figures(seconds):
+        yield Figure("g", "n", "u", [1])
+        pause(seconds)
+        raise ValueError
+
+    failed = [*bounded("g", "a step", 60, figures(0))]
+    assert [(each.name, each.note) for each in failed] == [
+        ("n", ""),
+        ("a step", "It failed: ValueError()"),
+    ]
+    (_, late) = bounded("g", "a step", 0.01, figures(60))
+    assert late.note == "It failed: Late('not within 0.01 s')"
+
+
+def test_a_step_within_one_that_is_too_late_does_not_go_on():
+    def inner():
+        pause(60)
+        yield
+
+    def outer():
+        yield from bounded("g", "inner", 60, inner())
+        yield Figure("g", "next", "u", [1])
+
+    (late,) = bounded("g", "outer", 0.01, outer())
+    assert late.name == "outer"
+
+
+@pytest.mark.parametrize(
+    ("took", "seconds"), [([9, 9, 2, 1], 10.0), ([9, None, 2, 9], 10.0), ([9, 9, 9, 9], math.inf)]
+)
+def test_it_is_told_when_a_spike_is_over(took, seconds):
+    samples = [(100 + 5 * n, each / 1000, "file") for n, each in enumerate(took) if each]
+    outcome = Outcome({"seconds": 120, "turns": 4, "statuses": {}, "samples": samples})
+    assert recovery(outcome, 100, 120, before=2) == seconds
 
 
 def test_a_percentile_is_one_of_the_values():
