@@ -7,9 +7,10 @@ between acknowledges everything and answers nothing, the client itself closes th
 from __future__ import annotations
 
 import re
+import socket
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -48,40 +49,52 @@ class Bounded(psycopg.Connection[Any]):
     """A connection that is closed when the database does not answer in time."""
 
     answer_within: float | None = ANSWER_WITHIN
+    _corked = False
 
     def wait(self, gen: Generator[Any, Any, Any], *_: Any, **__: Any) -> Any:
         """Wait for an answer; raises `psycopg.OperationalError` when none comes in time."""
         away = psycopg.OperationalError("the database does not answer")
         try:
-            return _converse(gen, self.pgconn.socket, self.answer_within, away)
+            return self._converse(gen, away)
         except psycopg.OperationalError as error:
             if error is away:
                 self.close()
             raise
 
+    def _converse(self, gen: Generator[Any, Any, Any], late: Exception) -> Any:
+        """Let a conversation with the server go on whenever the socket is ready.
 
-def _converse(
-    gen: Generator[Any, Any, Any], fileno: int, seconds: float | None, late: Exception
-) -> Any:
-    """Let a conversation with the server go on whenever its socket is ready; gives what it gives.
+        psycopg asks before each command of a pipeline whether it may write. It may, as a rule: so
+        that is looked at first, and other green threads run only while there is nothing to do.
+        """
+        fileno, within = self.pgconn.socket, self.answer_within
+        until = None if within is None else time.monotonic() + within
+        try:
+            wanted = next(gen)
+            while True:
+                ready = _ready(fileno, wanted) if wanted & Wait.W else 0
+                if not ready:
+                    self.cork(held=False)
+                    left = None if until is None else max(0.0, until - time.monotonic())
+                    # what cannot be written waits, as a rule, until the server is listened to
+                    reads = bool(wanted & Wait.R)
+                    trampoline(fileno, read=reads, write=not reads, timeout=left, timeout_exc=late)
+                    ready = _ready(fileno, wanted)
+                wanted = gen.send(ready)
+        except StopIteration as end:
+            return end.value
 
-    psycopg asks before each command of a pipeline whether it may write. It may, as a rule: so that
-    is looked at first, and other green threads run only while there is nothing to do.
-    """
-    until = None if seconds is None else time.monotonic() + seconds
-    try:
-        wanted = next(gen)
-        while True:
-            ready = _ready(fileno, wanted) if wanted & Wait.W else 0
-            if not ready:
-                left = None if until is None else max(0.0, until - time.monotonic())
-                # what cannot be written waits, as a rule, until the server has been listened to
-                reads = bool(wanted & Wait.R)
-                trampoline(fileno, read=reads, write=not reads, timeout=left, timeout_exc=late)
-                ready = _ready(fileno, wanted)
-            wanted = gen.send(ready)
-    except StopIteration as end:
-        return end.value
+    def cork(self, *, held: bool) -> None:
+        """Hold what is written back, or let it go: so many commands wake the server once."""
+        if held == self._corked or self.closed:
+            return
+        self._corked = held
+        with suppress(OSError):  # a socket that is none of TCP's
+            line = socket.socket(fileno=self.pgconn.socket)
+            try:
+                line.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, held)
+            finally:
+                line.detach()
 
 
 def _ready(fileno: int, wanted: int) -> int:
@@ -113,11 +126,14 @@ def journey(
     driver: Any = connection.connection.driver_connection
     try:
         with driver.pipeline():
+            driver.cork(held=True)
             cursors = [driver.execute(words, given) for words, given in asked]
             if commit:
-                driver.commit()
+                driver.execute("COMMIT")
     except psycopg.Error as error:
         raise _named(connection, error) from error
+    finally:
+        driver.cork(held=False)
     return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
 
 

@@ -45,6 +45,8 @@ AT_ONCE = 100
 """Events that are taken from the feed at once."""
 LOOK_EVERY = 1.0
 """Seconds between looks for what is due again, or was changed by another gateway."""
+BREATH = 0.05
+"""Seconds between looks, however much there is to hear."""
 FORGET_EVERY = 60.0
 STOP_WITHIN = 2.0
 """Seconds that a stop waits for the answers to what has been sent."""
@@ -99,6 +101,7 @@ class Sender:
                     metrics.WEBHOOKS_OLDEST.set(0)  # it is another's to tell
             except STORAGE_ERRORS as error:
                 self.log.warning("webhooks put off", error=str(error))
+            pause(BREATH)
             self.news.wait(known, LOOK_EVERY)
 
     def _look(self, now: float) -> None:
