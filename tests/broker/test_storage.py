@@ -5,12 +5,31 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
-from sqlalchemy import Column, Integer, MetaData, Table, insert, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    bindparam,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 
 from chassis import postgres as manners
 from chassis.green import Event, pause, spawn
-from chassis.store import STORAGE_ERRORS, Store
+from chassis.message import Message
+from chassis.store import STORAGE_ERRORS, Ask, Store
+from contracts.filing import FilingWithdrawn
+from contracts.message import Envelope
 from tests import servers
 from tests.conftest import available
 from tests.proxy import Proxy
@@ -338,3 +357,117 @@ def test_a_migration_is_not_bound_by_them(store):
         assert driver.answer_within is None
     assert shown == ["0", "5s"]
     assert driver.answer_within == manners.ANSWER_WITHIN
+
+
+# -- many rows at once, and many statements on one way
+
+notes = Table(
+    "notes",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("words", Text),
+    Column("number", BigInteger),
+    Column("share", Float),
+    Column("is_so", Boolean),
+)
+ODD = [
+    {"id": "quoted", "words": "'\"\\ %s %(x)s {}", "number": 2**62, "share": 0.1, "is_so": True},
+    {"id": "lines", "words": "一\n二\t\u2028", "number": -1, "share": 1e300, "is_so": False},
+    {"id": "nothing", "words": None, "number": None, "share": None, "is_so": None},
+    {"id": "empty", "words": "", "number": 0, "share": -0.0, "is_so": False},
+]
+
+
+def kept(store):
+    with store.read() as session:
+        found = session.execute(select(notes).order_by(notes.c.id))
+        return [dict(row._mapping) for row in found]
+
+
+def by_id(rows):
+    return sorted(rows, key=lambda row: row["id"])
+
+
+def test_many_rows_of_odd_values_are_written_as_they_are(store):
+    with store.write() as work:
+        store.write_rows(work, store.insert_new(notes), ODD)
+    assert kept(store) == by_id(ODD)
+    with store.write() as work:  # again, and nothing changes
+        store.write_rows(work, store.insert_new(notes), ODD)
+    assert kept(store) == by_id(ODD)
+
+
+def test_many_rows_are_replaced_added_to_and_updated(store):
+    row = {"words": "old", "number": 1, "share": 0.5, "is_so": True}
+    first = [row | {"id": name} for name in ("a", "b", "c")]
+    change = (
+        update(notes)
+        .where(notes.c.id == bindparam("of"))
+        .values(words=bindparam("new"), number=notes.c.number + bindparam("by"))
+    )
+    with store.write() as work:
+        store.write_rows(work, store.insert_new(notes), first)
+        again = [each | {"words": "new"} for each in first[:2]]
+        store.write_rows(work, store.insert_or_replace(notes, "id", keep=["number"]), again)
+        store.write_rows(
+            work, change, [{"of": "c", "new": "c", "by": 5}, {"of": "b", "new": "b", "by": 7}]
+        )
+    assert [(each["id"], each["words"], each["number"]) for each in kept(store)] == [
+        ("a", "new", 1),
+        ("b", "b", 8),
+        ("c", "c", 6),
+    ]
+
+
+def test_what_is_left_for_the_end_is_written_with_the_commit(store):
+    with store.write() as work:
+        work.closing.append(Ask(store.insert_new(notes), rows=ODD))
+        assert work.scalar(select(func.count()).select_from(notes)) == 0
+    assert kept(store) == by_id(ODD)
+
+
+def close_with(store, *asked):
+    with store.write() as work:
+        work.closing.extend(asked)
+
+
+def test_a_way_on_which_one_statement_fails_leaves_nothing(store):
+    fails = Ask(insert(things), rows=[{"id": 3}, {"id": 1}])
+    with pytest.raises(IntegrityError):
+        close_with(store, Ask(store.insert_new(notes), rows=ODD), fails)
+    assert kept(store) == []
+    ask(store)
+
+
+def ask_when_cut_off(store, server):
+    with store.write() as work:
+        work.execute(text("SELECT 1"))
+        server.execute(f"SELECT pg_terminate_backend({number_of(work)})")
+        store.ask(work, Ask(text("SELECT 1")), Ask(text("SELECT 2")))
+
+
+def test_a_database_that_goes_away_on_the_way_is_away(store, server):
+    with pytest.raises(STORAGE_ERRORS):
+        ask_when_cut_off(store, server)
+    assert answers(store)
+
+
+def test_the_outbox_keeps_the_order_in_which_things_were_said(store):
+    store.create()
+    said = [
+        Message.of(
+            FilingWithdrawn(enterprise_id=f"shop-{n % 7}", filing_id=str(n), reason="none"),
+            Envelope(
+                f"id-{n}",
+                "filing",
+                FilingWithdrawn.type,
+                "2020-02-10T00:00:00Z",
+                f"shop-{n % 7}",
+                "cause",
+            ),
+        )
+        for n in range(1000)
+    ]
+    with store.write() as work:
+        work.outgoing.extend(said)
+    assert [message.id for message in store.unsent(2000)] == [message.id for message in said]

@@ -1,0 +1,139 @@
+"""Slots share a transaction: together where it works, each by itself where it does not."""
+
+from itertools import count
+
+import pytest
+from sqlalchemy import Column, MetaData, String, Table, insert, select, text
+
+from chassis.bus import Closed
+from chassis.green import Event, pause, spawn
+from chassis.leases import SlotLost
+from chassis.listener import Listener
+from chassis.message import Message, slot_of
+from chassis.store import Ask, Store
+from chassis.tables import inbox, letters
+from contracts.filing import FilingWithdrawn
+from contracts.message import Envelope
+
+SLOTS = 8
+metadata = MetaData()
+effects = Table("effects", metadata, Column("key", String, nullable=False))
+KEYS = [next(key for key in map(str, count()) if slot_of(key, SLOTS) == n) for n in range(SLOTS)]
+"""A key of each slot."""
+
+
+class Withdrawals:
+    """A service that notes each withdrawal, and holds its first batch until it is let go."""
+
+    def __init__(self):
+        self.batches, self.go, self.fails = [], Event(), set()
+
+    def prepare(self, messages, _work):
+        self.batches.append({message.envelope.partitionkey for message in messages})
+        if len(self.batches) == 1:
+            self.go.wait()
+
+    def note(self, fact, work):
+        if fact.enterprise_id in self.fails:
+            raise RuntimeError("no")
+        work.execute(insert(effects), {"key": fact.enterprise_id})
+
+    def finish(self, work):
+        pass
+
+    def committed(self, work):
+        pass
+
+
+class Slot:
+    """An inlet that gives one message, and notes what is acknowledged."""
+
+    def __init__(self, slot):
+        self.slot, self.given, self.acknowledged = slot, [withdrawn(KEYS[slot])], []
+
+    def take(self, _most):
+        if not self.given:
+            raise Closed
+        return [self.given.pop()]
+
+    def done(self, messages):
+        self.acknowledged += messages
+
+
+def withdrawn(key):
+    fact = FilingWithdrawn(enterprise_id=key, filing_id="1", reason="none")
+    envelope = Envelope(f"of-{key}", "filing", fact.type, "2020-02-10T00:00:00Z", key, "cause")
+    return Message.of(fact, envelope)
+
+
+@pytest.fixture
+def listener(tmp_path):
+    store, service = Store("filing", f"sqlite:///{tmp_path / 'shared.db'}"), Withdrawals()
+    store.create()
+    metadata.create_all(store.engine)
+    made = Listener(service, store, {FilingWithdrawn.type: [service.note]}, list)
+    made.slots = SLOTS
+    yield made
+    store.close()
+
+
+def run(listener):
+    """Let slot 0 begin, and all the others come while it is busy; give them when they are done."""
+    slots = [Slot(number) for number in range(SLOTS)]
+    threads = [spawn(listener.run, slots[0], 400)]
+    while not listener.service.batches:
+        pause(0)
+    threads += [spawn(listener.run, slot, 400) for slot in slots[1:]]
+    pause(0)
+    listener.service.go.send()
+    for thread in threads:
+        thread.wait()
+    return slots
+
+
+def noted(listener, column):
+    with listener.store.read() as session:
+        return sorted(session.scalars(select(column)))
+
+
+def test_what_waits_is_handled_in_one_transaction(listener):
+    slots = run(listener)
+    assert listener.service.batches == [{KEYS[0]}, {*KEYS[1:]}]
+    assert all(len(slot.acknowledged) == 1 for slot in slots)
+    assert noted(listener, effects.c.key) == sorted(KEYS)
+
+
+def test_one_that_fails_costs_the_others_a_retry_and_no_effect(listener):
+    listener.service.fails = {KEYS[3]}
+    slots = run(listener)
+    assert all(len(slot.acknowledged) == 1 for slot in slots), "one is a letter, which is safe"
+    assert noted(listener, effects.c.key) == sorted({*KEYS} - {KEYS[3]}), "each once"
+    assert noted(listener, inbox.c.id) == sorted(f"of-{key}" for key in KEYS)
+    assert noted(listener, letters.c.partitionkey) == [KEYS[3]]
+
+
+class Held:
+    """Leases of which one is another replica's."""
+
+    lost = 5
+
+    def holding(self, _slots):
+        return Ask(text("SELECT 1"))
+
+    def judge(self, _answer, slots):
+        if self.lost in slots:
+            raise SlotLost(self.lost)
+
+
+def test_a_slot_that_is_lost_is_written_for_no_more_and_the_others_are(listener):
+    listener.leases = Held()
+    slots = run(listener)
+    assert [slot.slot for slot in slots if not slot.acknowledged] == [Held.lost]
+    assert noted(listener, effects.c.key) == sorted({*KEYS} - {KEYS[Held.lost]})
+
+
+def test_one_transaction_holds_only_so_much(listener, monkeypatch):
+    monkeypatch.setattr("chassis.listener.MOST_TOGETHER", 3)
+    run(listener)
+    assert [len(batch) for batch in listener.service.batches] == [1, 3, 3, 1]
+    assert noted(listener, effects.c.key) == sorted(KEYS)
