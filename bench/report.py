@@ -15,12 +15,14 @@ from bench.plots import draw
 
 Entry = dict[str, Any]
 PAGE = "performance.md"
+BY_HAND = "## Where the time goes\n"
+"""From here on the page is written by hand."""
 HEAD = """# Performance
 
 What `make bench` measured on one machine, ours and the peers in turn in the same run: medians, with
 the least and the most in brackets. A ratio is the median of the rounds' ratios. `python -m
-bench.report bench.json` wrote this page. What a kill, a cut or a restart does is not a matter of
-speed: `make faults` shows it, and [faults.md](faults.md) says how.
+bench.report bench.json` wrote this page as far as the plots. What a kill, a cut or a restart does
+is not a matter of speed: `make faults` shows it, and [faults.md](faults.md) says how.
 """
 
 
@@ -70,7 +72,9 @@ def _goal(entry: Entry) -> str:
 
 
 def document(entries: Sequence[Entry], folder: Path) -> None:
-    """Write docs/performance.md, and the plots beside it."""
+    """Write docs/performance.md, and the plots beside it; what people wrote below them stays."""
+    before = (folder / PAGE).read_text(encoding="utf-8") if (folder / PAGE).exists() else ""
+    by_hand = f"{BY_HAND}{before.partition(BY_HAND)[2]}" if BY_HAND in before else ""
     lines = [HEAD, _of_the_machine(entries[0]["machine"] if entries else {}), ""]
     lines += ["| what | ours | peer | ratio | goal | met |", "|---|---|---|---|---|---|"]
     for entry in entries:
@@ -83,6 +87,7 @@ def document(entries: Sequence[Entry], folder: Path) -> None:
         name = series["plot"].lower().replace(" ", "-").replace(",", "")
         (folder / f"performance-{name}.svg").write_text(draw(series), encoding="utf-8")
         lines += [f"![{series['plot']}](performance-{name}.svg)", ""]
+    lines.append(by_hand)
     (folder / PAGE).write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
 
 
@@ -100,10 +105,14 @@ def _of_the_machine(machine: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Write the page anew from a report: `python -m bench.report bench.json`."""
+    """Write the page anew from one or more reports: `python -m bench.report bench.json`."""
     import sys
 
-    entries = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    entries = [
+        entry
+        for report in sys.argv[1:]
+        for entry in json.loads(Path(report).read_text(encoding="utf-8"))
+    ]
     document(entries, Path(__file__).resolve().parents[1] / "docs")
 
 

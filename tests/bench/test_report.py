@@ -129,6 +129,12 @@ def test_the_report_becomes_a_page_with_its_plots_and_a_table(tmp_path):
         ET.parse(tmp_path / image)
     assert "performance-throughput-by-batch-size.svg" in page
     report.show(read, Console(quiet=True))
+    ours = f"{report.BY_HAND}\nHere and there.\n"
+    (tmp_path / "performance.md").write_text(page + "\n" + ours)
+    report.document(read[:1], tmp_path)
+    again = (tmp_path / "performance.md").read_text()
+    assert again.endswith(ours), "what people wrote stays"
+    assert "It failed." not in again
 
 
 def test_a_plot_of_one_point_or_none_is_drawn_too():
