@@ -24,7 +24,7 @@ from console.tokens import issuer_of, token_of_all
 
 GROUP = "lifecycle"
 DIGITS = (1, 15, 1, 25, 2, 35, 10)
-"""DIGIT's spike: lifecycles a second, step by step."""
+"""DIGIT's spike: lifecycles a second, step by step; then it is calm again, as at first."""
 GOAL = 37.0
 CLIENTS = 64
 WINDOW = 5.0
@@ -201,7 +201,7 @@ def spiked(stage: Stage, fleet: Fleet, shops: list[str]) -> Iterator[Figure]:
     base, step, after = 5.0, scale.of(20, 3), scale.of(70, 8)
     shapes = {
         "spike ×5": [[base, step], [5 * base, scale.of(120, 6)], [base, after]],
-        "DIGIT's spikes": [*([float(rate), step] for rate in DIGITS[:-1]), [DIGITS[-1], after]],
+        "DIGIT's spikes": [*([float(rate), step] for rate in DIGITS), [float(DIGITS[0]), after]],
     }
     for name, steps in shapes.items():
         most = STEP + sum(seconds for _, seconds in steps)
