@@ -7,8 +7,8 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 WIDTH, HEIGHT = 640, 340
-LEFT, RIGHT, TOP, BOTTOM = 70, 20, 40, 50
-COLOURS = ("#1f6feb", "#d1572b", "#2a8a4a", "#8250df")
+LEFT, RIGHT, TOP, BOTTOM = 70, 110, 40, 50
+COLOURS = ("#1f6feb", "#d1572b", "#2a8a4a", "#8250df", "#9a6700", "#57606a")
 
 
 def draw(series: dict[str, Any]) -> str:
@@ -17,7 +17,7 @@ def draw(series: dict[str, Any]) -> str:
     log = bool(series.get("log"))
     place_x = _axis([p["x"] for p in points], LEFT, WIDTH - RIGHT, log=log, zero=False)
     place_y = _axis([p["y"] for p in points], HEIGHT - BOTTOM, TOP, log=False, zero=True)
-    middle, bottom = (LEFT + WIDTH) / 2, HEIGHT - 10
+    middle, bottom = (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}"',
         '  font-family="sans-serif" font-size="12" fill="#57606a">',
@@ -51,7 +51,7 @@ def _grid(points: list[dict[str, float]], place_x: Any, place_y: Any) -> list[st
     shown = sorted({point["x"] for point in points})
     below = HEIGHT - BOTTOM + 18
     parts = [
-        f'<text x="{place_x(value):.1f}" y="{below}" text-anchor="middle">{value:,g}</text>'
+        f'<text x="{place_x(value):.1f}" y="{below}" text-anchor="middle">{_number(value)}</text>'
         for value in shown[:: max(1, len(shown) // 8)]
     ]
     most = max((point["y"] for point in points), default=1) or 1
@@ -61,7 +61,7 @@ def _grid(points: list[dict[str, float]], place_x: Any, place_y: Any) -> list[st
         y = place_y(number * step)
         parts.append(
             f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" stroke="#d8dee4"/>'
-            f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{number * step:,g}</text>'
+            f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{_number(number * step)}</text>'
         )
     return parts
 
@@ -73,8 +73,12 @@ def _line(
     places = [(place_x(point["x"]), place_y(point["y"])) for point in line]
     drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>' for x, y in places)
-    at = f'x="{LEFT + 10}" y="{TOP + 14 * (number + 1)}"'
+    at = f'x="{WIDTH - RIGHT + 12}" y="{TOP + 16 * (number + 1)}"'
     return [
         f'<polyline points="{drawn}" fill="none" stroke="{colour}" stroke-width="2"/>',
         f'<g fill="{colour}">{dots}<text {at}>{escape(name)}</text></g>',
     ]
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) else f"{value:,g}"
