@@ -58,10 +58,10 @@ def _grid(points: list[dict[str, float]], place_x: Any, place_y: Any) -> list[st
     step = 10 ** math.floor(math.log10(most))
     step = next(s for s in (step / 5, step / 2, step, step * 2) if most / s <= 6)
     for number in range(int(most / step) + 1):
-        y = place_y(number * step)
+        y, written = place_y(number * step), _number(number * step)
         parts.append(
             f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" stroke="#d8dee4"/>'
-            f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{_number(number * step)}</text>'
+            f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{written}</text>'
         )
     return parts
 
