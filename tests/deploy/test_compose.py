@@ -32,6 +32,7 @@ from tests.deploy.files import (
 SCHEMA = Path(__file__).parent / "compose-spec" / "compose-spec.json"
 OF_THE_IMAGES = {
     "postgres": {"POSTGRES_PASSWORD_FILE", "POSTGRES_INITDB_ARGS"},
+    "rabbitmq": {"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"},
     "grafana": {
         "GF_SECURITY_ADMIN_PASSWORD__FILE",
         "GF_ANALYTICS_REPORTING_ENABLED",
