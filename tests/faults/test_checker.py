@@ -96,8 +96,8 @@ def test_an_inbox_that_forgets_lets_things_happen_twice(make_district, monkeypat
     whole_admit = Listener._admit
 
     def admit(self, work, messages):
-        fresh = whole_admit(self, work, messages)
-        return [*messages] if self.store.service == "inspection" else fresh
+        fresh, blocked = whole_admit(self, work, messages)
+        return [*messages] if self.store.service == "inspection" else fresh, blocked
 
     monkeypatch.setattr(Listener, "_admit", admit)
     district = make_district(deliver="twice", wait=3.0)
@@ -111,19 +111,19 @@ def test_an_inbox_that_forgets_lets_things_happen_twice(make_district, monkeypat
 def test_publishing_before_the_commit_raises_ghosts(make_district, monkeypatch):
     """The commit fails, and others have heard of what has never been."""
     bus, posts = EmbeddedBus(), 0
-    whole_post = Store.post
+    whole_close = Store._close
 
-    def post(self, work, outgoing):
+    def close(self, work):
         nonlocal posts
-        whole_post(self, work, outgoing)
-        if self.service == "filing" and outgoing:
+        whole_close(self, work)
+        if self.service == "filing" and work.outgoing:
             posts += 1
-            eventlet.spawn(bus.publish, [*outgoing])
+            eventlet.spawn(bus.publish, [*work.outgoing])
             eventlet.sleep(0)
             if posts in (3, 5):
                 raise RuntimeError("the commit fails")
 
-    monkeypatch.setattr(Store, "post", post)
+    monkeypatch.setattr(Store, "_close", close)
     monkeypatch.setattr("tests.conftest.bus_for", lambda _deliver: bus)
     district = make_district(wait=3.0)
     live_a_little(district)
