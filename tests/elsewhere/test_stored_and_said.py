@@ -79,14 +79,14 @@ def test_an_event_of_a_record_that_was_never_stored_or_a_record_without_its_even
 def test_a_state_whose_event_cannot_be_written(district, monkeypatch):
     """1: state and event are written together or not at all, and tried again."""
     store, fails = district.store("filing"), [True]
-    post = store.post
+    close = store._close
 
-    def failing(work, outgoing):
-        if fails and any(message.fact.type == "enterprise-registered" for message in outgoing):
+    def failing(work):
+        if fails and any(m.fact.type == "enterprise-registered" for m in work.outgoing):
             raise ValueError("this cannot be written")
-        post(work, outgoing)
+        close(work)
 
-    monkeypatch.setattr(store, "post", failing)
+    monkeypatch.setattr(store, "_close", failing)
     before = stored(district)
     answer = ask(district, wait=1)
     assert answer.status == 202
