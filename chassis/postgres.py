@@ -181,11 +181,12 @@ def _type_of(bind: BindParameter[Any], compiled: Compiled) -> str:
 
 def engine_of(url: URL, pool: int) -> Engine:
     """Make the engine of a database, with so many connections at the most."""
+    kept = max(1, pool * 2 // 3)
     engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
         isolation_level="AUTOCOMMIT",  # a read is one journey, without BEGIN and ROLLBACK
-        pool_size=pool,
-        max_overflow=0,
+        pool_size=kept,
+        max_overflow=pool - kept,
         pool_timeout=POOL_WAIT,
         pool_use_lifo=True,  # those that are in use stay so, and need no question
         connect_args=CONNECT,
