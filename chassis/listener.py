@@ -476,13 +476,13 @@ class Listener:
     def _spent(self, message: Message) -> bool:
         """Count one more attempt; True when there were too many, and the message is parked."""
         with self.store.write() as work:
+            self.hold(work, [message.slot(self.slots)])
             query = select(attempts.c.count).where(attempts.c.id == message.receipt)
             count = (work.scalar(query) or 0) + 1
             work.execute(
                 self.store.insert_or_replace(attempts, "id"),
                 {"id": message.receipt, "count": count},
             )
-            self.hold(work, [message.slot(self.slots)])
             if count < FATAL_ATTEMPTS or not self._admit(work, [message])[0]:
                 return False
             letters.park(

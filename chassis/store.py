@@ -54,7 +54,7 @@ class Ask:
     """A statement, and what it is given: parameters of its own, or many rows.
 
     Rows are of plain text and numbers, all with the same names. Each statement is built once: its
-    text is remembered by it.
+    text is remembered by it, and by the names.
     """
 
     statement: Any
@@ -338,9 +338,9 @@ class Store:
         self, statement: Any, names: Iterable[str], change: Callable[[Any], str] = str
     ) -> str:
         """Give a statement in the words of this database, for parameters of these names."""
-        known = statement, change
+        known = statement, change, *names
         if known not in self._texts:
-            compiled = statement.compile(dialect=self.engine.dialect, column_keys=list(names))
+            compiled = statement.compile(dialect=self.engine.dialect, column_keys=[*names])
             self._texts[known] = change(compiled)
         return self._texts[known]
 
