@@ -81,6 +81,11 @@ class Work(Session):
         self.outgoing = []
         self.closing = []
 
+    def at_end(self, statement: Any, rows: list[dict[str, Any]]) -> None:
+        """Have one statement executed for many rows at the end of the transaction."""
+        if rows:
+            self.closing.append(Ask(statement, rows=rows))
+
     @property
     def now(self) -> datetime:
         """The moment of the message in hand."""

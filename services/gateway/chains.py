@@ -68,16 +68,16 @@ class Chain:
         """Write entries at the end, as `append` does."""
         append(store, work, {self: rows})
 
-    def seal(self, end: Head, rows: list[dict[str, Any]]) -> tuple[Head, list[Ask]]:
-        """Seal entries after an end; gives the new end, and what writes all of it."""
+    def seal(self, work: Work, end: Head, rows: list[dict[str, Any]]) -> Head:
+        """Seal entries after an end, and have all of it written; gives the new end."""
         position, digest = end.position, end.digest
         for row in rows:
             position += 1
             digest = link(digest, position, [row[name] for name in self.sealed])
             row |= {"position": position, "digest": digest}
-        moved = {"named": self.name, "at": position, "sealed": digest}
-        written = [Ask(self._insert, rows=rows), Ask(_MOVE, rows=[moved])]
-        return Head(self.name, position, digest), written
+        work.at_end(self._insert, rows)
+        work.at_end(_MOVE, [{"named": self.name, "at": position, "sealed": digest}])
+        return Head(self.name, position, digest)
 
     def head(self, store: Store) -> Head:
         """Give the end of the chain as the database states it."""
@@ -140,8 +140,7 @@ def append(store: Store, work: Work, entries: Mapping[Chain, list[dict[str, Any]
     if unknown := sorted(grows.keys() - ends.keys()):
         ends |= _locked(store, work, unknown)
     for name, chain in grows.items():
-        ends[name], written = chain.seal(ends[name], entries[chain])
-        work.closing.extend(written)
+        ends[name] = chain.seal(work, ends[name], entries[chain])
 
 
 def _ends(store: Store) -> Any:

@@ -14,7 +14,7 @@ from chassis.errors import Conflict, Invalid, at
 from chassis.green import pause
 from chassis.ids import derived_id
 from chassis.message import Message
-from chassis.store import SHANGHAI, STORAGE_ERRORS, Ask, Store, Work
+from chassis.store import SHANGHAI, STORAGE_ERRORS, Store, Work
 from chassis.tables import outbox
 from contracts.gateway import HourBegan
 from contracts.message import Envelope
@@ -123,8 +123,7 @@ def tally(store: Store, work: Work, messages: list[Message]) -> None:
         }
         for (hour, service), counted in sorted(sums.items())
     ]
-    if rows:
-        work.closing.append(Ask(store.insert_or_add(hours, ["hour_id", "service"]), rows=rows))
+    work.at_end(store.insert_or_add(hours, ["hour_id", "service"]), rows)
 
 
 def _of_an_hour(message: Message) -> bool:

@@ -18,7 +18,7 @@ from sqlalchemy.schema import DropIndex
 
 from chassis.green import pause
 from chassis.message import Message, Undecodable
-from chassis.store import STORAGE_ERRORS, Ask, Store, Work
+from chassis.store import STORAGE_ERRORS, Store, Work
 from contracts.message import Envelope
 from services.gateway.model import counters, events
 from services.gateway.resources import FED_BY, VIEWS
@@ -119,8 +119,7 @@ class Rebuilding:
                 _apply(page, message)
             moved = page.write(work, VIEWS)
             rows = [{"name": name, "value": by} for name, by in moved.items() if by]
-            if rows:
-                work.closing.append(Ask(self.beside.insert_or_add(counters, ["name"]), rows=rows))
+            work.at_end(self.beside.insert_or_add(counters, ["name"]), rows)
         self.found.events += len(messages)
         for message in messages if self._compared else ():
             for view in FED_BY[type(message.fact)]:
@@ -193,8 +192,7 @@ class Rebuilding:
         names = [column.name for column in view.table.columns][1:]
         rows = [dict(zip(names, made[i], strict=False)) for i in right]
         statement = self.live.insert_or_replace(view.table, "id", keep=["position"])
-        if rows:
-            work.closing.append(Ask(statement, rows=rows))
+        work.at_end(statement, rows)
         if view.words:
             view.words.write(work, [(i, made[i][-1]) for i in right])
         _take_away(work, view, set(unlike) - made.keys())
@@ -206,9 +204,7 @@ class Rebuilding:
                 self.found.counters[name] = live[name], made[name]
         if self.repair:
             rows = [{"name": n, "value": right} for n, (_, right) in self.found.counters.items()]
-            if rows:
-                statement = self.live.insert_or_replace(counters, "name")
-                work.closing.append(Ask(statement, rows=rows))
+            work.at_end(self.live.insert_or_replace(counters, "name"), rows)
 
     def _by_view(self, suspects: Iterable[Suspect]) -> list[tuple[View, list[str]]]:
         found: dict[str, list[str]] = {}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ColumnElement, bindparam, func, select, update
 
 from chassis.message import encode
-from chassis.store import Ask, Store, Work
+from chassis.store import Store, Work
 from contracts.catalogue import contracts
 from contracts.message import Contract
 from contracts.shapes import moment_to_json
@@ -181,7 +181,7 @@ def settle(work: Work, facts: Sequence[CommandSettled]) -> None:
         now = time.time()
         rows = [_settled(fact) | {"now": now} for fact in facts]
         rows.sort(key=lambda row: str(row["command"]))
-        work.closing.append(Ask(_SETTLE, rows=rows))
+        work.at_end(_SETTLE, rows)
 
 
 def _settled(fact: CommandSettled) -> dict[str, Any]:

@@ -188,8 +188,7 @@ class Gateway(Service):
             return
         moved = db.info["page"].write(db, VIEWS)
         rows = [{"name": name, "value": by} for name, by in sorted(moved.items()) if by]
-        if rows:
-            db.closing.append(Ask(self.store.insert_or_add(counters, ["name"]), rows=rows))
+        db.at_end(self.store.insert_or_add(counters, ["name"]), rows)
         settle(db, [fact for fact, _ in db.info["settled"]])
         tally(self.store, db, db.info["hours"])
         append(self.store, db, {EVENTS: db.info["events"], AUDIT: ended(db.info["settled"])})

@@ -265,11 +265,9 @@ def write_documents(store: Store, work: Work, view: View, changed: Iterable[Chan
         else:
             row = view.changed(before, document)
             updates.setdefault(tuple(row), []).append(row)
-    if new:
-        statement = store.insert_or_replace(view.table, "id", keep=["position"])
-        work.closing.append(Ask(statement, rows=new))
+    work.at_end(store.insert_or_replace(view.table, "id", keep=["position"]), new)
     for names, rows in updates.items():
-        work.closing.append(Ask(view.update(names), rows=rows))
+        work.at_end(view.update(names), rows)
     if view.words:
         found = [after for before, after in documents if view.words.differ(before, after)]
         view.words.write(work, [(each["id"], view.words.of(each)) for each in found])

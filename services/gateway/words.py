@@ -32,7 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 
-from chassis.store import Ask, Work
+from chassis.store import Work
 from services.gateway.model import POSITION, metadata
 
 SHORTEST = 2
@@ -126,8 +126,7 @@ class Words:
     def write(self, work: Work, written: Iterable[tuple[str, str]]) -> None:
         """Keep the words of documents that are stored by then, each with its id."""
         rows = [{"id": identity, "words": words} for identity, words in written]
-        if rows:
-            work.closing.append(Ask(self._upsert, rows=rows))
+        work.at_end(self._upsert, rows)
 
     def found(
         self, wanted: Sequence[str], *, sqlite: bool
