@@ -163,6 +163,11 @@ def put_back(work: Work, letter: Any, reason: str, *, awaits: str | None, failed
     return spent
 
 
+def give_up(work: Work, seq: int, reason: str) -> None:
+    """Try a letter no more, until an operator says so."""
+    work.execute(update(letters).where(letters.c.seq == seq).values(state=STUCK, reason=reason))
+
+
 def reject(work: Work, seq: int, reason: str) -> None:
     """Mark a letter as one that must never be tried again."""
     work.execute(update(letters).where(letters.c.seq == seq).values(state=REJECTED, reason=reason))

@@ -40,6 +40,8 @@ LONGEST_REST = 0.02
 SOME_IN_A_ROW = 3
 """Transactions that follow each other at once before there is a rest: a few are no load."""
 
+_ENDED = "its handling ended the process {} times"
+
 Handler = Callable[[Any, Work], Any]
 
 
@@ -55,6 +57,10 @@ class _Batch:
     done: Event = field(default_factory=Event)
 
 
+class WrongKey(Exception):
+    """A service has said something to itself about a key that it does not hold just now."""
+
+
 class _StorageDown(Exception):
     """The database does not answer: nothing may be acknowledged."""
 
@@ -66,6 +72,9 @@ class Listener:
     `leases` keep one from changing hands during a transaction. `gaps` has the slots of which some
     publishers send again what was lost: until their marker arrives, what comes from them is left
     alone, since it comes again in its order.
+
+    What the service says to itself is handled in the transaction that says it, and the bus does not
+    bring it (docs/decisions/0024).
     """
 
     def __init__(
@@ -89,6 +98,8 @@ class Listener:
         self._turn = Semaphore(1)
         self._rest_until, self._in_a_row = 0.0, 0
         self._letters_wait = True
+        self._began = time.time()
+        self._counted: set[int] = set()
         self._stopping = False
 
     def run(self, inlet: Inlet, most: int) -> None:
@@ -265,9 +276,8 @@ class Listener:
     def _together(self, messages: Sequence[Message]) -> list[str]:
         with self.store.write() as work:
             fresh, blocked = self._admit(work, messages)
-            self.service.prepare([m for m in fresh if self._readable(m)], work)
-            outcomes = [self._take_one(work, message, blocked) for message in fresh]
-            self.service.finish(work)
+            outcomes = self._take(work, fresh, blocked)
+            outcomes += self._react(work, fresh, blocked)
             self._forget_attempts(work, messages)
         self._committed(work)
         return outcomes + ["duplicate"] * (len(messages) - len(fresh))
@@ -283,11 +293,7 @@ class Listener:
         by_id: dict[str, Message] = {}
         for message in messages:
             by_id.setdefault(message.receipt, message)
-        now = time.time()
-        rows = [
-            {"id": key, "fingerprint": by_id[key].fingerprint(), "handled_at": now}
-            for key in sorted(by_id)
-        ]
+        rows = _receipts_of(by_id.values())
         insert = self.store.built(
             "admitted", lambda: self.store.insert_new(inbox).returning(inbox.c.id)
         )
@@ -326,6 +332,60 @@ class Listener:
                     awaits=None,
                     attempt=0,
                 )
+
+    def _take(
+        self, work: Work, messages: Sequence[Message], blocked: set[letters.Stream]
+    ) -> list[str]:
+        self.service.prepare([m for m in messages if self._readable(m)], work)
+        return [self._take_one(work, message, blocked) for message in messages]
+
+    def _react(
+        self,
+        work: Work,
+        messages: Sequence[Message],
+        blocked: set[letters.Stream],
+        *,
+        apart: bool = False,
+    ) -> list[str]:
+        """Handle what the service has said to itself about these messages, then what it says
+        thereby, and so on. Or leave each in a letter, to be handled `apart`, in its turn.
+
+        Raises `WrongKey`: in another's slot, order would be anybody's.
+        """
+        keys = {message.envelope.partitionkey for message in messages}
+        outcomes: list[str] = []
+        looked = 0
+        while True:
+            said, looked = work.outgoing[looked:], len(work.outgoing)
+            own = [message for message in said if self._hears(message)]
+            if own and apart:
+                outcomes += [self._set_apart(work, message) for message in own]
+            elif own:
+                self._check_keys(work, own, keys)
+                outcomes += self._take(work, own, blocked)
+            else:
+                self.service.finish(work)
+                if not any(map(self._hears, work.outgoing[looked:])):
+                    break
+        heard = [message for message in work.outgoing if self._hears(message)]
+        work.at_end(self.store.insert_new(inbox), _receipts_of(heard))
+        return outcomes
+
+    @staticmethod
+    def _check_keys(work: Work, messages: Iterable[Message], keys: Collection[str]) -> None:
+        for message in messages:
+            if message.envelope.partitionkey not in keys:
+                work.message = message
+                raise WrongKey(f"{message.envelope.type} is about {message.envelope.partitionkey}")
+
+    def _set_apart(self, work: Work, message: Message) -> str:
+        self._park(work, message, "handled apart from its cause", attempt=0)
+        return "held"
+
+    def _hears(self, message: Message) -> bool:
+        """Tell whether the service handles at once what it has said."""
+        own = message.exchange == f"{self.store.service}.events"
+        return own and self.service.at_once and message.envelope.type in self.handlers
 
     def _take_one(self, work: Work, message: Message, blocked: set[letters.Stream]) -> str:
         """Handle one message of a batch, or park it; `blocked` grows by what is parked."""
@@ -416,31 +476,48 @@ class Listener:
 
     # -- one message in a transaction of its own
 
-    def _alone(self, message: Message, *, suspect: bool = False, tolerant: bool = False) -> str:
+    def _alone(
+        self,
+        message: Message,
+        *,
+        suspect: bool = False,
+        tolerant: bool = False,
+        apart: bool = False,
+    ) -> str:
+        """Handle a message by itself; what the service says to itself thereby `apart` from it,
+        where that may be what fails or ends the process."""
         if suspect and self._spent(message):
             return "stuck"
+        work = None
         try:
             with self.store.write() as work:
                 fresh, blocked = self._admit(work, [message])
                 if not fresh:
                     return "duplicate"
-                if blocked:
+                if message.stream in blocked:
                     self._park(work, message, "an earlier letter stands before it", attempt=0)
                     return "held"
                 if self._readable(message):
                     self.service.prepare([message], work)
                 self._call(work, message)
-                self.service.finish(work)
+                self._react(work, [message], blocked, apart=apart or suspect)
                 self._forget_attempts(work, [message])
         except SlotLost:
             raise
         except Exception as error:
             self._raise_if_storage(error, tolerant=tolerant)
+            if self._failed_later(work, message) and not apart:
+                return self._alone(message, tolerant=tolerant, apart=True)
             if not isinstance(error, NotYet | Rejected):
                 self.log.exception("handler failed", id=message.id, type=message.envelope.type)
             return self._conclude_alone(message, error)
         self._committed(work)
         return "done"
+
+    @staticmethod
+    def _failed_later(work: Work | None, message: Message | None) -> bool:
+        """Tell whether it was not this message that failed, but what was said thereby."""
+        return work is not None and bool(work.outgoing) and work.message is not message
 
     def _conclude_alone(self, message: Message, error: Exception) -> str:
         """Record, in a transaction of its own, that a message was not handled."""
@@ -477,24 +554,26 @@ class Listener:
         """Count one more attempt; True when there were too many, and the message is parked."""
         with self.store.write() as work:
             self.hold(work, [message.slot(self.slots)])
-            query = select(attempts.c.count).where(attempts.c.id == message.receipt)
-            count = (work.scalar(query) or 0) + 1
-            work.execute(
-                self.store.insert_or_replace(attempts, "id"),
-                {"id": message.receipt, "count": count},
-            )
+            count = self._count_one(work, message)
             if count < FATAL_ATTEMPTS or not self._admit(work, [message])[0]:
                 return False
             letters.park(
                 work,
                 message,
                 letters.STUCK,
-                f"its handling ended the process {count - 1} times",
+                _ENDED.format(count - 1),
                 awaits=None,
                 attempt=count,
             )
             self._forget_attempts(work, [message])
         return True
+
+    def _count_one(self, work: Work, message: Message) -> int:
+        query = select(attempts.c.count).where(attempts.c.id == message.receipt)
+        count = (work.scalar(query) or 0) + 1
+        replace = self.store.insert_or_replace(attempts, "id")
+        work.execute(replace, {"id": message.receipt, "count": count})
+        return count
 
     @staticmethod
     def _forget_attempts(work: Work, messages: Iterable[Message]) -> None:
@@ -523,8 +602,8 @@ class Listener:
                 return
             self._free({stream[1]})
 
-    def _deliver_first(self, stream: letters.Stream) -> bool:
-        letter, work = None, None
+    def _deliver_first(self, stream: letters.Stream, *, apart: bool = False) -> bool:
+        letter = work = message = None
         try:
             with self.store.write() as work:
                 self.hold(work, [slot_of(stream[1], self.slots)])
@@ -532,11 +611,14 @@ class Listener:
                 if letter is None:
                     return False
                 message = message_of(letter)
+                if letter.parked_at < self._began and letter.seq not in self._counted:
+                    return self._count(work, letter, message)
                 letters.delivered(work, letter.seq)
                 if self._readable(message):
                     self.service.prepare([message], work)
                 self._call(work, message)
-                self.service.finish(work)
+                self._react(work, [message], set(), apart=apart or letter.seq in self._counted)
+                self._discount(work, letter)
         except SlotLost:
             return False
         except Exception as error:
@@ -544,16 +626,36 @@ class Listener:
             if away or letter is None:
                 self.log.warning("letter put off", error=repr(error))
                 return False
+            if self._failed_later(work, message) and not apart:
+                return self._deliver_first(stream, apart=True)
             return self._return_letter(letter, error)
         self._committed(work)
         metrics.MESSAGES.labels(self.store.service, "delivered_late").inc()
         self.log.info("letter delivered", id=letter.id, type=letter.type, attempts=letter.attempts)
         return True
 
+    def _count(self, work: Work, letter: Any, message: Message) -> bool:
+        """Count an attempt at a letter that a process before this one may have ended with; False
+        when there were too many, and it is stuck."""
+        self._counted.add(letter.seq)
+        count = self._count_one(work, message)
+        if count < FATAL_ATTEMPTS:
+            return True
+        letters.give_up(work, letter.seq, _ENDED.format(count - 1))
+        self._discount(work, letter)
+        self.log.error("letter stuck", id=letter.id, type=letter.type, attempts=count)
+        return False
+
+    def _discount(self, work: Work, letter: Any) -> None:
+        """Forget that attempts were counted: this one has not ended the process."""
+        if letter.seq in self._counted:
+            work.execute(delete(attempts).where(attempts.c.id == message_of(letter).receipt))
+
     def _return_letter(self, letter: Any, error: Exception) -> bool:
         if isinstance(error, IntegrityError) and letter.exchange.endswith(".commands"):
             error = AlreadyThere()
         with self.store.write() as work:
+            self._discount(work, letter)
             if isinstance(error, NotYet):
                 letters.put_back(work, letter, str(error), awaits=error.what, failed=False)
                 return False
@@ -605,3 +707,13 @@ class Listener:
             metrics.MESSAGES.labels(service, outcome).inc(count)
         metrics.BATCH_SECONDS.labels(service).observe(seconds)
         self.log.info("batch", messages=len(messages), ms=round(seconds * 1000, 1), **counted)
+
+
+def _receipts_of(messages: Iterable[Message]) -> list[dict[str, Any]]:
+    """Give the inbox rows of messages, in order of id."""
+    now = time.time()
+    rows = [
+        {"id": each.receipt, "fingerprint": each.fingerprint(), "handled_at": now}
+        for each in messages
+    ]
+    return sorted(rows, key=lambda row: row["id"])

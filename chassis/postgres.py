@@ -116,17 +116,21 @@ def journey(
     connection: Connection,
     asked: Sequence[tuple[str, Mapping[str, Any] | None]],
     *,
+    first: Callable[[], None] | None = None,
     commit: bool = False,
 ) -> list[list[Any]]:
     """Execute statements one after the other without waiting in between; give the rows of each.
 
-    With `commit` the transaction is over afterwards, if all went well. Raises what SQLAlchemy would
-    for the first that fails; those after it are not executed.
+    What `first` executes, and asks no answer to, goes before them. With `commit` the transaction is
+    over afterwards, if all went well. Raises what SQLAlchemy would for the first that fails; those
+    after it are not executed.
     """
     driver: Any = connection.connection.driver_connection
     try:
         with driver.pipeline():
             driver.cork(held=True)
+            if first is not None:
+                first()
             cursors = [driver.execute(words, given) for words, given in asked]
             if commit:
                 driver.execute("COMMIT")
@@ -192,6 +196,7 @@ def engine_of(url: URL, pool: int) -> Engine:
         connect_args=CONNECT,
     )
     engine.dialect.use_insertmanyvalues_wo_returning = True  # type: ignore[attr-defined]
+    engine.dialect.supports_sane_rowcount = False  # a flush asks no answer; no aggregate is deleted
     event.listen(
         engine, "do_connect", lambda _d, _r, words, named: Bounded.connect(*words, **named)
     )

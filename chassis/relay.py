@@ -63,6 +63,7 @@ class Relay:
         while not self._stopping:
             self._wake = Event()
             try:
+                # whatever is committed from here on wakes it, also while it publishes
                 if not (self.active and self.publish_next()):
                     failures = 0
                     self._sleep(POLL)
@@ -73,8 +74,8 @@ class Relay:
                 self._sleep(pause(failures, longest=3.0))
         self.stopped.send()
 
-    def publish_next(self) -> int:
-        """Publish the oldest unsent rows and mark what is safe; gives how many were read.
+    def publish_next(self) -> bool:
+        """Publish the oldest unsent rows and mark what is safe; tells whether there may be more.
 
         What a lost queue is to be given again goes before, all of it; what an operator has sent
         again goes in between, a batch each time.
@@ -84,12 +85,13 @@ class Relay:
             resent = self._resend()
             messages = self.store.unsent(self.batch)
             if not messages:
-                return resent
+                return resent > 0
             self._mark_redelivered(messages)
+            self._hand_over(messages)
             safe = self.bus.publish(messages)
             self.store.mark_sent(safe)
             metrics.PUBLISHED.labels(self.store.service).inc(len(safe))
-            return len(messages)
+            return resent > 0 or len(messages) == self.batch or len(safe) < len(messages)
         finally:
             self.busy = False
 
@@ -135,6 +137,13 @@ class Relay:
             self._last_before_start = self.store.last_seq_at_start
         for message in messages:
             message.redelivered = message.seq <= self._last_before_start
+
+    def _hand_over(self, messages: list[Message]) -> None:
+        """Give the service itself what an earlier process has said and not sent: one of an earlier
+        version has not handled it at once. What was handled is dropped."""
+        hears = self.topology.get(self.store.service, ())
+        old = [m for m in messages if m.redelivered and (m.exchange, m.envelope.type) in hears]
+        self._publish_all(old, self.store.service)
 
     def _sleep(self, seconds: float) -> None:
         with eventlet.Timeout(seconds, exception=False):

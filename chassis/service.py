@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import eventlet
@@ -73,6 +73,12 @@ def bindings_of(service: type[Service]) -> Bindings:
                 else:
                     pairs.add((f"{kind.service}.events" if kind.service else ANY, kind.type))
     return frozenset(pairs)
+
+
+def brought_to(service: type[Service]) -> Bindings:
+    """Tell what the bus brings to a service: not what it says itself and has handled at once."""
+    own = f"{service.name}.events" if service.at_once else None
+    return frozenset(pair for pair in bindings_of(service) if pair[0] != own)
 
 
 class Carriage(SharedExtension):
@@ -157,7 +163,7 @@ class Carriage(SharedExtension):
 
     def _begin(self, leases: Leases | None) -> None:
         service = type(self.service)
-        inbox = self.bus.inbox(service.name, bindings_of(service))
+        inbox = self.bus.inbox(service.name, brought_to(service))
         spawn = self.container.spawn_managed_thread
         batch = self.settings.batch
         replica = Replica(self.bus, inbox, self.listener, self.relay, leases, batch, spawn)
@@ -255,6 +261,9 @@ class Service:
     metadata: ClassVar[MetaData]
     preload: ClassVar[dict[str, type]] = {}
     """Fields of messages that name an aggregate by identity: loaded once for a whole batch."""
+    at_once: ClassVar[bool] = True
+    """Whether what it says to itself is handled in the transaction that says it. It must then be
+    about the key of what led to it, and nothing else than a handler may say it."""
     aging: ClassVar[Aging] = {}
     """Tables of the service's own whose old rows go."""
 
@@ -278,13 +287,16 @@ class Service:
         db.info["resend"] = True
 
     def prepare(self, messages: list[Message], db: Work) -> None:
-        """Before a batch: load at once the aggregates that its messages name."""
+        """Before messages are handled: load at once the aggregates that they name."""
+        held: list[Any] = db.info.setdefault("held", [])  # the identity map is weak
+        if db.new:
+            held.extend(db.new)
+            db.flush()  # from now on they are found by identity
         for field, kind in self.preload.items():
-            wanted = {getattr(message.fact, field, None) for message in messages} - {None}
-            if wanted:
+            wanted = {getattr(message.fact, field, None) for message in messages}
+            if unknown := {each for each in wanted if each and db.held(kind, each) is None}:
                 identity = kind.__mapper__.primary_key[0]  # type: ignore[attr-defined]
-                found: Sequence[Any] = db.scalars(select(kind).where(identity.in_(wanted))).all()
-                db.info.setdefault("held", []).extend(found)  # the identity map is weak
+                held.extend(db.scalars(select(kind).where(identity.in_(unknown))))
 
     def finish(self, db: Work) -> None:
         """After a batch, before its commit."""

@@ -81,6 +81,24 @@ class Work(Session):
         self.outgoing = []
         self.closing = []
 
+    def flush(self, objects: Any = None) -> None:
+        """Write what has changed; PostgreSQL is not waited for in between."""
+        if self.is_changed and self.connection().dialect.name == "postgresql":
+            from chassis.postgres import journey
+
+            journey(self.connection(), [], first=super().flush)
+        else:
+            super().flush(objects)
+
+    def write_last(self) -> None:
+        """Write what has changed, in a journey that goes on."""
+        super().flush()
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether there may be something to write."""
+        return bool(self.new or self.dirty or self.deleted)
+
     def at_end(self, statement: Any, rows: list[dict[str, Any]]) -> None:
         """Have one statement executed for many rows at the end of the transaction."""
         if rows:
@@ -121,6 +139,11 @@ class Work(Session):
         """Tell what a fact is, who asked for what led to it, and when."""
         by = getattr(self.message.fact, "by", RULE)
         return {"what": fact.type, "by": by, "at": self.message.envelope.time}
+
+    def held(self, kind: type[Any], identity: str) -> Any:
+        """Give an aggregate that this transaction has loaded or stored, without asking for it."""
+        key = kind.__mapper__.identity_key_from_primary_key((identity,))
+        return self.identity_map.get(key)
 
     def get_or_none(self, kind: type[Any], identity: str | None) -> Any:
         """Load an aggregate by its identity, if there is one."""
@@ -248,7 +271,6 @@ class Store:
         try:
             with Work(self.service, bind=engine) as work:
                 yield work
-                work.flush()
                 self._close(work)
                 work.commit()
         finally:
@@ -267,19 +289,21 @@ class Store:
 
     def _close(self, work: Work) -> None:
         """Write what was left for the end, and the outbox; PostgreSQL commits on the same way."""
+        if self.is_sqlite:
+            work.flush()
         asked = list(work.closing)
         if work.outgoing:
             now = time.time()
             rows = [row_of(message) | {"written_at": now} for message in work.outgoing]
             asked.append(Ask(_POST, rows=rows))
-        if not asked:
-            return
         if self.is_sqlite:
-            self.ask(work, *asked)
-        else:
+            if asked:
+                self.ask(work, *asked)
+        elif asked or work.is_changed:
             from chassis.postgres import journey
 
-            journey(work.connection(), self._in_words(asked), commit=True)
+            words = self._in_words(asked)
+            journey(work.connection(), words, first=work.write_last, commit=True)
 
     def ask(self, work: Session, *asked: Ask) -> list[list[Any]]:
         """Execute statements in order and give the rows of each; PostgreSQL does it in one journey.

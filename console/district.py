@@ -11,7 +11,7 @@ from nameko.runners import ServiceRunner
 
 from chassis.bus import Bus, EmbeddedBus
 from chassis.green import Timeout, pause, quietly
-from chassis.service import Carriage, Service, bindings_of
+from chassis.service import Carriage, Service, bindings_of, brought_to
 from chassis.settings import Misconfigured, Settings
 from rulebook import Rulebook
 from services.complaints.service import Complaints
@@ -23,6 +23,8 @@ from services.insurance.service import Insurance
 SERVICES: tuple[type[Service], ...] = (Filings, Inspection, Complaints, Insurance, Gateway)
 TOPOLOGY = {service.name: bindings_of(service) for service in SERVICES}
 """What each service listens to, wherever it runs."""
+BROUGHT = {service.name: brought_to(service) for service in SERVICES}
+"""What of it the bus brings: the rest is what the service says itself."""
 
 
 class District:

@@ -12,7 +12,7 @@ from chassis.green import pause
 from chassis.leases import served_slots
 from chassis.settings import Misconfigured
 from chassis.store import STORAGE_ERRORS, Store
-from console.district import SERVICES, TOPOLOGY, District
+from console.district import BROUGHT, SERVICES, District
 from console.ends import Ended
 from console.serving import serve, serve_one, settings_with
 
@@ -67,7 +67,7 @@ def preflight(
                 store = Store(kind.name, settings.database_of(kind.name), kind.metadata)
                 slots, served = served_slots(store, settings.slots)
                 store.close()
-                made = prepare(settings, kind.name, TOPOLOGY[kind.name], slots, served)
+                made = prepare(settings, kind.name, BROUGHT[kind.name], slots, served)
                 print(f"{kind.name}: {slots} slots, {made} queues declared anew", flush=True)
         except (*BROKEN, *STORAGE_ERRORS) as error:
             if time.monotonic() > until:

@@ -20,7 +20,7 @@ from chassis.store import Store
 from chassis.tables import deployment, leases
 from console.client import Unanswered
 from console.databases import answering, opened
-from console.district import SERVICES, TOPOLOGY
+from console.district import BROUGHT, SERVICES
 
 ABANDONED = 30.0
 """Seconds after which a lease that nobody gave back belongs to a process that is gone."""
@@ -121,7 +121,7 @@ def _make_anew(settings: Settings, stores: dict[str, Store], before: int, number
     from chassis.rabbit import remake
 
     for name, store in stores.items():
-        remake(settings, name, TOPOLOGY[name], before, number)
+        remake(settings, name, BROUGHT[name], before, number)
         now = time.time()
         rows = [
             {"name": f"slot {slot}", "owner": None, "until": 0.0, "drained_at": now}

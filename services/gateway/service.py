@@ -68,6 +68,7 @@ class Gateway(Service):
 
     name = "gateway"
     metadata = metadata
+    at_once = False  # what it says, it says when it is asked or an hour begins
     rulebook: Rulebook
     """What phones take along; no command is judged by it here."""
     aging: ClassVar[Aging] = {

@@ -85,6 +85,23 @@ def test_what_was_sent_between_the_question_and_the_marker_is_sent_again(tmp_pat
     store.close()
 
 
+def test_what_an_earlier_process_said_to_itself_and_did_not_send_is_given_to_itself_too(tmp_path):
+    """One of an earlier version has not handled it in the transaction that says it."""
+    hears = {"filing": frozenset({("filing.events", "filing-withdrawn")})}
+    earlier = Store("filing", f"sqlite:///{tmp_path}/filing.db", Filings.metadata)
+    earlier.create()
+    say(earlier, "before")
+    earlier.close()
+    store = Store("filing", f"sqlite:///{tmp_path}/filing.db", Filings.metadata)
+    store.create()
+    bus = RecordingBus()
+    relay = Relay(store, bus, 10, hears)
+    say(store, "now")
+    relay.publish_next()
+    assert bus.published == [("filing", "before"), (None, "before"), (None, "now")]
+    store.close()
+
+
 def test_a_slot_that_changes_hands_before_its_first_queue_is_made_has_lost_nothing(tmp_path):
     store = Store("filing", f"sqlite:///{tmp_path}/filing.db", Filings.metadata)
     store.create()

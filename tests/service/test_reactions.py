@@ -1,0 +1,126 @@
+"""What a service says to itself: handled in the transaction that says it, or apart from it."""
+
+from collections import Counter
+
+import pytest
+from sqlalchemy import select
+
+from chassis import letters
+from chassis.listener import FATAL_ATTEMPTS, Listener
+from chassis.service import bindings_of, brought_to
+from chassis.tables import inbox, outbox
+from console.district import SERVICES
+from contracts.filing import EnterpriseReopened, FilingApproved, FilingSubmitted, SubmitFiling
+from contracts.shared import CommandSettled, Outcome
+from services.filing.service import Filings
+from services.gateway.service import Gateway
+from tests.service.sayings import register, reopened, submit, types
+from tests.service.test_failure import Fault, Killed, time_comes, waiting
+
+CHAIN = ["filing-submitted", "filing-approved", "enterprise-reopened", "liaison-assigned"]
+
+
+@pytest.fixture
+def filing(given):
+    story = given(Filings)
+    return story.facts(*(register(shop, number=n) for n, shop in enumerate(("good", "bad"), 1)))
+
+
+def rows(story, query):
+    with story.store.read() as session:
+        return session.execute(query).all()
+
+
+def said_of(story, shop):
+    query = select(outbox.c.type).where(outbox.c.partitionkey == shop).order_by(outbox.c.seq)
+    return [kind for (kind,) in rows(story, query) if kind in CHAIN]
+
+
+def test_all_that_follows_is_said_in_one_transaction(filing):
+    message = filing.message(submit(shop="good"))
+    assert filing.listener.handle([message])
+    said = filing.store.unsent(99)
+    assert types([one.fact for one in said]) == [CHAIN[0], *CHAIN[1:]]
+    assert {one.envelope.causationtype for one in said} >= {"submit-filing", *CHAIN[:3]}
+    assert waiting(filing) == []
+
+
+def test_each_reaction_leaves_its_receipt_and_is_dropped_when_it_comes_again(filing):
+    filing.listener.handle([filing.message(submit(shop="good"))])
+    own = [m for m in filing.store.unsent(99) if m.envelope.type in CHAIN[:3]]
+    known = {key for (key,) in rows(filing, select(inbox.c.id))}
+    assert {one.id for one in own} <= known
+    before = Counter(said_of(filing, "good"))
+    assert filing.listener.handle(own)
+    assert Counter(said_of(filing, "good")) == before
+    assert waiting(filing) == []
+
+
+@pytest.mark.parametrize("kind", [FilingSubmitted, FilingApproved, EnterpriseReopened])
+def test_a_reaction_that_fails_is_a_letter_and_its_cause_stands(filing, kind):
+    fault = Fault(filing, kind)
+    said = filing.when(submit("one", "bad"), submit("two", "good"))
+    outcomes = [fact.outcome for fact in said if isinstance(fact, CommandSettled)]
+    assert outcomes == [Outcome.DONE, Outcome.DONE]
+    assert said_of(filing, "good") == CHAIN
+    for _ in range(letters.RETRIES + len(CHAIN)):
+        time_comes(filing)
+    assert waiting(filing) == [("stuck", kind.type)]
+    assert said_of(filing, "bad") == CHAIN[: CHAIN.index(kind.type) + 1]
+
+    fault.mend()
+    (stuck,) = rows(filing, select(letters.letters.c.id))
+    assert letters.retry(filing.store, message_id=stuck.id)
+    time_comes(filing)
+    assert waiting(filing) == []
+    assert said_of(filing, "bad") == CHAIN
+
+
+def test_what_is_about_another_key_is_handled_in_its_own_turn(filing):
+    handlers = filing.listener.handlers[SubmitFiling.type]
+    handlers.append(lambda _fact, db: db.record(reopened("bad")) and None)
+    filing.when(submit(shop="good"))
+    for _ in CHAIN:
+        time_comes(filing)
+    assert said_of(filing, "good") == CHAIN
+    assert said_of(filing, "bad") == CHAIN[2:]
+    assert waiting(filing) == []
+
+
+@pytest.mark.parametrize("kind", [FilingSubmitted, FilingApproved])
+def test_a_reaction_that_ends_the_process_is_stuck_in_the_end_and_its_cause_stands(filing, kind):
+    fault = Fault(filing, kind, Killed())
+    messages = [filing.message(submit("one", "bad")), filing.message(submit("two", "good"))]
+    while "stuck" not in dict(waiting(filing)):
+        try:
+            filing.deliver(*messages)
+            time_comes(filing)
+        except Killed:
+            handlers = filing.listener.handlers
+            filing.listener = Listener(filing.service, filing.store, handlers, list)
+        for message in messages:
+            message.redelivered = True
+        assert fault.calls < 3 * FATAL_ATTEMPTS
+    assert waiting(filing) == [("stuck", kind.type)]
+    assert said_of(filing, "good") == CHAIN
+    settled = select(outbox.c.id).where(
+        outbox.c.type == CommandSettled.type, outbox.c.causationtype == SubmitFiling.type
+    )
+    assert len(rows(filing, settled)) == 2
+
+
+def test_a_letter_that_outlives_a_process_and_succeeds_leaves_no_count_behind(filing):
+    fault = Fault(filing, FilingSubmitted)
+    filing.when(submit("one", "bad"))
+    fault.mend()
+    filing.listener = Listener(filing.service, filing.store, filing.listener.handlers, list)
+    time_comes(filing)
+    assert said_of(filing, "bad") == CHAIN
+    assert rows(filing, select(letters.letters.c.id)) == []
+
+
+def test_the_bus_brings_no_service_what_it_says_to_itself_but_the_gateway():
+    for service in SERVICES:
+        own = {pair for pair in bindings_of(service) if pair[0] == f"{service.name}.events"}
+        assert own, "each of them hears itself"
+        assert brought_to(service) == bindings_of(service) - (set() if service is Gateway else own)
