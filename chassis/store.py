@@ -87,7 +87,7 @@ class Work(Session):
             from chassis.postgres import journey
 
             journey(self.connection(), [], first=super().flush)
-        else:
+        elif self.is_changed:
             super().flush(objects)
 
     def write_last(self) -> None:
@@ -97,7 +97,7 @@ class Work(Session):
     @property
     def is_changed(self) -> bool:
         """Whether there may be something to write."""
-        return bool(self.new or self.dirty or self.deleted)
+        return not self._is_clean()
 
     def at_end(self, statement: Any, rows: list[dict[str, Any]]) -> None:
         """Have one statement executed for many rows at the end of the transaction."""
