@@ -617,7 +617,8 @@ class Listener:
                 if self._readable(message):
                     self.service.prepare([message], work)
                 self._call(work, message)
-                self._react(work, [message], set(), apart=apart or letter.seq in self._counted)
+                apart = apart or letter.seq in self._counted
+                self._react(work, [message], letters.held(work, [message]), apart=apart)
                 self._discount(work, letter)
         except SlotLost:
             return False

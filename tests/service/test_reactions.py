@@ -10,7 +10,13 @@ from chassis.listener import FATAL_ATTEMPTS, Listener
 from chassis.service import bindings_of, brought_to
 from chassis.tables import inbox, outbox
 from console.district import SERVICES
-from contracts.filing import EnterpriseReopened, FilingApproved, FilingSubmitted, SubmitFiling
+from contracts.filing import (
+    CorrectEnterprise,
+    EnterpriseReopened,
+    FilingApproved,
+    FilingSubmitted,
+    SubmitFiling,
+)
 from contracts.shared import CommandSettled, Outcome
 from services.filing.service import Filings
 from services.gateway.service import Gateway
@@ -71,6 +77,26 @@ def test_a_reaction_that_fails_is_a_letter_and_its_cause_stands(filing, kind):
     fault.mend()
     (stuck,) = rows(filing, select(letters.letters.c.id))
     assert letters.retry(filing.store, message_id=stuck.id)
+    time_comes(filing)
+    assert waiting(filing) == []
+    assert said_of(filing, "bad") == CHAIN
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_letter_holds_back_what_the_service_says_to_itself_later(filing, late):
+    fault = Fault(filing, FilingApproved)
+    filing.when(submit("one", "bad"))
+    while "stuck" not in dict(waiting(filing)):
+        time_comes(filing)
+    broken = Fault(filing, CorrectEnterprise, shop="bad" if late else "none")
+    filing.when(CorrectEnterprise(enterprise_id="bad", reason="招牌已換", name="泉秀新店"))
+    broken.mend()
+    time_comes(filing)
+    held = ("waiting", "enterprise-corrected")
+    assert waiting(filing) == [("stuck", "filing-approved"), held]
+
+    fault.mend()
+    letters.retry(filing.store, message_id=rows(filing, select(letters.letters.c.id))[0].id)
     time_comes(filing)
     assert waiting(filing) == []
     assert said_of(filing, "bad") == CHAIN
