@@ -18,7 +18,7 @@ from typing import Any
 from rich.console import Console
 
 from bench import report
-from bench.measure import Figure, bounded
+from bench.measure import bounded
 from bench.stage import PEERS, ROOT, Scale, Stage, machine, stage
 from chassis import logs
 
@@ -37,15 +37,20 @@ NEEDED = 40_000
 """Bytes of disk for each stored lifecycle."""
 
 
-def measure(stage: Stage, only: list[str]) -> list[dict[str, Any]]:
-    """Measure group after group; one that fails leaves a row that says so, and the others go on."""
+def measure(stage: Stage, only: list[str], kept: Path) -> list[dict[str, Any]]:
+    """Measure group after group; one that fails leaves a row that says so, and the others go on.
+
+    The report is written after each, so that a run that is broken off has told what it has found.
+    """
     described = machine(stage)
-    entries: list[Figure] = []
+    entries: list[dict[str, Any]] = []
     for name in only:
         stage.say(f"== {name}")
         minutes = GROUPS[name] + (stage.scale.soak if name == "memory" else 0)
-        entries += bounded(name, name, minutes * 60, group(name)(stage))
-    return [figure.as_json() | {"machine": described} for figure in entries]
+        figures = bounded(name, name, minutes * 60, group(name)(stage))
+        entries += [figure.as_json() | {"machine": described} for figure in figures]
+        report.write(entries, kept)
+    return entries
 
 
 def group(name: str) -> Any:
@@ -89,8 +94,7 @@ def main() -> int:
         if shutil.disk_usage(folder).free < stored * NEEDED:
             words.error(f"--stored: {stored:,} lifecycles need {stored * NEEDED / 1e9:,.0f} GB.")
         with stage(folder, scale) as place:
-            entries = measure(place, only)
-    report.write(entries, given.report)
+            entries = measure(place, only, given.report)
     if given.page:
         report.document(entries, ROOT / "docs")
     report.show(entries, Console())
