@@ -157,13 +157,13 @@ def ours(
 @contextmanager
 def prepared(stage: Stage, *, relays: bool, stored: int = 0) -> Iterator[dict[str, str]]:
     """Make our database and queues anew, and give what the process is told."""
-    tally.arrange()
     stage.new_database(SERVICE, _with(stored) if stored else "template1")
     settings = Settings.read(
         {}, database_url=stage.database.url(SERVICE), amqp_uri=stage.broker.uri
     )
     store = Store(SERVICE, settings.database_url, tally.Tally.metadata)
-    store.create()
+    with tally.arranged():
+        store.create()
     with store.write() as work:
         paused = {"name": "paused", "value": "" if relays else RELAY}
         work.execute(store.insert_or_replace(deployment, "name"), paused)
@@ -253,8 +253,8 @@ def prepare_peer(stage: Stage, name: str) -> None:
     """Make the tables of a peer: the very same as ours."""
     stage.new_database(name)
     store = Store(SERVICE, stage.database.url(name), tally.Tally.metadata)
-    tally.arrange()
-    store.create()
+    with tally.arranged():
+        store.create()
     store.close()
 
 

@@ -5,6 +5,8 @@
 
 import chassis.green  # noqa: F401, I001  (before everything else)
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -73,20 +75,28 @@ class Tally(Service):
 BINDINGS = bindings_of(Tally)
 
 
-def arrange() -> None:
-    """Let the chassis find the tables, and nobody else to wait for."""
-    migrations.PACKAGE = "bench.ours"
+@contextmanager
+def arranged() -> Iterator[None]:
+    """Let the chassis find the tables, and nobody else to wait for; afterwards all is as before."""
     topology: Any = district.TOPOLOGY
+    before, package = dict(topology), migrations.PACKAGE
+    migrations.PACKAGE = "bench.ours"
     topology.clear()
     topology[Tally.name] = BINDINGS
+    try:
+        yield
+    finally:
+        migrations.PACKAGE = package
+        topology.clear()
+        topology.update(before)
 
 
 def main() -> None:
     """Run one process."""
-    arrange()
-    settings = Settings.read(http_port=0, data=Path())
-    logs.configure(settings.log_level)
-    serve(district.District(settings, services=(Tally,)), "Tally")
+    with arranged():
+        settings = Settings.read(http_port=0, data=Path())
+        logs.configure(settings.log_level)
+        serve(district.District(settings, services=(Tally,)), "Tally")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 import json
 import math
 import re
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -144,3 +146,25 @@ def test_a_plot_of_one_point_or_none_is_drawn_too():
 
 def test_the_readme_names_every_group():
     assert set(GROUPS) <= set(re.findall(r"[\w-]+", (ROOT / "README.md").read_text()))
+
+
+def test_what_one_group_arranges_for_itself_is_as_before_for_the_next():
+    """In a process of its own: the group has messages of its own, which would stay known here."""
+    ran = subprocess.run([sys.executable, "-c", ARRANGED], cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+
+
+ARRANGED = """
+import chassis.green
+from bench.ours import tally
+from chassis import migrations
+from console.district import TOPOLOGY
+
+def stands():
+    return dict(TOPOLOGY), migrations.folder_of("filing")
+
+before = stands()
+with tally.arranged():
+    assert [*TOPOLOGY] == ["tally"] and stands()[1] != before[1]
+assert stands() == before
+"""
