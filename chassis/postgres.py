@@ -11,7 +11,8 @@ import socket
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import lru_cache, partial
+from itertools import count
 from typing import Any
 
 import psycopg
@@ -200,10 +201,32 @@ def engine_of(url: URL, pool: int) -> Engine:
     event.listen(
         engine, "do_connect", lambda _d, _r, words, named: Bounded.connect(*words, **named)
     )
+    event.listen(engine, "do_execute", _insert_many)
     event.listen(engine, "checkin", _note_when)
     event.listen(engine, "checkout", partial(_ask_if_idle, engine))
     event.listen(engine, "handle_error", _name_what_is_away, retval=True)
     return engine
+
+
+LONG = 4096
+"""Characters from which on psycopg remembers no statement, and takes it apart each time."""
+_NAMED = re.compile(r"%\((\w+)\)s")
+
+
+def _insert_many(cursor: Any, statement: str, given: Any, context: Any) -> bool | None:
+    """Insert many rows by a statement with numbered parameters, which psycopg leaves as it is."""
+    if len(statement) < LONG or not context.isinsert or context.compiled.effective_returning:
+        return None
+    words, order = _numbered(statement)
+    psycopg.RawCursor(cursor.connection).execute(words, [given[name] for name in order])
+    return True
+
+
+@lru_cache(64)
+def _numbered(statement: str) -> tuple[str, tuple[str, ...]]:
+    order = tuple(_NAMED.findall(statement))
+    numbers = count(1)
+    return _NAMED.sub(lambda _: f"${next(numbers)}", statement).replace("%%", "%"), order
 
 
 def _note_when(_connection: Any, record: Any) -> None:

@@ -2,10 +2,13 @@
 
 import time
 from contextlib import contextmanager
+from datetime import date
+from typing import Any
 
 import psycopg
 import pytest
 from sqlalchemy import (
+    JSON,
     BigInteger,
     Boolean,
     Column,
@@ -23,6 +26,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from chassis import postgres as manners
 from chassis.green import Event, pause, spawn
@@ -360,6 +364,78 @@ def test_a_migration_is_not_bound_by_them(store):
 
 
 # -- many rows at once, and many statements on one way
+
+
+class Base(DeclarativeBase):
+    """What is stored by the session."""
+
+    metadata = metadata
+
+
+class Paper(Base):
+    """A thing with values of all kinds."""
+
+    __tablename__ = "papers"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    words: Mapped[str | None]
+    day: Mapped[date | None]
+    said: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    is_so: Mapped[bool]
+
+
+def papers(many):
+    words = ("100 %", "%(x)s $1 {}", "一\n'二\"\\", "", None)
+    return [
+        {
+            "id": f"paper-{number:03}",
+            "words": words[number % 5],
+            "day": date(2020, 2, 1 + number % 28) if number % 3 else None,
+            "said": {"zh": "%s 閉環", "n": [number, None]} if number % 2 else None,
+            "is_so": number % 7 == 0,
+        }
+        for number in range(many)
+    ]
+
+
+def stored(store):
+    with store.read() as session:
+        rows = session.execute(select(*Paper.__table__.c).order_by(Paper.id))
+        return [dict(row._mapping) for row in rows]
+
+
+@pytest.mark.parametrize("many", [1, 2, 300])
+@pytest.mark.parametrize("in_between", [True, False])
+def test_what_a_session_holds_is_stored_as_it_is(store, many, in_between):
+    with store.write() as work:
+        work.add_all(Paper(**paper) for paper in papers(many))
+        if in_between:
+            work.flush()
+            work.get(Paper, "paper-000").words = "changed"
+    changed = [{"words": "changed"}] if in_between else [{}]
+    assert stored(store) == [papers(many)[0] | changed[0], *papers(many)[1:]]
+
+
+@pytest.mark.parametrize("many", [1, 300])
+@pytest.mark.parametrize("in_between", [True, False])
+def test_where_one_of_many_is_there_already_nothing_is_stored(store, many, in_between):
+    with store.write() as work:
+        work.add(Paper(**papers(many)[-1]))
+    before = stored(store)
+
+    def store_again():
+        with store.write() as work:
+            work.closing.append(Ask(store.insert_new(notes), rows=ODD))
+            work.add_all(Paper(**paper) for paper in papers(many))
+            if in_between:
+                work.flush()
+
+    with pytest.raises(IntegrityError):
+        store_again()
+    assert stored(store) == before
+    assert kept(store) == []
+    ask(store)
+
 
 notes = Table(
     "notes",
