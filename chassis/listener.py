@@ -354,10 +354,12 @@ class Listener:
         """
         keys = {message.envelope.partitionkey for message in messages}
         outcomes: list[str] = []
+        heard: list[Message] = []
         looked = 0
         while True:
             said, looked = work.outgoing[looked:], len(work.outgoing)
             own = [message for message in said if self._hears(message)]
+            heard += own
             if own and apart:
                 outcomes += [self._set_apart(work, message) for message in own]
             elif own:
@@ -367,7 +369,7 @@ class Listener:
                 self.service.finish(work)
                 if not any(map(self._hears, work.outgoing[looked:])):
                     break
-        heard = [message for message in work.outgoing if self._hears(message)]
+        # only now, since the end of the transaction may have them said otherwise
         work.at_end(self.store.insert_new(inbox), _receipts_of(heard))
         return outcomes
 

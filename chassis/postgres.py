@@ -11,8 +11,7 @@ import socket
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache, partial
-from itertools import count
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -222,11 +221,16 @@ def _insert_many(cursor: Any, statement: str, given: Any, context: Any) -> bool 
     return True
 
 
-@lru_cache(64)
-def _numbered(statement: str) -> tuple[str, tuple[str, ...]]:
-    order = tuple(_NAMED.findall(statement))
-    numbers = count(1)
-    return _NAMED.sub(lambda _: f"${next(numbers)}", statement).replace("%%", "%"), order
+def _numbered(statement: str) -> tuple[str, list[str]]:
+    """Give a statement with numbers, and the names in their order. None is remembered: each number
+    of rows has a text of its own, of a hundred thousand characters or more."""
+    order: list[str] = []
+
+    def number(name: re.Match[str]) -> str:
+        order.append(name[1])
+        return f"${len(order)}"
+
+    return _NAMED.sub(number, statement).replace("%%", "%"), order
 
 
 def _note_when(_connection: Any, record: Any) -> None:

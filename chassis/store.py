@@ -86,7 +86,7 @@ class Work(Session):
         if self.is_changed and self.connection().dialect.name == "postgresql":
             from chassis.postgres import journey
 
-            journey(self.connection(), [], first=super().flush)
+            journey(self.connection(), [], first=partial(super().flush, objects))
         elif self.is_changed:
             super().flush(objects)
 
