@@ -242,19 +242,28 @@ def next_page(response: Response, request: Request, following: str | None) -> Re
 
 
 def causes_first(rows: Sequence[Any]) -> list[Any]:
-    """Order events so that none stands before what caused it, and otherwise as they arrived."""
+    """Order events so that none stands before its cause or before an earlier one of its stream, and
+    otherwise as they arrived."""
     by_id = {row.id: row for row in rows}
-    ordered: dict[str, Any] = {}
-
-    def place(row: Any) -> None:
-        chain = [row]
-        while (cause := by_id.get(chain[-1].causationid)) is not None and cause.id not in ordered:
-            chain.append(cause)
-        for link in reversed(chain):
-            ordered.setdefault(link.id, link)
-
+    needs: dict[str, list[Any]] = {}
+    last_of: dict[tuple[str, str], Any] = {}
     for row in rows:
-        place(row)
+        stream = row.source, row.partitionkey
+        before = last_of.get(stream), by_id.get(row.causationid)
+        needs[row.id] = [one for one in before if one is not None]
+        last_of[stream] = row
+    ordered: dict[str, Any] = {}
+    begun: set[str] = set()
+    for row in rows:
+        chain = [] if row.id in ordered else [row]
+        while chain:
+            last = chain[-1].id
+            begun.add(last)
+            first = next((one for one in needs[last] if one.id not in begun), None)
+            if first is not None:
+                chain.append(first)
+            else:
+                ordered[last] = chain.pop()
     return list(ordered.values())
 
 

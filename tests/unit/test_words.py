@@ -36,8 +36,8 @@ def test_a_long_text_keeps_how_it_begins_and_differs_from_others():
     assert column_text("乙" * LONGEST) == "乙" * LONGEST
 
 
-def entry(identity, cause=None):
-    return Row(id=identity, causationid=cause)
+def entry(identity, cause=None, source="filing"):
+    return Row(id=identity, causationid=cause, source=source, partitionkey="E-1")
 
 
 def test_a_page_ends_before_an_effect_whose_cause_is_to_come():
@@ -49,6 +49,35 @@ def test_a_page_ends_before_an_effect_whose_cause_is_to_come():
     assert [row.id for row in _parted(rows[2:], {"late"})] == ["d", "e"], "a page is never empty"
 
 
+def ids(rows):
+    return [row.id for row in causes_first(rows)]
+
+
 def test_causes_stand_first_on_a_page():
-    rows = [entry("effect", "cause"), entry("other"), entry("cause")]
-    assert [row.id for row in causes_first(rows)] == ["cause", "effect", "other"]
+    cause = entry("cause", source="inspection")
+    rows = [entry("effect", "cause"), entry("other", source="insurance"), cause]
+    assert ids(rows) == ["cause", "effect", "other"]
+
+
+def test_a_cause_does_not_pass_what_its_own_service_said_before_it():
+    suspended = entry("enterprise-suspended", "closure-ordered")
+    visit, issue, closure, notice = (
+        entry(kind, cause, "inspection")
+        for kind, cause in [
+            ("visit-recorded", None),
+            ("issue-found", "visit-recorded"),
+            ("closure-ordered", "visit-recorded"),
+            ("notice-issued", "issue-found"),
+        ]
+    )
+    said = [visit, issue, closure]
+    assert ids([suspended, *said, notice]) == [
+        *[row.id for row in said],
+        "enterprise-suspended",
+        "notice-issued",
+    ]
+
+
+def test_nothing_is_left_out_where_two_streams_contradict_each_other():
+    rows = [entry("a", "d"), entry("c"), entry("b", "c", "x"), entry("d", source="x")]
+    assert sorted(ids(rows)) == ["a", "b", "c", "d"]
