@@ -151,5 +151,5 @@ def concerns(item: Any, dialect: str) -> bool:
     compare: not those in which words are looked for, which each kind makes in SQL of its own."""
     name = str(item.name)
     return bool(item.info.get("dialect", dialect) == dialect) and not (
-        name.endswith("_grams") or "_words_fts" in name
+        name.endswith(("_grams", "_threes")) or "_words_fts" in name
     )

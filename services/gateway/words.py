@@ -3,7 +3,9 @@
 The words of a document are kept as its grams, the pairs of characters that follow each other, in a
 row of their own that is written only when the words change: 閉環小館 becomes 閉環 環小 小館. A
 part of it is the same grams in the same order. SQLite finds them by FTS5, which knows where each
-stands; PostgreSQL by a GIN index that knows which rows hold all of them, and a look at the order.
+stands; PostgreSQL by GIN indexes that know which rows hold all of them, and a look at the order.
+Pairs are common where numbers are: a word of three characters or more is found by its threes, which
+PostgreSQL makes of the grams by itself.
 """
 
 from __future__ import annotations
@@ -37,11 +39,31 @@ from services.gateway.model import POSITION, metadata
 
 SHORTEST = 2
 """Characters of the shortest word that is looked for."""
-NEAR = 3000
+NEAR = 1000
 """Documents that are looked through, before all that have a word are looked for."""
 BETWEEN = "x"
 """Stands between two fields: no pair of characters, and so no part of any word."""
-POSTGRESQL = ("CREATE INDEX {words}_grams ON {words} USING gin (string_to_array(words, ' '))",)
+POSTGRESQL = (
+    "CREATE INDEX {words}_grams ON {words} USING gin (string_to_array(words, ' '))",
+    """
+CREATE OR REPLACE FUNCTION threes_of(words text) RETURNS text[]
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    before text := '';
+    pair text;
+    threes text[] := '{{}}';
+BEGIN
+    FOREACH pair IN ARRAY string_to_array(words, ' ') LOOP
+        IF length(before) = 2 AND length(pair) = 2 THEN
+            threes := threes || (before || right(pair, 1));
+        END IF;
+        before := pair;
+    END LOOP;
+    RETURN threes;
+END $$
+""",
+    "CREATE INDEX {words}_threes ON {words} USING gin (threes_of(words))",
+)
 SQLITE = (
     """
 CREATE VIRTUAL TABLE {words}_fts USING fts5(
@@ -81,6 +103,12 @@ def grams(said: str) -> str:
     return " ".join(kept[at : at + SHORTEST] for at in range(len(kept) - SHORTEST + 1))
 
 
+def threes(word: str) -> list[str]:
+    """Give the threes of a word: the characters that follow each other, by three."""
+    kept = plain(word)
+    return [kept[at : at + 3] for at in range(len(kept) - 2)]
+
+
 class Words:
     """The words by which the documents of a view are found: from which fields, and where kept."""
 
@@ -99,7 +127,8 @@ class Words:
             f"SELECT {view}.position, :words FROM {view} WHERE {view}.id = :id "
             "ON CONFLICT (position) DO UPDATE SET words = excluded.words"
         )
-        self._list = func.string_to_array(self.table.c.words, " ")
+        self._grams = func.string_to_array(self.table.c.words, " ")
+        self._threes = func.threes_of(self.table.c.words)
         self._fts = table(f"{self.name}_fts", column("rowid"), column(f"{self.name}_fts"))
         for dialect, statements in (("sqlite", SQLITE), ("postgresql", POSTGRESQL)):
             for statement in statements:
@@ -139,10 +168,15 @@ class Words:
         if sqlite:
             match = " AND ".join(f'"{grams(word)}"' for word in wanted)
             return self._fts, self._fts.c.rowid, self._fts.c[f"{self.name}_fts"].op("MATCH")(match)
-        pairs = sorted({pair for word in wanted for pair in grams(word).split()})
-        every = self._list.op("@>")(cast(pairs, postgresql.ARRAY(Text)))
+        pairs = {grams(word) for word in wanted if not threes(word)}
+        longer = {three for word in wanted for three in threes(word)}
+        every = [
+            kept.op("@>")(cast(sorted(parts), postgresql.ARRAY(Text)))
+            for kept, parts in ((self._grams, pairs), (self._threes, longer))
+            if parts
+        ]
         position, words = self.table.c.position, self.table.c.words
-        found = select(position).where(every, *in_order(words, wanted))
+        found = select(position).where(*every, *in_order(words, wanted))
         hits = found.offset(0).subquery("hits")  # OFFSET is a fence: it is planned by itself
         return hits, hits.c.position, true()
 

@@ -373,7 +373,11 @@ def lists_of(view):
         few = {"state": sample(view, "state"), "sort": column}
         yield few, f"in one state, sorted by {column}"
     if view.words:
-        for words, how in (("xy yx", "common words"), ("小館 82", "a rare word")):
+        for words, how in (
+            ("xy yx", "common words"),
+            ("小館 82", "a rare word"),
+            ("小館82", "a longer word"),
+        ):
             yield {"q": words}, f"with {how}"
 
 

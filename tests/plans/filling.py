@@ -27,6 +27,8 @@ ENDED = {
 """The state in which one row of a hundred is, and that in which the others have ended."""
 
 MOMENT = "to_char(DATE '2020-01-01' + n % 300, 'YYYY-MM-DD\"T00:00:00Z\"')"
+NAMES = "'xy yx x 小館 館' || (n % 90 + 10) / 10 || ' ' || n % 90 + 10"
+"""The grams of «xyx» and of 小館10, 小館11, and so on to 小館99."""
 SPECIAL = {
     ("enterprises", "registration_number"): "lpad(n::text, 15, '0')",
     ("outbox", "sent_at"): "CASE WHEN n > {rows} - 50 THEN NULL ELSE n END",
@@ -43,8 +45,8 @@ SPECIAL = {
     ("commands", "row"): "n / {several}",
     ("policies", "holder_id"): "'medic_id-' || n",
     ("claims", "policy_id"): "'policy_id-' || n",
-    ("enterprises_words", "words"): "'xy yx x 小館 ' || n % 90 + 10",
-    ("complaints_words", "words"): "'xy yx x 小館 ' || n % 90 + 10",
+    ("enterprises_words", "words"): NAMES,
+    ("complaints_words", "words"): NAMES,
     ("claims", "person"): "'holder_ref-' || n",
     ("policies", "state"): "CASE WHEN n % 100 = 0 THEN 'active' ELSE 'expired' END",
     ("holders", "covered_until"): "CASE WHEN n % 100 > 0 THEN DATE '2021-01-01' + n % 300 END",
