@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import psycopg
@@ -209,6 +209,9 @@ def engine_of(url: URL, pool: int) -> Engine:
 
 LONG = 4096
 """Characters from which on psycopg remembers no statement, and takes it apart each time."""
+TEXTS = 4
+"""Statements of that kind that are remembered: each number of rows has a text of its own, of a
+hundred thousand characters or more, but who has much to do has full batches."""
 _NAMED = re.compile(r"%\((\w+)\)s")
 
 
@@ -221,9 +224,9 @@ def _insert_many(cursor: Any, statement: str, given: Any, context: Any) -> bool 
     return True
 
 
+@lru_cache(maxsize=TEXTS)
 def _numbered(statement: str) -> tuple[str, list[str]]:
-    """Give a statement with numbers, and the names in their order. None is remembered: each number
-    of rows has a text of its own, of a hundred thousand characters or more."""
+    """Give a statement with numbers, and the names in their order."""
     order: list[str] = []
 
     def number(name: re.Match[str]) -> str:

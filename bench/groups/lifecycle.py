@@ -62,10 +62,11 @@ def run(stage: Stage) -> Iterator[Figure]:
 def lifecycles(
     stage: Stage, fleet: Fleet, shops: list[str], target: int, lives: dict[int, list[Outcome]]
 ) -> Iterator[Figure]:
-    """Have complaints dealt with; tell of them, beside those with fewer stored, at the last."""
+    """Have complaints dealt with, in rounds where rates are compared; tell of them at the last."""
     scale = stage.scale
     last = target == scale.stored
-    for _ in range(scale.rounds if last else 1):
+    compared = target in (scale.points[0], scale.points[-1])
+    for _ in range(scale.rounds if compared else 1):
         outcome = life(stage, fleet, shops, scale.of(30, 5))
         lives.setdefault(target, []).append(outcome)
         stage.say(
@@ -112,10 +113,10 @@ def of_lifecycles(lives: dict[int, list[Outcome]]) -> Iterator[Figure]:
         rates,
         0.9,
         peer,
-        [*map(rate, few)] * len(many),
+        [*map(rate, few)],
     )
     for part, took in percentiles.items():
-        then = [*map(took, few)] * len(many)
+        then = [*map(took, few)]
         took_now = [*map(took, many)]
         yield Figure(GROUP, f"{name}, {part}", "ms", took_now, None, peer, then, better="less")
 
