@@ -26,8 +26,10 @@ from eventlet import GreenPool as Pool
 from eventlet import Timeout, debug, queue, spawn, tpool
 from eventlet import sleep as pause
 from eventlet.event import Event
+from eventlet.hubs import get_hub
 from eventlet.queue import LightQueue as Queue
 from eventlet.semaphore import Semaphore
+from greenlet import getcurrent
 
 in_thread = tpool.execute
 """Calls a function in a thread of the system, which holds nobody else up; gives what it gives."""
@@ -43,6 +45,7 @@ __all__ = [
     "pause",
     "quietly",
     "spawn",
+    "wait_for",
 ]
 
 WAY_OUT = 2.0
@@ -61,6 +64,38 @@ def quietly() -> Iterator[None]:
     yield
     queue.traceback = printer
     debug.hub_exceptions(state=True)
+
+
+def wait_for(
+    fileno: int, *, read: bool, write: bool, seconds: float | None, late: Exception
+) -> None:
+    """Wait until a socket can be read or written, whichever is wanted and comes first; raises
+    `late` when the time is up.
+
+    eventlet's own `trampoline` waits for one of the two: a peer that reads nothing until it is
+    listened to, and one that has both to do, need both.
+    """
+    hub, me, woken = get_hub(), getcurrent(), False
+
+    def wake(_fileno: int) -> None:
+        nonlocal woken
+        if not woken:  # both may be there at the same moment, and one is enough
+            woken = True
+            me.switch()
+
+    wanted = {hub.READ: read, hub.WRITE: write}
+    timer = None if seconds is None else hub.schedule_call_global(seconds, me.throw, late)
+    listeners = []
+    try:
+        for kind in filter(wanted.get, wanted):
+            listeners.append(hub.add(kind, fileno, wake, me.throw, None))  # noqa: PERF401
+        hub.switch()
+    finally:
+        woken = True
+        for listener in listeners:
+            hub.remove(listener)
+        if timer is not None:
+            timer.cancel()
 
 
 def end(*threads: Any) -> None:

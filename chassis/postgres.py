@@ -15,13 +15,14 @@ from functools import lru_cache, partial
 from typing import Any
 
 import psycopg
-from eventlet.hubs import trampoline
 from eventlet.patcher import original
 from psycopg.waiting import Ready, Wait
 from sqlalchemy import URL, BindParameter, Connection, Engine, create_engine, event
 from sqlalchemy.engine import Compiled
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError
 from sqlalchemy.types import NullType
+
+from chassis.green import wait_for
 
 ANSWER_WITHIN = 30.0
 """Seconds within which a database answers, or is away: more than any bound of its own."""
@@ -76,9 +77,10 @@ class Bounded(psycopg.Connection[Any]):
                 if not ready:
                     self.cork(held=False)
                     left = None if until is None else max(0.0, until - time.monotonic())
-                    # what cannot be written waits, as a rule, until the server is listened to
-                    reads = bool(wanted & Wait.R)
-                    trampoline(fileno, read=reads, write=not reads, timeout=left, timeout_exc=late)
+                    # both, where both are wanted: a server that waits for the rest of a large
+                    # statement says nothing, and one that says much reads nothing meanwhile
+                    reads, writes = bool(wanted & Wait.R), bool(wanted & Wait.W)
+                    wait_for(fileno, read=reads, write=writes, seconds=left, late=late)
                     ready = _ready(fileno, wanted)
                 wanted = gen.send(ready)
         except StopIteration as end:

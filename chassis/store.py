@@ -62,6 +62,13 @@ class Ask:
     rows: list[dict[str, Any]] | None = None
 
 
+Worded = tuple[str, dict[str, Any] | None]
+"""A statement as text, and its parameters."""
+
+PIECE = 1 << 20
+"""Characters of rows, as JSON, that one statement is given at the most; a single row may be more."""
+
+
 class Work(Session):
     """One transaction of a service: state changes, the facts they state, and the message handled.
 
@@ -302,7 +309,7 @@ class Store:
         elif asked or work.is_changed:
             from chassis.postgres import journey
 
-            words = self._in_words(asked)
+            words = [each for one in self._in_words(asked) for each in one]
             journey(work.connection(), words, first=work.write_last, commit=True)
 
     def ask(self, work: Session, *asked: Ask) -> list[list[Any]]:
@@ -315,7 +322,9 @@ class Store:
         if not self.is_sqlite:
             from chassis.postgres import journey
 
-            return journey(connection, self._in_words(asked))
+            worded = self._in_words(asked)
+            found = iter(journey(connection, [each for one in worded for each in one]))
+            return [[row for _ in one for row in next(found)] for one in worded]
         return [self._answer(connection, ask) for ask in asked]
 
     def _answer(self, connection: Connection, ask: Ask) -> list[Any]:
@@ -330,20 +339,23 @@ class Store:
         with self.engine.connect() as connection:
             if self.is_sqlite:
                 return self._answer(connection, ask)
-            ((words, given),) = self._in_words([ask])
-            return list(connection.exec_driver_sql(words, given))
+            (worded,) = self._in_words([ask])
+            return [row for words in worded for row in connection.exec_driver_sql(*words)]
 
-    def _in_words(self, asked: Iterable[Ask]) -> list[tuple[str, dict[str, Any] | None]]:
-        """Give statements in PostgreSQL's words; many rows are one parameter."""
+    def _in_words(self, asked: Iterable[Ask]) -> list[list[Worded]]:
+        """Give each statement in PostgreSQL's words; many rows are one parameter, or some, so that
+        none is very large."""
         from chassis.postgres import at_once
 
-        made: list[tuple[str, dict[str, Any] | None]] = []
+        made: list[list[Worded]] = []
         for ask in asked:
             if ask.rows is None:
-                made.append((self.text_of(ask.statement, ask.given or ()), ask.given))
+                made.append([(self.text_of(ask.statement, ask.given or ()), ask.given)])
             elif ask.rows:
                 text = self.text_of(ask.statement, ask.rows[0], at_once)
-                made.append((text, {"rows": encode(ask.rows)}))
+                made.append([(text, {"rows": piece}) for piece in _pieces(ask.rows)])
+            else:
+                made.append([])
         return made
 
     def write_rows(self, work: Session, statement: Any, rows: list[dict[str, Any]]) -> None:
@@ -412,6 +424,17 @@ class Store:
         """Close every connection."""
         self.engine.dispose()
         self._marking.dispose()
+
+
+def _pieces(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Write rows as JSON, in pieces that are not very large, and in their order."""
+    written = encode(rows)
+    if len(written) <= PIECE or len(rows) == 1:
+        yield written
+        return
+    half = len(rows) // 2
+    yield from _pieces(rows[:half])
+    yield from _pieces(rows[half:])
 
 
 _CLOCK = text("SELECT CAST(extract(epoch FROM clock_timestamp()) AS double precision)")

@@ -29,6 +29,8 @@ LOOK_EVERY = 0.25
 Now = Callable[[Work], datetime]
 Group = Sequence[Entry]
 """One request: a single command, or the head of a batch with its rows."""
+_Asked = tuple[Group, Event]
+"""A request, and what tells whoever asks."""
 
 
 class KeyReused(Invalid):
@@ -52,6 +54,7 @@ class Door:
         self._wake = wake
         self._now = now
         self._queue: Queue = Queue()
+        self._next: _Asked | None = None
         self._tickets: dict[str, _Ticket] = {}
         self._call = Event()
         self._closing = False
@@ -88,20 +91,46 @@ class Door:
     def run(self) -> None:
         """Write what has come in, as much as is there in one transaction."""
         while True:
-            together = [self._queue.get()]
-            size = len(together[0][0])
-            while size < MOST_TOGETHER and not self._queue.empty():
-                together.append(self._queue.get())
-                size += len(together[-1][0])
+            together = self._together()
             try:
-                known = self._write([group for group, _ in together])
+                self._take(together)
             except Exception as error:
-                for _, done in together:
-                    done.send_exception(error)
-            else:
-                for _, done in together:
-                    done.send(known)
-                self._wake()
+                self._take_each(together, error)
+
+    def _take(self, together: Sequence[_Asked]) -> None:
+        """Write requests in one transaction, and tell those who ask."""
+        known = self._write([group for group, _ in together])
+        for _, done in together:
+            done.send(known)
+        self._wake()
+
+    def _take_each(self, together: Sequence[_Asked], error: Exception) -> None:
+        """Write each request by itself, since one of them may be why they could not be written
+        together; where storage fails a second of them too, it is not the requests."""
+        failed = 0 if self.store.answers() else 2
+        for asked in together:
+            if len(together) > 1 and failed < 2:
+                try:
+                    self._take([asked])
+                    continue
+                except Exception as own:
+                    error = own
+                    failed += isinstance(own, STORAGE_ERRORS)
+            asked[1].send_exception(error)
+
+    def _together(self) -> list[_Asked]:
+        """Wait for a request, and take those that came with it, as many as share a transaction; a
+        large one has its own."""
+        together = [self._next or self._queue.get()]
+        self._next, size = None, len(together[0][0])
+        while size < MOST_TOGETHER and not self._queue.empty():
+            asked = self._queue.get()
+            size += len(asked[0])
+            if size > MOST_TOGETHER:
+                self._next = asked
+                break
+            together.append(asked)
+        return together
 
     def _write(self, groups: Sequence[Group]) -> dict[str, tuple[str, str]]:
         """Store the groups whose head is new, whole or not at all; give each head's command."""

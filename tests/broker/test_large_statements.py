@@ -1,0 +1,106 @@
+"""Statements and answers of many megabytes: neither side waits for the other for ever."""
+
+import pytest
+from sqlalchemy import Column, Integer, MetaData, Table, Text, insert, select, text
+from sqlalchemy.exc import IntegrityError
+
+from chassis import postgres as manners
+from chassis import store as stores
+from chassis.green import Pool
+from chassis.store import Ask, Store
+
+MEGABYTE = 1 << 20
+metadata = MetaData()
+papers = Table("papers", metadata, Column("id", Integer, primary_key=True), Column("words", Text))
+
+
+@pytest.fixture
+def store(postgres, monkeypatch):
+    """A store with an empty table, less patient than usual."""
+    monkeypatch.setattr(manners.Bounded, "answer_within", 10.0)
+    made = Store("filing", postgres.format(service="filing"))
+    with made.write() as work:
+        metadata.drop_all(work.connection())
+        metadata.create_all(work.connection())
+    yield made
+    with made.write() as work:
+        metadata.drop_all(work.connection())
+    made.close()
+
+
+def lengths(store):
+    with store.read() as session:
+        return session.execute(text("SELECT count(*), sum(length(words)) FROM papers")).one()
+
+
+@pytest.mark.parametrize("megabytes", [1, 6, 32])
+def test_a_large_statement_that_the_server_has_to_be_written_to(store, megabytes):
+    rows = [{"id": n, "words": "閉環" * (MEGABYTE // 20)} for n in range(10 * megabytes)]
+    with store.write() as work:
+        store.write_rows(work, insert(papers), rows)
+    assert lengths(store) == (len(rows), len(rows) * 2 * (MEGABYTE // 20))
+
+
+@pytest.mark.parametrize("megabytes", [6, 32])
+def test_one_text_that_is_larger_than_what_a_socket_holds(store, megabytes):
+    with store.write() as work:
+        store.ask(work, Ask(insert(papers), {"id": 1, "words": "x" * megabytes * MEGABYTE}))
+    with store.write() as work:
+        work.execute(insert(papers), {"id": 2, "words": "y" * megabytes * MEGABYTE})
+    assert lengths(store) == (2, 2 * megabytes * MEGABYTE)
+
+
+def test_a_large_statement_behind_a_large_answer(store):
+    """The server writes, and reads no more until it is listened to; the client likewise."""
+    large = "x" * 8 * MEGABYTE
+    with store.write() as work:
+        work.execute(insert(papers), {"id": 1, "words": large})
+        asked = [Ask(select(papers.c.words)), Ask(insert(papers), {"id": 2, "words": large})]
+        (((words,),), _, (found,)) = store.ask(work, *asked, Ask(text("SELECT 1")))
+    assert words == large
+    assert tuple(found) == (1,)
+
+
+def test_others_write_while_large_statements_are_under_way(store):
+    large = "x" * 8 * MEGABYTE
+
+    def write(number):
+        with store.write() as work:
+            words = large if number % 4 == 0 else "small"
+            store.write_rows(work, insert(papers), [{"id": number, "words": words}])
+
+    list(Pool().imap(write, range(24)))
+    assert lengths(store)[0] == 24
+
+
+def test_many_rows_go_in_pieces_and_their_answers_come_together(store, monkeypatch):
+    sent = []
+    monkeypatch.setattr(stores, "PIECE", 1000)
+    monkeypatch.setattr(manners, "journey", noting(sent, manners.journey))
+    rows = [{"id": number, "words": "閉環" * 50} for number in range(100)]
+    new = store.insert_new(papers).returning(papers.c.id)
+    with store.write() as work:
+        store.write_rows(work, insert(papers), rows[:30])
+        (written, (one,)) = store.ask(work, Ask(new, rows=rows), Ask(text("SELECT 1")))
+    assert [identity for (identity,) in written] == list(range(30, 100))
+    assert tuple(one) == (1,)
+    assert len(sent) > 10
+    assert max(len(given["rows"]) for given in sent if given) <= 1000
+
+
+def test_where_one_piece_fails_nothing_is_written(store, monkeypatch):
+    monkeypatch.setattr(stores, "PIECE", 1000)
+    rows = [{"id": number % 99, "words": "閉環" * 50} for number in range(100)]
+    with pytest.raises(IntegrityError), store.write() as work:
+        store.write_rows(work, insert(papers), rows)
+    assert lengths(store)[0] == 0
+
+
+def noting(sent, journey):
+    """Note what each statement of a journey is given."""
+
+    def noted(connection, asked, **more):
+        sent.extend(given for _, given in asked)
+        return journey(connection, asked, **more)
+
+    return noted
