@@ -23,13 +23,12 @@ with warnings.catch_warnings():
 eventlet.monkey_patch()
 
 from eventlet import GreenPool as Pool
-from eventlet import Timeout, debug, queue, spawn, tpool
+from eventlet import Timeout, debug, getcurrent, queue, spawn, tpool
 from eventlet import sleep as pause
 from eventlet.event import Event
 from eventlet.hubs import get_hub
 from eventlet.queue import LightQueue as Queue
 from eventlet.semaphore import Semaphore
-from greenlet import getcurrent
 
 in_thread = tpool.execute
 """Calls a function in a thread of the system, which holds nobody else up; gives what it gives."""

@@ -22,7 +22,7 @@ from sqlalchemy import (
     inspect,
     select,
 )
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import ProgrammingError
 
 from chassis.logs import log
 from chassis.settings import Misconfigured, Settings
@@ -58,7 +58,7 @@ def revision(store: Store) -> str | None:
     with store.engine.connect() as connection:
         try:
             return connection.scalar(select(_mark.c.version_num))
-        except (OperationalError, ProgrammingError):
+        except ProgrammingError:
             if inspect(store.engine).has_table(_mark.name):
                 raise
             return None

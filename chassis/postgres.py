@@ -19,7 +19,7 @@ from eventlet.patcher import original
 from psycopg.waiting import Ready, Wait
 from sqlalchemy import URL, BindParameter, Connection, Engine, create_engine, event
 from sqlalchemy.engine import Compiled
-from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, InvalidatePoolError, OperationalError
 from sqlalchemy.types import NullType
 
 from chassis.green import wait_for
@@ -143,12 +143,38 @@ def journey(
     return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
 
 
+TROUBLE = ("08", "25006", "25P03", "25P04", "40", "53", "55P03", "57", "58", "XX")
+"""Beginnings of the SQLSTATEs that tell of the database, and not of what was asked of it: no
+connection, read-only, out of time, undone for others' sake, out of resources, not to be had just
+now, broken. PostgreSQL 15, appendix A."""
+READ_ONLY = "25006"
+"""A connection that may only read says so to each statement that writes, also when the database has
+long been writable again: it is thrown away, with all that nobody uses just now."""
+
+
+def is_trouble(error: BaseException | None) -> bool:
+    """Tell whether an error of the driver is the database's own, by its SQLSTATE: what fails so may
+    work later. One without a SQLSTATE is the connection's, which ended or never was."""
+    if not isinstance(error, psycopg.Error):
+        return False
+    if error.sqlstate is None:
+        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    return error.sqlstate.startswith(TROUBLE)
+
+
 def _named(connection: Connection, error: psycopg.Error) -> Exception:
-    """Give an error of the driver the name that SQLAlchemy has for it."""
+    """Give an error of the driver the name that we have for it, and throw away a connection that is
+    of no use any more."""
     driver: Any = connection.connection.driver_connection
-    if driver.closed:
+    is_read_only = error.sqlstate == READ_ONLY
+    if gone := driver.closed or is_read_only:
         connection.invalidate(error)
-        return OperationalError(None, None, error, connection_invalidated=True)
+    if is_read_only:
+        connection.engine.dispose()
+    if gone or is_trouble(error):
+        return OperationalError(None, None, error, connection_invalidated=gone)
+    if isinstance(error, psycopg.OperationalError):
+        return DataError(None, None, error)
     instance: Callable[..., Exception] = DBAPIError.instance
     return instance(None, None, error, psycopg.Error, dialect=connection.dialect)
 
@@ -205,7 +231,7 @@ def engine_of(url: URL, pool: int) -> Engine:
     event.listen(engine, "do_execute", _insert_many)
     event.listen(engine, "checkin", _note_when)
     event.listen(engine, "checkout", partial(_ask_if_idle, engine))
-    event.listen(engine, "handle_error", _name_what_is_away, retval=True)
+    event.listen(engine, "handle_error", _name_by_state, retval=True)
     return engine
 
 
@@ -254,16 +280,22 @@ def _ask_if_idle(engine: Engine, connection: Bounded, record: Any, _proxy: Any) 
     connection.answer_within = ANSWER_WITHIN
 
 
-def _name_what_is_away(context: Any) -> Exception | None:
-    """Call whatever ended a connection by one name, as the driver does not."""
-    said = context.sqlalchemy_exception
-    if not context.is_disconnect or said is None or isinstance(said, OperationalError):
+def _name_by_state(context: Any) -> Exception | None:
+    """Call whatever is the database's own trouble by one name, and nothing else by it, as the
+    driver does not."""
+    said, error = context.sqlalchemy_exception, context.original_exception
+    if said is None:
         return None
-    return OperationalError(
+    if getattr(error, "sqlstate", None) == READ_ONLY:
+        context.is_disconnect = True
+    kind = OperationalError if context.is_disconnect or is_trouble(error) else DataError
+    if isinstance(said, OperationalError) == (kind is OperationalError):
+        return None
+    return kind(
         context.statement,
         context.parameters,
-        context.original_exception,
-        connection_invalidated=True,
+        error,
+        connection_invalidated=context.is_disconnect,
     )
 
 

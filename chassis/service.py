@@ -215,9 +215,9 @@ class Carriage(SharedExtension):
             self.service.called()
 
     def ready(self) -> dict[str, bool]:
-        """Tell whether the database and the bus answer."""
+        """Tell whether the database answers and takes what is written, and the bus answers."""
         joined = self.replica is not None
-        return {"database": self.store.answers(), "bus": joined and self.bus.connected()}
+        return {"database": self.store.writes(), "bus": joined and self.bus.connected()}
 
     def idle(self) -> bool:
         """Tell whether the relay has nothing to send."""

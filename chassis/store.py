@@ -21,7 +21,6 @@ from sqlalchemy import (
     Text,
     any_,
     bindparam,
-    create_engine,
     event,
     func,
     insert,
@@ -30,7 +29,8 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import sqlite as lite
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
@@ -39,7 +39,7 @@ from chassis import migrations
 from chassis.aggregate import Aggregate
 from chassis.ids import new_id
 from chassis.message import Message, encode
-from chassis.tables import carriage, message_of, outbox, row_of
+from chassis.tables import carriage, deployment, message_of, outbox, row_of
 from contracts.message import RULE, Contract, Envelope
 
 SHANGHAI = timezone(timedelta(hours=8), "Asia/Shanghai")
@@ -66,7 +66,7 @@ Worded = tuple[str, dict[str, Any] | None]
 """A statement as text, and its parameters."""
 
 PIECE = 1 << 20
-"""Characters of rows, as JSON, that one statement is given at the most; a single row may be more."""
+"""Characters of rows, as JSON, that one statement is given; a single row may be more."""
 
 
 class Work(Session):
@@ -179,6 +179,7 @@ class Store:
         self._marking = _engine(url, pool, "NORMAL") if self.is_sqlite else self.engine
         self._marker = self._marking.execution_options(bihuan_write=True, **writing)
         self.last_seq_at_start = 0
+        self._has_failed = False
         self._texts: dict[Any, str] = {}
         self._built: dict[Any, Any] = {}
 
@@ -226,7 +227,7 @@ class Store:
         return self.built(table, lambda: self._insert(table).on_conflict_do_nothing())
 
     def _insert(self, table: Table) -> Any:
-        return (sqlite if self.is_sqlite else postgresql).insert(table)
+        return (lite if self.is_sqlite else postgresql).insert(table)
 
     def insert_or_replace(self, table: Table, key: str, *, keep: Iterable[str] = ()) -> Any:
         """Build an insert that replaces the row with the same key, except the columns to keep."""
@@ -280,9 +281,26 @@ class Store:
                 yield work
                 self._close(work)
                 work.commit()
+        except STORAGE_ERRORS:
+            self._has_failed = True
+            raise
         finally:
             if self._writing is not None:
                 self._writing.release()
+
+    def writes(self) -> bool:
+        """Tell whether the database answers and takes what is written: the last that was to be,
+        else something that is written now."""
+        if not self._has_failed:
+            return self.answers()
+        row = {"name": "written at", "value": str(time.time())}
+        try:
+            with self.write() as work:
+                work.execute(self.insert_or_replace(deployment, "name"), row)
+        except Exception:
+            return False
+        self._has_failed = False
+        return True
 
     def seconds(self, work: Session) -> float:
         """Tell the time by the database's clock (s since 1970), by which all replicas go."""
@@ -451,27 +469,9 @@ _MARK_ALL_SENT = "UPDATE outbox SET sent_at = %(now)s WHERE seq = ANY(%(sent)s)"
 def _engine(url: str, pool: int, synchronous: str = "FULL") -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        engine = create_engine(
-            parsed,
-            paramstyle="named",
-            connect_args={"check_same_thread": False, "timeout": 10},
-        )
-        event.listen(engine, "connect", partial(_prepare_sqlite, synchronous))
-        event.listen(engine, "begin", _begin_sqlite)
-        return engine
-    from chassis.postgres import engine_of
+        from chassis import sqlite
 
-    return engine_of(parsed, pool)
+        return sqlite.engine_of(parsed, synchronous)
+    from chassis import postgres
 
-
-def _prepare_sqlite(synchronous: str, connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # the begin event below says what kind of transaction
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute(f"PRAGMA synchronous={synchronous}")
-    connection.execute("PRAGMA foreign_keys=ON")
-    connection.execute("PRAGMA cache_size=-8000")
-
-
-def _begin_sqlite(connection: Any) -> None:
-    if connection.get_execution_options().get("bihuan_write"):
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    return postgres.engine_of(parsed, pool)

@@ -52,6 +52,25 @@ class Postgres(Server):
             cursor = connection.execute(sql)
             return cursor.fetchall() if cursor.description else None
 
+    def let_write(self, *databases: str, allowed: bool) -> None:
+        """Let databases be writable or read-only for every connection from now on, and end those
+        that there are, as a failover does."""
+        for name in databases:
+            told = "RESET default_transaction_read_only"
+            self.execute(
+                syntax.SQL("ALTER DATABASE {} " + told).format(syntax.Identifier(name))
+                if allowed
+                else syntax.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(
+                    syntax.Identifier(name)
+                )
+            )
+            if not allowed:
+                self.execute(
+                    syntax.SQL(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}"
+                    ).format(syntax.Literal(name))
+                )
+
     def is_ready(self) -> bool:
         """Tell whether the postmaster that we started has written that it takes connections."""
         process = self._program.process
