@@ -54,11 +54,13 @@ class Inbox(Protocol):
 
     `ready` comes when it can be used, or with a `Misconfigured`. `on_missing` is called with the
     slot whose queue is not there, before there is another, and says whether there is to be one;
-    `on_declared` when there is, with a moment (Unix time) at which there was none.
+    `on_declared` when there is, with a moment (Unix time) at which there was none. Nothing more is
+    received than is already, while it `begins` nothing: nobody could handle it.
     """
 
     slots: int
     ready: Event
+    begins: bool
     on_missing: Callable[[int], bool]
     on_declared: Callable[[int, float], None]
 
@@ -172,6 +174,7 @@ class EmbeddedInbox:
     """The inbox of a service in this process: a single slot."""
 
     slots = 1
+    begins = True
 
     def __init__(self, inlet: EmbeddedInlet) -> None:
         self.inlet = inlet

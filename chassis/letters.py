@@ -9,6 +9,7 @@ nobody else.
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -23,6 +24,12 @@ WAITING, STUCK, REJECTED = "waiting", "stuck", "rejected"
 HOLDS = (WAITING, STUCK)
 RETRIES = 3
 """How often a failed message is tried again before it is stuck."""
+
+LONGEST_REASON = 4000
+"""Characters that are kept of why a message was set aside."""
+LONGEST_KEY = 64
+"""Characters of a key: nothing that is awaited by a longer one can ever come."""
+_UNFIT = re.compile("[\x00\ud800-\udfff]")
 
 Stream = tuple[str, str]
 
@@ -68,14 +75,23 @@ def park(
         row_of(message)
         | {
             "state": state,
-            "reason": reason,
-            "awaits": awaits,
+            "reason": _said(reason),
+            "awaits": _awaited(awaits),
             "attempts": attempt,
             "parked_at": now,
             "try_at": now + pause(attempt) if state == WAITING else now,
             "handler": message.handler,
         },
     )
+
+
+def _said(reason: str) -> str:
+    """Write why a message was set aside as any database keeps it: it may quote the message."""
+    return _UNFIT.sub("\N{REPLACEMENT CHARACTER}", reason[:LONGEST_REASON])
+
+
+def _awaited(key: str | None) -> str | None:
+    return None if key is None else _said(key[:LONGEST_KEY])
 
 
 def held(work: Work, messages: Iterable[Message]) -> set[Stream]:
@@ -154,8 +170,8 @@ def put_back(work: Work, letter: Any, reason: str, *, awaits: str | None, failed
         .where(letters.c.seq == letter.seq)
         .values(
             state=STUCK if spent else WAITING,
-            reason=reason,
-            awaits=awaits,
+            reason=_said(reason),
+            awaits=_awaited(awaits),
             attempts=attempts,
             try_at=now + wait,
         )
@@ -165,12 +181,16 @@ def put_back(work: Work, letter: Any, reason: str, *, awaits: str | None, failed
 
 def give_up(work: Work, seq: int, reason: str) -> None:
     """Try a letter no more, until an operator says so."""
-    work.execute(update(letters).where(letters.c.seq == seq).values(state=STUCK, reason=reason))
+    work.execute(
+        update(letters).where(letters.c.seq == seq).values(state=STUCK, reason=_said(reason))
+    )
 
 
 def reject(work: Work, seq: int, reason: str) -> None:
     """Mark a letter as one that must never be tried again."""
-    work.execute(update(letters).where(letters.c.seq == seq).values(state=REJECTED, reason=reason))
+    work.execute(
+        update(letters).where(letters.c.seq == seq).values(state=REJECTED, reason=_said(reason))
+    )
 
 
 def retry(store: Store, *, message_id: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
@@ -16,6 +17,8 @@ from contracts.message import Command, Contract, Envelope
 from contracts.shapes import moment_from_json
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_UNFIT = re.compile(r"(?<!\\)(?:\\\\)*\\u0000|[\ud800-\udfff]")
+"""What no database takes as text, in JSON as `encode` writes it."""
 
 
 class Undecodable(Exception):
@@ -88,9 +91,10 @@ class Message:
         if kind is None:
             raise Undecodable(f"no contract is called {self.envelope.type}")
         try:
-            return kind.from_data(json.loads(self.body))
-        except (ValueError, ValidationError) as error:
-            raise Undecodable(f"{self.envelope.type} is not readable: {error}") from error
+            return kind.from_data(_read(self.body))
+        except Exception as error:  # whatever stands there, and however deep: it cannot be read
+            why = error if isinstance(error, ValueError | ValidationError) else repr(error)
+            raise Undecodable(f"{self.envelope.type} is not readable: {why}") from error
 
     @cached_property
     def moment(self) -> Any:
@@ -104,6 +108,14 @@ class Message:
     def slot(self, slots: int) -> int:
         """Give the slot of its key."""
         return slot_of(self.envelope.partitionkey, slots)
+
+
+def _read(body: str) -> Any:
+    """Read JSON; raises `ValueError` also for text that no database takes."""
+    said = json.loads(body)
+    if "\\u" in body and _UNFIT.search(encode(said)):
+        raise ValueError("it holds the character U+0000, or half of a surrogate pair")
+    return said
 
 
 def slot_of(key: str, slots: int) -> int:

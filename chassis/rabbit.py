@@ -9,6 +9,7 @@ had in hand when it broke is forgotten: the outbox sends it again, the broker de
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -26,13 +27,14 @@ from kombu.connection import Connection
 
 from chassis import metrics
 from chassis.bus import ANY, Bindings, BusDown, Closed, Inlet
+from chassis.frames import reader_of
 from chassis.green import end
 from chassis.letters import pause
 from chassis.logs import log
-from chassis.message import Message
+from chassis.message import Message, slot_of
 from chassis.settings import Misconfigured, Settings
 from contracts.catalogue import contracts
-from contracts.message import Envelope
+from contracts.message import Envelope, is_text
 
 HEARTBEAT = 10
 CONNECT_WITHIN, OPEN_WITHIN, CONFIRM_WITHIN = 5.0, 20.0, 10.0
@@ -41,8 +43,13 @@ LONGEST_PAUSE = 2.4
 """Seconds between attempts to connect, before a jitter that makes at most 3 of them."""
 LOOK_EVERY = 0.1
 """Seconds after which a reader looks whether there are channels to open or to close."""
-LONGEST_NAMES = 64
+LONGEST_NAME = 64
+"""Characters of an exchange's or a handler's name, at the most."""
+SUSPICIOUS = 2
+"""Times that a message came back unhandled, from which on it is taken alone: it may be what ends
+processes, and each time all that was taken with it comes back and is counted too."""
 BROKEN = (AMQPError, OSError, BusDown)
+_EXCHANGE = re.compile(r"[a-z0-9-]+\.(events|commands)")
 DURABLE = {"durable": True, "auto_delete": False}
 SLOT_QUEUE = {
     "x-queue-type": "quorum",
@@ -300,6 +307,9 @@ class _Inbox:
         self._bindings = bindings
         self.slots = slots
         self.connected = False
+        self.begins = True
+        """Whether what is not received yet may be: not while it could not be handled, since what
+        comes back too often is set aside by the broker."""
         self.on_missing: Callable[[int], bool] = lambda _slot: True
         """Called before a queue that is not there is declared: what it held may be lost. False
         where it is not to be declared, since the slot is another replica's by now."""
@@ -315,7 +325,7 @@ class _Inbox:
 
     def open(self, slot: int) -> RabbitInlet:
         """Begin to receive what comes for a slot, as soon as there is a connection."""
-        inlet = self._inlets[slot] = self.inlet_kind(slot)
+        inlet = self._inlets[slot] = self.inlet_kind(slot, self.slots)
         return inlet
 
     def leave(self, inlet: Inlet) -> None:
@@ -359,8 +369,13 @@ class _Inbox:
             self._leaving.pop(0)
             closed.send()
         for inlet in [*self._inlets.values()]:
-            if inlet.channel is None and self._inlets.get(inlet.slot) is inlet:
+            if self._inlets.get(inlet.slot) is not inlet:
+                continue
+            if inlet.channel is None and self.begins:
                 self._consume(inlet)
+            elif inlet.widens:
+                with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not answer")):
+                    inlet.widen()
 
     def connect(self) -> None:
         with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not answer")):
@@ -409,25 +424,46 @@ class _Inbox:
 
 
 class RabbitInlet:
-    """One slot of an inbox: what its queue has delivered, on a channel of its own."""
+    """One of so many slots of an inbox: what its queue has delivered, on a channel of its own.
 
-    def __init__(self, slot: int) -> None:
+    It begins with a single message. Only when one is there that has not come back again and again
+    are more taken ahead: so a message that ends its process every time takes no other along.
+    """
+
+    def __init__(self, slot: int, slots: int) -> None:
         self.slot = slot
+        self.slots = slots
         self.channel: Any = None
+        self.widens = False
+        """Whether more are to be taken ahead."""
         self._ready: deque[Message] = deque()
         self._in_hand = False
         self._wake = Event()
         self._closed = False
 
     def consume(self, channel: Any, queue: str, prefetch: int, gone: Callable[[str], None]) -> None:
-        """Begin to receive, so many messages ahead of their acknowledgement."""
-        self.channel = channel
-        channel.basic_qos(prefetch_size=0, prefetch_count=prefetch, a_global=False)
-        channel.basic_consume(queue, callback=self._put, on_cancel=lambda _tag: gone(queue))
+        """Begin to receive, later so many messages ahead of their acknowledgement."""
+        self.channel, self.widens = channel, False
+        self._queue, self._prefetch, self._gone = queue, prefetch, gone
+        self._begin(1)
+
+    def widen(self) -> None:
+        """Take more messages ahead, from now on."""
+        self.widens = False
+        self.channel.basic_cancel(self._tag)
+        self._begin(self._prefetch)
+
+    def _begin(self, prefetch: int) -> None:
+        queue, gone = self._queue, self._gone
+        self._ahead = prefetch
+        self.channel.basic_qos(prefetch_size=0, prefetch_count=prefetch, a_global=False)
+        self._tag = self.channel.basic_consume(
+            queue, callback=self._put, on_cancel=lambda _tag: gone(queue)
+        )
 
     def forget(self) -> None:
         """Forget what a lost connection has delivered."""
-        self.channel = None
+        self.channel, self.widens = None, False
         self._ready.clear()
 
     def idle(self) -> bool:
@@ -462,21 +498,36 @@ class RabbitInlet:
         self._wake_up()
 
     def _put(self, delivery: Any) -> None:
-        channel, info, body = delivery.channel, delivery.delivery_info, delivery.body
-        headers = delivery.headers or {}
+        """Take what the queue has delivered; what is no message for this slot goes to the dead
+        letters, alone."""
+        channel, info = delivery.channel, delivery.delivery_info
+        headers = delivery.headers if isinstance(delivery.headers, dict) else {}
         try:
-            envelope = Envelope.from_headers(headers)
-            text = body if isinstance(body, str) else bytes(body).decode()
-            exchange, handler = headers.get("exchange", info["exchange"]), headers.get("handler")
-            if "\0" in text or len(f"{exchange}{handler or ''}") > LONGEST_NAMES:
-                raise ValueError(exchange)  # noqa: TRY301  (no database could keep it)
-        except (KeyError, ValueError):  # to the dead letters
+            message = self._judged(headers, delivery.body, info)
+        except ValueError as error:
+            log("bus").warning("message unfit", queue=self._queue, why=str(error))
+            metrics.MESSAGES.labels(self._queue.partition(".")[0], "unfit").inc()
             channel.basic_reject(info["delivery_tag"], requeue=False)
             return
-        message = Message(envelope, text, exchange, info["redelivered"], handler=handler)
         message.tag = channel, info["delivery_tag"]
+        self.widens = self._ahead < self._prefetch and not _is_suspicious(message, headers)
         self._ready.append(message)
         self._wake_up()
+
+    def _judged(self, headers: Mapping[str, Any], body: Any, info: Mapping[str, Any]) -> Message:
+        """Read a message, and judge all that anybody may have written; raises `ValueError`."""
+        envelope = Envelope.from_headers(headers)
+        exchange, handler = headers.get("exchange", info["exchange"]), headers.get("handler")
+        if not (is_text(exchange, LONGEST_NAME) and _EXCHANGE.fullmatch(exchange)):
+            raise ValueError("exchange is none of a service's")
+        if handler is not None and not is_text(handler, LONGEST_NAME):
+            raise ValueError(f"handler is not a name of at most {LONGEST_NAME} characters")
+        if slot_of(envelope.partitionkey, self.slots) != self.slot:
+            raise ValueError("its slot is not that of its key")
+        text = body if isinstance(body, str) else bytes(body).decode()
+        if "\0" in text:
+            raise ValueError("the body holds the character U+0000")
+        return Message(envelope, text, exchange, bool(info["redelivered"]), handler=handler)
 
     def _wake_up(self) -> None:
         if not self._wake.ready():
@@ -484,6 +535,12 @@ class RabbitInlet:
 
 
 _Inbox.inlet_kind = RabbitInlet
+
+
+def _is_suspicious(message: Message, headers: Mapping[str, Any]) -> bool:
+    """Tell whether a message came back unhandled again and again, as the broker counts."""
+    count = headers.get("x-delivery-count")
+    return message.redelivered and isinstance(count, int) and count >= SUSPICIOUS
 
 
 def waves(messages: Sequence[Message], *, returnable: bool = False) -> list[list[Message]]:
@@ -599,6 +656,7 @@ def connect(uri: str, on_blocked: Callable[..., None] | None = None) -> Any:
         heartbeat=HEARTBEAT,
         connect_timeout=CONNECT_WITHIN,
         transport_options={
+            "frame_handler": reader_of,
             "on_blocked": lambda _why: told(blocked=True),
             "on_unblocked": lambda: told(blocked=False),
         },

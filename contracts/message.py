@@ -5,15 +5,29 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from typing import Any, ClassVar, Self, dataclass_transform, get_type_hints
 
-from contracts.shapes import Code, Count, Key, Part
+from contracts.shapes import Code, Count, Key, Part, moment_from_json
 
 PUBLIC = "public"
 """Who asks, where nobody says who: anyone."""
 
 RULE = "rule"
 """Who asks and decides, where no person does: the rules themselves."""
+
+LONGEST = {
+    "id": 64,
+    "source": 32,
+    "type": 64,
+    "time": 40,
+    "partitionkey": 64,
+    "correlationid": 64,
+    "causationid": 64,
+    "causationtype": 64,
+    "traceparent": 64,
+}
+"""Characters of each attribute of a message at the most: as many as every service keeps."""
 
 PREFIX = "cloudEvents_"
 """Prefix of the CloudEvents attributes among the AMQP headers (binary mode)."""
@@ -126,11 +140,48 @@ class Envelope:
 
     @classmethod
     def from_headers(cls, headers: Mapping[str, Any]) -> Envelope:
-        """Read the attributes from AMQP headers; raises `KeyError` for a missing one."""
-        values: dict[str, Any] = {name: headers[PREFIX + name] for name in _REQUIRED}
-        values |= {name: headers.get(PREFIX + name) for name in _ATTRIBUTES[len(_REQUIRED) :]}
-        return cls(**values)
+        """Read the attributes from AMQP headers; raises `ValueError`, which says which is not fit.
+
+        Anybody may have written them, so each is judged here: that it is there, text without
+        control characters, not too long, and the time a moment since 1970.
+        """
+        values = {name: headers.get(PREFIX + name) for name in _ATTRIBUTES}
+        given: dict[str, Any] = {
+            name: value for name, value in values.items() if value is not None or name in _REQUIRED
+        }
+        for name, value in given.items():
+            if not isinstance(value, str) or not 1 <= len(value) <= LONGEST[name]:
+                raise ValueError(f"{name} is not a text of 1 to {LONGEST[name]} characters")
+        if not _TEXT.fullmatch("".join(given.values())):
+            raise ValueError("an attribute holds a control character, or half of a surrogate pair")
+        if not _is_moment(given["time"]):
+            raise ValueError("time is not a moment since 1970 as RFC 3339 writes it")
+        return cls(**values)  # type: ignore[arg-type]
 
 
 _ATTRIBUTES = tuple(field.name for field in fields(Envelope))
 _REQUIRED = _ATTRIBUTES[:6]
+_TEXT = re.compile("[^\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
+_MOMENT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})"
+)
+
+
+def is_text(value: Any, longest: int) -> bool:
+    """Tell whether a value is a text of 1 to so many characters, none of them a control character
+    or half of a surrogate pair, which no database keeps."""
+    return isinstance(value, str) and len(value) <= longest and bool(_TEXT.fullmatch(value))
+
+
+def _is_moment(text: Any) -> bool:
+    if not _MOMENT.fullmatch(text):
+        return False
+    try:
+        moment = moment_from_json(text)
+    except ValueError:
+        return False
+    return _FIRST <= moment < _LAST
+
+
+_FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+"""AMQP counts seconds from 1970, and every zone can tell the day."""

@@ -17,8 +17,8 @@ from tests.district import DistributedDistrict
 class TwiceInlet(RabbitInlet):
     """Delivers every message twice: the second time at once, or with those that come next."""
 
-    def __init__(self, slot):
-        super().__init__(slot)
+    def __init__(self, slot, slots):
+        super().__init__(slot, slots)
         self.rng = random.Random(SEED + slot)
         self.again = []
 
@@ -33,8 +33,8 @@ class TwiceInlet(RabbitInlet):
 class ShuffledInlet(RabbitInlet):
     """Delivers in a random order, in which only messages of one stream keep theirs."""
 
-    def __init__(self, slot):
-        super().__init__(slot)
+    def __init__(self, slot, slots):
+        super().__init__(slot, slots)
         self.rng = random.Random(SEED + slot)
 
     def choose(self, ready, most):

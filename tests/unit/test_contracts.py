@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
+from chassis.tables import letters, outbox
 from contracts import message
 from contracts.catalogue import contracts
 from contracts.filing import EnterpriseReopened, FilingReturned, SubmitFiling, WithdrawFiling
 from contracts.inspection import ComplaintChecked, RecordVisit
-from contracts.message import Command, Envelope, Event
+from contracts.message import LONGEST, Command, Envelope, Event
 from contracts.shapes import Count, Id, Key, moment_from_json, moment_to_json, shape_of
 
 EVERY = sorted(contracts().values(), key=lambda kind: kind.type)
@@ -294,8 +295,22 @@ def test_an_envelope_travels_as_cloudevents_headers():
 def test_an_envelope_without_a_source_is_an_error():
     headers = Envelope("1", "filing", "t", "2020-02-10T00:00:00Z", "e", "c").headers()
     del headers["cloudEvents_source"]
-    with pytest.raises(KeyError):
+    with pytest.raises(ValueError, match="source"):
         Envelope.from_headers(headers)
+
+
+@pytest.mark.parametrize(
+    "time",
+    ["2020-02-10T00:00:00Z", "2020-02-10T08:00:00+08:00", "2020-02-10T00:00:00.123456789Z"],
+)
+def test_an_envelope_tells_a_moment_in_any_zone(time):
+    envelope = Envelope("1", "filing", "t", time, "e", "c")
+    assert Envelope.from_headers(envelope.headers()) == envelope
+
+
+@pytest.mark.parametrize("table", [outbox, letters])
+def test_every_attribute_that_is_fit_has_room_where_it_is_kept(table):
+    assert {name: table.c[name].type.length for name in LONGEST} == LONGEST
 
 
 def test_a_command_and_an_event_are_told_apart():

@@ -1,0 +1,193 @@
+"""Messages that are none: each goes to the dead letters by itself, whatever stands in it, ends no
+process and takes no other message along."""
+
+import json
+from contextlib import contextmanager
+
+import amqp
+import eventlet
+import psycopg
+import pytest
+
+from chassis import rabbit
+from chassis.ids import new_id
+from chassis.message import slot_of
+from chassis.rabbit import prepare, queue_of
+from chassis.settings import Settings
+from console.child import Process
+from console.district import BROUGHT
+from tests import PATIENCE
+from tests.broker.conftest import until
+from tests.forged import headers_of, misfits, unreadable
+
+SLOTS = Settings().slots
+
+
+@pytest.fixture
+def gateway(settings, tmp_path):
+    """One process of the gateway: it hears every event."""
+    environ = {
+        "CLOCK": "manual",
+        "AMQP_URI": settings.amqp_uri,
+        "DATABASE_URL": settings.database_url,
+        "SEAL_KEY_FILE": settings.seal_key_file,
+        "ISSUER_KEY_FILE": settings.issuer_key_file,
+    }
+    log = tmp_path / "gateway.log"
+    with Process(["run", "gateway", "--port", "0"], log, environ=environ) as process:
+        yield process
+        assert process.process.poll() is None, "a message has ended the process"
+
+
+@contextmanager
+def channel_to(uri):
+    address = uri.partition("@")[2].rstrip("/")
+    with amqp.Connection(address, confirm_publish=True) as connection:
+        yield connection.channel()
+
+
+@pytest.fixture
+def channel(rabbitmq, gateway, settings):
+    with channel_to(rabbitmq) as channel:
+        queues = [queue_of("gateway", slot) for slot in range(SLOTS)]
+        until(lambda: sum(count(channel, queue, "consumers") for queue in queues) == SLOTS)
+        yield channel
+
+
+def count(channel, queue, what="messages"):
+    """Count what is ready in a queue, or who consumes it; none where there is no such queue yet."""
+    try:
+        found = channel.connection.channel().queue_declare(queue, passive=True)
+    except amqp.NotFound:
+        return 0
+    return found.consumer_count if what == "consumers" else found.message_count
+
+
+def patrol():
+    """Give the headers and the body of an event that the gateway keeps."""
+    made = new_id()
+    body = {"patrol_id": made, "agencies": ["market-regulation"], "officers": ["FZ-1"],
+            "day": "2020-02-10"}  # fmt: skip
+    return made, headers_of(SLOTS, id=made, partitionkey=made), json.dumps(body)
+
+
+def publish(channel, headers, body, key="patrol-dispatched", exchange="gateway.inbox"):
+    message = (
+        body
+        if isinstance(body, amqp.Message)
+        else amqp.Message(
+            body,
+            content_type="application/json",
+            delivery_mode=2,
+            application_headers=headers,
+        )
+    )
+    channel.basic_publish(message, exchange, key, mandatory=True)
+
+
+def kept(settings):
+    """Give the ids of the events that the gateway has kept, and what it has set aside."""
+    with psycopg.connect(settings.database_of("gateway").replace("+psycopg", "")) as connection:
+        events = {row[0] for row in connection.execute("SELECT id FROM events")}
+        letters = connection.execute("SELECT id, reason FROM letters").fetchall()
+    return events, letters
+
+
+def test_every_attribute_of_every_form_is_judged_and_ends_nothing(channel, settings):
+    said, bad = set(), list(misfits(SLOTS))
+    for number, (_name, headers) in enumerate(bad):
+        _, _, body = patrol()
+        publish(channel, headers, body)
+        if number % 5 == 0:
+            identity, fit, body = patrol()
+            publish(channel, fit, body)
+            said.add(identity)
+    until(lambda: kept(settings)[0] == said)
+    assert kept(settings) == (said, [])
+    until(lambda: count(channel, "gateway.dead") == len(bad))
+
+
+def test_properties_that_the_client_cannot_read_end_no_connection(channel, settings, gateway):
+    said, bad = set(), 0
+    for _ in range(3):
+        for _name, message in unreadable(headers_of(SLOTS)):
+            publish(channel, {}, message, exchange="gateway.inbox")
+            bad += 1
+            identity, fit, body = patrol()
+            publish(channel, fit, body)
+            said.add(identity)
+    until(lambda: kept(settings)[0] == said)
+    until(lambda: count(channel, "gateway.dead") == bad)
+    assert "inbox disconnected" not in gateway.log.read_text()
+
+
+def test_a_routing_key_that_is_no_text_hinders_nobody(channel, settings, gateway):
+    identity, fit, body = patrol()
+    publish(channel, fit, body, key=b"\xe9\xff")
+    until(lambda: kept(settings)[0] == {identity})
+    assert "inbox disconnected" not in gateway.log.read_text()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[" * 100_000,
+        '{"patrol_id": ' + '{"a": ' * 50_000,
+        '{"patrol_id": 1e999999}',
+        '{"patrol_id": "a\\u0000b", "agencies": [], "officers": [], "day": "2020-02-10"}',
+        '{"patrol_id": "\\ud800", "agencies": [], "officers": [], "day": "2020-02-10"}',
+    ],
+)
+def test_a_body_that_cannot_be_read_is_a_rejected_letter(channel, settings, body):
+    headers = headers_of(SLOTS)
+    publish(channel, headers, body)
+    identity, fit, other = patrol()
+    publish(channel, fit, other)
+    until(lambda: kept(settings)[0] == {identity})
+    until(lambda: [letter for letter, _ in kept(settings)[1]] == [headers["cloudEvents_id"]])
+    ((_, reason),) = kept(settings)[1]
+    assert "is not readable" in reason
+
+
+def test_a_wrong_slot_takes_no_other_message_along(channel, settings, gateway):
+    """It would be requeued with all that was taken ahead with it, until the broker had counted a
+    hundred of those for each of them."""
+    said = set()
+    for number in range(42):
+        identity, fit, body = patrol()
+        publish(channel, fit, body)
+        said.add(identity)
+        if number % 10 == 0:
+            _, wrong, body = patrol()
+            publish(channel, wrong | {"slot": (wrong["slot"] + 1) % SLOTS}, body)
+    until(lambda: kept(settings)[0] == said)
+    until(lambda: count(channel, "gateway.dead") == 5)
+    assert "slot lost" not in gateway.log.read_text()
+
+
+def test_what_comes_back_with_another_again_and_again_is_not_counted(
+    settings, rabbitmq, monkeypatch
+):
+    """Else the broker would set it aside after the hundredth time, though nobody has tried it."""
+    monkeypatch.setattr(rabbit, "pause", lambda *_given, **_more: 0.0)
+    prepare(settings, "gateway", BROUGHT["gateway"], SLOTS, ())
+    with channel_to(rabbitmq) as channel:
+        for _ in range(40):
+            _, fit, body = patrol()
+            publish(channel, fit | {"slot": 0}, body)
+        until(lambda: count(channel, "gateway.inbox.0") == 40)
+        monkeypatch.setattr(rabbit, "slot_of", lambda _key, _slots: 0)
+        inbox = rabbit.RabbitBus(settings, {}).inbox("gateway", BROUGHT["gateway"])
+        inlet = inbox.open(0)
+        for _ in range(110):
+            with eventlet.Timeout(PATIENCE):
+                while not inlet._ready:
+                    eventlet.sleep(0.005)
+            inbox._connection.transport.sock.shutdown(2)
+            with eventlet.Timeout(PATIENCE):
+                while inlet._ready:
+                    eventlet.sleep(0.005)
+        inbox.close()
+        until(lambda: count(channel, "gateway.inbox.0") + count(channel, "gateway.dead") == 40)
+        assert count(channel, "gateway.dead") <= 1
+    assert slot_of("a", 1) == 0
