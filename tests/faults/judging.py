@@ -21,7 +21,16 @@ from sqlalchemy import NullPool, create_engine, text
 from console.district import TOPOLOGY
 
 ANY = "*"
-COUNTS = ("lost", "ghosts", "duplicated", "out_of_order", "contradicted", "unsettled")
+COUNTS = (
+    "lost",
+    "ghosts",
+    "duplicated",
+    "out_of_order",
+    "contradicted",
+    "unsettled",
+    "dead",
+    "amiss",
+)
 """What must be 0."""
 EXAMPLES = 8
 """How many sentences of a kind a verdict keeps."""
@@ -35,13 +44,17 @@ class Record:
     """What the load and the harness know: answers by key, and messages that nobody has said.
 
     A stranger must have no effect: it is refused, set aside or passed over. A guest is in order. An
-    impostor has the id of another message, which keeps its effect.
+    impostor has the id of another message, which keeps its effect. The dead are what the broker has
+    set aside, each with where and why. What is amiss the harness has seen itself: a process that
+    ended though nobody had touched it, or that ran though it must not.
     """
 
     answers: list[dict[str, Any]] = field(default_factory=list)
     strangers: set[str] = field(default_factory=set)
     guests: set[str] = field(default_factory=set)
     impostors: set[str] = field(default_factory=set)
+    dead: list[dict[str, Any]] = field(default_factory=list)
+    amiss: list[str] = field(default_factory=list)
 
     @classmethod
     def read(cls, *files: Path) -> Self:
@@ -59,6 +72,10 @@ class Record:
                     made.impostors.add(entry["impostor"])
                 elif "guest" in entry:
                     made.guests.add(entry["guest"])
+                elif "dead" in entry:
+                    made.dead.append(entry)
+                elif "amiss" in entry:
+                    made.amiss.append(entry["amiss"])
                 else:
                     made.answers.append(entry)
         return made
@@ -109,7 +126,16 @@ def judge(url: str, record: Record | None = None) -> dict[str, Any]:
     record = record or Record()
     books = Books.read(url)
     found: dict[str, list[str]] = {name: [] for name in COUNTS}
-    checks = (_lost, _ghosts, _duplicated, _out_of_order, _contradicted, _unsettled)
+    checks = (
+        _lost,
+        _ghosts,
+        _duplicated,
+        _out_of_order,
+        _contradicted,
+        _unsettled,
+        _dead,
+        _amiss,
+    )
     for name, check in zip(COUNTS, checks, strict=True):
         found[name] += check(books, record)
     alone = [row for row in books.commands if row.many is None]
@@ -280,6 +306,20 @@ def _unsettled(books: Books, _record: Record) -> Iterator[str]:
     for row in books.commands:
         if row.many is None and row.state == "pending":
             yield f"the command {row.id} ({row.type}) has no outcome"
+
+
+def _dead(books: Books, record: Record) -> Iterator[str]:
+    """Find what somebody has said, and the broker has set aside."""
+    said = {row.id: row for row in books.messages}
+    for entry in record.dead:
+        identity = entry["dead"]
+        if identity in record.guests or identity in said.keys() - record.impostors:
+            kind = said[identity].type if identity in said else "a guest"
+            yield f"{kind} {identity} is a dead letter at {entry['at']}: {entry['why']}"
+
+
+def _amiss(_books: Books, record: Record) -> Iterator[str]:
+    yield from record.amiss
 
 
 def whole(verdict: dict[str, Any]) -> bool:

@@ -20,7 +20,7 @@ from typing import Any
 
 from chassis import logs
 from chassis.green import pause, spawn
-from tests.faults import intruders, outages  # noqa: F401  (they declare their kinds)
+from tests.faults import extremes, forgeries, intruders, outages  # noqa: F401  (they declare kinds)
 from tests.faults.judging import COUNTS, Record, under_way, whole
 from tests.faults.kinds import KINDS, Kind, Missed
 from tests.faults.stage import Stage
@@ -133,6 +133,7 @@ def play(
             load.wait()
         settled = _settle(stage, Record.read(answers, stage.record))
         stage.say(f"settled after {settled} s" if settled is not None else "not settled")
+        stage.collect_dead()
         for member in stage.members:
             member.lock.acquire()
         for member in stage.members:

@@ -22,6 +22,7 @@ from eventlet.semaphore import Semaphore
 from urllib3 import PoolManager
 from urllib3.exceptions import HTTPError
 
+from chassis.frames import reader_of
 from chassis.green import Pool, pause, spawn
 from chassis.settings import Settings
 from console.child import ChildEnded, Process
@@ -155,16 +156,20 @@ class Stage:
     def channel(self) -> Any:
         """Connect to the broker as an operator would, and give a channel that confirms."""
         connection = amqp.Connection(
-            f"127.0.0.1:{self.broker.port}", confirm_publish=True, connect_timeout=5
+            f"127.0.0.1:{self.broker.port}",
+            confirm_publish=True,
+            connect_timeout=5,
+            frame_handler=reader_of,
         )
         connection.connect()
         return connection.channel()
 
-    def request(self, path: str, body: dict[str, Any], key: str) -> None:
-        """Hand a command in, and note that it was accepted."""
-        sent = {"Content-Type": "application/json", "Prefer": "respond-async"}
+    def request(self, path: str, body: dict[str, Any] | str, key: str) -> None:
+        """Hand a command in, or a batch as NDJSON, and note that it was accepted."""
+        kind = "application/x-ndjson" if isinstance(body, str) else "application/json"
+        sent = {"Content-Type": kind, "Prefer": "respond-async"}
         sent["Authorization"] = f"Bearer {self.token}"
-        data = json.dumps(body).encode()
+        data = (body if isinstance(body, str) else json.dumps(body)).encode()
         for turn in range(200):
             base = self.gateways[turn % len(self.gateways)]
             with suppress(HTTPError, OSError):
@@ -173,7 +178,7 @@ class Stage:
                     base + path,
                     body=data,
                     headers={**sent, "Idempotency-Key": key},
-                    timeout=15.0,
+                    timeout=60.0 if isinstance(body, str) else 15.0,
                 )
                 if answer.status < 300:
                     self.own_up(name=f"POST {path} {CLIENT} {key}", status=202, digest="")
@@ -217,7 +222,9 @@ class Stage:
 
     def _revive(self, member: Member) -> None:
         try:
-            self.note_exit(member, None, f"by itself: {member.process._last_words()[-300:]}")
+            last_words = member.process._last_words()[-300:]
+            self.note_exit(member, None, f"by itself: {last_words}")
+            self.own_up(amiss=f"{member.name} ended by itself: {last_words}")
             pause(1)
             self.start_again(member)
         finally:
@@ -267,6 +274,18 @@ class Stage:
     def say(self, what: str) -> None:
         """Tell whoever watches."""
         sys.stderr.write(f"{self.now:7.1f}  {what}\n")
+
+    def collect_dead(self) -> None:
+        """Write down what the broker has set aside, and why."""
+        channel = self.channel()
+        for service in HEARS:
+            while (dead := channel.basic_get(f"{service}.dead", no_ack=True)) is not None:
+                headers = dead.headers if isinstance(dead.headers, dict) else {}
+                deaths = headers.get("x-death") or [{}]
+                identity = headers.get("cloudEvents_id")
+                if isinstance(identity, str):
+                    self.own_up(dead=identity, at=service, why=str(deaths[0].get("reason")))
+        channel.connection.close()
 
     def own_up(self, **entry: str | int) -> None:
         """Write down a message that the harness puts in, before it does."""

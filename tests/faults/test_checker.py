@@ -13,7 +13,7 @@ from sqlalchemy import insert, update
 from chassis.bus import Closed, EmbeddedBus
 from chassis.listener import Listener
 from chassis.store import Store
-from chassis.tables import inbox
+from chassis.tables import inbox, outbox
 from services.gateway.model import commands
 from tests.conftest import SEED
 from tests.district import Refused
@@ -212,3 +212,22 @@ def test_a_stranger_is_a_ghost_only_where_nobody_has_owned_up_to_it(quiet):
     record.strangers.add("stranger")
     assert verdict_of(district, record)[1] == set()
     assert judge(embedded(district.running.settings.data))["ghosts"] == 1
+
+
+def test_a_message_that_was_said_and_set_aside_by_the_broker_is_dead(quiet):
+    district, record = quiet
+    with district.store("filing").read() as session:
+        identity = session.scalars(outbox.select().with_only_columns(outbox.c.id)).first()
+    record.dead = [
+        {"dead": "forged", "at": "gateway", "why": "rejected"},
+        {"dead": identity, "at": "gateway", "why": "delivery_limit"},
+    ]
+    verdict, red = verdict_of(district, record)
+    assert red == {"dead"}
+    assert verdict["evidence"]["dead"][0].endswith("is a dead letter at gateway: delivery_limit")
+
+
+def test_a_process_that_ended_by_itself_is_amiss(quiet):
+    district, record = quiet
+    record.amiss.append("gateway-left ended by itself: DataError")
+    assert verdict_of(district, record)[1] == {"amiss"}
