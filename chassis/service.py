@@ -162,6 +162,7 @@ class Carriage(SharedExtension):
         self._begin(leases)
 
     def _begin(self, leases: Leases | None) -> None:
+        self.listener.began = self.store.now()
         service = type(self.service)
         inbox = self.bus.inbox(service.name, brought_to(service))
         spawn = self.container.spawn_managed_thread
@@ -215,9 +216,10 @@ class Carriage(SharedExtension):
             self.service.called()
 
     def ready(self) -> dict[str, bool]:
-        """Tell whether the database and the bus answer."""
+        """Tell whether the database and the bus answer, and the clocks agree."""
         joined = self.replica is not None
-        return {"database": self.store.answers(), "bus": joined and self.bus.connected()}
+        bus = joined and self.bus.connected()
+        return {"database": self.store.answers(), "bus": bus, "clock": self.store.clock.agrees}
 
     def idle(self) -> bool:
         """Tell whether the relay has nothing to send."""
@@ -234,11 +236,13 @@ class Carriage(SharedExtension):
     def _measure(self) -> None:
         while not self._stopping:
             try:
+                self.store.clock.look()
                 unsent, oldest = self.store.backlog()
                 counts, ages = letters.counts(self.store), letters.ages(self.store)
             except STORAGE_ERRORS:
                 pass
             else:
+                metrics.CLOCK_OFFSET.labels(self.store.service).set(self.store.clock.ahead)
                 metrics.OUTBOX_UNSENT.labels(self.store.service).set(unsent)
                 metrics.OUTBOX_OLDEST.labels(self.store.service).set(oldest)
                 for state in (letters.WAITING, letters.STUCK, letters.REJECTED):

@@ -122,7 +122,7 @@ def _make_anew(settings: Settings, stores: dict[str, Store], before: int, number
 
     for name, store in stores.items():
         remake(settings, name, BROUGHT[name], before, number)
-        now = time.time()
+        now = store.now()
         rows = [
             {"name": f"slot {slot}", "owner": None, "until": 0.0, "drained_at": now}
             for slot in range(number)
