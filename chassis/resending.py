@@ -27,7 +27,7 @@ from contracts.shapes import Id, Key, moment_to_json
 from contracts.shared import Resend, ResendBegan
 
 MARGIN = 2 * FURTHEST + 60.0
-"""Seconds by which the clocks of two databases may differ before any process notices, and a delivery
+"""Seconds by which the clocks of two databases may differ before a process notices, and a delivery
 may be under way."""
 
 

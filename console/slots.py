@@ -26,7 +26,7 @@ ABANDONED = 30.0
 """Seconds after which a lease that nobody gave back belongs to a process that is gone."""
 _HELD = text(
     "SELECT count(*) FROM leases WHERE owner IS NOT NULL AND name LIKE :names"
-    " AND until > extract(epoch FROM clock_timestamp()) - :abandoned"
+    " AND abs(until - extract(epoch FROM clock_timestamp())) < :abandoned"
 )
 
 

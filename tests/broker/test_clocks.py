@@ -8,16 +8,17 @@ import time
 
 import amqp
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
-from chassis import letters, retention
+from chassis import letters, resending, retention
 from chassis.ids import new_id
+from chassis.leases import Leases
 from chassis.message import Message
 from chassis.rabbit import queue_of
 from chassis.retention import DAY, Retention
 from chassis.settings import Settings
 from chassis.store import Store
-from chassis.tables import outbox, row_of
+from chassis.tables import leases, outbox, replicas, resends, row_of
 from console.child import Process
 from console.fleet import Fleet
 from console.month import plan
@@ -57,7 +58,13 @@ class Looked(Exception):
 def machine(monkeypatch):
     """Set the clock of the machine so many seconds ahead."""
     real = time.time
-    yield lambda ahead: monkeypatch.setattr(time, "time", lambda: real() + ahead)
+
+    def turned(ahead):
+        monkeypatch.setattr(time, "time", lambda: real() + ahead)
+        monkeypatch.setattr(time, "time_ns", lambda: int((real() + ahead) * 1e9))
+        monkeypatch.setattr(clock, "datetime", Shifted)
+
+    return turned
 
 
 @pytest.fixture
@@ -133,7 +140,6 @@ def test_no_hour_begins_while_the_clock_is_wrong_and_the_latest_when_it_is_right
     store, machine, monkeypatch
 ):
     gateway, said = store(Gateway), []
-    monkeypatch.setattr(clock, "datetime", Shifted)
 
     def hours():
         teller = clock.Clock(gateway, manual=False, wake=lambda: said.append("woken"))
@@ -256,6 +262,30 @@ def test_nothing_is_taken_away_for_its_age_while_the_clock_is_wrong(store, machi
     look(monkeypatch, retention, sweeper.run)
     with mine.read() as session:
         assert session.scalars(select(outbox.c.id)).all() == ["one"]
+
+
+def test_what_a_wrong_clock_of_the_database_has_leased_for_long_is_taken(store):
+    """Its holder has ended before that clock was set right."""
+    filing = store(Filings)
+    mine, gone = Leases(filing), "who-has-ended"
+    assert mine.agree(8) == 8
+    with filing.write() as work:
+        until_ = filing.now() + 10 * DAY
+        work.execute(insert(replicas).values(owner=gone, until=until_))
+        work.execute(update(leases).values(owner=gone, until=until_))
+    share = mine.tick()
+    assert (share.replicas, share.held, share.relay) == (1, frozenset(range(8)), True)
+
+
+def test_what_was_drained_in_the_future_is_asked_for_from_the_beginning(store):
+    """A version before this one has noted it by a clock that was wrong."""
+    filing = store(Filings)
+    with filing.write() as work:
+        drained = filing.now() + 3600.0
+        work.execute(insert(leases).values(name="slot 3", until=0.0, drained_at=drained))
+    assert resending.gap_found(filing, 3, ["filing"], lambda *_: None) == ["filing"]
+    with filing.read() as session:
+        assert session.scalars(select(resends.c.since)).all() == [0.0]
 
 
 def withdrawn():

@@ -91,7 +91,7 @@ def test_a_start_without_the_database_is_said_and_mends_itself(gateway, postgres
 def test_a_start_without_the_broker_is_said_and_mends_itself(gateway, rabbitmq_server):
     with away(rabbitmq_server):
         process = gateway()
-        until(lambda: ask(process.base, "GET", "/readyz").json()["database"])
+        until(lambda: ask(process.base, "GET", "/readyz").json()["clock"])
         answer = ask(process.base, "GET", "/readyz")
         assert (answer.status, answer.json()) == (
             503,

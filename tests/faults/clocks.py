@@ -5,12 +5,12 @@ AHEAD is by how many seconds the clock is ahead, negative where it is behind; or
 this: what Python tells of the wall clock is moved here, before anything else is imported.
 """
 
-import datetime
+import datetime as dt
 import sys
 import time
 from pathlib import Path
 
-_time, _time_ns, _datetime = time.time, time.time_ns, datetime.datetime
+_time, _time_ns, _datetime = time.time, time.time_ns, dt.datetime
 
 
 def turn(file, ahead):
@@ -24,7 +24,7 @@ def shift(ahead):
     """Have this process see its wall clock as many seconds ahead as a function says."""
     time.time = lambda: _time() + ahead()
     time.time_ns = lambda: _time_ns() + int(ahead() * 1e9)
-    datetime.datetime = Shifted
+    dt.datetime = Shifted
 
 
 class _Kind(type):
@@ -45,7 +45,7 @@ class Shifted(_datetime, metaclass=_Kind):
     @classmethod
     def utcnow(cls):
         """Tell the time in UTC, without saying so."""
-        return cls.fromtimestamp(time.time(), datetime.UTC).replace(tzinfo=None)
+        return cls.fromtimestamp(time.time(), dt.UTC).replace(tzinfo=None)
 
 
 def told_by(word):
