@@ -109,6 +109,7 @@ class Carriage(SharedExtension):
         self.is_alone = not self.settings.amqp_uri
         if self.is_alone:
             self.store.create()
+            self.store.clock.refuse()
         self.service.opened()
         ready = config.get("ready", self.ready)
         self.web.admit, self.web.client_of = self.service.admit, self.service.client_of
