@@ -74,9 +74,10 @@ class DatabaseClock:
         """Compare what the database has said at a moment between two of this machine's clock."""
         known, agreed = self._start is not None, self.agrees
         self.ahead = max(0.0, before - there) or min(0.0, after - there)
-        if known and agreed != self.agrees:
-            says = "the clocks agree again" if self.agrees else self.difference(there)
-            log(self.service).error("clock compared", says=says)
+        if known and agreed and not self.agrees:
+            log(self.service).error("clocks differ", says=self.difference(there))
+        elif known and self.agrees and not agreed:
+            log(self.service).warning("clocks agree again")
 
     def _follow(self, earliest: float, latest: float) -> None:
         """Keep what was known as far as it can be true: so it is not moved by a slow answer, nor

@@ -187,7 +187,7 @@ def test_a_clock_that_goes_wrong_is_shown_until_it_is_right_again(settings, tmp_
         until(lambda: ready(process) == (200, True))
     lines = log.read_text()
     assert lines.count("ahead of that of the database of gateway") == 1, "once, not each second"
-    assert lines.count("the clocks agree again") == 1
+    assert lines.count("clocks agree again") == 1
 
 
 def test_what_is_taken_in_is_dated_by_the_database(store, machine):
