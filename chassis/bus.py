@@ -54,15 +54,15 @@ class Inbox(Protocol):
 
     `ready` comes when it can be used, or with a `Misconfigured`. `on_missing` is called with the
     slot whose queue is not there, before there is another, and says whether there is to be one;
-    `on_declared` when there is, with a moment (Unix time) at which there was none. Nothing more is
-    received than is already, while it `begins` nothing: nobody could handle it.
+    `on_declared` when there is. Nothing more is received than is already, while it `begins`
+    nothing: nobody could handle it.
     """
 
     slots: int
     ready: Event
     begins: bool
     on_missing: Callable[[int], bool]
-    on_declared: Callable[[int, float], None]
+    on_declared: Callable[[int], None]
 
     def open(self, slot: int) -> Inlet:
         """Begin to receive what comes for a slot."""
@@ -179,7 +179,7 @@ class EmbeddedInbox:
     def __init__(self, inlet: EmbeddedInlet) -> None:
         self.inlet = inlet
         self.on_missing: Callable[[int], bool] = lambda _slot: True
-        self.on_declared: Callable[[int, float], None] = lambda _slot, _at: None
+        self.on_declared: Callable[[int], None] = lambda _slot: None
         self.ready = Event()
         self.ready.send()
 

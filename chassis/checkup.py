@@ -1,32 +1,19 @@
-"""What an operator asks of the broker and of a database's clock, changing nothing at either."""
+"""What an operator asks of the broker, changing nothing there."""
 
 from __future__ import annotations
 
-from time import time as now
 from typing import Any
 
 import eventlet
 from amqp import Message
 from amqp.exceptions import AccessRefused, NotFound
-from sqlalchemy import text
 
 from chassis import rabbit
 from chassis.bus import BusDown
 from chassis.settings import Settings
-from chassis.store import Store
 
-_CLOCK = text("SELECT CAST(extract(epoch FROM clock_timestamp()) AS double precision)")
 LOOK_WITHIN = 10.0
 """Seconds for which the broker may take its time."""
-
-
-def clock_skew(store: Store) -> float:
-    """Tell by how many seconds a PostgreSQL's clock is ahead of this machine's."""
-    with store.engine.connect() as connection:
-        connection.execute(_CLOCK)  # the connection's own making must not count
-        before = now()
-        there = float(connection.scalar(_CLOCK) or 0.0)
-        return there - (before + now()) / 2
 
 
 def missing_at_broker(settings: Settings, service: str, slots: int) -> list[str]:

@@ -9,10 +9,14 @@ import uuid
 _SPACE = uuid.UUID("6f1c7f7e-4d0e-5b1e-9a55-62696875616e")
 
 
-def new_id() -> str:
-    """Make a UUIDv7 (RFC 9562): later ones sort after earlier ones, to the millisecond."""
+def new_id(now: float | None = None) -> str:
+    """Make a UUIDv7 (RFC 9562): later ones sort after earlier ones, to the millisecond.
+
+    Where rows are judged by it `now` is the database's time (s since 1970), not this machine's.
+    """
     random = int.from_bytes(os.urandom(10), "big")
-    value = (time.time_ns() // 1_000_000) << 80
+    moment = time.time_ns() // 1_000_000 if now is None else int(now * 1000)
+    value = moment << 80
     value |= 0x7 << 76 | (random >> 68 & 0xFFF) << 64 | 0b10 << 62 | random & (1 << 62) - 1
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -1,7 +1,8 @@
 """Leases: which replicas of a service live, which slots each of them serves, and which one relays.
 
 A lease is a row that ends by itself, by the database's clock: a replica that is killed, or stopped
-for a while, holds nothing for longer than `LEASE`. Whatever a replica writes for a slot it writes
+for a while, holds nothing for longer than `LEASE`. One that ends much later was written while that
+clock was wrong, and holds nothing either. Whatever a replica writes for a slot it writes
 while it holds the slot's row against a change of owner, so that two never serve one slot at once.
 """
 
@@ -24,16 +25,16 @@ RELAY = "relay"
 PAUSES = ("", RELAY, "all")
 """What an operator may pause: nothing, the relays, or the relays and the listeners."""
 
-_CLOCK = text("SELECT CAST(extract(epoch FROM clock_timestamp()) AS double precision)")
 _LIVE = text(
     "INSERT INTO replicas (owner, until) VALUES (:me, :until)"
     " ON CONFLICT (owner) DO UPDATE SET until = excluded.until"
 )
-_FORGET = text("DELETE FROM replicas WHERE until < :long_ago")
+_FORGET = text("DELETE FROM replicas WHERE until < :long_ago OR until > :too_late")
 _REPLICAS = text("SELECT owner FROM replicas WHERE until > :now ORDER BY owner")
 _RENEW = text("UPDATE leases SET until = :until WHERE owner = :me RETURNING name")
 _FREE = text(
-    "SELECT name FROM leases WHERE name IN :wanted AND (owner IS NULL OR until < :now)"
+    "SELECT name FROM leases WHERE name IN :wanted"
+    " AND (owner IS NULL OR until < :now OR until > :too_late)"
     " ORDER BY name LIMIT :most FOR UPDATE SKIP LOCKED"
 ).bindparams(bindparam("wanted", expanding=True))
 _TAKE = text("UPDATE leases SET owner = :me, until = :until WHERE name IN :names").bindparams(
@@ -96,8 +97,9 @@ class Leases:
     def tick(self) -> Share:
         """Renew what is held, take what is free, and tell what is too much."""
         with self.store.write() as work:
-            now = work.scalar(_CLOCK)
-            times = {"now": now, "until": now + LEASE, "me": self.owner, "long_ago": now - 60}
+            now = self.store.seconds(work)
+            times = {"now": now, "until": now + LEASE, "me": self.owner}
+            times |= {"long_ago": now - 60, "too_late": now + 60}
             work.execute(_LIVE, times)
             work.execute(_FORGET, times)
             replicas = list(work.scalars(_REPLICAS, times))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import random
 import re
-import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -69,7 +68,7 @@ def park(
     work: Work, message: Message, state: str, reason: str, *, awaits: str | None, attempt: int
 ) -> None:
     """Set a message aside, in the transaction that also writes its inbox row."""
-    now = time.time()
+    now = work.clock()
     work.execute(
         insert(letters),
         row_of(message)
@@ -130,7 +129,7 @@ def hasten(store: Store, streams: Iterable[Stream]) -> None:
 def due(store: Store, most: int = 1000) -> list[Stream]:
     """Find the streams whose first letter is due to be tried again."""
     with store.engine.connect() as connection:
-        rows = connection.execute(_DUE, {"now": time.time(), "most": most})
+        rows = connection.execute(_DUE, {"now": store.now(), "most": most})
         return [(row.source, row.partitionkey) for row in rows]
 
 
@@ -161,7 +160,7 @@ def put_back(work: Work, letter: Any, reason: str, *, awaits: str | None, failed
 
     Only failures count as attempts: a fact may be long in coming.
     """
-    now = time.time()
+    now = work.clock()
     attempts = letter.attempts + failed
     spent = failed and attempts > RETRIES
     wait = pause(attempts) if failed else min(60.0, max(0.5, now - letter.parked_at))
@@ -216,6 +215,6 @@ def counts(store: Store) -> dict[str, int]:
 
 def ages(store: Store) -> dict[str, float]:
     """Tell for how many seconds the oldest letter of each state that holds back is set aside."""
-    now = time.time()
+    now = store.now()
     with store.read() as session:
         return {row.state: max(0.0, now - row.parked_at) for row in session.execute(_OLDEST)}

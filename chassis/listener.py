@@ -98,7 +98,8 @@ class Listener:
         self._turn = Semaphore(1)
         self._rest_until, self._in_a_row = 0.0, 0
         self._letters_wait = True
-        self._began = time.time()
+        self.began = 0.0
+        """When this process began (s since 1970); letters from before may have ended another."""
         self._counted: set[int] = set()
         self._stopping = False
 
@@ -293,7 +294,7 @@ class Listener:
         by_id: dict[str, Message] = {}
         for message in messages:
             by_id.setdefault(message.receipt, message)
-        rows = _receipts_of(by_id.values())
+        rows = _receipts_of(by_id.values(), work.clock())
         insert = self.store.built(
             "admitted", lambda: self.store.insert_new(inbox).returning(inbox.c.id)
         )
@@ -370,7 +371,7 @@ class Listener:
                 if not any(map(self._hears, work.outgoing[looked:])):
                     break
         # only now, since the end of the transaction may have them said otherwise
-        work.at_end(self.store.insert_new(inbox), _receipts_of(heard))
+        work.at_end(self.store.insert_new(inbox), _receipts_of(heard, work.clock()))
         return outcomes
 
     @staticmethod
@@ -613,7 +614,7 @@ class Listener:
                 if letter is None:
                     return False
                 message = message_of(letter)
-                if letter.parked_at < self._began and letter.seq not in self._counted:
+                if letter.parked_at < self.began and letter.seq not in self._counted:
                     return self._count(work, letter, message)
                 letters.delivered(work, letter.seq)
                 if self._readable(message):
@@ -712,9 +713,8 @@ class Listener:
         self.log.info("batch", messages=len(messages), ms=round(seconds * 1000, 1), **counted)
 
 
-def _receipts_of(messages: Iterable[Message]) -> list[dict[str, Any]]:
+def _receipts_of(messages: Iterable[Message], now: float) -> list[dict[str, Any]]:
     """Give the inbox rows of messages, in order of id."""
-    now = time.time()
     rows = [
         {"id": each.receipt, "fingerprint": each.fingerprint(), "handled_at": now}
         for each in messages

@@ -31,6 +31,11 @@ STORAGE_DOWN = Counter(
 BROKER_BLOCKED = Gauge(
     "bihuan_broker_blocked", "1 while the broker blocks publishing (an alarm for memory or disk)"
 )
+CLOCK_OFFSET = Gauge(
+    "bihuan_clock_offset_seconds",
+    "Seconds by which this machine's clock is ahead of the database's; negative where it is behind",
+    ["service"],
+)
 SLOTS = Gauge("bihuan_slots", "Slots that this replica serves", ["service"])
 RELAYS = Gauge("bihuan_relay_active", "1 while this replica relays for its service", ["service"])
 BUS_DOWN = Counter(

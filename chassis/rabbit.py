@@ -313,8 +313,8 @@ class _Inbox:
         self.on_missing: Callable[[int], bool] = lambda _slot: True
         """Called before a queue that is not there is declared: what it held may be lost. False
         where it is not to be declared, since the slot is another replica's by now."""
-        self.on_declared: Callable[[int, float], None] = lambda _slot, _at: None
-        """Called when such a queue has been declared, with a moment before."""
+        self.on_declared: Callable[[int], None] = lambda _slot: None
+        """Called when such a queue has been declared."""
         self.ready = Event()
         """Comes with the first connection, or with a `Misconfigured` that no other would mend."""
         self._inlets: dict[int, RabbitInlet] = {}
@@ -386,13 +386,13 @@ class _Inbox:
         """Receive for a slot; a queue that is not there is declared, once that is known of."""
         queue, connection = queue_of(self.service, inlet.slot), self._connection
         with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not answer")):
-            there, at = is_there(connection, queue), time.time()
+            there = is_there(connection, queue)
         if not there and not self.on_missing(inlet.slot):
             return
         with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not answer")):
             declare_queue(connection, self.service, inlet.slot)
         if not there:
-            self.on_declared(inlet.slot, at)
+            self.on_declared(inlet.slot)
         with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not answer")):
             inlet.consume(connection.channel(), queue, 2 * self._settings.batch, self._gone)
 

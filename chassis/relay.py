@@ -112,7 +112,9 @@ class Relay:
             slots, receiver = self.bus.slots, request.receiver
             if request.marker and not request.cursor:
                 source, request = self.store.service, resending.begin(self.store, request)
-                marker = resending.marker_of(source, request.marker, request.slot, slots)
+                marker = resending.marker_of(
+                    source, request.marker, request.slot, slots, self.store.now()
+                )
                 self._publish_all([marker], receiver)
             messages, cursor = resending.page_of(
                 self.store, request, self.topology[receiver], slots, self.batch

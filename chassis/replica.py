@@ -45,6 +45,7 @@ class Replica:
         self._leaving: set[int] = set()
         self._stop = Event()
         self._drained = 0.0
+        self._missing: dict[int, float] = {}
         self.log = log(listener.store.service)
         listener.slots = inbox.slots
         if leases is not None:
@@ -135,7 +136,7 @@ class Replica:
     def _note_drained(self, now: float) -> None:
         if self.leases is None or now < self._drained + DRAINED_EVERY:
             return
-        self._drained, at = now, time.time()
+        self._drained, at = now, self.listener.store.now()
         idle = {slot for slot, (inlet, _) in self._serving.items() if inlet.idle()}
         try:
             idle -= resending.slots_with_gaps(self.listener.store)
@@ -149,6 +150,7 @@ class Replica:
         False where another replica serves the slot by now, whose business it is.
         """
         store, hold = self.listener.store, self.listener.hold
+        self._missing[slot] = store.now()
         try:
             asked = resending.gap_found(store, slot, self.relay.sources(), hold)
         except SlotLost:
@@ -159,9 +161,9 @@ class Replica:
         self.relay.ask_again()
         return True
 
-    def declared(self, slot: int, at: float) -> None:
-        """Note that a queue is there from now on; raises `STORAGE_ERRORS`."""
-        resending.queue_made(self.listener.store, slot, at)
+    def declared(self, slot: int) -> None:
+        """Note that a queue is there, and was not when it was missed; raises `STORAGE_ERRORS`."""
+        resending.queue_made(self.listener.store, slot, self._missing.pop(slot))
 
     def stop(self, seconds: float) -> None:
         """Finish what is in hand within a bound, and let everything go."""

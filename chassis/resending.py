@@ -9,7 +9,6 @@ key is kept although a part was lost.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from itertools import count
@@ -18,6 +17,7 @@ from typing import Any
 from sqlalchemy import func, insert, or_, select, update
 
 from chassis.bus import ANY, Bindings
+from chassis.clocks import FURTHEST
 from chassis.ids import new_id
 from chassis.message import Message, slot_of
 from chassis.store import Store, Work
@@ -26,8 +26,9 @@ from contracts.message import Envelope
 from contracts.shapes import Id, Key, moment_to_json
 from contracts.shared import Resend, ResendBegan
 
-MARGIN = 60.0
-"""Seconds by which the clocks of the machines may differ, and a delivery may be under way."""
+MARGIN = 2 * FURTHEST + 60.0
+"""Seconds by which the clocks of two databases may differ before a process notices, and a delivery
+may be under way."""
 
 
 def ask(
@@ -50,7 +51,7 @@ def ask(
         "cursor": 0,
         "last": last,
         "sent": 0,
-        "asked_at": time.time(),
+        "asked_at": work.clock(),
     }
     return int(work.scalar(insert(resends).values(row).returning(resends.c.seq)) or 0)
 
@@ -109,16 +110,16 @@ def advance(store: Store, request: Any, cursor: int, sent: int) -> None:
     """Note how far a request has got, and that it is done when that is all."""
     values: dict[str, Any] = {"sent": request.sent + sent, "cursor": cursor}
     if cursor >= request.last:
-        values["done_at"] = time.time()
+        values["done_at"] = store.now()
     with store.write(durable=False) as work:
         work.execute(update(resends).where(resends.c.seq == request.seq).values(values))
 
 
-def marker_of(source: str, marker: str, slot: int, slots: int) -> Message:
+def marker_of(source: str, marker: str, slot: int, slots: int, now: float) -> Message:
     """Make the message that goes before: its key is one of the slot that was lost."""
     lane = next(name for n in count() if slot_of(name := f"lane-{n}", slots) == slot)
     fact = ResendBegan(lane=Key(lane), marker=Id(marker))
-    moment = moment_to_json(datetime.now(UTC))
+    moment = moment_to_json(datetime.fromtimestamp(now, UTC))
     return Message.of(fact, Envelope(new_id(), source, fact.type, moment, lane, marker))
 
 
@@ -138,8 +139,11 @@ def gap_found(
         drained_at = work.scalar(select(leases.c.drained_at).where(its_row))
         if drained_at is None:
             return []
+        if drained_at > work.clock() + MARGIN:  # a clock was wrong: nothing is known
+            drained_at = 0.0
+        since = max(0.0, drained_at - MARGIN)
         for source in sorted(sources):
-            marker, since = new_id(), drained_at - MARGIN
+            marker = new_id()
             asked.append(source)
             work.execute(
                 store.insert_or_replace(deployment, "name"),
@@ -154,7 +158,7 @@ def gap_found(
                 since=datetime.fromtimestamp(since, UTC),
                 marker=Id(marker),
             )
-            moment = moment_to_json(datetime.now(UTC))
+            moment = moment_to_json(datetime.fromtimestamp(work.clock(), UTC))
             envelope = Envelope(marker, store.service, fact.type, moment, fact.key, marker)
             work.outgoing.append(Message.of(fact, envelope, to=source))
     return asked

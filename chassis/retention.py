@@ -6,7 +6,6 @@ kept longer than the outbox (`Settings`), and it is noted up to when the inbox w
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -57,8 +56,8 @@ class Retention:
         """Look every minute, for ever."""
         while True:
             try:
-                if self.active():
-                    self.sweep(time.time())
+                if self.active() and self.store.clock.agrees:  # what has gone does not come back
+                    self.sweep(self.store.now())
             except STORAGE_ERRORS as error:
                 log(self.store.service).warning("retention put off", error=str(error))
             pause(EVERY)

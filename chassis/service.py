@@ -109,6 +109,7 @@ class Carriage(SharedExtension):
         self.is_alone = not self.settings.amqp_uri
         if self.is_alone:
             self.store.create()
+            self.store.clock.refuse()
         self.service.opened()
         ready = config.get("ready", self.ready)
         self.web.admit, self.web.client_of = self.service.admit, self.service.client_of
@@ -162,6 +163,7 @@ class Carriage(SharedExtension):
         self._begin(leases)
 
     def _begin(self, leases: Leases | None) -> None:
+        self.listener.began = self.store.now()
         service = type(self.service)
         inbox = self.bus.inbox(service.name, brought_to(service))
         spawn = self.container.spawn_managed_thread
@@ -215,9 +217,11 @@ class Carriage(SharedExtension):
             self.service.called()
 
     def ready(self) -> dict[str, bool]:
-        """Tell whether the database answers and takes what is written, and the bus answers."""
+        """Tell whether the database answers and takes what is written, the bus answers, and the
+        clocks agree."""
         joined = self.replica is not None
-        return {"database": self.store.writes(), "bus": joined and self.bus.connected()}
+        bus = joined and self.bus.connected()
+        return {"database": self.store.writes(), "bus": bus, "clock": self.store.clock.agrees}
 
     def idle(self) -> bool:
         """Tell whether the relay has nothing to send."""
@@ -234,11 +238,13 @@ class Carriage(SharedExtension):
     def _measure(self) -> None:
         while not self._stopping:
             try:
+                self.store.clock.look()
                 unsent, oldest = self.store.backlog()
                 counts, ages = letters.counts(self.store), letters.ages(self.store)
             except STORAGE_ERRORS:
                 pass
             else:
+                metrics.CLOCK_OFFSET.labels(self.store.service).set(self.store.clock.ahead)
                 metrics.OUTBOX_UNSENT.labels(self.store.service).set(unsent)
                 metrics.OUTBOX_OLDEST.labels(self.store.service).set(oldest)
                 for state in (letters.WAITING, letters.STUCK, letters.REJECTED):

@@ -37,6 +37,7 @@ from sqlalchemy.orm import Session
 
 from chassis import migrations
 from chassis.aggregate import Aggregate
+from chassis.clocks import DatabaseClock
 from chassis.ids import new_id
 from chassis.message import Message, encode
 from chassis.tables import carriage, deployment, message_of, outbox, row_of
@@ -79,6 +80,8 @@ class Work(Session):
     source: str = ""
     message: Message
     outgoing: list[Message]
+    clock: Callable[[], float] = time.time
+    """Tells the time by the database's clock (s since 1970), which dates what is stored."""
     closing: list[Ask]
     """What is written at the end of the transaction, in this order, before the outbox."""
 
@@ -173,6 +176,8 @@ class Store:
         self.engine = _engine(url, pool)
         self.metadata = (carriage, *metadata)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
+        self.clock = DatabaseClock(service, self.engine)
+        self.now = self.clock.now
         self._writing = Semaphore(1) if self.is_sqlite else None
         writing = {} if self.is_sqlite else {"isolation_level": "READ COMMITTED"}
         self._writer = self.engine.execution_options(bihuan_write=True, **writing)
@@ -194,8 +199,10 @@ class Store:
         self._look_back()
 
     def check(self) -> None:
-        """Refuse tables that are not up to this version; raises `Misconfigured`."""
+        """Refuse tables that are not up to this version, and a clock that is wrong; raises
+        `Misconfigured`."""
         migrations.check(self)
+        self.clock.refuse()
         self._look_back()
 
     @contextmanager
@@ -278,6 +285,7 @@ class Store:
             self._writing.acquire()
         try:
             with Work(self.service, bind=engine) as work:
+                work.clock = self.now
                 yield work
                 self._close(work)
                 work.commit()
@@ -293,8 +301,8 @@ class Store:
         else something that is written now."""
         if not self._has_failed:
             return self.answers()
-        row = {"name": "written at", "value": str(time.time())}
         try:
+            row = {"name": "written at", "value": str(self.now())}
             with self.write() as work:
                 work.execute(self.insert_or_replace(deployment, "name"), row)
         except Exception:
@@ -303,8 +311,12 @@ class Store:
         return True
 
     def seconds(self, work: Session) -> float:
-        """Tell the time by the database's clock (s since 1970), by which all replicas go."""
-        return time.time() if self.is_sqlite else float(work.scalar(_CLOCK) or 0.0)
+        """Ask the database's clock (s since 1970), by which the leases of all replicas go."""
+        return self.clock.read(work)
+
+    def new_id(self) -> str:
+        """Make an identity of a row whose age may be judged by it."""
+        return new_id(self.now())
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -318,7 +330,7 @@ class Store:
             work.flush()
         asked = list(work.closing)
         if work.outgoing:
-            now = time.time()
+            now = self.now()
             rows = [row_of(message) | {"written_at": now} for message in work.outgoing]
             asked.append(Ask(_POST, rows=rows))
         if self.is_sqlite:
@@ -411,7 +423,7 @@ class Store:
 
     def mark_sent(self, messages: list[Message]) -> None:
         """Note that messages are safe with their receivers; if that is lost they are sent again."""
-        now = time.time()
+        now = self.now()
         if not self.is_sqlite:
             with self.engine.connect() as connection:
                 seqs = [message.seq for message in messages]
@@ -427,7 +439,7 @@ class Store:
             count, oldest = connection.execute(
                 text("SELECT count(*), min(written_at) FROM outbox WHERE sent_at IS NULL")
             ).one()
-        return count, time.time() - oldest if oldest else 0.0
+        return count, self.now() - oldest if oldest else 0.0
 
     def answers(self) -> bool:
         """Tell whether the database answers."""
@@ -455,7 +467,6 @@ def _pieces(rows: list[dict[str, Any]]) -> Iterator[str]:
     yield from _pieces(rows[half:])
 
 
-_CLOCK = text("SELECT CAST(extract(epoch FROM clock_timestamp()) AS double precision)")
 _POST = insert(outbox)
 _UNSENT = (
     select(outbox).where(outbox.c.sent_at.is_(None)).order_by(outbox.c.seq).limit(bindparam("most"))

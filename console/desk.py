@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -46,14 +45,14 @@ class Sought:
     names: tuple[str, ...] = ()
     """Numbers or ids of letters."""
 
-    def conditions(self) -> list[ColumnElement[bool]]:
-        """Write what is looked for as conditions on the letters."""
+    def conditions(self, now: float) -> list[ColumnElement[bool]]:
+        """Write what is looked for as conditions on the letters, at this time (s since 1970)."""
         equal = {"type": self.type, "source": self.source, "partitionkey": self.key}
         found = [letters.c[name] == value for name, value in equal.items() if value is not None]
         if self.states:
             found.append(letters.c.state.in_(self.states))
         if self.older_than is not None:
-            found.append(letters.c.parked_at <= time.time() - self.older_than)
+            found.append(letters.c.parked_at <= now - self.older_than)
         if self.names:
             numbers = [int(name) for name in self.names if is_number(name)]
             found.append(or_(letters.c.seq.in_(numbers), letters.c.id.in_(self.names)))
@@ -66,6 +65,8 @@ class Letter:
 
     service: str
     row: Row[Any]
+    now: float
+    """When it was looked at, by the clock of the database."""
 
     @property
     def number(self) -> int:
@@ -80,7 +81,7 @@ class Letter:
     @property
     def age(self) -> float:
         """Seconds since it was parked."""
-        return max(0.0, time.time() - float(self.row.parked_at))
+        return max(0.0, self.now - float(self.row.parked_at))
 
     @property
     def handlers(self) -> list[str]:
@@ -147,10 +148,11 @@ class Desk:
         """Find letters in every database, oldest first; raises `Away`."""
         found: list[Letter] = []
         for name, store in self.stores.items():
-            query = select(letters).where(*sought.conditions())
-            query = query.order_by(letters.c.parked_at, letters.c.seq).limit(most)
             with answering(name), store.engine.connect() as connection:
-                found += [Letter(name, row) for row in connection.execute(query)]
+                now = store.now()
+                query = select(letters).where(*sought.conditions(now))
+                query = query.order_by(letters.c.parked_at, letters.c.seq).limit(most)
+                found += [Letter(name, row, now) for row in connection.execute(query)]
         found.sort(key=lambda letter: (letter.row.parked_at, letter.service, letter.number))
         return found[:most]
 
@@ -270,7 +272,7 @@ class Desk:
         if done:
             work.execute(
                 insert(letter_actions).values(
-                    at=time.time(),
+                    at=work.clock(),
                     who=self.who[:64],
                     action=action,
                     letter=row.seq,

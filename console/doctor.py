@@ -22,7 +22,8 @@ import typer
 from sqlalchemy import inspect
 
 from chassis import migrations
-from chassis.checkup import clock_skew, may_publish, missing_at_broker
+from chassis.checkup import may_publish, missing_at_broker
+from chassis.clocks import FURTHEST
 from chassis.leases import served_slots
 from chassis.origins import networks_of, origins_of
 from chassis.rabbit import BROKEN
@@ -99,12 +100,19 @@ def _database(check: str, store: Store) -> Iterator[Finding]:
         yield _ok(check, f"answers, at {found}")
     if store.is_sqlite:
         return
-    skew = clock_skew(store)
-    if abs(skew) > SKEW_SECONDS:
-        said = f"is {abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} this machine"
-        yield _warning(f"clock of {store.service}", said, "Let both follow one time server.")
-    else:
-        yield _ok(f"clock of {store.service}", f"differs by {abs(skew):.3f} s")
+    store.clock.look()
+    yield _clock(f"clock of {store.service}", -store.clock.ahead)
+
+
+def _clock(check: str, ahead: float) -> Finding:
+    """Judge by how many seconds the clock of a database is ahead of this machine's."""
+    said = f"is {abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} this machine"
+    if abs(ahead) > FURTHEST:
+        remedy = "No process starts here: set right the one that is wrong."
+        return _fault(check, f"{said}, more than {FURTHEST:.0f} s", remedy)
+    if abs(ahead) > SKEW_SECONDS:
+        return _warning(check, said, "Let both follow one time server.")
+    return _ok(check, f"differs by {abs(ahead):.3f} s")
 
 
 def broker(settings: Settings, services: Sequence[str]) -> Iterator[Finding]:

@@ -47,9 +47,11 @@ def resend(
     back far enough. With --handler the messages count anew, for that handler alone."""
     settings = settings_of(data)
     names = [service_named(sender), service_named(receiver)]
-    moment = _moment(since)
+    given = _moment_or_age(since)
     with opened(settings, dict.fromkeys(names)) as stores:
         store = stores[sender]
+        with answering(sender):
+            moment = _moment(given, store)
         with answering(receiver):
             _refuse_what_is_forgotten(stores[receiver], receiver, moment, handler)
         if handler is not None:
@@ -66,16 +68,20 @@ def resend(
                 _watch(store, sender, number)
 
 
-def _moment(text_: str) -> float:
-    """Read a time with its offset, or an age."""
+def _moment_or_age(text_: str) -> datetime | float:
+    """Read a time with its offset, or an age in seconds; raises `Mistaken`."""
     try:
         given = datetime.fromisoformat(text_)
     except ValueError:
-        age = seconds_of(text_)
-        return time.time() - (age or 0.0)
+        return seconds_of(text_) or 0.0
     if given.tzinfo is None:
         raise Mistaken(f"--since {text_}: the offset from UTC is missing, such as +08:00.")
-    return given.timestamp()
+    return given
+
+
+def _moment(given: datetime | float, store: Store) -> float:
+    """Give the moment that is meant, by the clock that has dated what was sent."""
+    return given.timestamp() if isinstance(given, datetime) else store.now() - given
 
 
 def _refuse_what_is_forgotten(

@@ -26,7 +26,7 @@ ABANDONED = 30.0
 """Seconds after which a lease that nobody gave back belongs to a process that is gone."""
 _HELD = text(
     "SELECT count(*) FROM leases WHERE owner IS NOT NULL AND name LIKE :names"
-    " AND until > extract(epoch FROM clock_timestamp()) - :abandoned"
+    " AND abs(until - extract(epoch FROM clock_timestamp())) < :abandoned"
 )
 
 
@@ -122,7 +122,7 @@ def _make_anew(settings: Settings, stores: dict[str, Store], before: int, number
 
     for name, store in stores.items():
         remake(settings, name, BROUGHT[name], before, number)
-        now = time.time()
+        now = store.now()
         rows = [
             {"name": f"slot {slot}", "owner": None, "until": 0.0, "drained_at": now}
             for slot in range(number)

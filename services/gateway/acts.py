@@ -7,7 +7,6 @@ no trace, and may be tried again under the same key.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +14,6 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from chassis.ids import new_id
 from chassis.message import encode
 from chassis.sealing import Seal
 from chassis.store import Store, Work
@@ -63,7 +61,7 @@ class Acts:
         """
         body = json.dumps(act.body, sort_keys=True)
         entry = Entry(
-            new_id(),
+            self.store.new_id(),
             f"POST {act.key}",
             self._seal.reference(body),
             act.kind,
@@ -76,7 +74,7 @@ class Acts:
         judge()
         with self.store.write() as work:
             statement = self.store.insert_new(commands).returning(commands.c.id)
-            new = work.scalars(statement, [entry.columns()]).first() is not None
+            new = work.scalars(statement, [entry.columns(work.clock())]).first() is not None
             if not new and (before := self._before(work, entry)) is not None:
                 return before  # it was asked for twice at the same moment
             result = do(work, entry.id)
@@ -98,7 +96,7 @@ class Acts:
         """Record the result, and, last in the transaction, who had it done."""
         about = str(result["id"])
         location = f"{act.creates}/{about}" if act.creates else None
-        values = {"state": DONE, "outcome": encode(result), "settled_at": time.time()}
+        values = {"state": DONE, "outcome": encode(result), "settled_at": work.clock()}
         work.execute(
             update(commands).where(commands.c.id == entry.id).values(location=location, **values)
         )

@@ -1,10 +1,14 @@
-"""Time enters here: a timer says that an hour has begun, once however many gateways run."""
+"""Time enters here: a timer says that an hour has begun, once however many gateways run.
+
+The time is that of the database's clock, and no hour begins while the clock of this machine says
+otherwise: what an hour makes overdue is never taken back.
+"""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -13,6 +17,7 @@ from sqlalchemy.orm import Session
 from chassis.errors import Conflict, Invalid, at
 from chassis.green import pause
 from chassis.ids import derived_id
+from chassis.logs import log
 from chassis.message import Message
 from chassis.store import SHANGHAI, STORAGE_ERRORS, Store, Work
 from chassis.tables import outbox
@@ -21,6 +26,9 @@ from contracts.message import Envelope
 from contracts.shapes import moment_from_json, moment_to_json
 from contracts.shared import SWEEPERS, CommandSettled, HourSwept, SweepHour
 from services.gateway.model import clock, hours
+
+LOOK_EVERY = 1.0
+"""Seconds between looks whether an hour has begun."""
 
 
 class ClockIsReal(Conflict):
@@ -46,11 +54,13 @@ class Clock:
         self.store = store
         self.manual = manual
         self._wake = wake
+        self._withheld = False
+        self._log = log("gateway")
 
     def now(self, work: Session) -> datetime:
         """Tell the time, within a transaction; raises `ClockNotSet`."""
         if not self.manual:
-            return datetime.now(UTC)
+            return datetime.fromtimestamp(self.store.now(), UTC)
         text = work.scalar(select(clock.c.at).where(clock.c.name == "now"))
         if text is None:
             raise ClockNotSet
@@ -59,7 +69,7 @@ class Clock:
     def today(self) -> date:
         """Tell the day, in Shanghai; raises `ClockNotSet`."""
         if not self.manual:
-            return datetime.now(SHANGHAI).date()
+            return datetime.fromtimestamp(self.store.now(), SHANGHAI).date()
         with self.store.read() as session:
             return self.now(session).astimezone(SHANGHAI).date()
 
@@ -84,19 +94,32 @@ class Clock:
 
     def run(self) -> None:
         """Say each hour of the real clock as it begins, and at the start the one that runs."""
+        said = None
         while not self.manual:
-            hour = _hour_of(datetime.now(UTC))
-            try:
-                with self.store.write() as work:
-                    _say(work, hour)
-            except IntegrityError:
-                pass  # another gateway has said it at the same moment
-            except STORAGE_ERRORS:
-                pause(1)
-                continue
-            self._wake()
-            following = hour + timedelta(hours=1) - datetime.now(UTC)
-            pause(max(0.0, following.total_seconds()))
+            hour = _hour_of(datetime.fromtimestamp(self.store.now(), UTC))
+            if hour != said:
+                try:
+                    said = self._begin_hour(said)
+                except IntegrityError:
+                    said = hour  # another gateway has said it at the same moment
+                except STORAGE_ERRORS:
+                    pass  # the next look is soon
+            pause(LOOK_EVERY)
+
+    def _begin_hour(self, said: datetime | None) -> datetime | None:
+        """Say the hour that has begun, if the clocks agree at this moment; gives the last said."""
+        with self.store.write() as work:
+            now = self.store.seconds(work)
+            if not self.store.clock.agrees:
+                if not self._withheld:
+                    self._log.error("hour withheld", says=self.store.clock.difference(now))
+                self._withheld = True
+                return said
+            hour = _hour_of(datetime.fromtimestamp(now, UTC))
+            _say(work, hour)
+        self._withheld = False
+        self._wake()
+        return hour
 
     def all_swept(self, hour_id: str) -> bool:
         """Tell whether every service has handled the hour, and each case that it made due."""

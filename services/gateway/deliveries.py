@@ -7,7 +7,6 @@ wants, and beyond it the feed says what there is.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -222,7 +221,7 @@ AT_MOST = 20
 
 def wait_for(work: Work, identity: str, rows: Sequence[Row[Any]]) -> None:
     """Have events delivered, again where they were before."""
-    now = time.time()
+    now = work.clock()
     positions = [row.position for row in rows]
     here = and_(deliveries.c.webhook_id == identity, deliveries.c.position.in_(positions))
     work.execute(delete(deliveries).where(here))

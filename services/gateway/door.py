@@ -156,10 +156,11 @@ class Door:
 
     def _insert(self, work: Work, by_key: dict[str, Group]) -> set[str]:
         """Insert the heads that are new, with their rows; give their keys."""
-        heads = [by_key[key][0].columns() for key in sorted(by_key)]
+        at = self.store.now()
+        heads = [by_key[key][0].columns(at) for key in sorted(by_key)]
         statement = self.store.insert_new(commands).returning(commands.c.idempotency)
         new = set(work.scalars(statement, heads))
-        rows = [row.columns() for key in sorted(new) for row in by_key[key][1:]]
+        rows = [row.columns(at) for key in sorted(new) for row in by_key[key][1:]]
         if rows:
             work.connection().execute(insert(commands), rows)
         return new

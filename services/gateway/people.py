@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -117,7 +116,7 @@ class People:
             "person": person,
             "wrapped": self.seal.wrap(key),
             "wrapped_by": self.seal.key_id,
-            "created_at": time.time(),
+            "created_at": self.store.now(),
         }
 
     def open(self, session: Session, boxes: Mapping[str, Sealed]) -> dict[str, str]:
@@ -137,7 +136,7 @@ class People:
     def destroy(self, work: Work, person: str, by: str) -> int:
         """Destroy the key of a person; tells how many there were, one or none."""
         live = person_keys.c.person == person, person_keys.c.destroyed_at.is_(None)
-        gone = {"wrapped": None, "wrapped_by": None, "destroyed_at": time.time()}
+        gone = {"wrapped": None, "wrapped_by": None, "destroyed_at": work.clock()}
         done = work.execute(update(person_keys).where(*live).values(destroyed_by=by, **gone))
         return done.rowcount  # type: ignore[attr-defined, no-any-return]
 

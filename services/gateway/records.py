@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -46,9 +45,8 @@ class Entry:
     caller: str = ""
     personal: Personal | None = field(default=None, repr=False)
 
-    def columns(self) -> dict[str, Any]:
-        """Write the entry as a row of the commands table."""
-        now = time.time()
+    def columns(self, now: float) -> dict[str, Any]:
+        """Write the entry, accepted now (s since 1970), as a row of the commands table."""
         refused = self.problem is not None
         return {
             "id": self.id,
@@ -68,9 +66,8 @@ class Entry:
             "caller": self.caller,
         }
 
-    def ended(self, fact: CommandSettled) -> Answered:
+    def ended(self, fact: CommandSettled, now: float) -> Answered:
         """Tell what became of the command, as its record does."""
-        now = time.time()
         state, status, outcome = _ending(fact)
         return Answered(
             self.id, state, status, outcome, self.location, self.created, self.type,
@@ -178,7 +175,7 @@ _SETTLE = (
 def settle(work: Work, facts: Sequence[CommandSettled]) -> None:
     """Note the outcomes of commands that came in by this gateway's database."""
     if facts:
-        now = time.time()
+        now = work.clock()
         rows = [_settled(fact) | {"now": now} for fact in facts]
         rows.sort(key=lambda row: str(row["command"]))
         work.at_end(_SETTLE, rows)

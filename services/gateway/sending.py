@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import random
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -64,6 +63,7 @@ class Sender:
         outbound: Outbound,
         leads: Callable[[], bool],
     ) -> None:
+        self.store = store
         self.feed = feed
         self.news = news
         self.outbound = outbound
@@ -96,7 +96,7 @@ class Sender:
             known = self.news.position
             try:
                 if self.goes_on:
-                    self._look(time.time())
+                    self._look(self.store.now())
                 else:
                     metrics.WEBHOOKS_OLDEST.set(0)  # it is another's to tell
             except STORAGE_ERRORS as error:
@@ -111,7 +111,7 @@ class Sender:
                 spawn(self._serve, identity)
         oldest = self.deliveries.oldest()
         metrics.WEBHOOKS_OLDEST.set(now - oldest if oldest else 0)
-        if now > self._forgotten + FORGET_EVERY:
+        if now > self._forgotten + FORGET_EVERY and self.store.clock.agrees:
             self._forgotten = now
             self.deliveries.forget(now)
 
@@ -142,7 +142,7 @@ class Sender:
 
     def attempt(self, hook: Row[Any], row: Row[Any]) -> None:
         """Try to deliver once, and note what came of it."""
-        now = time.time()
+        now = self.store.now()
         with self.turns:
             sealed, event = self.deliveries.secrets(hook.id, now), self.feed.at(row.position)
         made = self.judge(hook, row, self._send(hook, event, sealed, int(now)))
@@ -170,7 +170,7 @@ class Sender:
 
     def judge(self, hook: Row[Any], row: Row[Any], answer: Answer) -> Attempt:
         """Tell what an answer means: taken, to be tried again, given up, or never again."""
-        now, status, error = time.time(), answer.status, answer.error
+        now, status, error = self.store.now(), answer.status, answer.error
         if status is not None and 200 <= status < 300:
             return Attempt(DELIVERED, now, status)
         if status == 410:
@@ -213,14 +213,14 @@ class Lanes:
         end(*self._pool.coroutines_running)
 
     def _step(self) -> bool:
-        deliveries = self.sender.deliveries
+        deliveries, now = self.sender.deliveries, self.sender.store.now()
         with self.sender.turns:
-            hook = deliveries.ready(self.identity, time.time())
+            hook = deliveries.ready(self.identity, now)
             if hook is None:
                 return False
             more = self.sender.take(hook)
             room = (LANES if hook.failing_since is None else 1) - len(self._busy)
-            due = deliveries.due(self.identity, time.time(), self._busy, room) if room > 0 else []
+            due = deliveries.due(self.identity, now, self._busy, room) if room > 0 else []
         for row in due:
             self._busy.add(row.partitionkey)
             self._pool.spawn(self._deliver, hook, row)

@@ -121,6 +121,9 @@ class Gateway(Service):
         self.exporting = Exporting(Reads(self.store), self.rulebook)
         self.issuer = issuer_of(self.settings)
         self.verifier = verifier_of(self.settings, self.issuer)
+        self.verifier.now = self.store.now
+        if self.issuer is not None:
+            self.issuer.now = self.store.now
         self.news = News(self.store)
         self.feed = Feed(self.store, self.rulebook, OFFERED)
         self.streams = Streams(self.feed, self.news, self.settings.streams)

@@ -17,7 +17,6 @@ from werkzeug.wrappers import Request, Response
 
 from chassis.errors import Rejected, at
 from chassis.green import pause
-from chassis.ids import new_id
 from contracts.filing import RosterLine
 from contracts.message import Command
 from services.gateway.bodies import escaped
@@ -72,7 +71,7 @@ class Sheets:
             raise UnknownThing(f"There is nothing with the id {identity} here.")
         key = self.taking.scope(sheet.path.replace("<id>", identity), request)
         entry = Entry(
-            new_id(),
+            self.taking.gateway.store.new_id(),
             f"POST {key}",
             self.edge.seal.reference(f"{request.mimetype}\n{day}\n{text}"),
             sheet.command.type,

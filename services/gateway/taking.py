@@ -16,7 +16,6 @@ from werkzeug.wrappers import Request, Response
 
 from chassis.errors import Rejected
 from chassis.green import pause
-from chassis.ids import new_id
 from chassis.web import answer, rejected
 from contracts.shapes import moment_to_json
 from services.gateway.bodies import Unreadable, UnsupportedType, body_of, json_body
@@ -85,7 +84,7 @@ class Taking:
         match = given(request.headers)
         said = json.dumps(body, sort_keys=True) + (f"\nIf-Match: {match}" if match else "")
         entry = Entry(
-            new_id(),
+            self.gateway.store.new_id(),
             f"POST {key}",
             self.edge.seal.reference(said),
             post.command.type,
@@ -130,7 +129,7 @@ class Taking:
         if told is None:
             return _accepted(identity)
         if entry is not None and entry.id == identity and identity in told:
-            return _outcome(entry.ended(told[identity]))
+            return _outcome(entry.ended(told[identity], self.gateway.store.now()))
         record = self._door.records.read(identity)
         if record is None or record.state == PENDING:
             return _accepted(identity)
@@ -161,7 +160,7 @@ class Taking:
         key = self.scope(f"{post.path}/batch", request)
         text, taken = self.rows_of(request, post.command.describe())
         head = Entry(
-            new_id(),
+            self.gateway.store.new_id(),
             f"POST {key}",
             self.edge.seal.reference(f"{request.mimetype}\n{text}"),
             f"{post.command.type}-batch",
@@ -184,7 +183,7 @@ class Taking:
         entries = []
         for number, row in enumerate(taken, start=1):
             entry = Entry(
-                new_id(),
+                self.gateway.store.new_id(),
                 f"{key}/{number}",
                 head.fingerprint,
                 post.command.type,

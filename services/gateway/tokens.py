@@ -36,12 +36,14 @@ REMEMBERED = 10_000
 """Tokens whose verification is remembered."""
 LEEWAY = 30.0
 """Seconds by which the clocks of issuer and district may differ."""
+_TIMES = ("exp", "nbf", "iat")
+_JUDGED_HERE = {f"verify_{name}": False for name in _TIMES}
 
 Keys = Mapping[str, PyJWK]
 
 
 class Issuer:
-    """Signs tokens of the district's own with an Ed25519 key."""
+    """Signs tokens of the district's own with an Ed25519 key; `now` tells it the time."""
 
     def __init__(self, seed: bytes, audience: str = ISSUER) -> None:
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
@@ -49,6 +51,7 @@ class Issuer:
         self.key_id = hashlib.sha256(public).hexdigest()[:16]
         self.audience = audience
         self._public = {"kty": "OKP", "crv": "Ed25519", "x": _base64(public)}
+        self.now: Callable[[], float] = time.time
 
     @classmethod
     def from_file(cls, path: Path, audience: str, *, create: bool) -> Issuer:
@@ -74,7 +77,7 @@ class Issuer:
 
     def issue(self, caller: Caller, seconds: float) -> str:
         """Sign a token for a caller that is good for so long."""
-        now = int(time.time())
+        now = int(self.now())
         claims: dict[str, Any] = {
             "iss": ISSUER,
             "aud": self.audience,
@@ -120,24 +123,25 @@ class Trust:
 
 
 class Verifier:
-    """Tells by a token who calls."""
+    """Tells by a token who calls; `now` tells it the time."""
 
     def __init__(self, trusted: list[Trust], audience: str, roles: str) -> None:
         self._trusted = {trust.issuer: trust for trust in trusted}
         self._audience = audience
         self._roles = roles.split(".")
+        self.now: Callable[[], float] = time.time
         self._known: dict[str, tuple[float, Caller]] = {}
 
     def caller(self, token: str) -> Caller:
         """Give whom a token names; raises `Unauthenticated`, which says why."""
         known = self._known.get(token)
-        if known and known[0] > time.time():
+        if known and known[0] > self.now():
             return known[1]
         claims = self._claims(token)
         caller = self._caller(claims)
         if len(self._known) >= REMEMBERED:
             self._known.clear()
-        self._known[token] = min(claims["exp"], time.time() + OLD_AFTER), caller
+        self._known[token] = min(int(claims["exp"]), self.now() + OLD_AFTER), caller
         return caller
 
     def _claims(self, token: str) -> dict[str, Any]:
@@ -156,12 +160,24 @@ class Verifier:
                 algorithms=list(ALGORITHMS),
                 audience=self._audience,
                 issuer=trust.issuer,
-                leeway=LEEWAY,
-                options={"require": ["exp", "sub", "iss", "aud"]},
+                options={"require": ["exp", "sub", "iss", "aud"], **_JUDGED_HERE},
             )
         except jwt.PyJWTError as error:
             raise Unauthenticated(f"The token is not valid: {error}.") from None
+        self._judge_times(claims)
         return claims
+
+    def _judge_times(self, claims: Mapping[str, Any]) -> None:
+        """Refuse a token that has expired, or is of the future, by the clock of the district."""
+        try:
+            times = {name: int(claims[name]) for name in _TIMES if name in claims}
+        except (TypeError, ValueError, OverflowError):
+            names = ", ".join(_TIMES)
+            raise Unauthenticated(f"The token is not valid: {names} are integers.") from None
+        if times.pop("exp") <= self.now() - LEEWAY:
+            raise Unauthenticated("The token is not valid: it has expired.")
+        if times and max(times.values()) > self.now() + LEEWAY:
+            raise Unauthenticated("The token is not valid: it is not yet valid.")
 
     def _caller(self, claims: dict[str, Any]) -> Caller:
         found: Any = claims

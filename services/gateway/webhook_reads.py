@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 from sqlalchemy import Row, Select, select
@@ -32,11 +31,11 @@ class WebhookReads:
         once(request.args, [])
         with self.store.engine.connect() as connection:
             rows = connection.execute(_shown(scope).order_by(webhooks.c.id)).all()
-        return answer({"items": [_written(row) for row in rows], "next": None})
+        return answer({"items": [_written(row, self.store.now()) for row in rows], "next": None})
 
     def one(self, _request: Request, identity: str, scope: Scope = ()) -> Response:
         """Show a webhook, without its secret."""
-        return answer(_written(self.row(identity, scope)))
+        return answer(_written(self.row(identity, scope), self.store.now()))
 
     def history(self, request: Request, identity: str, scope: Scope = ()) -> Response:
         """List the deliveries of a webhook, the latest event first: what was tried, what waits."""
@@ -60,15 +59,15 @@ class WebhookReads:
 
     def document(self, identity: str) -> dict[str, Any]:
         """Write a webhook as it is shown."""
-        return _written(self.row(identity, ()))
+        return _written(self.row(identity, ()), self.store.now())
 
 
 def _shown(scope: Scope) -> Select[Any]:
     return select(webhooks).where(*scope)
 
 
-def _written(row: Row[Any]) -> dict[str, Any]:
-    paused = row.paused_until if row.paused_until > time.time() else None
+def _written(row: Row[Any], now: float) -> dict[str, Any]:
+    paused = row.paused_until if row.paused_until > now else None
     return {
         "id": row.id,
         "owner": row.owner,

@@ -6,7 +6,6 @@ docs/feed.md tells people of them.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -101,7 +100,7 @@ class Webhooks:
         def do(work: Work, command_id: str) -> dict[str, Any]:
             self._make_room(work)
             end = work.scalar(_HEAD) or 0
-            row = _row(command_id, owner, asked, end)
+            row = _row(command_id, owner, asked, end, work.clock())
             work.execute(webhooks.insert(), [row])
             self._add_secret(work, command_id, command_id)
             return {"id": command_id}
@@ -152,7 +151,7 @@ class Webhooks:
         """Make a new secret; the earlier one signs too for a while."""
 
         def do(work: Work, hook: Row[Any], _asked: dict[str, Any], command_id: str) -> Any:
-            now = time.time()
+            now = work.clock()
             earlier = webhook_secrets.c.webhook_id == hook.id
             work.execute(
                 webhook_secrets.delete().where(earlier, webhook_secrets.c.ends_at.is_not(None))
@@ -184,7 +183,7 @@ class Webhooks:
             fresh = {"state": ACTIVE, "reason": None, "failing_since": None, "paused_until": 0.0}
             work.execute(update(webhooks).where(webhooks.c.id == hook.id).values(**fresh))
             waits = and_(deliveries.c.webhook_id == hook.id, deliveries.c.state == WAITING)
-            work.execute(update(deliveries).where(waits).values(try_at=time.time()))
+            work.execute(update(deliveries).where(waits).values(try_at=work.clock()))
             return {}
 
         self._change(request, identity, "enabling", by, scope, Nothing, do)
@@ -274,7 +273,9 @@ def _understood(shape: type[Schema], body: dict[str, Any]) -> dict[str, Any]:
     return asked
 
 
-def _row(identity: str, owner: str, asked: Mapping[str, Any], end: int) -> dict[str, Any]:
+def _row(
+    identity: str, owner: str, asked: Mapping[str, Any], end: int, now: float
+) -> dict[str, Any]:
     """Write a new webhook as its row; it begins with what comes from now on, unless told."""
     after = asked["after"]
     if after is not None and after > end:
@@ -288,6 +289,6 @@ def _row(identity: str, owner: str, asked: Mapping[str, Any], end: int) -> dict[
         "grid": asked["grid"],
         "state": ACTIVE,
         "cursor": end if after is None else after,
-        "made_at": time.time(),
+        "made_at": now,
         "paused_until": 0.0,
     }

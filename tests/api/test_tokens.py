@@ -116,20 +116,26 @@ def test_an_expired_token_is_forgotten_though_it_was_known(own, monkeypatch):
     text = issuer.issue(OFFICER, 60)
     assert verifier.caller(text) == OFFICER
     now = time.time()
-    monkeypatch.setattr(tokens.time, "time", lambda: now + 3600)
-    monkeypatch.setattr(jwt.api_jwt, "datetime", Later)
+    monkeypatch.setattr(verifier, "now", lambda: now + 3600)
     with pytest.raises(Unauthenticated, match="expired"):
         verifier.caller(text)
 
 
-class Later:
-    """Stands for datetime an hour from now, as PyJWT asks for it."""
-
-    @staticmethod
-    def now(tz=None):
-        from datetime import datetime, timedelta
-
-        return datetime.now(tz) + timedelta(hours=1)
+def test_a_token_is_judged_by_the_clock_of_the_district_and_no_other(own, monkeypatch):
+    issuer, verifier = own
+    now = time.time()
+    text = issuer.issue(OFFICER, 60)
+    monkeypatch.setattr(time, "time", lambda: now + 10 * 86_400)
+    issuer.now = verifier.now = lambda: now
+    assert verifier.caller(text) == OFFICER
+    assert verifier.caller(issuer.issue(OFFICER, 60)) == OFFICER
+    monkeypatch.setattr(time, "time", lambda: now)
+    issuer.now = lambda: now - 3600
+    with pytest.raises(Unauthenticated, match="expired"):
+        verifier.caller(issuer.issue(OFFICER, 60))
+    issuer.now = lambda: now + 3600
+    with pytest.raises(Unauthenticated, match="not yet valid"):
+        verifier.caller(issuer.issue(OFFICER, 60))
 
 
 # the keys of a provider

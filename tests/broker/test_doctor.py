@@ -1,9 +1,10 @@
 """`bihuan doctor` on a distributed district: the broker, the clocks, and what each account may."""
 
+import time
+
 import amqp
 import pytest
 
-from chassis import checkup
 from tests.broker.conftest import until
 from tests.console.test_doctor import look, unwell
 
@@ -64,9 +65,15 @@ def test_a_broker_that_is_away_or_knows_us_not_is_a_fault(environ, rabbitmq):
         assert [(state, check) for state, check, _ in found] == [("fault", "broker for filing")]
 
 
-def test_clocks_that_differ_are_noticed(environ, monkeypatch):
-    now = checkup.now
-    monkeypatch.setattr(checkup, "now", lambda: now() + 60)
-    (found,) = unwell(look(environ, "filing"))
-    assert found[:2] == ("warning", "clock of filing")
-    assert found[2].endswith("s behind this machine")
+@pytest.mark.parametrize(
+    ("ahead", "state", "said"),
+    [
+        (60, "warning", "is 60.0 s behind this machine"),
+        (-60, "warning", "is 60.0 s ahead of this machine"),
+        (3600, "fault", "is 3600.0 s behind this machine, more than 120 s"),
+    ],
+)
+def test_clocks_that_differ_are_noticed(environ, monkeypatch, ahead, state, said):
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + ahead)
+    assert unwell(look(environ, "filing")) == [(state, "clock of filing", said)]

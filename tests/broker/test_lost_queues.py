@@ -156,7 +156,7 @@ def test_who_has_lost_a_slot_neither_takes_its_marker_nor_asks_for_what_was_lost
     assert resending.gap_found(store, 3, ["filing"], held) == ["filing"]
     with store.read() as session:
         marker = resending.gaps_of(session, 3)["filing"]
-    lane = resending.marker_of("filing", marker, 3, 8)
+    lane = resending.marker_of("filing", marker, 3, 8, store.now())
 
     before, mine = listener(store, lost), listener(store, held)
     for batch in ([lane], [withdrawn("early")], [lane, withdrawn("again")]):

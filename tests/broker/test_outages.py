@@ -91,9 +91,12 @@ def test_a_start_without_the_database_is_said_and_mends_itself(gateway, postgres
 def test_a_start_without_the_broker_is_said_and_mends_itself(gateway, rabbitmq_server):
     with away(rabbitmq_server):
         process = gateway()
-        until(lambda: ask(process.base, "GET", "/readyz").json()["database"])
+        until(lambda: ask(process.base, "GET", "/readyz").json()["clock"])
         answer = ask(process.base, "GET", "/readyz")
-        assert (answer.status, answer.json()) == (503, {"database": True, "bus": False})
+        assert (answer.status, answer.json()) == (
+            503,
+            {"database": True, "bus": False, "clock": True},
+        )
         until(lambda: "waiting for the broker" in process.log.read_text())
         ask(process.base, "POST", "/v1/clock", {"at": "2020-02-10T08:00:00+08:00"},
             Idempotency_Key="clock", Prefer="respond-async")  # fmt: skip
