@@ -12,8 +12,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Request, Response
 
 from chassis.errors import Conflict, Rejected
-from chassis.logs import log
-from chassis.web import answer
+from chassis.web import answer, in_pieces
 from services.gateway.callers import caller_of
 from services.gateway.exporting import PAGE, Exporting
 from services.gateway.lists import FORMAT, PAGES, BadQuery, asked_of, once
@@ -149,23 +148,10 @@ class Exports:
 
 
 def _file(export: Export, wanted: Format, pieces: Iterator[bytes]) -> Response:
-    """Answer with a file that says in its name and in a header as of when it is.
-
-    The first piece is made here, so that what fails at once is a problem and no broken file.
-    """
-    response = Response(_watched(next(pieces), pieces), mimetype=wanted.mimetype)
+    """Answer with a file that says in its name and in a header as of when it is."""
+    response = in_pieces(pieces, wanted.mimetype)
     name = f"{export.stem}.{wanted.name}"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     position, time = export.as_of["position"], export.as_of["time"]
     response.headers["As-Of"] = f"position={position}" + (f', time="{time}"' if time else "")
     return response
-
-
-def _watched(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Note in the log what ends a file too soon; the connection is cut, and the client knows."""
-    try:
-        yield first
-        yield from pieces
-    except Exception as error:
-        log("gateway").error("file broke off", error=str(error))
-        raise

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, bindparam, func, select, update
 
+from chassis.errors import Rejected
 from chassis.message import encode
 from chassis.store import Store, Work
 from contracts.catalogue import contracts
@@ -38,7 +39,9 @@ class Entry:
     command: Contract | None = None
     location: str | None = None
     created: bool = False
-    problem: dict[str, Any] | None = None
+    refused: int | None = None
+    """The status with which it was refused, and, as text, the problem: thousands may wait here."""
+    problem: str | None = None
     batch_id: str | None = None
     row: int | None = None
     rows: int | None = None
@@ -46,10 +49,14 @@ class Entry:
     caller: str = ""
     personal: Personal | None = field(default=None, repr=False)
 
+    def refuse(self, error: Rejected) -> None:
+        """Note why it becomes no command."""
+        self.refused, self.problem = error.status, encode(error.problem())
+
     def columns(self) -> dict[str, Any]:
         """Write the entry as a row of the commands table."""
         now = time.time()
-        refused = self.problem is not None
+        refused = self.refused is not None
         return {
             "id": self.id,
             "idempotency": self.idempotency,
@@ -58,8 +65,8 @@ class Entry:
             "state": REJECTED if refused else PENDING,
             "created": self.created,
             "location": self.location,
-            "status": self.problem["status"] if self.problem else None,
-            "outcome": encode(self.problem) if refused else None,
+            "status": self.refused,
+            "outcome": self.problem,
             "batch_id": self.batch_id,
             "row": self.row,
             "rows": self.rows,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from marshmallow import Schema, ValidationError, validate
@@ -15,21 +14,19 @@ from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Request, Response
 
 from chassis.errors import Rejected
-from chassis.green import pause
+from chassis.green import Semaphore, pause
 from chassis.ids import new_id
-from chassis.web import answer, rejected
+from chassis.message import encode
+from chassis.web import answer, in_pieces, rejected
 from contracts.shapes import moment_to_json
-from services.gateway.bodies import Unreadable, UnsupportedType, body_of, json_body
+from services.gateway.bodies import json_body
 from services.gateway.callers import Role, caller_of
 from services.gateway.edge import (
     BadRequest,
     Edge,
     Post,
-    Row,
     UnknownThing,
-    csv_rows,
     idempotency_key,
-    ndjson_rows,
     pointers,
 )
 from services.gateway.lists import PAGES, once, page_of
@@ -46,14 +43,16 @@ from services.gateway.preconditions import (
 )
 from services.gateway.reads import NoSuchThing, Reads, next_page
 from services.gateway.records import Answered, Entry, moment_of
+from services.gateway.rows import Row, Rows, rows_of
 
 if TYPE_CHECKING:
     from services.gateway.permissions import Sight
     from services.gateway.service import Gateway
 
-LARGEST_BATCH = 5000
 BREATH = 50
 """Rows of a batch that are judged before other requests have their turn."""
+PAGE = 100
+"""Rows of a batch whose outcome is read and told at once."""
 LONGEST_WAIT = 60.0
 
 
@@ -73,6 +72,8 @@ class Taking:
         self.gateway = gateway
         self.edge = edge
         self.reads = reads
+        self._turn = Semaphore(1)
+        """Has the rows of one batch after the other in memory as commands."""
 
     @property
     def _door(self) -> Any:
@@ -141,46 +142,37 @@ class Taking:
         """Keep the key of one route and one caller apart from that of another."""
         return f"{path} {caller_of(request).subject} {idempotency_key(request.headers)}"
 
-    @staticmethod
-    def rows_of(request: Request, shapes: Mapping[str, Any]) -> tuple[str, list[Row]]:
-        """Read the rows of a body; raises `UnsupportedType` and `Unreadable`."""
-        if request.mimetype not in ("application/x-ndjson", "text/csv"):
-            raise UnsupportedType("Send application/x-ndjson or text/csv.")
-        none_here(request.headers)
-        text = body_of(request)
-        rows = csv_rows(text, shapes) if request.mimetype == "text/csv" else ndjson_rows(text)
-        taken = list(islice(rows, LARGEST_BATCH + 1))
-        if not taken or len(taken) > LARGEST_BATCH:
-            raise Unreadable(f"A batch has 1 to {LARGEST_BATCH} rows.")
-        return text, taken
-
     # -- batches
 
     def batch(self, post: Post, request: Request) -> Response:
         """Take a command a row in; a bad row is told why, and the others go on."""
         key = self.scope(f"{post.path}/batch", request)
-        text, taken = self.rows_of(request, post.command.describe())
+        taken = rows_of(request, post.command.describe(), self.edge.seal.referring)
         head = Entry(
             new_id(),
             f"POST {key}",
-            self.edge.seal.reference(f"{request.mimetype}\n{text}"),
+            taken.fingerprint,
             f"{post.command.type}-batch",
             rows=len(taken),
             traceparent=_traceparent(request.headers),
             caller=caller_of(request).subject,
         )
-        rows = self._entries(post, head, f"ROW {key}", taken, self.gateway.sight(request))
-        identity = self._door.take_in(head, rows)
-        if identity == head.id:
-            waited = [row.id for row in rows if row.command]
-        else:
-            waited = sorted(self._door.records.pending_rows(identity))
+        sight = self.gateway.sight(request)
+        with self._turn:
+            identity, new = self._take_in(post, head, f"ROW {key}", taken, sight)
+        waited = new if new is not None else sorted(self._door.records.pending_rows(identity))
         self._door.wait_for(waited, self._patience(request.headers))
         return self._batch_answer(identity, len(taken))
 
-    def _entries(
-        self, post: Post, head: Entry, key: str, taken: Sequence[Row], sight: Sight
-    ) -> list[Entry]:
+    def _take_in(
+        self, post: Post, head: Entry, key: str, taken: Rows, sight: Sight
+    ) -> tuple[str, list[str] | None]:
+        """Store a batch; give its id, and its rows' where it is new."""
+        rows = self._entries(post, head, key, taken, sight)
+        identity = self._door.take_in(head, rows)
+        return identity, [row.id for row in rows if row.command] if identity == head.id else None
+
+    def _entries(self, post: Post, head: Entry, key: str, taken: Rows, sight: Sight) -> list[Entry]:
         entries = []
         for number, row in enumerate(taken, start=1):
             entry = Entry(
@@ -207,7 +199,7 @@ class Taking:
                 raise row
             understood = self.edge.command(post, row, None, sight)
         except Rejected as error:
-            entry.problem = error.problem()
+            entry.refuse(error)
         else:
             entry.command = understood.command
             entry.location = _location(post, understood.thing)
@@ -217,16 +209,22 @@ class Taking:
         tally = self._door.records.tally_of(batch_id)
         if tally.get(PENDING):
             return _accepted(batch_id)
-        records = self._door.records.rows_of(batch_id, 0, LARGEST_BATCH)
-        return answer(
-            {
-                "command_id": batch_id,
-                "rows": rows,
-                "done": tally.get(DONE, 0),
-                "rejected": tally.get(REJECTED, 0),
-                "items": [_row(record) for record in records],
-            }
-        )
+        counted = {
+            "command_id": batch_id,
+            "rows": rows,
+            "done": tally.get(DONE, 0),
+            "rejected": tally.get(REJECTED, 0),
+        }
+        return in_pieces(self._told(batch_id, encode(counted)), "application/json")
+
+    def _told(self, batch_id: str, counted: str) -> Iterator[str]:
+        """Tell what became of the rows, a page of them after the other."""
+        yield f'{counted[:-1]},"items":['
+        after = 0
+        while page := self._door.records.rows_of(batch_id, after, PAGE):
+            yield ("," if after else "") + ",".join(encode(_row(record)) for record in page)
+            after = page[-1].row or 0
+        yield "]}\n"
 
     # -- what became of it
 

@@ -15,9 +15,9 @@ from services.gateway.openapi.parts import JSON, PAGED, UPON_POST, listed, probl
 from services.gateway.openapi.schemas import IDENTIFIER, Json, of_field, opened, ref
 from services.gateway.permissions import allowed
 from services.gateway.resources import BATCHES, POSTS, SHEETS, VIEWS
+from services.gateway.rows import LARGEST_BATCH
 from services.gateway.sheets import COLUMNS, Sheet
 from services.gateway.spreadsheets import FORMATS
-from services.gateway.taking import LARGEST_BATCH
 from services.gateway.views import View
 from services.gateway.words import SHORTEST
 
