@@ -64,6 +64,8 @@ class Door:
         One whose key was used before stands for that command, and its rows for the rows of that;
         raises `KeyReused` where that was another request.
         """
+        if head.scope.before is not None and (earlier := self.known(head)) is not None:
+            return earlier
         done = Event()
         self._queue.put(([head, *rows], done))
         known: dict[str, tuple[str, str]] = done.wait()
@@ -77,9 +79,7 @@ class Door:
         raises `KeyReused` where that was another request."""
         with self.store.engine.connect() as connection:
             row = connection.execute(
-                select(commands.c.id, commands.c.fingerprint).where(
-                    commands.c.idempotency == entry.idempotency
-                )
+                select(commands.c.id, commands.c.fingerprint).where(entry.before())
             ).first()
         if row is not None and row.fingerprint != entry.fingerprint:
             raise KeyReused

@@ -96,7 +96,7 @@ class Exports:
         if self.reads.is_longer(view, asked, MOST_AT_ONCE):
             caller = caller_of(request)
             identity = self.exporting.ask(caller, view, query, wanted)
-            return self._told(self.exporting.find(identity, caller.subject), 202)
+            return self._told(self.exporting.find(identity, caller.known_as), 202)
         export = Export(view, self.reads.as_of())
         return _file(export, wanted, wanted.write(export, self.reads.pages(view, asked)))
 
@@ -118,7 +118,7 @@ class Exports:
         return response
 
     def _mine(self, request: Request, identity: str) -> Any:
-        row = self.exporting.find(identity, caller_of(request).subject)
+        row = self.exporting.find(identity, caller_of(request).known_as)
         if row is None:
             raise NoSuchThing(f"There is nothing with the id {identity} among your exports.")
         return row

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, bindparam, func, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, update
 
 from chassis.errors import Rejected
 from chassis.message import encode
@@ -19,6 +19,7 @@ from contracts.catalogue import contracts
 from contracts.message import Contract
 from contracts.shapes import moment_to_json
 from contracts.shared import CommandSettled, Outcome
+from services.gateway.callers import Scope
 from services.gateway.model import DONE, PENDING, REJECTED, commands
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Entry:
     """
 
     id: str
-    idempotency: str
+    scope: Scope
     fingerprint: str
     type: str
     command: Contract | None = None
@@ -48,6 +49,20 @@ class Entry:
     traceparent: str | None = None
     caller: str = ""
     personal: Personal | None = field(default=None, repr=False)
+
+    @property
+    def idempotency(self) -> str:
+        """Under what it is kept, and known again."""
+        return self.scope.text
+
+    def before(self) -> ColumnElement[bool]:
+        """Find what came in earlier under the same key, also by an earlier version: of what that
+        wrote in a way that may mean two callers, the caller tells whose it is."""
+        kept = commands.c.idempotency == self.scope.text
+        if self.scope.before is None:
+            return kept
+        formerly = commands.c.idempotency == self.scope.before
+        return or_(kept, and_(formerly, commands.c.caller == self.caller))
 
     def refuse(self, error: Rejected) -> None:
         """Note why it becomes no command."""

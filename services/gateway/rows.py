@@ -37,6 +37,7 @@ LONGEST_ROW = 256 * 1024
 """Bytes of one row."""
 _PIECE = 64 * 1024
 """Bytes of a body that are looked at before other requests have their turn."""
+_ENDS = frozenset((b"\n", b"\r\n", b"\r"))
 _MARK = b"\xef\xbb\xbf"
 _NUMBER = re.compile(r"-?[0-9]{1,18}")
 _NDJSON, _CSV = "application/x-ndjson", "text/csv"
@@ -145,11 +146,12 @@ class _CsvLines:
     """The lines of CSV with their ends, LF, CRLF or CR, as the standard library wants them.
 
     Raises `Unreadable` where those that make a row are too long: who has read it sets `size` to 0.
+    An empty line between two rows is left out.
     """
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
-        self.size = 0
+        self.size = self.number = 0
 
     def __iter__(self) -> Iterator[str]:
         rest = b""
@@ -157,7 +159,9 @@ class _CsvLines:
             lines = (rest + piece).splitlines(keepends=True)
             rest = b"" if lines[-1].endswith(b"\n") else lines.pop()  # after CR there may be LF
             for line in lines:
-                yield self._counted(line)
+                self.number += 1
+                if self.size or line not in _ENDS or self.number == 1:
+                    yield self._counted(line)
             self._judge(self.size + len(rest))
         if rest:
             yield self._counted(rest)
@@ -189,7 +193,7 @@ def _csv_rows(pieces: Iterator[bytes], shapes: Mapping[str, Any]) -> Iterator[Un
             elif cells:
                 yield partial(_row, _csv_row, names, cells[: len(names) + 1], shapes)
     except csv.Error as error:
-        raise Unreadable(f"The body is not CSV: {error}, line {reader.line_num}.") from None
+        raise Unreadable(f"The body is not CSV: {error}, line {lines.number}.") from None
 
 
 def _columns(header: Sequence[str], fields: Mapping[str, Any]) -> list[str]:
@@ -225,7 +229,7 @@ def _row(read: Callable[..., dict[str, Any]], *given: Any) -> Row:
     try:
         return read(*given)
     except Rejected as error:
-        return error
+        return error.with_traceback(None)  # which would keep what was read
 
 
 def _typed(text: str, kind: str) -> Any:

@@ -71,14 +71,15 @@ class Sheets:
         sight = self.taking.gateway.sight(request)
         if self.edge.look(sheet.of, identity, sight.of(sheet.of)) is None:
             raise UnknownThing(f"There is nothing with the id {identity} here.")
-        key = self.taking.scope(sheet.path.replace("<id>", identity), request)
+        scope = self.taking.scope(sheet.path.replace("<id>", identity), request)
+        caller = sight.acting.caller
         entry = Entry(
             new_id(),
-            f"POST {key}",
+            scope.of("POST"),
             rows.fingerprint,
             sheet.command.type,
-            self._command(sheet, identity, day, rows, sight.acting.caller.subject),
-            caller=sight.acting.caller.subject,
+            self._command(sheet, identity, day, rows, caller.subject),
+            caller=caller.known_as,
         )
         return self.taking.settle(entry, request.headers)
 

@@ -20,7 +20,7 @@ from chassis.message import encode
 from chassis.web import answer, in_pieces, rejected
 from contracts.shapes import moment_to_json
 from services.gateway.bodies import json_body
-from services.gateway.callers import Role, caller_of
+from services.gateway.callers import Role, Scope, caller_of, scope_of
 from services.gateway.edge import (
     BadRequest,
     Edge,
@@ -81,17 +81,17 @@ class Taking:
 
     def single(self, post: Post, request: Request, path_id: str | None) -> Response:
         """Take one command in; 201 or 200 with the result, the problem, or 202."""
-        key = self.scope(post.path.replace("<id>", path_id or ""), request)
+        scope = self.scope(post.path.replace("<id>", path_id or ""), request)
         body = json_body(request)
         match = given(request.headers)
         said = json.dumps(body, sort_keys=True) + (f"\nIf-Match: {match}" if match else "")
         entry = Entry(
             new_id(),
-            f"POST {key}",
+            scope.of("POST"),
             self.edge.seal.reference(said),
             post.command.type,
             traceparent=_traceparent(request.headers),
-            caller=caller_of(request).subject,
+            caller=caller_of(request).known_as,
         )
         sight = self.gateway.sight(request)
         try:
@@ -138,46 +138,48 @@ class Taking:
         return _outcome(record)
 
     @staticmethod
-    def scope(path: str, request: Request) -> str:
-        """Keep the key of one route and one caller apart from that of another."""
-        return f"{path} {caller_of(request).subject} {idempotency_key(request.headers)}"
+    def scope(path: str, request: Request) -> Scope:
+        """Read the key of a request, and keep it apart from those of others."""
+        return scope_of(caller_of(request), path, idempotency_key(request.headers))
 
     # -- batches
 
     def batch(self, post: Post, request: Request) -> Response:
         """Take a command a row in; a bad row is told why, and the others go on."""
-        key = self.scope(f"{post.path}/batch", request)
+        scope = self.scope(f"{post.path}/batch", request)
         taken = rows_of(request, post.command.describe(), self.edge.seal.referring)
         head = Entry(
             new_id(),
-            f"POST {key}",
+            scope.of("POST"),
             taken.fingerprint,
             f"{post.command.type}-batch",
             rows=len(taken),
             traceparent=_traceparent(request.headers),
-            caller=caller_of(request).subject,
+            caller=caller_of(request).known_as,
         )
         sight = self.gateway.sight(request)
         with self._turn:
-            identity, new = self._take_in(post, head, f"ROW {key}", taken, sight)
+            identity, new = self._take_in(post, head, scope, taken, sight)
         waited = new if new is not None else sorted(self._door.records.pending_rows(identity))
         self._door.wait_for(waited, self._patience(request.headers))
         return self._batch_answer(identity, len(taken))
 
     def _take_in(
-        self, post: Post, head: Entry, key: str, taken: Rows, sight: Sight
+        self, post: Post, head: Entry, scope: Scope, taken: Rows, sight: Sight
     ) -> tuple[str, list[str] | None]:
         """Store a batch; give its id, and its rows' where it is new."""
-        rows = self._entries(post, head, key, taken, sight)
+        rows = self._entries(post, head, scope, taken, sight)
         identity = self._door.take_in(head, rows)
         return identity, [row.id for row in rows if row.command] if identity == head.id else None
 
-    def _entries(self, post: Post, head: Entry, key: str, taken: Rows, sight: Sight) -> list[Entry]:
+    def _entries(
+        self, post: Post, head: Entry, scope: Scope, taken: Rows, sight: Sight
+    ) -> list[Entry]:
         entries = []
         for number, row in enumerate(taken, start=1):
             entry = Entry(
                 new_id(),
-                f"{key}/{number}",
+                scope.of("ROW", f"/{number}"),
                 head.fingerprint,
                 post.command.type,
                 created=True,
@@ -194,9 +196,10 @@ class Taking:
 
     def _judge(self, post: Post, entry: Entry, row: Row, sight: Sight) -> None:
         """Make a row's command, or say why it is none."""
+        if isinstance(row, Rejected):
+            entry.refuse(row)
+            return
         try:
-            if isinstance(row, Rejected):
-                raise row
             understood = self.edge.command(post, row, None, sight)
         except Rejected as error:
             entry.refuse(error)
@@ -265,7 +268,7 @@ class Taking:
         record: Answered | None = self._door.records.read(identity)
         caller = caller_of(request)
         watches = not caller.roles.isdisjoint((Role.OPERATOR, Role.AUDITOR))
-        if record is None or not (watches or record.caller == caller.subject):
+        if record is None or not (watches or record.caller == caller.known_as):
             raise NoSuchThing(f"There is no command {identity}.")
         return record
 

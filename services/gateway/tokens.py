@@ -120,10 +120,14 @@ class Trust:
 
 
 class Verifier:
-    """Tells by a token who calls."""
+    """Tells by a token who calls.
+
+    The first that is trusted is the issuer whose subjects are known by their bare names.
+    """
 
     def __init__(self, trusted: list[Trust], audience: str, roles: str) -> None:
         self._trusted = {trust.issuer: trust for trust in trusted}
+        self._home = trusted[0].issuer
         self._audience = audience
         self._roles = roles.split(".")
         self._known: dict[str, tuple[float, Caller]] = {}
@@ -178,6 +182,7 @@ class Verifier:
             frozenset(_texts(claims.get("grids"))),
             frozenset(_texts(claims.get("enterprises"))),
             claims.get("speaks_for_others") is True,
+            "" if claims["iss"] == self._home else claims["iss"],
         )
 
 
@@ -198,6 +203,8 @@ def verifier_of(settings: Settings, own: Issuer | None) -> Verifier:
     if settings.jwks:
         if not settings.token_issuer:
             raise Misconfigured("JWKS needs TOKEN_ISSUER, the issuer whose tokens it verifies.")
+        if own and settings.token_issuer == ISSUER:
+            raise Misconfigured(f"TOKEN_ISSUER must not be {ISSUER}, the district's own issuer.")
         trusted.append(Trust(settings.token_issuer, partial(fetch, settings.jwks)))
     if not trusted:
         raise Misconfigured("JWKS or ISSUER_KEY_FILE must say by which keys callers are known.")
