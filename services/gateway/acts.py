@@ -24,7 +24,7 @@ from services.gateway.callers import Caller, Scope
 from services.gateway.chains import AUDIT
 from services.gateway.door import KeyReused, Now
 from services.gateway.model import DONE, commands
-from services.gateway.records import Entry
+from services.gateway.records import KEPT, Entry
 
 Do = Callable[[Work, str], dict[str, Any]]
 """Does it, under a command's id, and gives the result, whose `id` names the thing."""
@@ -86,11 +86,11 @@ class Acts:
 
     @staticmethod
     def _before(session: Session, entry: Entry) -> Done | None:
-        columns = commands.c.id, commands.c.fingerprint, commands.c.outcome
-        found = session.execute(select(*columns).where(entry.before())).first()
+        query = select(*KEPT, commands.c.outcome).where(entry.before())
+        found = session.execute(query).first()
         if found is None:
             return None
-        if found.fingerprint != entry.fingerprint:
+        if not entry.repeats(found):
             raise KeyReused
         return found.id, json.loads(found.outcome)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, update
 
@@ -64,6 +64,15 @@ class Entry:
         formerly = commands.c.idempotency == self.scope.before
         return or_(kept, and_(formerly, commands.c.caller == self.caller))
 
+    @property
+    def kept(self) -> Kept:
+        """What is kept of it."""
+        return Kept(self.id, self.fingerprint, self.caller)
+
+    def repeats(self, kept: Any) -> bool:
+        """Tell whether what was kept under its key is the same request, of the same caller."""
+        return kept.fingerprint == self.fingerprint and kept.caller in (None, self.caller)
+
     def refuse(self, error: Rejected) -> None:
         """Note why it becomes no command."""
         self.refused, self.problem = error.status, encode(error.problem())
@@ -98,6 +107,14 @@ class Entry:
             self.id, state, status, outcome, self.location, self.created, self.type,
             self.row, self.rows, now, now, self.caller,
         )  # fmt: skip
+
+
+class Kept(NamedTuple):
+    """What is kept of a request, by which a repeat of it is known."""
+
+    id: str
+    fingerprint: str
+    caller: str | None
 
 
 @dataclass
@@ -184,6 +201,7 @@ class Records:
             return set(session.scalars(select(commands.c.id).where(*which)))
 
 
+KEPT = commands.c.id, commands.c.fingerprint, commands.c.caller
 _BY_ID = select(commands).where(commands.c.id == bindparam("identity"))
 _SETTLE = (
     update(commands)

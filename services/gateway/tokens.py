@@ -32,8 +32,8 @@ OLD_AFTER = 600.0
 """Seconds after which keys are asked for again."""
 ASK_EVERY = 10.0
 """Seconds before they are asked for once more, because of a key that is not known."""
-REMEMBERED = 10_000
-"""Tokens whose verification is remembered."""
+REMEMBERED, HEAVIEST = 10_000, 16 * 1024 * 1024
+"""Tokens whose verification is remembered, and characters of all of them."""
 LEEWAY = 30.0
 """Seconds by which the clocks of issuer and district may differ."""
 
@@ -131,6 +131,7 @@ class Verifier:
         self._audience = audience
         self._roles = roles.split(".")
         self._known: dict[str, tuple[float, Caller]] = {}
+        self._weight = 0
 
     def caller(self, token: str) -> Caller:
         """Give whom a token names; raises `Unauthenticated`, which says why."""
@@ -139,8 +140,10 @@ class Verifier:
             return known[1]
         claims = self._claims(token)
         caller = self._caller(claims)
-        if len(self._known) >= REMEMBERED:
+        if len(self._known) >= REMEMBERED or self._weight > HEAVIEST:
             self._known.clear()
+            self._weight = 0
+        self._weight += len(token)
         self._known[token] = min(claims["exp"], time.time() + OLD_AFTER), caller
         return caller
 
