@@ -258,6 +258,8 @@ class Application:
             made = _problem_response(error.problem())
             if error.status == 401:
                 made.headers["WWW-Authenticate"] = "Bearer"
+            if error.status == 503:
+                made.headers["Retry-After"] = "3"
             return made
         if isinstance(error, RequestEntityTooLarge):
             most = (request.max_content_length or 1) - 1

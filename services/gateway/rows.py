@@ -10,6 +10,7 @@ import csv
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -35,6 +36,8 @@ from services.gateway.preconditions import none_here
 LARGEST_BATCH = 5000
 LONGEST_ROW = 256 * 1024
 """Bytes of one row."""
+MOST_HELD = 32 * 1024 * 1024
+"""Bytes of all bodies that are held at once, in a process."""
 _PIECE = 64 * 1024
 """Bytes of a body that are looked at before other requests have their turn."""
 _ENDS = frozenset((b"\n", b"\r\n", b"\r"))
@@ -52,6 +55,32 @@ class RowTooLong(Rejected):
     """A row has 256 KiB at the most."""
 
     status = 413
+
+
+class NoRoom(Rejected):
+    """Many large bodies are being dealt with; send this one again soon."""
+
+    status = 503
+
+
+class _Room:
+    """What the bodies take up that are held: one may always be."""
+
+    held = 0
+
+    def __init__(self) -> None:
+        self.size = 0
+
+    def take(self, size: int) -> None:
+        """Take up more; raises `NoRoom`."""
+        if _Room.held > self.size and _Room.held + size > MOST_HELD:
+            raise NoRoom
+        self.size += size
+        _Room.held += size
+
+    def leave(self) -> None:
+        """Take up nothing more."""
+        _Room.held -= self.size
 
 
 class Rows:
@@ -75,23 +104,35 @@ class Rows:
             yield self._left.popleft()()
 
 
+@contextmanager
 def rows_of(
     request: Request, shapes: Mapping[str, Any], referring: Callable[[str], Referring], *about: str
-) -> Rows:
-    """Take the rows of a body in; raises `UnsupportedType`, `Unreadable` and `BadRequest`."""
+) -> Iterator[Rows]:
+    """Take the rows of a body in, and hold them until the block ends.
+
+    Raises `UnsupportedType`, `Unreadable`, `BadRequest` and `NoRoom`.
+    """
     if request.mimetype not in (_NDJSON, _CSV):
         raise UnsupportedType("Send application/x-ndjson or text/csv.")
     none_here(request.headers)
     reference = referring("\n".join((request.mimetype, *about, "")))
-    pieces = _pieces(request, reference)
-    read = _csv_rows(pieces, shapes) if request.mimetype == _CSV else _ndjson_rows(pieces)
+    room = _Room()
+    pieces = _pieces(request, reference, room)
+    unread = _csv_rows(pieces, shapes) if request.mimetype == _CSV else _ndjson_rows(pieces)
     try:
-        return Rows(read, reference)
+        yield _taken(unread, reference)
+    finally:
+        room.leave()
+
+
+def _taken(unread: Iterator[Unread], reference: Referring) -> Rows:
+    try:
+        return Rows(unread, reference)
     except UnicodeDecodeError as error:
         raise Unreadable(f"The body is not UTF-8: {error.reason}.") from None
 
 
-def _pieces(request: Request, reference: Referring) -> Iterator[bytes]:
+def _pieces(request: Request, reference: Referring, room: _Room) -> Iterator[bytes]:
     """Read a body piece by piece, without the mark in front, and add each to its hash."""
     size, most = 0, request.max_content_length
     while True:
@@ -104,6 +145,7 @@ def _pieces(request: Request, reference: Referring) -> Iterator[bytes]:
         size += len(piece)
         if most is not None and size >= most:  # which is one more than a body may have
             raise RequestEntityTooLarge
+        room.take(len(piece))
         if size == len(piece):
             piece = piece.removeprefix(_MARK)
         reference.add(piece)

@@ -67,20 +67,20 @@ class Sheets:
     def take(self, sheet: Sheet, request: Request, identity: str) -> Response:
         """Take the sheet of a day in; raises `UnknownThing` and `BadRequest`."""
         day = once(request.args, ["day"]).get("day")
-        rows = rows_of(request, COLUMNS, self.edge.seal.referring, f"{day}")
-        sight = self.taking.gateway.sight(request)
-        if self.edge.look(sheet.of, identity, sight.of(sheet.of)) is None:
-            raise UnknownThing(f"There is nothing with the id {identity} here.")
-        scope = self.taking.scope(sheet.path.replace("<id>", identity), request)
-        caller = sight.acting.caller
-        entry = Entry(
-            new_id(),
-            scope.of("POST"),
-            rows.fingerprint,
-            sheet.command.type,
-            self._command(sheet, identity, day, rows, caller.subject),
-            caller=caller.known_as,
-        )
+        with rows_of(request, COLUMNS, self.edge.seal.referring, f"{day}") as rows:
+            sight = self.taking.gateway.sight(request)
+            if self.edge.look(sheet.of, identity, sight.of(sheet.of)) is None:
+                raise UnknownThing(f"There is nothing with the id {identity} here.")
+            scope = self.taking.scope(sheet.path.replace("<id>", identity), request)
+            caller = sight.acting.caller
+            entry = Entry(
+                new_id(),
+                scope.of("POST"),
+                rows.fingerprint,
+                sheet.command.type,
+                self._command(sheet, identity, day, rows, caller.subject),
+                caller=caller.known_as,
+            )
         return self.taking.settle(entry, request.headers)
 
     def _command(

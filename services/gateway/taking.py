@@ -147,18 +147,18 @@ class Taking:
     def batch(self, post: Post, request: Request) -> Response:
         """Take a command a row in; a bad row is told why, and the others go on."""
         scope = self.scope(f"{post.path}/batch", request)
-        taken = rows_of(request, post.command.describe(), self.edge.seal.referring)
-        head = Entry(
-            new_id(),
-            scope.of("POST"),
-            taken.fingerprint,
-            f"{post.command.type}-batch",
-            rows=len(taken),
-            traceparent=_traceparent(request.headers),
-            caller=caller_of(request).known_as,
-        )
-        sight = self.gateway.sight(request)
-        with self._turn:
+        shapes = post.command.describe()
+        with rows_of(request, shapes, self.edge.seal.referring) as taken, self._turn:
+            head = Entry(
+                new_id(),
+                scope.of("POST"),
+                taken.fingerprint,
+                f"{post.command.type}-batch",
+                rows=len(taken),
+                traceparent=_traceparent(request.headers),
+                caller=caller_of(request).known_as,
+            )
+            sight = self.gateway.sight(request)
             identity, new = self._take_in(post, head, scope, taken, sight)
         waited = new if new is not None else sorted(self._door.records.pending_rows(identity))
         self._door.wait_for(waited, self._patience(request.headers))

@@ -12,6 +12,7 @@ import pytest
 from chassis.settings import Settings
 from console.child import Child
 from console.tokens import issuer_of, token_of_all
+from services.gateway import rows as rows_module
 from services.gateway import sheets
 from tests import PATIENCE
 from tests.api.conftest import problem
@@ -159,6 +160,16 @@ def test_the_rows_of_a_long_batch_are_told_in_their_order(district, say):
     said = answer.json()
     assert [item["row"] for item in said["items"]] == list(range(1, 252))
     assert (said["rows"], said["done"], said["rejected"]) == (251, 1, 250)
+
+
+def test_where_many_large_bodies_are_held_one_more_may_come_soon(district, monkeypatch, say):
+    monkeypatch.setattr(rows_module._Room, "held", rows_module.MOST_HELD)
+    raw = json.dumps(say.enterprise()).encode()
+    answer = send(district.client, "/v1/enterprises/batch", raw)
+    problem(answer, 503)
+    assert answer.headers["Retry-After"] == "3"
+    monkeypatch.undo()
+    assert send(district.client, "/v1/enterprises/batch", raw).json()["done"] == 1
 
 
 # sheets

@@ -122,6 +122,17 @@ def test_an_expired_token_is_forgotten_though_it_was_known(own, monkeypatch):
         verifier.caller(text)
 
 
+def test_heavy_tokens_are_not_remembered_without_end(own, monkeypatch):
+    issuer, verifier = own
+    monkeypatch.setattr(tokens, "HEAVIEST", 20_000)
+    for number in range(40):
+        heavy = Caller(
+            f"chain-{number}", frozenset(Role), enterprises=frozenset(map(str, range(500)))
+        )
+        assert verifier.caller(issuer.issue(heavy, 60)) == heavy
+        assert sum(map(len, verifier._known)) <= 20_000 + 5_000
+
+
 class Later:
     """Stands for datetime an hour from now, as PyJWT asks for it."""
 

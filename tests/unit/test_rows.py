@@ -13,21 +13,24 @@ from chassis.errors import Rejected
 from chassis.sealing import Seal
 from services.gateway import rows
 from services.gateway.bodies import Unreadable
-from services.gateway.rows import rows_of
+from services.gateway.rows import NoRoom, rows_of
 
 SEAL = Seal(b"1" * 32)
 SHAPES = {"a": {"type": "string"}, "b": {"type": "string"}}
 CELLS = st.text(st.sampled_from('ab店😀,"\n\r '), max_size=8)
 
 
-def taken(kind, pieces):
-    """Take a body in whose pieces arrive so."""
+def asked(kind, pieces):
+    """Make a request whose body arrives so."""
     left = [piece for piece in pieces if piece]
     stream = SimpleNamespace(read=lambda _size: left.pop(0) if left else b"")
-    request = SimpleNamespace(
-        mimetype=kind, headers=Headers(), stream=stream, max_content_length=None
-    )
-    return rows_of(request, SHAPES, SEAL.referring)
+    return SimpleNamespace(mimetype=kind, headers=Headers(), stream=stream, max_content_length=None)
+
+
+def taken(kind, pieces):
+    """Take the rows of a body in, and let go of it."""
+    with rows_of(asked(kind, pieces), SHAPES, SEAL.referring) as found:
+        return found
 
 
 def cut(body, places):
@@ -97,20 +100,24 @@ def test_a_row_is_let_go_of_when_it_has_been_read():
 
 
 def test_a_batch_that_is_too_large_is_not_read_to_its_end():
-    asked = []
+    count = []
 
     def pieces():
         while True:
-            asked.append(1)
+            count.append(1)
             yield b"{}\n" * 1000
 
-    stream = SimpleNamespace(read=lambda _size, more=pieces(): next(more))
+    more = pieces()
+    stream = SimpleNamespace(read=lambda _size: next(more))
     request = SimpleNamespace(
         mimetype="application/x-ndjson", headers=Headers(), stream=stream, max_content_length=None
     )
-    with pytest.raises(Unreadable, match="1 to 5000 rows"):
-        rows_of(request, SHAPES, SEAL.referring)
-    assert len(asked) == 6
+    with (
+        pytest.raises(Unreadable, match="1 to 5000 rows"),
+        rows_of(request, SHAPES, SEAL.referring),
+    ):
+        pass
+    assert len(count) == 6
 
 
 def test_a_row_that_is_too_long_is_told_so_wherever_it_is_cut(monkeypatch):
@@ -129,3 +136,16 @@ def test_a_row_that_is_too_long_is_told_so_wherever_it_is_cut(monkeypatch):
 def test_an_error_in_csv_names_its_line_also_behind_empty_ones():
     with pytest.raises(Unreadable, match="line 6"):
         taken("text/csv", [b'a,b\n\n\nx,y\n\n"x"y,z\n'])
+
+
+def test_one_body_is_always_held_and_more_only_where_there_is_room(monkeypatch):
+    monkeypatch.setattr(rows, "MOST_HELD", 20)
+    kind, body = "application/x-ndjson", [b"{}\n" * 5, b"{}\n" * 5]
+    assert len(taken(kind, body)) == 10, "the only one may be larger"
+    with rows_of(asked(kind, body), SHAPES, SEAL.referring):
+        with pytest.raises(NoRoom):
+            taken(kind, body)
+        with pytest.raises(NoRoom):
+            taken(kind, [b"{}"])
+    assert len(taken(kind, body)) == 10
+    assert rows._Room.held == 0
