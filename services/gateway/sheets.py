@@ -15,7 +15,6 @@ from marshmallow import ValidationError
 from werkzeug.wrappers import Request, Response
 
 from chassis.errors import Rejected, at, told
-from chassis.green import pause
 from chassis.ids import new_id
 from contracts.filing import RosterLine
 from contracts.message import Command
@@ -37,8 +36,6 @@ from services.gateway.views import View
 if TYPE_CHECKING:
     from services.gateway.taking import Taking
 
-BREATH = 50
-"""Rows that are judged before other requests have their turn."""
 MOST_TOLD = 8
 """Errors that are told of a row, which has seven columns; of more it is told how many there are."""
 _GIVEN_BY_THE_EDGE = ("row", "worker_ref")
@@ -93,8 +90,6 @@ class Sheets:
                 unread.append({"row": number, "errors": told(errors, MOST_TOLD)})
             else:
                 lines.append(line)
-            if not number % BREATH:
-                pause(0)
         if not lines:
             every = [e | {"pointer": f"#/{one['row']}{e['pointer'][1:]}"}
                      for one in unread for e in one["errors"]]  # fmt: skip

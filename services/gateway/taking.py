@@ -14,7 +14,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Request, Response
 
 from chassis.errors import Rejected
-from chassis.green import Semaphore, pause
+from chassis.green import Semaphore
 from chassis.ids import new_id
 from chassis.message import encode
 from chassis.web import answer, in_pieces, rejected
@@ -49,8 +49,6 @@ if TYPE_CHECKING:
     from services.gateway.permissions import Sight
     from services.gateway.service import Gateway
 
-BREATH = 50
-"""Rows of a batch that are judged before other requests have their turn."""
 PAGE = 100
 """Rows of a batch whose outcome is read and told at once."""
 LONGEST_WAIT = 60.0
@@ -190,8 +188,6 @@ class Taking:
             )
             self._judge(post, entry, row, sight)
             entries.append(entry)
-            if not number % BREATH:
-                pause(0)
         return entries
 
     def _judge(self, post: Post, entry: Entry, row: Row, sight: Sight) -> None:

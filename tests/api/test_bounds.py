@@ -76,7 +76,9 @@ def test_what_stands_in_too_many_others_is_told_so(district, unchanged):
 def test_twenty_errors_are_told_and_how_many_more_there_are(district, unchanged, say):
     body = say.enterprise() | names(50)
     said = district.client.request("POST", "/v1/enterprises", body).json()
-    assert [e["detail"] for e in said["errors"]] == ["Unknown field."] * 20 + ["30 more are wrong."]
+    assert [e["detail"] for e in said["errors"]] == ["Unknown field."] * 20 + [
+        "At least 30 more are wrong."
+    ]
     assert said["errors"][-1]["pointer"] == "#"
 
 
@@ -224,12 +226,21 @@ holds 120. The largest body is 16, and is held once."""
     [
         ("/v1/enterprises/batch", NDJSON, json.dumps(names(440)) + "\n", MIB, MIB),
         ("/v1/medics/batch", NDJSON, json.dumps(names(440)) + "\n", MIB, MIB),
+        ("/v1/visits/batch", NDJSON, f'{{"findings":[{"{}   ," * 999}{{}}]}}\n', 8 * MIB, 8 * MIB),
         ("/v1/enterprises/batch", NDJSON, "\n", 1024, 0),
         ("/v1/enterprises/batch", CSV, "\n", 1024, 0),
         ("/v1/enterprises/batch", NDJSON, "0\n", 1024, 0),
         ("/v1/enterprises/batch", NDJSON, "0," * 100, 4096, 1024),
     ],
-    ids=["names", "medics", "newlines", "newlines of CSV", "millions of rows", "one line"],
+    ids=[
+        "names",
+        "medics",
+        "findings",
+        "newlines",
+        "newlines of CSV",
+        "millions of rows",
+        "one line",
+    ],
 )
 def test_sixteen_mebibytes_cost_no_more_than_they_weigh(alone, path, kind, line, answered, kept):
     child, client, data = alone
