@@ -90,7 +90,9 @@ def told(errors: list[dict[str, str]], most: int = MOST_TOLD) -> list[dict[str, 
         for error in errors[:most]
     ]
     more = len(errors) - most
-    return [*shown, {"pointer": "#", "detail": f"At least {more} more are wrong."}] if more > 0 else shown
+    if more > 0:
+        shown.append({"pointer": "#", "detail": f"At least {more} more are wrong."})
+    return shown
 
 
 def _cut(text: str, longest: int) -> str:
