@@ -9,6 +9,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
+MOST_TOLD = 20
+"""Errors that a problem tells, each with its place; of more it tells how many there are."""
+LONGEST_POINTER, LONGEST_DETAIL = 300, 2000
+"""Characters of a pointer and of a sentence; what a request has put into them is cut there."""
+
 
 class NotYet(Exception):
     """A fact has not arrived; `what` is the key of the thing that is awaited."""
@@ -45,10 +50,10 @@ class Rejected(Exception):
             "type": f"urn:bihuan:problem:{name}",
             "title": (self.__doc__ or name).split("\n")[0],
             "status": self.status,
-            "detail": self.detail,
+            "detail": _cut(self.detail, LONGEST_DETAIL),
         }
         if self.errors:
-            made["errors"] = self.errors
+            made["errors"] = told(self.errors)
         return made | self.extra
 
 
@@ -73,3 +78,22 @@ class Invalid(Rejected):
 def at(field: str, detail: str) -> dict[str, str]:
     """Name one field of the request by JSON pointer, and say what is wrong with it."""
     return {"pointer": f"#/{field}", "detail": detail}
+
+
+def told(errors: list[dict[str, str]], most: int = MOST_TOLD) -> list[dict[str, str]]:
+    """Give so many errors at the most, none of them long, and how many more there are."""
+    shown = [
+        {
+            "pointer": _cut(error["pointer"], LONGEST_POINTER),
+            "detail": _cut(error["detail"], LONGEST_DETAIL),
+        }
+        for error in errors[:most]
+    ]
+    more = len(errors) - most
+    if more > 0:
+        shown.append({"pointer": "#", "detail": f"At least {more} more are wrong."})
+    return shown
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -90,6 +90,21 @@ class KeyFile(NamedTuple):
         return [key_id(key) for key in self.keys]
 
 
+class Referring:
+    """A keyed hash of what comes in pieces; called, it is the reference for all of them."""
+
+    def __init__(self, begun: hmac.HMAC) -> None:
+        self._begun = begun
+
+    def add(self, piece: bytes) -> None:
+        """Add what comes next."""
+        self._begun.update(piece)
+
+    def __call__(self) -> str:
+        """Give the reference."""
+        return self._begun.hexdigest()[:40]
+
+
 class Seal:
     """Seals with the first of a district's keys, and opens with any."""
 
@@ -157,7 +172,11 @@ class Seal:
 
     def reference(self, clear: str) -> str:
         """Give the keyed hash that stands for a value, the same each time."""
-        return hmac.new(self._hash_key, clear.encode(), hashlib.sha256).hexdigest()[:40]
+        return self.referring(clear)()
+
+    def referring(self, clear: str) -> Referring:
+        """Begin such a hash of what comes in pieces, of which this is the first."""
+        return Referring(hmac.new(self._hash_key, clear.encode(), hashlib.sha256))
 
 
 @dataclass(frozen=True)

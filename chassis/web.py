@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -88,6 +88,24 @@ def streamed(request: Request, parts: Iterable[str], kind: str) -> Response:
     request.environ["eventlet.minimum_write_chunk_size"] = 1
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return Response(parts, headers=headers, content_type=f"{kind}; charset=utf-8")
+
+
+def in_pieces(pieces: Iterator[Any], kind: str) -> Response:
+    """Answer with what is made piece by piece as it is sent, and so never held as a whole.
+
+    The first piece is made here, so that what fails at once is a problem and no broken answer.
+    """
+    return Response(_watched(next(pieces), pieces), mimetype=kind)
+
+
+def _watched(first: Any, pieces: Iterator[Any]) -> Iterator[Any]:
+    """Note in the log what ends an answer too soon; the connection is cut, and the client knows."""
+    try:
+        yield first
+        yield from pieces
+    except Exception as error:
+        log("web").error("answer broke off", error=str(error))
+        raise
 
 
 def _problem_response(body: dict[str, Any]) -> Response:
@@ -240,6 +258,8 @@ class Application:
             made = _problem_response(error.problem())
             if error.status == 401:
                 made.headers["WWW-Authenticate"] = "Bearer"
+            if error.status == 503:
+                made.headers["Retry-After"] = "3"
             return made
         if isinstance(error, RequestEntityTooLarge):
             most = (request.max_content_length or 1) - 1

@@ -38,6 +38,12 @@ an unknown one), or from the district itself:
     bihuan account add chen --role hotline-desk             # asks for a password
     curl -X POST …/v1/token -d '{"account": "chen", "password": "…"}' -H "Content-Type: application/json"
 
+A caller is known by `iss` and `sub` together: what two issuers call alike are two callers. Commands and their answers,
+keys, exports, webhooks and rates belong to the one who asked. Of the district's own issuer, or where only a provider is
+trusted, they are kept under the bare `sub`, and of another under a name that follows from both. So a district that
+comes to trust a second issuer should know: the bare names are its own issuer's from then on. `by` shows the `sub`; where
+the gateway has done something itself, such as an opening, the audit tells the other issuer beside it.
+
 An account's token is good for an hour. A password that was wrong five times has to wait for a minute.
 
 ## Who may do what

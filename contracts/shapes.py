@@ -36,6 +36,10 @@ LONGEST_TEXT = 2000
 """Characters of the longest text that is taken from outside."""
 
 
+MOST_WRONG = 21
+"""Wrong items of a list, after which no more are looked at: one more than a problem tells."""
+
+
 class NotBlank(validate.Length):
     """A length of so many characters, which are not all blank."""
 
@@ -95,6 +99,25 @@ class _String(fields.String):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"validate": validate.Length(max=LONGEST_TEXT)} | kwargs)
+
+
+class _List(fields.List[Any]):
+    """A list of which no more items are looked at once so many are wrong."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise self.make_error("invalid")
+        made, wrong = [], {}
+        for number, item in enumerate(value):
+            try:
+                made.append(self.inner.deserialize(item, **kwargs))
+            except ValidationError as error:
+                wrong[number] = error.messages
+                if len(wrong) == MOST_WRONG:
+                    break
+        if wrong:
+            raise ValidationError(wrong)  # type: ignore[arg-type]
+        return made
 
 
 class _Day(fields.Date):
@@ -231,7 +254,7 @@ def _list(item: Shape) -> Shape:
         return [read(value) for value in values] if read else values
 
     return Shape(
-        lambda **kw: fields.List(item.field(), **{"validate": validate.Length(max=1000), **kw}),
+        lambda **kw: _List(item.field(), **{"validate": validate.Length(max=1000), **kw}),
         write and (lambda values: [write(value) for value in values]),
         read_all,
         {"type": "array", "items": item.describe},

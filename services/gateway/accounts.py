@@ -34,6 +34,8 @@ SHORTEST, LONGEST = 10, 200
 """Characters of a password."""
 MOST_WRONG, WAIT = 5, 60.0
 """Wrong passwords of a name, after which it waits for so many seconds."""
+LARGEST = 8 * 1024
+"""Bytes of a body that asks for a token: anybody may send one."""
 AT_ONCE = 2
 REMEMBERED = 10_000
 HASHER = PasswordHasher()
@@ -73,7 +75,7 @@ class Accounts:
         if self.issuer is None:
             raise NoAccounts
         try:
-            asked: dict[str, Any] = Credentials().load(json_body(request))
+            asked: dict[str, Any] = Credentials().load(json_body(request, LARGEST))
         except ValidationError as error:
             raise BadRequest(errors=pointers(error.messages)) from None
         name = asked["account"]

@@ -18,10 +18,11 @@ from chassis.message import encode
 from chassis.sealing import Seal
 from chassis.store import Store, Work
 from contracts.shapes import moment_to_json
+from services.gateway.callers import Caller, Scope
 from services.gateway.chains import AUDIT
 from services.gateway.door import KeyReused, Now
 from services.gateway.model import DONE, commands
-from services.gateway.records import Entry
+from services.gateway.records import KEPT, Entry
 
 Do = Callable[[Work, str], dict[str, Any]]
 """Does it, under a command's id, and gives the result, whose `id` names the thing."""
@@ -31,11 +32,11 @@ Done = tuple[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Act:
-    """What is asked: under which key, by whom, what, and the body that says so."""
+    """What is asked: in which scope, by whom, what, and the body that says so."""
 
-    key: str
+    scope: Scope
     kind: str
-    by: str
+    by: Caller
     body: dict[str, Any]
     creates: str = ""
     """Where what this makes will be found, up to its id."""
@@ -62,11 +63,11 @@ class Acts:
         body = json.dumps(act.body, sort_keys=True)
         entry = Entry(
             self.store.new_id(),
-            f"POST {act.key}",
+            act.scope.of("POST"),
             self._seal.reference(body),
             act.kind,
             created=bool(act.creates),
-            caller=act.by,
+            caller=act.by.known_as,
         )
         with self.store.read() as session:
             if (before := self._before(session, entry)) is not None:
@@ -83,12 +84,11 @@ class Acts:
 
     @staticmethod
     def _before(session: Session, entry: Entry) -> Done | None:
-        columns = commands.c.id, commands.c.fingerprint, commands.c.outcome
-        known = select(*columns).where(commands.c.idempotency == entry.idempotency)
-        found = session.execute(known).first()
+        query = select(*KEPT, commands.c.outcome).where(entry.before())
+        found = session.execute(query).first()
         if found is None:
             return None
-        if found.fingerprint != entry.fingerprint:
+        if not entry.repeats(found):
             raise KeyReused
         return found.id, json.loads(found.outcome)
 
@@ -100,11 +100,12 @@ class Acts:
         work.execute(
             update(commands).where(commands.c.id == entry.id).values(location=location, **values)
         )
+        issuer = {"issuer": act.by.issuer} if act.by.issuer else {}
         said = {
             "at": moment_to_json(self._now(work)),
             "what": act.kind,
-            "who": act.signed or act.by,
+            "who": act.signed or act.by.subject,
             "about": about,
-            "content": encode({"command_id": entry.id, "outcome": "done", **act.noted}),
+            "content": encode({"command_id": entry.id, "outcome": "done", **issuer, **act.noted}),
         }
         AUDIT.append(self.store, work, [said])

@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from itertools import islice
+from typing import Any, NoReturn
 
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Request
 
-from chassis.errors import Invalid, Rejected
+from chassis.errors import LONGEST_POINTER, MOST_TOLD, Invalid, Rejected
 
 LARGEST_OBJECT = 1024 * 1024
 """Bytes of a body that is one JSON object."""
+MOST_NAMES, MOST_ITEMS, MOST_VALUES, MOST_DEEP = 100, 1000, 10_000, 32
+"""Names of an object, items of a list, both together in all that is sent as one JSON object, and
+how many of them may stand in each other. No contract needs so many; each that is too many would
+be an error of its own."""
 _UNFIT = re.compile("[\x00\ud800-\udfff]")
 """What no database takes as text, although JSON can say it."""
 
@@ -30,11 +35,15 @@ class UnsupportedType(Rejected):
     status = 415
 
 
+class TooMuch(Invalid):
+    """One JSON object holds more than it may."""
+
+
 class UnfitText(Invalid):
     """Text holds neither the character U+0000 nor half of a surrogate pair."""
 
 
-def body_of(request: Request) -> str:
+def _text_of(request: Request) -> str:
     """Read the body as UTF-8 text, with or without a mark in front; raises `Unreadable`."""
     try:
         data = request.get_data()
@@ -47,21 +56,25 @@ def body_of(request: Request) -> str:
         raise Unreadable(f"The body did not arrive whole: {error}.") from None
 
 
-def json_body(request: Request) -> dict[str, Any]:
-    """Read a JSON object; raises `Unreadable`, or 415 where the type is another."""
+def json_body(request: Request, largest: int = LARGEST_OBJECT) -> dict[str, Any]:
+    """Read a JSON object of so many bytes; raises `Unreadable`, or 415 where the type is another,
+    and what `json_object` does."""
     if request.mimetype != "application/json":
         raise UnsupportedType
-    most = request.max_content_length or LARGEST_OBJECT + 1
-    request.max_content_length = min(most, LARGEST_OBJECT + 1)
-    return json_object(body_of(request))
+    most = request.max_content_length or largest + 1
+    request.max_content_length = min(most, largest + 1)
+    return json_object(_text_of(request))
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """Read a JSON object by RFC 8259, which knows no NaN; raises `Unreadable` and `UnfitText`."""
+    """Read a JSON object by RFC 8259, which knows no NaN; raises `Unreadable`, `TooMuch` and
+    `UnfitText`."""
     try:
         data = json.loads(text, parse_constant=_no_constant)
         if not isinstance(data, dict):
             raise Unreadable("That is not a JSON object.")
+        if text.count(",") >= MOST_NAMES or text.count("[") + text.count("{") > MOST_DEEP:
+            _bounded(data)
         if "\\u" in text:
             fit(data)
     except (ValueError, RecursionError) as error:
@@ -69,9 +82,37 @@ def json_object(text: str) -> dict[str, Any]:
     return data
 
 
+def _bounded(data: dict[str, Any]) -> None:
+    """Raise `TooMuch` where there is too much of something, before anything looks at each."""
+    values, level = 0, [("#", data)]
+    for _ in range(MOST_DEEP):
+        inner: list[tuple[str, Any]] = []
+        for pointer, one in level:
+            most, what = (MOST_NAMES, "names") if isinstance(one, dict) else (MOST_ITEMS, "items")
+            if len(one) > most:
+                _refuse(pointer, f"holds {len(one):,} {what}; {most:,} are the most")
+            values += len(one)
+            steps = one.items() if isinstance(one, dict) else enumerate(one)
+            inner += [
+                (f"{pointer}/{_step(step)}", value)
+                for step, value in steps
+                if isinstance(value, dict | list)
+            ]
+            if values > MOST_VALUES:
+                _refuse("#", f"holds more than {MOST_VALUES:,} names and items in all")
+        if not inner:
+            return
+        level = inner
+    _refuse(level[0][0], f"stands in more than {MOST_DEEP} others")
+
+
+def _refuse(pointer: str, detail: str) -> NoReturn:
+    raise TooMuch(errors=[{"pointer": pointer, "detail": detail}])
+
+
 def fit(data: Any) -> None:
     """Raise `UnfitText` where a name or a text in the data is one that cannot be stored."""
-    if errors := list(_unfit(data, "#")):
+    if errors := list(islice(_unfit(data, "#"), MOST_TOLD)):
         raise UnfitText(errors=errors)
 
 
@@ -86,7 +127,12 @@ def _unfit(value: Any, pointer: str) -> Iterator[dict[str, str]]:
             if _UNFIT.search(name):
                 yield {"pointer": pointer, "detail": "holds a name that cannot be stored"}
             else:
-                yield from _unfit(item, f"{pointer}/{escaped(name)}")
+                yield from _unfit(item, f"{pointer}/{_step(name)}")
+
+
+def _step(name: str | int) -> str:
+    """Write a name as a step that many pointers share: one that is very long is cut."""
+    return escaped(str(name)[:LONGEST_POINTER])
 
 
 def escaped(name: str) -> str:

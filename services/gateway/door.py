@@ -20,7 +20,7 @@ from contracts.shapes import moment_to_json
 from contracts.shared import CommandSettled
 from services.gateway.model import commands
 from services.gateway.people import People
-from services.gateway.records import Entry, Records
+from services.gateway.records import KEPT, Entry, Kept, Records
 
 MOST_TOGETHER = 500
 LOOK_EVERY = 0.25
@@ -67,24 +67,22 @@ class Door:
         One whose key was used before stands for that command, and its rows for the rows of that;
         raises `KeyReused` where that was another request.
         """
+        if head.scope.before is not None and (earlier := self.known(head)) is not None:
+            return earlier
         done = Event()
         self._queue.put(([head, *rows], done))
-        known: dict[str, tuple[str, str]] = done.wait()
-        identity, fingerprint = known[head.idempotency]
-        if fingerprint != head.fingerprint:
+        known: dict[str, Kept] = done.wait()
+        kept = known[head.idempotency]
+        if not head.repeats(kept):
             raise KeyReused
-        return identity
+        return kept.id
 
     def known(self, entry: Entry) -> str | None:
         """Give the command that a request stands for whose key was used before, and store nothing;
         raises `KeyReused` where that was another request."""
         with self.store.engine.connect() as connection:
-            row = connection.execute(
-                select(commands.c.id, commands.c.fingerprint).where(
-                    commands.c.idempotency == entry.idempotency
-                )
-            ).first()
-        if row is not None and row.fingerprint != entry.fingerprint:
+            row = connection.execute(select(*KEPT).where(entry.before())).first()
+        if row is not None and not entry.repeats(row):
             raise KeyReused
         return row.id if row else None
 
@@ -132,7 +130,7 @@ class Door:
             together.append(asked)
         return together
 
-    def _write(self, groups: Sequence[Group]) -> dict[str, tuple[str, str]]:
+    def _write(self, groups: Sequence[Group]) -> dict[str, Kept]:
         """Store the groups whose head is new, whole or not at all; give each head's command."""
         by_key: dict[str, Group] = {}
         for group in groups:
@@ -147,7 +145,7 @@ class Door:
                 for group in fresh:
                     self._send(work, group, now, tickets)
                 self._tickets |= tickets  # before the commit: no outcome comes sooner
-                known = {key: (by_key[key][0].id, by_key[key][0].fingerprint) for key in new}
+                known = {key: by_key[key][0].kept for key in new}
                 return known | self._old(work, by_key.keys() - new)
         except BaseException:
             for identity in tickets:
@@ -194,14 +192,14 @@ class Door:
                 tickets[entry.id] = _Ticket()
 
     @staticmethod
-    def _old(work: Work, keys: Iterable[str]) -> dict[str, tuple[str, str]]:
+    def _old(work: Work, keys: Iterable[str]) -> dict[str, Kept]:
         """Find the commands that came in earlier under these keys."""
-        columns = commands.c.idempotency, commands.c.id, commands.c.fingerprint
+        columns = commands.c.idempotency, *KEPT
         wanted = list(keys)
         if not wanted:
             return {}
         rows = work.execute(select(*columns).where(commands.c.idempotency.in_(wanted)))
-        return {row.idempotency: (row.id, row.fingerprint) for row in rows}
+        return {row.idempotency: Kept(row.id, row.fingerprint, row.caller) for row in rows}
 
     # -- out
 

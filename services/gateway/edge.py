@@ -6,11 +6,9 @@ data is taken out here, so that no command holds it in clear, and sealed at the 
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,7 +20,7 @@ from chassis.errors import Invalid, NotFound, Rejected, at
 from chassis.ids import derived_id, new_id
 from chassis.sealing import Seal
 from contracts.message import Command
-from services.gateway.bodies import Unreadable, escaped, fit, json_object
+from services.gateway.bodies import escaped
 from services.gateway.people import HIDDEN, Personal, by_identity, reference_of
 from services.gateway.records import sealed_fields
 from services.gateway.views import Document, View
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
 LONGEST_SEALED = 80
 """Characters of a name, a phone or an identity number; sealed, they fit where they are stored."""
 _KEY = re.compile(r"[\x20-\x7e]{1,200}")
-_NUMBER = re.compile(r"-?[0-9]{1,18}")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 UNKNOWN = "Unknown field."
 NOT_SEALED = f"Must be 1 to {LONGEST_SEALED} characters, not all blank."
@@ -228,69 +225,3 @@ def idempotency_key(headers: Headers) -> str:
     if not _KEY.fullmatch(key):
         raise KeyMissing
     return key
-
-
-Row = dict[str, Any] | Rejected
-"""What a row of a batch holds, or why it cannot be read."""
-
-
-def ndjson_rows(text: str) -> Iterator[Row]:
-    """Read one JSON object a line; a line that is none becomes the reason why."""
-    for line in text.split("\n"):  # and at no other of Unicode's line ends
-        if line.strip():
-            yield _row(json_object, line)
-
-
-def csv_rows(text: str, shapes: Mapping[str, Any]) -> Iterator[Row]:
-    """Read CSV with a header; columns become what the fields need, empty ones nothing.
-
-    Raises `Unreadable` for what is no CSV, and `BadRequest` for columns that are no fields.
-    """
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    try:
-        reader.fieldnames = _columns(reader.fieldnames or (), shapes)
-        for row in reader:
-            yield _row(_csv_row, row, shapes)
-    except csv.Error as error:
-        raise Unreadable(f"The body is not CSV: {error}, line {reader.line_num}.") from None
-
-
-def _columns(header: Sequence[str], fields: Mapping[str, Any]) -> list[str]:
-    """Read the header: every column is a field, and none is there twice."""
-    if not header:
-        raise Unreadable("The first row of CSV names the columns.")
-    names = [name.strip() for name in header]
-    errors = [at(escaped(name), UNKNOWN) for name in names if name not in fields]
-    twice = {name for name in names if names.count(name) > 1 and name in fields}
-    errors += [at(name, "The column is there twice.") for name in sorted(twice)]
-    if errors:
-        raise BadRequest(errors=errors)
-    return names
-
-
-def _csv_row(row: dict[Any, Any], shapes: Mapping[str, Any]) -> dict[str, Any]:
-    if None in row:
-        raise Unreadable("The row has more columns than the header.")
-    made = {
-        name: _typed(value.strip(), shapes[name]["type"])
-        for name, value in row.items()
-        if value is not None and value.strip()
-    }
-    fit(made)
-    return made
-
-
-def _row(read: Callable[..., dict[str, Any]], *given: Any) -> Row:
-    try:
-        return read(*given)
-    except Rejected as error:
-        return error
-
-
-def _typed(text: str, kind: str) -> Any:
-    """Read a cell as its field needs it; one that cannot be is left, and the schema names it."""
-    if kind == "integer" and _NUMBER.fullmatch(text):
-        return int(text)
-    if kind == "boolean":
-        return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
-    return text

@@ -80,7 +80,7 @@ class Exporting:
             now = self.store.seconds(work)
             row = {
                 "id": self.store.new_id(),
-                "subject": caller.subject,
+                "subject": caller.known_as,
                 "caller": asker,
                 "list": view.name,
                 "query": encode(dict(query)),
@@ -103,9 +103,9 @@ class Exporting:
 
     # -- out
 
-    def find(self, identity: str, subject: str) -> Any:
+    def find(self, identity: str, owner: str) -> Any:
         """Give an export's row, if it is this caller's."""
-        query = select(exports).where(exports.c.id == identity, exports.c.subject == subject)
+        query = select(exports).where(exports.c.id == identity, exports.c.subject == owner)
         with self.store.engine.connect() as connection:
             return connection.execute(query).first()
 
@@ -281,6 +281,7 @@ def _caller_data(caller: Caller) -> dict[str, Any]:
         "roles": sorted(caller.roles),
         "grids": sorted(caller.grids),
         "enterprises": sorted(caller.enterprises),
+        **({"issuer": caller.issuer} if caller.issuer else {}),
     }
 
 
@@ -290,4 +291,5 @@ def _caller_of(data: Mapping[str, Any]) -> Caller:
         frozenset(map(Role, data["roles"])),
         frozenset(data["grids"]),
         frozenset(data["enterprises"]),
+        issuer=data.get("issuer", ""),
     )

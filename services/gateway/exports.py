@@ -12,8 +12,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Request, Response
 
 from chassis.errors import Conflict, Rejected
-from chassis.logs import log
-from chassis.web import answer
+from chassis.web import answer, in_pieces
 from services.gateway.callers import caller_of
 from services.gateway.exporting import PAGE, Exporting
 from services.gateway.lists import FORMAT, PAGES, BadQuery, asked_of, once
@@ -97,7 +96,7 @@ class Exports:
         if self.reads.is_longer(view, asked, MOST_AT_ONCE):
             caller = caller_of(request)
             identity = self.exporting.ask(caller, view, query, wanted)
-            return self._told(self.exporting.find(identity, caller.subject), 202)
+            return self._told(self.exporting.find(identity, caller.known_as), 202)
         export = Export(view, self.reads.as_of())
         return _file(export, wanted, wanted.write(export, self.reads.pages(view, asked)))
 
@@ -119,7 +118,7 @@ class Exports:
         return response
 
     def _mine(self, request: Request, identity: str) -> Any:
-        row = self.exporting.find(identity, caller_of(request).subject)
+        row = self.exporting.find(identity, caller_of(request).known_as)
         if row is None:
             raise NoSuchThing(f"There is nothing with the id {identity} among your exports.")
         return row
@@ -149,23 +148,10 @@ class Exports:
 
 
 def _file(export: Export, wanted: Format, pieces: Iterator[bytes]) -> Response:
-    """Answer with a file that says in its name and in a header as of when it is.
-
-    The first piece is made here, so that what fails at once is a problem and no broken file.
-    """
-    response = Response(_watched(next(pieces), pieces), mimetype=wanted.mimetype)
+    """Answer with a file that says in its name and in a header as of when it is."""
+    response = in_pieces(pieces, wanted.mimetype)
     name = f"{export.stem}.{wanted.name}"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     position, time = export.as_of["position"], export.as_of["time"]
     response.headers["As-Of"] = f"position={position}" + (f', time="{time}"' if time else "")
     return response
-
-
-def _watched(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Note in the log what ends a file too soon; the connection is cut, and the client knows."""
-    try:
-        yield first
-        yield from pieces
-    except Exception as error:
-        log("gateway").error("file broke off", error=str(error))
-        raise

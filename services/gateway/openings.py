@@ -25,6 +25,7 @@ from contracts.message import Event
 from contracts.shapes import LONGEST_TEXT, NotBlank, Sealed
 from services.gateway.acts import Act, Acts
 from services.gateway.bodies import json_body
+from services.gateway.callers import scope_of
 from services.gateway.edge import BadRequest, idempotency_key, pointers
 from services.gateway.model import OF_PEOPLE, events
 from services.gateway.people import People
@@ -91,8 +92,8 @@ class Openings:
         """
         none_here(request.headers)
         caller, body = sight.acting.caller, json_body(request)
-        key = f"{opening.path.replace('<id>', identity)} {caller.subject}"
-        key = f"{key} {idempotency_key(request.headers)}"
+        path = opening.path.replace("<id>", identity)
+        scope = scope_of(caller, path, idempotency_key(request.headers))
         asked, by = self._understood(body), sight.acting.signs(body.get("by"))
         thing = self.reads.look(opening.view, identity, sight.of(opening.view))
         if thing is None:
@@ -106,7 +107,7 @@ class Openings:
             "reason": asked["reason"],
             "shown": opening.shown,
         }
-        act = Act(key, kind, caller.subject, body, signed=by, noted=noted)
+        act = Act(scope, kind, caller, body, signed=by, noted=noted)
 
         def do(work: Work, _command_id: str) -> dict[str, Any]:
             event_id = self._told(work, opening, thing)

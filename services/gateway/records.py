@@ -7,16 +7,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import ColumnElement, bindparam, func, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, update
 
+from chassis.errors import Rejected
 from chassis.message import encode
 from chassis.store import Store, Work
 from contracts.catalogue import contracts
 from contracts.message import Contract
 from contracts.shapes import moment_to_json
 from contracts.shared import CommandSettled, Outcome
+from services.gateway.callers import Scope
 from services.gateway.model import DONE, PENDING, REJECTED, commands
 
 if TYPE_CHECKING:
@@ -31,13 +33,15 @@ class Entry:
     """
 
     id: str
-    idempotency: str
+    scope: Scope
     fingerprint: str
     type: str
     command: Contract | None = None
     location: str | None = None
     created: bool = False
-    problem: dict[str, Any] | None = None
+    refused: int | None = None
+    """The status with which it was refused, and, as text, the problem: thousands may wait here."""
+    problem: str | None = None
     batch_id: str | None = None
     row: int | None = None
     rows: int | None = None
@@ -45,9 +49,36 @@ class Entry:
     caller: str = ""
     personal: Personal | None = field(default=None, repr=False)
 
+    @property
+    def idempotency(self) -> str:
+        """Under what it is kept, and known again."""
+        return self.scope.text
+
+    def before(self) -> ColumnElement[bool]:
+        """Find what came in earlier under the same key, also by an earlier version: of what that
+        wrote in a way that may mean two callers, the caller tells whose it is."""
+        kept = commands.c.idempotency == self.scope.text
+        if self.scope.before is None:
+            return kept
+        formerly = commands.c.idempotency == self.scope.before
+        return or_(kept, and_(formerly, commands.c.caller == self.caller))
+
+    @property
+    def kept(self) -> Kept:
+        """What is kept of it."""
+        return Kept(self.id, self.fingerprint, self.caller)
+
+    def repeats(self, kept: Any) -> bool:
+        """Tell whether what was kept under its key is the same request, of the same caller."""
+        return kept.fingerprint == self.fingerprint and kept.caller in (None, self.caller)
+
+    def refuse(self, error: Rejected) -> None:
+        """Note why it becomes no command."""
+        self.refused, self.problem = error.status, encode(error.problem())
+
     def columns(self, now: float) -> dict[str, Any]:
         """Write the entry, accepted now (s since 1970), as a row of the commands table."""
-        refused = self.problem is not None
+        refused = self.refused is not None
         return {
             "id": self.id,
             "idempotency": self.idempotency,
@@ -56,8 +87,8 @@ class Entry:
             "state": REJECTED if refused else PENDING,
             "created": self.created,
             "location": self.location,
-            "status": self.problem["status"] if self.problem else None,
-            "outcome": encode(self.problem) if refused else None,
+            "status": self.refused,
+            "outcome": self.problem,
             "batch_id": self.batch_id,
             "row": self.row,
             "rows": self.rows,
@@ -73,6 +104,14 @@ class Entry:
             self.id, state, status, outcome, self.location, self.created, self.type,
             self.row, self.rows, now, now, self.caller,
         )  # fmt: skip
+
+
+class Kept(NamedTuple):
+    """What is kept of a request, by which a repeat of it is known."""
+
+    id: str
+    fingerprint: str
+    caller: str | None
 
 
 @dataclass
@@ -159,6 +198,7 @@ class Records:
             return set(session.scalars(select(commands.c.id).where(*which)))
 
 
+KEPT = commands.c.id, commands.c.fingerprint, commands.c.caller
 _BY_ID = select(commands).where(commands.c.id == bindparam("identity"))
 _SETTLE = (
     update(commands)

@@ -148,7 +148,7 @@ class Gateway(Service):
     def client_of(self, request: Request) -> str | None:
         """Tell which caller a request is of, once it is admitted."""
         caller = request.environ.get(ENVIRON)
-        return f"caller {caller.subject}" if caller else None
+        return f"caller {caller.known_as}" if caller else None
 
     @staticmethod
     def sight(request: Request) -> Sight:

@@ -7,7 +7,6 @@ with it, so that the answer tells of every row.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
@@ -15,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 from marshmallow import ValidationError
 from werkzeug.wrappers import Request, Response
 
-from chassis.errors import Rejected, at
-from chassis.green import pause
+from chassis.errors import Rejected, at, told
 from contracts.filing import RosterLine
 from contracts.message import Command
 from services.gateway.bodies import escaped
@@ -25,20 +23,20 @@ from services.gateway.edge import (
     UNKNOWN,
     BadRequest,
     Edge,
-    Row,
     UnknownThing,
     can_be_sealed,
     pointers,
 )
 from services.gateway.lists import once
 from services.gateway.records import Entry
+from services.gateway.rows import Row, Rows, rows_of
 from services.gateway.views import View
 
 if TYPE_CHECKING:
     from services.gateway.taking import Taking
 
-BREATH = 50
-"""Rows that are judged before other requests have their turn."""
+MOST_TOLD = 8
+"""Errors that are told of a row, which has seven columns; of more it is told how many there are."""
 _GIVEN_BY_THE_EDGE = ("row", "worker_ref")
 COLUMNS: dict[str, Any] = {"worker": {"type": "string"}} | {
     name: shape for name, shape in RosterLine.describe().items() if name not in _GIVEN_BY_THE_EDGE
@@ -65,33 +63,32 @@ class Sheets:
     def take(self, sheet: Sheet, request: Request, identity: str) -> Response:
         """Take the sheet of a day in; raises `UnknownThing` and `BadRequest`."""
         day = once(request.args, ["day"]).get("day")
-        text, rows = self.taking.rows_of(request, COLUMNS)
-        sight = self.taking.gateway.sight(request)
-        if self.edge.look(sheet.of, identity, sight.of(sheet.of)) is None:
-            raise UnknownThing(f"There is nothing with the id {identity} here.")
-        key = self.taking.scope(sheet.path.replace("<id>", identity), request)
-        entry = Entry(
-            self.taking.gateway.store.new_id(),
-            f"POST {key}",
-            self.edge.seal.reference(f"{request.mimetype}\n{day}\n{text}"),
-            sheet.command.type,
-            self._command(sheet, identity, day, rows, sight.acting.caller.subject),
-            caller=sight.acting.caller.subject,
-        )
+        with rows_of(request, COLUMNS, self.edge.seal.referring, f"{day}") as rows:
+            sight = self.taking.gateway.sight(request)
+            if self.edge.look(sheet.of, identity, sight.of(sheet.of)) is None:
+                raise UnknownThing(f"There is nothing with the id {identity} here.")
+            scope = self.taking.scope(sheet.path.replace("<id>", identity), request)
+            caller = sight.acting.caller
+            entry = Entry(
+                self.taking.gateway.store.new_id(),
+                scope.of("POST"),
+                rows.fingerprint,
+                sheet.command.type,
+                self._command(sheet, identity, day, rows, caller.subject),
+                caller=caller.known_as,
+            )
         return self.taking.settle(entry, request.headers)
 
     def _command(
-        self, sheet: Sheet, identity: str, day: str | None, rows: Iterable[Row], by: str
+        self, sheet: Sheet, identity: str, day: str | None, rows: Rows, by: str
     ) -> Command:
         lines, unread = [], []
         for number, row in enumerate(rows, start=1):
             line, errors = self._line(identity, number, row)
             if errors:
-                unread.append({"row": number, "errors": errors})
+                unread.append({"row": number, "errors": told(errors, MOST_TOLD)})
             else:
                 lines.append(line)
-            if not number % BREATH:
-                pause(0)
         if not lines:
             every = [e | {"pointer": f"#/{one['row']}{e['pointer'][1:]}"}
                      for one in unread for e in one["errors"]]  # fmt: skip

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from marshmallow import Schema, ValidationError, validate
@@ -15,20 +14,18 @@ from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Request, Response
 
 from chassis.errors import Rejected
-from chassis.green import pause
-from chassis.web import answer, rejected
+from chassis.green import Semaphore
+from chassis.message import encode
+from chassis.web import answer, in_pieces, rejected
 from contracts.shapes import moment_to_json
-from services.gateway.bodies import Unreadable, UnsupportedType, body_of, json_body
-from services.gateway.callers import Role, caller_of
+from services.gateway.bodies import json_body
+from services.gateway.callers import Role, Scope, caller_of, scope_of
 from services.gateway.edge import (
     BadRequest,
     Edge,
     Post,
-    Row,
     UnknownThing,
-    csv_rows,
     idempotency_key,
-    ndjson_rows,
     pointers,
 )
 from services.gateway.lists import PAGES, once, page_of
@@ -45,14 +42,14 @@ from services.gateway.preconditions import (
 )
 from services.gateway.reads import NoSuchThing, Reads, next_page
 from services.gateway.records import Answered, Entry, moment_of
+from services.gateway.rows import Row, Rows, rows_of
 
 if TYPE_CHECKING:
     from services.gateway.permissions import Sight
     from services.gateway.service import Gateway
 
-LARGEST_BATCH = 5000
-BREATH = 50
-"""Rows of a batch that are judged before other requests have their turn."""
+PAGE = 100
+"""Rows of a batch whose outcome is read and told at once."""
 LONGEST_WAIT = 60.0
 
 
@@ -72,6 +69,8 @@ class Taking:
         self.gateway = gateway
         self.edge = edge
         self.reads = reads
+        self._turn = Semaphore(1)
+        """Has the rows of one batch after the other in memory as commands."""
 
     @property
     def _door(self) -> Any:
@@ -79,17 +78,17 @@ class Taking:
 
     def single(self, post: Post, request: Request, path_id: str | None) -> Response:
         """Take one command in; 201 or 200 with the result, the problem, or 202."""
-        key = self.scope(post.path.replace("<id>", path_id or ""), request)
+        scope = self.scope(post.path.replace("<id>", path_id or ""), request)
         body = json_body(request)
         match = given(request.headers)
         said = json.dumps(body, sort_keys=True) + (f"\nIf-Match: {match}" if match else "")
         entry = Entry(
             self.gateway.store.new_id(),
-            f"POST {key}",
+            scope.of("POST"),
             self.edge.seal.reference(said),
             post.command.type,
             traceparent=_traceparent(request.headers),
-            caller=caller_of(request).subject,
+            caller=caller_of(request).known_as,
         )
         sight = self.gateway.sight(request)
         try:
@@ -136,55 +135,48 @@ class Taking:
         return _outcome(record)
 
     @staticmethod
-    def scope(path: str, request: Request) -> str:
-        """Keep the key of one route and one caller apart from that of another."""
-        return f"{path} {caller_of(request).subject} {idempotency_key(request.headers)}"
-
-    @staticmethod
-    def rows_of(request: Request, shapes: Mapping[str, Any]) -> tuple[str, list[Row]]:
-        """Read the rows of a body; raises `UnsupportedType` and `Unreadable`."""
-        if request.mimetype not in ("application/x-ndjson", "text/csv"):
-            raise UnsupportedType("Send application/x-ndjson or text/csv.")
-        none_here(request.headers)
-        text = body_of(request)
-        rows = csv_rows(text, shapes) if request.mimetype == "text/csv" else ndjson_rows(text)
-        taken = list(islice(rows, LARGEST_BATCH + 1))
-        if not taken or len(taken) > LARGEST_BATCH:
-            raise Unreadable(f"A batch has 1 to {LARGEST_BATCH} rows.")
-        return text, taken
+    def scope(path: str, request: Request) -> Scope:
+        """Read the key of a request, and keep it apart from those of others."""
+        return scope_of(caller_of(request), path, idempotency_key(request.headers))
 
     # -- batches
 
     def batch(self, post: Post, request: Request) -> Response:
         """Take a command a row in; a bad row is told why, and the others go on."""
-        key = self.scope(f"{post.path}/batch", request)
-        text, taken = self.rows_of(request, post.command.describe())
-        head = Entry(
-            self.gateway.store.new_id(),
-            f"POST {key}",
-            self.edge.seal.reference(f"{request.mimetype}\n{text}"),
-            f"{post.command.type}-batch",
-            rows=len(taken),
-            traceparent=_traceparent(request.headers),
-            caller=caller_of(request).subject,
-        )
-        rows = self._entries(post, head, f"ROW {key}", taken, self.gateway.sight(request))
-        identity = self._door.take_in(head, rows)
-        if identity == head.id:
-            waited = [row.id for row in rows if row.command]
-        else:
-            waited = sorted(self._door.records.pending_rows(identity))
+        scope = self.scope(f"{post.path}/batch", request)
+        shapes = post.command.describe()
+        with rows_of(request, shapes, self.edge.seal.referring) as taken, self._turn:
+            head = Entry(
+                self.gateway.store.new_id(),
+                scope.of("POST"),
+                taken.fingerprint,
+                f"{post.command.type}-batch",
+                rows=len(taken),
+                traceparent=_traceparent(request.headers),
+                caller=caller_of(request).known_as,
+            )
+            sight = self.gateway.sight(request)
+            identity, new = self._take_in(post, head, scope, taken, sight)
+        waited = new if new is not None else sorted(self._door.records.pending_rows(identity))
         self._door.wait_for(waited, self._patience(request.headers))
         return self._batch_answer(identity, len(taken))
 
+    def _take_in(
+        self, post: Post, head: Entry, scope: Scope, taken: Rows, sight: Sight
+    ) -> tuple[str, list[str] | None]:
+        """Store a batch; give its id, and its rows' where it is new."""
+        rows = self._entries(post, head, scope, taken, sight)
+        identity = self._door.take_in(head, rows)
+        return identity, [row.id for row in rows if row.command] if identity == head.id else None
+
     def _entries(
-        self, post: Post, head: Entry, key: str, taken: Sequence[Row], sight: Sight
+        self, post: Post, head: Entry, scope: Scope, taken: Rows, sight: Sight
     ) -> list[Entry]:
         entries = []
         for number, row in enumerate(taken, start=1):
             entry = Entry(
                 self.gateway.store.new_id(),
-                f"{key}/{number}",
+                scope.of("ROW", f"/{number}"),
                 head.fingerprint,
                 post.command.type,
                 created=True,
@@ -195,18 +187,17 @@ class Taking:
             )
             self._judge(post, entry, row, sight)
             entries.append(entry)
-            if not number % BREATH:
-                pause(0)
         return entries
 
     def _judge(self, post: Post, entry: Entry, row: Row, sight: Sight) -> None:
         """Make a row's command, or say why it is none."""
+        if isinstance(row, Rejected):
+            entry.refuse(row)
+            return
         try:
-            if isinstance(row, Rejected):
-                raise row
             understood = self.edge.command(post, row, None, sight)
         except Rejected as error:
-            entry.problem = error.problem()
+            entry.refuse(error)
         else:
             entry.command = understood.command
             entry.location = _location(post, understood.thing)
@@ -216,16 +207,22 @@ class Taking:
         tally = self._door.records.tally_of(batch_id)
         if tally.get(PENDING):
             return _accepted(batch_id)
-        records = self._door.records.rows_of(batch_id, 0, LARGEST_BATCH)
-        return answer(
-            {
-                "command_id": batch_id,
-                "rows": rows,
-                "done": tally.get(DONE, 0),
-                "rejected": tally.get(REJECTED, 0),
-                "items": [_row(record) for record in records],
-            }
-        )
+        counted = {
+            "command_id": batch_id,
+            "rows": rows,
+            "done": tally.get(DONE, 0),
+            "rejected": tally.get(REJECTED, 0),
+        }
+        return in_pieces(self._told(batch_id, encode(counted)), "application/json")
+
+    def _told(self, batch_id: str, counted: str) -> Iterator[str]:
+        """Tell what became of the rows, a page of them after the other."""
+        yield f'{counted[:-1]},"items":['
+        after = 0
+        while page := self._door.records.rows_of(batch_id, after, PAGE):
+            yield ("," if after else "") + ",".join(encode(_row(record)) for record in page)
+            after = page[-1].row or 0
+        yield "]}\n"
 
     # -- what became of it
 
@@ -266,7 +263,7 @@ class Taking:
         record: Answered | None = self._door.records.read(identity)
         caller = caller_of(request)
         watches = not caller.roles.isdisjoint((Role.OPERATOR, Role.AUDITOR))
-        if record is None or not (watches or record.caller == caller.subject):
+        if record is None or not (watches or record.caller == caller.known_as):
             raise NoSuchThing(f"There is no command {identity}.")
         return record
 

@@ -32,8 +32,8 @@ OLD_AFTER = 600.0
 """Seconds after which keys are asked for again."""
 ASK_EVERY = 10.0
 """Seconds before they are asked for once more, because of a key that is not known."""
-REMEMBERED = 10_000
-"""Tokens whose verification is remembered."""
+REMEMBERED, HEAVIEST = 10_000, 16 * 1024 * 1024
+"""Tokens whose verification is remembered, and characters of all of them."""
 LEEWAY = 30.0
 """Seconds by which the clocks of issuer and district may differ."""
 _TIMES = ("exp", "nbf", "iat")
@@ -123,14 +123,19 @@ class Trust:
 
 
 class Verifier:
-    """Tells by a token who calls; `now` tells it the time."""
+    """Tells by a token who calls; `now` tells it the time.
+
+    The first that is trusted is the issuer whose subjects are known by their bare names.
+    """
 
     def __init__(self, trusted: list[Trust], audience: str, roles: str) -> None:
         self._trusted = {trust.issuer: trust for trust in trusted}
+        self._home = trusted[0].issuer
         self._audience = audience
         self._roles = roles.split(".")
         self.now: Callable[[], float] = time.time
         self._known: dict[str, tuple[float, Caller]] = {}
+        self._weight = 0
 
     def caller(self, token: str) -> Caller:
         """Give whom a token names; raises `Unauthenticated`, which says why."""
@@ -139,8 +144,10 @@ class Verifier:
             return known[1]
         claims = self._claims(token)
         caller = self._caller(claims)
-        if len(self._known) >= REMEMBERED:
+        if len(self._known) >= REMEMBERED or self._weight > HEAVIEST:
             self._known.clear()
+            self._weight = 0
+        self._weight += len(token)
         self._known[token] = min(int(claims["exp"]), self.now() + OLD_AFTER), caller
         return caller
 
@@ -194,6 +201,7 @@ class Verifier:
             frozenset(_texts(claims.get("grids"))),
             frozenset(_texts(claims.get("enterprises"))),
             claims.get("speaks_for_others") is True,
+            "" if claims["iss"] == self._home else claims["iss"],
         )
 
 
@@ -214,6 +222,8 @@ def verifier_of(settings: Settings, own: Issuer | None) -> Verifier:
     if settings.jwks:
         if not settings.token_issuer:
             raise Misconfigured("JWKS needs TOKEN_ISSUER, the issuer whose tokens it verifies.")
+        if own and settings.token_issuer == ISSUER:
+            raise Misconfigured(f"TOKEN_ISSUER must not be {ISSUER}, the district's own issuer.")
         trusted.append(Trust(settings.token_issuer, partial(fetch, settings.jwks)))
     if not trusted:
         raise Misconfigured("JWKS or ISSUER_KEY_FILE must say by which keys callers are known.")

@@ -18,10 +18,10 @@ from chassis.outbound import Forbidden, Outbound
 from chassis.sealing import Seal
 from chassis.store import Store, Work
 from chassis.web import Route, answer
-from contracts.shapes import Sealed
+from contracts.shapes import LONGEST_TEXT, Sealed
 from services.gateway.acts import Act, Acts
 from services.gateway.bodies import json_body
-from services.gateway.callers import caller_of
+from services.gateway.callers import Caller, caller_of, scope_of
 from services.gateway.deliveries import wait_for
 from services.gateway.edge import BadRequest, idempotency_key, pointers
 from services.gateway.feed import Feed, Scope
@@ -54,7 +54,7 @@ class TooManyWebhooks(Conflict):
 class NewWebhook(Schema):
     """Which events are wanted, and where they are to be posted."""
 
-    url = fields.String(required=True)
+    url = fields.String(required=True, validate=validate.Length(max=LONGEST_TEXT))
     types = fields.List(fields.String(), load_default=list, validate=validate.Length(max=100))
     enterprise = fields.String(load_default=None, validate=validate.Length(1, 64))
     grid = fields.String(load_default=None, validate=validate.Length(1, 64))
@@ -90,17 +90,17 @@ class Webhooks:
 
     # -- registering
 
-    def register(self, request: Request, owner: str) -> Response:
+    def register(self, request: Request, owner: Caller) -> Response:
         """Register a webhook of somebody; the answer is the only one that holds its secret."""
         body = json_body(request)
         asked = _understood(NewWebhook, body)
-        key = f"/v1/webhooks {owner} {idempotency_key(request.headers)}"
-        act = Act(key, "register-webhook", owner, body, creates="/v1/webhooks")
+        scope = scope_of(owner, "/v1/webhooks", idempotency_key(request.headers))
+        act = Act(scope, "register-webhook", owner, body, creates="/v1/webhooks")
 
         def do(work: Work, command_id: str) -> dict[str, Any]:
             self._make_room(work)
             end = work.scalar(_HEAD) or 0
-            row = _row(command_id, owner, asked, end, work.clock())
+            row = _row(command_id, owner.known_as, asked, end, work.clock())
             work.execute(webhooks.insert(), [row])
             self._add_secret(work, command_id, command_id)
             return {"id": command_id}
@@ -147,7 +147,7 @@ class Webhooks:
 
     # -- changing
 
-    def rotate(self, request: Request, identity: str, by: str, scope: Scope) -> Response:
+    def rotate(self, request: Request, identity: str, by: Caller, scope: Scope) -> Response:
         """Make a new secret; the earlier one signs too for a while."""
 
         def do(work: Work, hook: Row[Any], _asked: dict[str, Any], command_id: str) -> Any:
@@ -163,7 +163,7 @@ class Webhooks:
         command_id, result = self._change(request, identity, "secret", by, scope, Nothing, do)
         return answer(result | self._secret(command_id))
 
-    def disable(self, request: Request, identity: str, by: str, scope: Scope) -> Response:
+    def disable(self, request: Request, identity: str, by: Caller, scope: Scope) -> Response:
         """Send nothing more, until it is enabled."""
 
         def do(work: Work, hook: Row[Any], _asked: dict[str, Any], _id: str) -> Any:
@@ -174,7 +174,7 @@ class Webhooks:
         self._change(request, identity, "disabling", by, scope, Nothing, do)
         return answer(self.reads.document(identity))
 
-    def enable(self, request: Request, identity: str, by: str, scope: Scope) -> Response:
+    def enable(self, request: Request, identity: str, by: Caller, scope: Scope) -> Response:
         """Send again, from where it stopped; what waits is tried at once."""
 
         def do(work: Work, hook: Row[Any], _asked: dict[str, Any], _id: str) -> Any:
@@ -189,7 +189,7 @@ class Webhooks:
         self._change(request, identity, "enabling", by, scope, Nothing, do)
         return answer(self.reads.document(identity))
 
-    def redeliver(self, request: Request, identity: str, by: str, scope: Scope) -> Response:
+    def redeliver(self, request: Request, identity: str, by: Caller, scope: Scope) -> Response:
         """Deliver again: one event, or every one after a position."""
 
         def do(work: Work, hook: Row[Any], asked: dict[str, Any], _id: str) -> Any:
@@ -218,7 +218,7 @@ class Webhooks:
         request: Request,
         identity: str,
         what: str,
-        by: str,
+        by: Caller,
         scope: Scope,
         shape: type[Schema],
         do: Do,
@@ -226,17 +226,20 @@ class Webhooks:
         body = json_body(request)
         asked = _understood(shape, body)
         self.reads.row(identity, scope)
-        key = f"/v1/webhooks/{identity}/{what} {by} {idempotency_key(request.headers)}"
+        path = f"/v1/webhooks/{identity}/{what}"
+        kept = scope_of(by, path, idempotency_key(request.headers))
 
         def act(work: Work, command_id: str) -> dict[str, Any]:
             locked = select(webhooks).where(webhooks.c.id == identity).with_for_update()
             return {"id": identity} | do(work, work.execute(locked).one(), asked, command_id)
 
-        return self._acts.once(Act(key, f"webhook-{what}", by, body), act)
+        return self._acts.once(Act(kept, f"webhook-{what}", by, body), act)
 
     def routes(self) -> Iterator[Route]:
         """Give the routes; a webhook is there for its owner only."""
-        yield Route("POST", "/v1/webhooks", lambda request: self.register(request, _owner(request)))
+        yield Route(
+            "POST", "/v1/webhooks", lambda request: self.register(request, caller_of(request))
+        )
         yield Route("GET", "/v1/webhooks", _own(self.reads.listing))
         yield Route("GET", "/v1/webhooks/<id>", _own(self.reads.one))
         yield Route("GET", "/v1/webhooks/<id>/deliveries", _own(self.reads.history))
@@ -249,12 +252,8 @@ class Webhooks:
             yield Route("POST", f"/v1/webhooks/<id>/{what}", _change_of_own(change))
 
 
-def _owner(request: Request) -> str:
-    return caller_of(request).subject
-
-
 def _scope(request: Request) -> Scope:
-    return [webhooks.c.owner == _owner(request)]
+    return [webhooks.c.owner == caller_of(request).known_as]
 
 
 def _own(read: Callable[..., Response]) -> Callable[..., Response]:
@@ -262,7 +261,7 @@ def _own(read: Callable[..., Response]) -> Callable[..., Response]:
 
 
 def _change_of_own(change: Callable[..., Response]) -> Callable[..., Response]:
-    return lambda request, identity: change(request, identity, _owner(request), _scope(request))
+    return lambda request, identity: change(request, identity, caller_of(request), _scope(request))
 
 
 def _understood(shape: type[Schema], body: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import json
 import eventlet
 import pytest
 
-from services.gateway import taking
+from services.gateway import rows as rows_module
 from tests.api.conftest import problem, stored
 
 NDJSON = "application/x-ndjson"
@@ -135,7 +135,7 @@ def test_a_csv_row_with_too_many_columns_or_a_nul_is_told_why(district, say):
 
 
 def test_a_batch_without_rows_or_with_too_many_is_refused(district, unchanged, say, monkeypatch):
-    monkeypatch.setattr(taking, "LARGEST_BATCH", 3)
+    monkeypatch.setattr(rows_module, "LARGEST_BATCH", 3)
     for body in ("", "\n \n"):
         problem(send(district, body), 400)
         problem(send(district, body, "text/csv"), 400)

@@ -138,6 +138,17 @@ def test_a_token_is_judged_by_the_clock_of_the_district_and_no_other(own, monkey
         verifier.caller(issuer.issue(OFFICER, 60))
 
 
+def test_heavy_tokens_are_not_remembered_without_end(own, monkeypatch):
+    issuer, verifier = own
+    monkeypatch.setattr(tokens, "HEAVIEST", 20_000)
+    for number in range(40):
+        heavy = Caller(
+            f"chain-{number}", frozenset(Role), enterprises=frozenset(map(str, range(500)))
+        )
+        assert verifier.caller(issuer.issue(heavy, 60)) == heavy
+        assert sum(map(len, verifier._known)) <= 20_000 + 5_000
+
+
 # the keys of a provider
 
 

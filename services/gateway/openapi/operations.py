@@ -15,9 +15,9 @@ from services.gateway.openapi.parts import JSON, PAGED, UPON_POST, listed, probl
 from services.gateway.openapi.schemas import IDENTIFIER, Json, of_field, opened, ref
 from services.gateway.permissions import allowed
 from services.gateway.resources import BATCHES, POSTS, SHEETS, VIEWS
+from services.gateway.rows import LARGEST_BATCH, LONGEST_ROW
 from services.gateway.sheets import COLUMNS, Sheet
 from services.gateway.spreadsheets import FORMATS
-from services.gateway.taking import LARGEST_BATCH
 from services.gateway.views import View
 from services.gateway.words import SHORTEST
 
@@ -125,7 +125,8 @@ def _batch(post: Post) -> Described:
     rows = [BY_COMMAND[name]]
     doc = (
         f"{sentence(post.command).partition('. ')[0].rstrip('.')}, many at once. "
-        f"1 to {LARGEST_BATCH:,} rows; a bad row is told why, and the others go on."
+        f"1 to {LARGEST_BATCH:,} rows of {LONGEST_ROW // 1024} KiB at the most; a bad row is "
+        "told why, and the others go on."
     )
     text = {NDJSON: as_ndjson(rows), CSV: as_csv(rows)}
     done = said("Every row is done or refused.", ref("BatchAnswer"))

@@ -115,7 +115,10 @@ _PROBLEMS = {
     406: ("NoSuchFormat", "The list is there as JSON, CSV and XLSX."),
     410: ("Destroyed", "The key of this person's data was destroyed: nobody can read it any more."),
     412: ("PreconditionFailed", "The thing has changed since the caller saw it."),
-    413: ("TooLarge", "The body is longer than 1 MiB, or of a batch or a sheet 16 MiB."),
+    413: (
+        "TooLarge",
+        "The body is longer than 1 MiB (a password's: 8 KiB), or of a batch or a sheet 16 MiB.",
+    ),
     415: ("UnsupportedType", "The body is of a media type that this route does not read."),
     422: ("Invalid", "Fields are missing or wrong, or a rule is broken: `errors` names all."),
     429: ("TooOften", "Too many requests, or wrong passwords; `Retry-After` tells how long."),
