@@ -63,7 +63,8 @@ def code_lines(file):
 
 
 FOR_MANY = (
-    "calls.py", "clocks.py", "leases.py", "postgres.py", "rabbit.py", "replica.py", "resending.py",
+    "calls.py", "clocks.py", "frames.py", "leases.py", "postgres.py", "rabbit.py", "replica.py",
+    "resending.py",
 )  # fmt: skip
 AT_THE_EDGE = (
     "checkup.py", "connections.py", "fetch.py", "names.py", "origins.py", "outbound.py",
@@ -120,7 +121,7 @@ def test_the_chassis_stays_small():
     lines = {file.name: code_lines(file) for file in (REPOSITORY / "chassis").glob("*.py")}
     many = [lines.pop(name) for name in FOR_MANY]
     edge = [lines.pop(name) for name in AT_THE_EDGE]
-    assert sum(many) < 1250
+    assert sum(many) < 1350
     assert sum(edge) < 900
     assert sum(lines.values()) < 2500
 
