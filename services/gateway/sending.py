@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from chassis import metrics
+from chassis import letters, metrics
 from chassis.green import Event, Pool, Semaphore, Timeout, end, pause, spawn
 from chassis.logs import log
 from chassis.outbound import Answer, Outbound
@@ -75,6 +75,7 @@ class Sender:
         self._seal = seal
         self._leads = leads
         self._serving: dict[str, Lanes] = {}
+        self._put_off: dict[str, tuple[int, float]] = {}
         self._forgotten = 0.0
 
     @property
@@ -106,7 +107,7 @@ class Sender:
 
     def _look(self, now: float) -> None:
         for identity in self.deliveries.with_work(now):
-            if identity not in self._serving:
+            if identity not in self._serving and self._rested(identity):
                 self._serving[identity] = Lanes(self, identity)
                 spawn(self._serve, identity)
         oldest = self.deliveries.oldest()
@@ -118,12 +119,26 @@ class Sender:
     # -- one webhook
 
     def _serve(self, identity: str) -> None:
+        """Serve a webhook; one for which that fails is left alone, for longer each time."""
         try:
             self._serving[identity].run()
         except STORAGE_ERRORS as error:
+            self._rest(identity)
             self.log.warning("webhook put off", webhook=identity, error=str(error))
+        except Exception:
+            self._rest(identity)
+            self.log.exception("webhook fails", webhook=identity)
+        else:
+            self._put_off.pop(identity, None)
         finally:
             del self._serving[identity]
+
+    def _rest(self, identity: str) -> None:
+        tries = self._put_off.get(identity, (0, 0.0))[0] + 1
+        self._put_off[identity] = tries, time.monotonic() + letters.pause(tries)
+
+    def _rested(self, identity: str) -> bool:
+        return time.monotonic() >= self._put_off.get(identity, (0, 0.0))[1]
 
     def take(self, hook: Row[Any]) -> bool:
         """Take some more from the feed; tell whether there is yet more."""
@@ -142,10 +157,7 @@ class Sender:
 
     def attempt(self, hook: Row[Any], row: Row[Any]) -> None:
         """Try to deliver once, and note what came of it."""
-        now = time.time()
-        with self.turns:
-            sealed, event = self.deliveries.secrets(hook.id, now), self.feed.at(row.position)
-        made = self.judge(hook, row, self._send(hook, event, sealed, int(now)))
+        made = self.judge(hook, row, self._answer(hook, row))
         with self.turns:
             first = self.deliveries.settle(row, made)
         if first:
@@ -154,6 +166,19 @@ class Sender:
             self.log.warning("webhook disabled", webhook=hook.id, reason=made.disabled)
         if made.state == GIVEN_UP:
             self.log.warning("delivery given up", webhook=hook.id, id=row.event_id)
+
+    def _answer(self, hook: Row[Any], row: Row[Any]) -> Answer:
+        """Post an event; any error is an answer like another, unless it is the storage's."""
+        now = time.time()
+        try:
+            with self.turns:
+                sealed, event = self.deliveries.secrets(hook.id, now), self.feed.at(row.position)
+            return self._send(hook, event, sealed, int(now))
+        except STORAGE_ERRORS:
+            raise
+        except Exception as error:
+            self.log.exception("attempt failed", webhook=hook.id, id=row.event_id)
+            return Answer(error=f"{type(error).__name__}: {error}"[:300])
 
     def _send(self, hook: Row[Any], event: Row[Any], sealed: Sequence[str], now: int) -> Answer:
         try:
@@ -199,14 +224,18 @@ class Lanes:
         self._busy: set[str] = set()
         self._pool = Pool(LANES)
         self._free = Event()
+        self._failed: Exception | None = None
 
     def run(self) -> None:
-        """Deliver until there is nothing to do, or nothing may be done."""
+        """Deliver until there is nothing to do, or nothing may be done; raises what stood in the
+        way of noting what came of an attempt."""
         try:
-            while self.sender.goes_on and self._step():
+            while self.sender.goes_on and self._failed is None and self._step():
                 pass
         finally:
             self._pool.waitall()
+        if self._failed is not None:
+            raise self._failed
 
     def kill(self) -> None:
         """Break off what is on its way."""
@@ -234,8 +263,8 @@ class Lanes:
     def _deliver(self, hook: Row[Any], row: Row[Any]) -> None:
         try:
             self.sender.attempt(hook, row)
-        except STORAGE_ERRORS as error:
-            self.sender.log.warning("webhook put off", webhook=hook.id, error=str(error))
+        except Exception as error:
+            self._failed = error
         finally:
             self._busy.discard(row.partitionkey)
             if not self._free.ready():
