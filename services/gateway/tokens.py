@@ -20,7 +20,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt import PyJWK, PyJWKSet
 
-from chassis.fetch import fetch
+from chassis.fetch import NotFetched, fetch
 from chassis.logs import log
 from chassis.settings import Misconfigured, Settings
 from services.gateway.callers import Caller, Role, Unauthenticated
@@ -113,7 +113,7 @@ class Trust:
         """Read the keys; those that are known are kept where nobody answers."""
         try:
             found = PyJWKSet.from_dict(self._fetch())
-        except Exception as error:  # an issuer may say anything
+        except (NotFetched, jwt.PyJWTError) as error:
             log("gateway").warning("keys not read", error=str(error))
             return {}
         return {key.key_id: key for key in found.keys if key.key_id}
