@@ -17,7 +17,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from chassis.green import pause
 from chassis.sealing import Seal
 from chassis.settings import Misconfigured, Settings
-from console import accounts, audit, departments, keys, letters, persons, running, scorecard
+from console import (
+    accounts,
+    audit,
+    departments,
+    keys,
+    letters,
+    persons,
+    running,
+    scorecard,
+    webhooks,
+)
 from console.child import Child
 from console.client import Client
 from console.doctor import doctor
@@ -45,6 +55,7 @@ app.add_typer(accounts.app, name="account")
 app.add_typer(departments.app, name="department")
 app.add_typer(keys.app, name="keys")
 app.add_typer(persons.app, name="person")
+app.add_typer(webhooks.app, name="webhooks")
 app.command()(rebuild)
 
 PortOption = Annotated[

@@ -24,6 +24,7 @@ from chassis.store import STORAGE_ERRORS, Store
 from contracts.shapes import Sealed
 from services.gateway.deliveries import Attempt, Deliveries
 from services.gateway.feed import TURNS, Feed, Wanted, cloud_event
+from services.gateway.home import Home
 from services.gateway.model import DELIVERED, GIVEN_UP, WAITING
 from services.gateway.news import News
 from services.gateway.signing import signed
@@ -48,6 +49,8 @@ LOOK_EVERY = 1.0
 BREATH = 0.05
 """Seconds between looks, however much there is to hear."""
 FORGET_EVERY = 60.0
+HOME_EVERY = 10.0
+"""Seconds between looks whether this is still the home; it is looked at always while it is not."""
 STOP_WITHIN = 2.0
 """Seconds that a stop waits for the answers to what has been sent."""
 
@@ -63,6 +66,7 @@ class Sender:
         seal: Seal,
         outbound: Outbound,
         leads: Callable[[], bool],
+        home: Home,
     ) -> None:
         self.feed = feed
         self.news = news
@@ -74,6 +78,9 @@ class Sender:
         self.turns = Semaphore(TURNS)
         self._seal = seal
         self._leads = leads
+        self._home = home
+        self._held = False
+        self._home_until = 0.0
         self._serving: dict[str, Lanes] = {}
         self._put_off: dict[str, tuple[int, float]] = {}
         self._forgotten = 0.0
@@ -81,7 +88,7 @@ class Sender:
     @property
     def goes_on(self) -> bool:
         """Whether this gateway is the one that sends."""
-        return self._leads() and not self.news.closed
+        return self._leads() and not self._held and not self.news.closed
 
     def stop(self) -> None:
         """Wait a little for what is on its way, and give the rest up: it is sent again."""
@@ -96,14 +103,32 @@ class Sender:
         while not self.news.closed:
             known = self.news.position
             try:
-                if self.goes_on:
+                if not self._leads():
+                    self._leave_to_others()
+                elif self._is_home(time.monotonic()):
                     self._look(time.time())
-                else:
-                    metrics.WEBHOOKS_OLDEST.set(0)  # it is another's to tell
             except STORAGE_ERRORS as error:
+                self._home_until = 0.0  # another database may answer next
                 self.log.warning("webhooks put off", error=str(error))
             pause(BREATH)
             self.news.wait(known, LOOK_EVERY)
+
+    def _leave_to_others(self) -> None:
+        self._held, self._home_until = False, 0.0
+        metrics.WEBHOOKS_OLDEST.set(0)  # it is another's to tell
+        metrics.WEBHOOKS_HELD.set(0)
+
+    def _is_home(self, now: float) -> bool:
+        """Tell whether webhooks are sent from here, and say so where that has changed."""
+        if self._held or now >= self._home_until:
+            known, before = self._home.look(), self._held
+            self._held, self._home_until = bool(known.held), now + HOME_EVERY
+            metrics.WEBHOOKS_HELD.set(self._held)
+            if self._held and not before:
+                self.log.warning("webhooks held", home=known.place, here=known.held)
+            elif before and not self._held:
+                self.log.info("webhooks go on", home=known.place)
+        return not self._held
 
     def _look(self, now: float) -> None:
         for identity in self.deliveries.with_work(now):
@@ -123,6 +148,7 @@ class Sender:
         try:
             self._serving[identity].run()
         except STORAGE_ERRORS as error:
+            self._home_until = 0.0
             self._rest(identity)
             self.log.warning("webhook put off", webhook=identity, error=str(error))
         except Exception:
@@ -248,8 +274,9 @@ class Lanes:
             if hook is None:
                 return False
             more = self.sender.take(hook)
-            room = (LANES if hook.failing_since is None else 1) - len(self._busy)
-            due = deliveries.due(self.identity, time.time(), self._busy, room) if room > 0 else []
+            busy = frozenset(self._busy)  # of now: what is noted meanwhile may be read as it was
+            room = (LANES if hook.failing_since is None else 1) - len(busy)
+            due = deliveries.due(self.identity, time.time(), busy, room) if room > 0 else []
         for row in due:
             self._busy.add(row.partitionkey)
             self._pool.spawn(self._deliver, hook, row)

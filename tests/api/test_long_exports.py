@@ -319,5 +319,7 @@ def test_an_export_that_cannot_even_be_ended_ends_nothing_else(district, shops, 
     monkeypatch.setattr(exporting, "_end", fail)
     get(district.client, "/v1/enterprises?format=csv&sort=registered_on")
     until(lambda: failed)
-    assert made(district.client, get(district.client, "/v1/enterprises?format=xlsx&sort=registered_on"))
+    assert made(
+        district.client, get(district.client, "/v1/enterprises?format=xlsx&sort=registered_on")
+    )
     assert district.client.request("GET", "/livez").status == 200
