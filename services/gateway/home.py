@@ -116,11 +116,11 @@ class Home:
             facts: list[Any] = [words, file.stat().st_ino, _machine()]
         else:
             facts = [url.host, url.database, *map(self._answer, _ASKED)]
-            words = f"{url.database} on {url.host}, {facts[2]}/{facts[3]}/{facts[4]}"
-        named = "\n".join(map(str, [*facts, self._name]))
-        if self._name:
-            words = f"{self._name}: {words}"
-        return Place(hashlib.sha256(named.encode()).hexdigest(), words[-_WIDTH:])
+            words = f"{url.database} on {url.host}, timeline {facts[3].lstrip('0')}"
+        told = "\n".join(map(str, [*facts, self._name]))
+        made = hashlib.sha256(told.encode()).hexdigest()
+        name = f"{self._name[:12]}: " if self._name else ""
+        return Place(made, f"{name}{words} #{made[:6]}"[-_WIDTH:])
 
     def _answer(self, question: str) -> str:
         """Ask the server what it is; nothing where it tells that to nobody."""
