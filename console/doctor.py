@@ -275,8 +275,8 @@ def home(settings: Settings, services: Sequence[str]) -> Iterator[Finding]:
         if known.held:
             said = f"are held: they were sent from {known.place}, and this is {known.held}"
             yield _warning("webhooks", said, "`bihuan webhooks adopt` makes this the live one.")
-        elif known.home:
-            yield _ok("webhooks", f"are sent from {known.place}")
+        else:
+            yield _ok("webhooks", f"are sent from {known.place or 'where the gateway next starts'}")
 
 
 CHECKS: tuple[Check, ...] = (rules, files, disk, databases, keys, home, broker, exposure)

@@ -133,3 +133,23 @@ def test_a_webhook_that_cannot_be_read_ends_nothing_and_is_not_looked_at_without
             work.execute(update(webhooks).where(webhooks.c.id == broken["id"]).values(types=types))
         sender._put_off.clear()
         until(lambda: len(bad.firsts()) == 2)
+
+
+def test_what_is_noted_while_the_next_is_looked_for_is_not_sent_again(
+    district, webhook, sender, monkeypatch
+):
+    due = sender.deliveries.due
+
+    def slowly(identity, now, busy, most):
+        """Read what is due, and give it when what is on its way has come back."""
+        found = due(identity, now, (), most + len(busy))
+        until(lambda: not sender._serving[identity]._busy)
+        return [row for row in found if row.partitionkey not in busy][:most]
+
+    monkeypatch.setattr(sender.deliveries, "due", slowly)
+    with receiving() as receiver:
+        made = webhook(receiver, types=REGISTERED)
+        district.register()
+        until(lambda: history(district, made, "?state=delivered"))
+        until(lambda: not sender._serving)
+        assert len(receiver.got) == 1
