@@ -55,8 +55,9 @@ class Container:
         secrets = f"{deployment.secrets}/"
         self.environment = {key: value.replace(SECRETS, secrets) for key, value in given.items()}
         if "DEPLOYMENT_FILE" in given:  # of the host, which may have none
-            (folder / "machine").write_text("ab" * 16)
-            self.environment["DEPLOYMENT_FILE"] = str(folder / "machine")
+            machine = deployment.secrets.with_name("machine-id")
+            machine.write_text("ab" * 16)
+            self.environment["DEPLOYMENT_FILE"] = str(machine)
         self.environment |= {
             "PATH": f"{program}/bin:{os.environ['PATH']}",
             "PYTHONPATH": str(program),
