@@ -7,7 +7,7 @@ RATE ?= 25
 BENCH_REPORT ?= $(if $(filter file,$(origin REPORT)),bench.json,$(REPORT))
 REPORT ?= faults.json
 
-.PHONY: demo up setup dev test test-rabbitmq4 faults bench mutants schemathesis lint docs lock secrets clean
+.PHONY: demo up setup dev test test-rabbitmq4 faults bench mutants schemathesis lint docs lock secrets clean delete-district
 
 demo: setup ## replay the Fengze month and go on serving
 	$(BIN)/bihuan demo --port $(PORT)
@@ -77,5 +77,14 @@ lock: dev ## resolve the dependencies anew
 secrets: ## the passwords and keys that docker-compose.yml needs, in ops/secrets; none is made twice
 	@$(PYTHON) ops/make_secrets.py
 
-clean:
-	rm -rf .venv .venv-bench bihuan-data build
+clean: ## what can be made again; no data, no keys, no secrets
+	rm -rf .venv .venv-bench build
+
+delete-district: ## the data and the keys in bihuan-data, for good: it asks, at a terminal only
+	@test -d bihuan-data || { echo "There is no bihuan-data."; exit 1; }
+	@test -t 0 || { echo "Nothing is deleted: this asks, and there is no terminal."; exit 1; }
+	@touch bihuan-data/district.lock && flock -n bihuan-data/district.lock true \
+	  || { echo "A district is running on bihuan-data."; exit 1; }
+	@du -sh bihuan-data && printf 'Nobody can bring it back. To delete it, type "delete bihuan-data": ' \
+	  && read -r said && test "$$said" = "delete bihuan-data" || { echo "Nothing was deleted."; exit 1; }
+	rm -rf bihuan-data

@@ -58,3 +58,7 @@ WEBHOOKS_OLDEST = Gauge(
     "bihuan_webhook_oldest_seconds",
     "Age of the oldest delivery that waits, where webhooks are sent",
 )
+WEBHOOKS_HELD = Gauge(
+    "bihuan_webhooks_held",
+    "1 while no webhook is sent: this is a copy of a district whose home is elsewhere",
+)

@@ -3,7 +3,7 @@
 The address may be meant to reach what only this machine can reach. So a host is resolved once for
 each connection, every address that it has is judged, and the connection goes to one that was
 judged, whatever the name means a moment later. Redirects are not followed. All is bounded in time
-and size.
+and size, whatever the peer does: that is `Line`'s.
 """
 
 from __future__ import annotations
@@ -11,23 +11,19 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from http.client import HTTPResponse
 from time import time
-from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-import urllib3
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
-
-from chassis.green import Timeout
+from chassis import names
+from chassis.line import Deadline, Sealed, connected, exchange
 
 WITHIN = 15.0
 """Seconds for one attempt, from the look-up of the name to the end of the answer."""
-CONNECT_WITHIN = 5.0
-"""Seconds after which another of a host's addresses is tried."""
 MOST_READ = 4096
 """Bytes of an answer's body that are read."""
 LONGEST_URL = 2000
@@ -81,9 +77,14 @@ class Place:
             raise Forbidden("names no host")
         if "@" in parts.netloc or parts.fragment:
             raise Forbidden("must hold neither a user nor a fragment")
+        return cls.of(parts)
+
+    @classmethod
+    def of(cls, parts: SplitResult) -> Place:
+        """Take the place out of a URL that is trusted; raises `ValueError`."""
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         default = 443 if parts.scheme == "https" else 80
-        return cls(parts.scheme, parts.hostname, port or default, target)
+        return cls(parts.scheme, parts.hostname or "", parts.port or default, target)
 
     @property
     def named(self) -> str:
@@ -96,8 +97,29 @@ class Place:
 
 def addresses_of(host: str, port: int) -> list[str]:
     """Resolve a host; raises `OSError`."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found = names.addresses_of_stranger(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def asked(
+    place: Place,
+    addresses: Sequence[str],
+    deadline: Deadline,
+    most: int,
+    *,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> HTTPResponse:
+    """Ask the first of a place's addresses that takes a connection: a POST of the body, if there is
+    one, or else a GET. Who has the answer closes it. Raises `OSError` and `HTTPException`."""
+    line = connected(addresses, place.port, deadline, most)
+    try:
+        stream = Sealed(line, place.host) if place.scheme == "https" else line
+        sent = {**(headers or {}), "Host": place.named, "Connection": "close"}
+        return exchange(stream, "GET" if body is None else "POST", place.target, body, sent)
+    except BaseException:
+        line.close()
+        raise
 
 
 def meant(address: str) -> IP:
@@ -152,76 +174,44 @@ class Outbound:
         """Refuse a URL that would not be spoken to now; raises `Forbidden`."""
         place = Place.parse(url, private=self.private)
         try:
-            with Timeout(self.within, OSError("no answer in time")):
-                self._judged(place)
+            self._judged(place, Deadline(self.within))
         except (OSError, UnicodeError) as error:
             raise Forbidden(f"names a host that cannot be found: {error}") from None
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Post once; whatever goes wrong is in the answer."""
-        late = TimeoutError(f"no answer within {self.within:g} s")
+        deadline = Deadline(self.within)
         try:
-            with Timeout(self.within, late):
-                place = Place.parse(url, private=self.private)
-                return self._first(place, body, headers)
+            place = Place.parse(url, private=self.private)
+            addresses = self._judged(place, deadline)
+            sent = asked(place, addresses, deadline, MOST_READ, body=body, headers=headers)
+            with closing(sent) as answer:
+                with suppress(Exception):  # the status says it all, whatever comes after it
+                    answer.read(MOST_READ)
+                pause = answer.headers.get("Retry-After", "")
+                return Answer(answer.status, retry_after=_seconds(pause))
         except Forbidden as error:
             return Answer(error=f"The URL {error}.")
-        except (OSError, HTTPError, UnicodeError, ValueError) as error:
+        except Exception as error:  # a receiver may do anything
             return Answer(error=f"{type(error).__name__}: {error}"[:300])
 
-    def _judged(self, place: Place) -> list[str]:
+    def _judged(self, place: Place, deadline: Deadline) -> list[str]:
         """Resolve a host once, and judge every address that it has."""
-        found = addresses_of(place.host, place.port)
+        with deadline.cutting_off():
+            found = addresses_of(place.host, place.port)
         for address in found:
             judge(address, private=self.private)
         if not found:
             raise OSError("it has no address")
         return found
 
-    def _first(self, place: Place, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """Ask the first of its addresses that takes a connection."""
-        *others, last = self._judged(place)
-        for address in others:
-            try:
-                return self._ask(place, address, body, headers)
-            except (NewConnectionError, ConnectTimeoutError):
-                continue
-        return self._ask(place, last, body, headers)
-
-    def _ask(self, place: Place, address: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """Ask the machine with this address, which must prove to be the host where it is https."""
-        proof = {"server_hostname": place.host, "assert_hostname": place.host}
-        https: Any = urllib3.HTTPSConnectionPool
-        kind: Any = urllib3.HTTPConnectionPool if place.scheme == "http" else https
-        host = f"[{address}]" if ":" in address else address
-        pool = kind(host, place.port, **(proof if kind is https else {}))
-        try:
-            answer = pool.urlopen(
-                "POST",
-                place.target,
-                body=body,
-                headers={**headers, "Host": place.named, "Connection": "close"},
-                retries=False,
-                redirect=False,
-                assert_same_host=False,
-                preload_content=False,
-                timeout=urllib3.Timeout(connect=CONNECT_WITHIN, read=self.within),
-            )
-            with suppress(OSError, HTTPError):  # the status says it all, whatever comes after it
-                answer.read(MOST_READ, decode_content=False)
-            answer.close()
-            return Answer(
-                answer.status, retry_after=_seconds(answer.headers.get("Retry-After", ""))
-            )
-        finally:
-            pool.close()
-
 
 def _seconds(text: str) -> float | None:
-    """Read a Retry-After header: so many seconds, or until a moment."""
-    if re.fullmatch(r"[0-9]{1,9}", text.strip()):
-        return float(text)
+    """Read a Retry-After header: so many seconds, or until a moment; None where it says neither."""
+    said = text.strip()
+    if re.fullmatch(r"[0-9]+", said):
+        return float(said)
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time())
-    except ValueError:
+        return max(0.0, parsedate_to_datetime(said).timestamp() - time())
+    except (ValueError, TypeError, ArithmeticError, LookupError):
         return None

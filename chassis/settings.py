@@ -51,7 +51,8 @@ class Settings:
     with commas between.
     `broker_admin_uri` is of the broker's management API, which only an operator's commands use.
     `streams` is how many streams of events may be open in a process, `webhooks_to` whether webhooks
-    go to `public` addresses only or to `private` ones too.
+    go to `public` addresses only or to `private` ones too. `deployment` tells this place of a
+    district from one that has a copy of its databases.
     """
 
     data: Path = Path("bihuan-data")
@@ -86,6 +87,7 @@ class Settings:
     keep_inbox: float = 30.0
     streams: int = 200
     webhooks_to: str = "public"
+    deployment: str = ""
 
     @classmethod
     def read(cls, environ: Mapping[str, str] | None = None, **given: Any) -> Settings:

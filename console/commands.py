@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -13,14 +13,27 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from sqlalchemy import func, inspect, select
 
 from chassis.green import pause
 from chassis.sealing import Seal
 from chassis.settings import Misconfigured, Settings
-from console import accounts, audit, departments, keys, letters, persons, running, scorecard
+from console import (
+    accounts,
+    audit,
+    departments,
+    keys,
+    letters,
+    persons,
+    running,
+    scorecard,
+    webhooks,
+)
 from console.child import Child
 from console.client import Client
+from console.databases import Away, answering, opened, settings_of
 from console.doctor import doctor
+from console.ends import Mistaken
 from console.fleet import Fleet
 from console.migrating import migrate, migrate_all
 from console.month import plan
@@ -30,6 +43,8 @@ from console.resending import resend
 from console.slots import slots
 from console.tokens import issuer_of, show_tokens, token, token_of_all
 from rulebook import Rulebook
+from services.gateway.model import clock, heads
+from services.gateway.service import Gateway
 from services.gateway.tokens import Issuer
 
 app = typer.Typer(
@@ -45,6 +60,7 @@ app.add_typer(accounts.app, name="account")
 app.add_typer(departments.app, name="department")
 app.add_typer(keys.app, name="keys")
 app.add_typer(persons.app, name="person")
+app.add_typer(webhooks.app, name="webhooks")
 app.command()(rebuild)
 
 PortOption = Annotated[
@@ -94,6 +110,7 @@ def demo(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it is asked to end like by Ctrl-C
     with ExitStack() as stack:
         folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bihuan-")))
+        _refuse_a_live_one(folder)
         child = stack.enter_context(_district(folder, port, replicas))
         issuer = issuer_of(_told(folder))
         client = Client(*child.bases, token=token_of_all(issuer))
@@ -115,6 +132,24 @@ def demo(
             child.wait()
     if once and not equal:
         raise typer.Exit(1)
+
+
+def _refuse_a_live_one(folder: Path) -> None:
+    """Play no month to a district that goes by the real clock; raises `Mistaken`."""
+    settings, began, by_hand = settings_of(folder), None, None
+    with suppress(Away), opened(settings, [Gateway.name]) as stores, answering(Gateway.name):
+        engine = stores[Gateway.name].engine
+        if not inspect(engine).has_table(clock.name):
+            return
+        with engine.connect() as connection:
+            began = connection.scalar(select(func.max(heads.c.position)))
+            by_hand = connection.scalar(select(clock.c.at))
+    if began and by_hand is None:
+        where = "the databases" if settings.database_url else str(folder)
+        raise Mistaken(
+            f"There is a district in {where} that goes by the real clock: give the demo another "
+            "--data, or databases of its own."
+        )
 
 
 def _district(folder: Path, port: int, replicas: int) -> Child | Fleet:

@@ -30,8 +30,10 @@ from chassis.rabbit import BROKEN
 from chassis.sealing import Seal
 from chassis.settings import Misconfigured, Settings
 from chassis.store import Store
+from chassis.tables import deployment
 from console.databases import KINDS, Away, answering, opened, service_named, settings_of
 from rulebook import Rulebook, RulebookError
+from services.gateway.home import Home
 from services.gateway.model import person_keys
 from services.gateway.people import LACKING, People, key_file
 
@@ -270,7 +272,22 @@ def keys(settings: Settings, services: Sequence[str]) -> Iterator[Finding]:
             yield _ok("keys of people", "can be opened with the key file")
 
 
-CHECKS: tuple[Check, ...] = (rules, files, disk, databases, keys, broker, exposure)
+def home(settings: Settings, services: Sequence[str]) -> Iterator[Finding]:
+    """Look whether webhooks are held, since this is a copy of a district that is elsewhere."""
+    if "gateway" not in services:
+        return
+    with suppress(Away), opened(settings, ["gateway"]) as stores, answering("gateway"):
+        if not inspect(stores["gateway"].engine).has_table(deployment.name):
+            return
+        known = Home(stores["gateway"]).known()
+        if known.held:
+            said = f"are held: they were sent from {known.place}, and this is {known.held}"
+            yield _warning("webhooks", said, "`bihuan webhooks adopt` makes this the live one.")
+        else:
+            yield _ok("webhooks", f"are sent from {known.place or 'where the gateway next starts'}")
+
+
+CHECKS: tuple[Check, ...] = (rules, files, disk, databases, keys, home, broker, exposure)
 
 
 def examine(data: Path | None, services: Sequence[str]) -> Iterator[Finding]:

@@ -87,7 +87,10 @@ def write(folder: Path) -> list[str]:
     """Write the secrets that are missing and give their names."""
     folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     new = {name: value for name, value in generated().items() if not (folder / name).exists()}
-    if not all((folder / name).exists() for name in TLS):
+    there = [name for name in TLS if (folder / name).exists()]
+    if len(there) == 1:
+        raise ValueError(f"{there[0]} is there without its other half; put that back, or move it.")
+    if not there:
         new |= certificate(folder)  # both: a key fits its own certificate only
     for name, value in new.items():
         _put(folder / name, value)

@@ -130,6 +130,8 @@ class Exporting:
                     self._work(row)
             except STORAGE_ERRORS as error:
                 self._log.warning("exports put off", error=str(error))
+            except Exception:  # one that cannot even be ended is left, and tried again
+                self._log.exception("exports put off")
             if not call.ready():
                 with Timeout(LOOK_EVERY, exception=False):
                     self._call.wait()

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import Row
 
-from chassis import metrics
+from chassis import letters, metrics
 from chassis.green import Event, Pool, Semaphore, Timeout, end, pause, spawn
 from chassis.logs import log
 from chassis.outbound import Answer, Outbound
@@ -23,6 +24,7 @@ from chassis.store import STORAGE_ERRORS, Store
 from contracts.shapes import Sealed
 from services.gateway.deliveries import Attempt, Deliveries
 from services.gateway.feed import TURNS, Feed, Wanted, cloud_event
+from services.gateway.home import Home
 from services.gateway.model import DELIVERED, GIVEN_UP, WAITING
 from services.gateway.news import News
 from services.gateway.signing import signed
@@ -47,6 +49,8 @@ LOOK_EVERY = 1.0
 BREATH = 0.05
 """Seconds between looks, however much there is to hear."""
 FORGET_EVERY = 60.0
+HOME_EVERY = 10.0
+"""Seconds between looks whether this is still the home; it is looked at always while it is not."""
 STOP_WITHIN = 2.0
 """Seconds that a stop waits for the answers to what has been sent."""
 
@@ -62,6 +66,7 @@ class Sender:
         seal: Seal,
         outbound: Outbound,
         leads: Callable[[], bool],
+        home: Home,
     ) -> None:
         self.store = store
         self.feed = feed
@@ -74,13 +79,17 @@ class Sender:
         self.turns = Semaphore(TURNS)
         self._seal = seal
         self._leads = leads
+        self._home = home
+        self._held = False
+        self._home_until = 0.0
         self._serving: dict[str, Lanes] = {}
+        self._put_off: dict[str, tuple[int, float]] = {}
         self._forgotten = 0.0
 
     @property
     def goes_on(self) -> bool:
         """Whether this gateway is the one that sends."""
-        return self._leads() and not self.news.closed
+        return self._leads() and not self._held and not self.news.closed
 
     def stop(self) -> None:
         """Wait a little for what is on its way, and give the rest up: it is sent again."""
@@ -95,18 +104,36 @@ class Sender:
         while not self.news.closed:
             known = self.news.position
             try:
-                if self.goes_on:
+                if not self._leads():
+                    self._leave_to_others()
+                elif self._is_home(time.monotonic()):
                     self._look(self.store.now())
-                else:
-                    metrics.WEBHOOKS_OLDEST.set(0)  # it is another's to tell
             except STORAGE_ERRORS as error:
+                self._home_until = 0.0  # another database may answer next
                 self.log.warning("webhooks put off", error=str(error))
             pause(BREATH)
             self.news.wait(known, LOOK_EVERY)
 
+    def _leave_to_others(self) -> None:
+        self._held, self._home_until = False, 0.0
+        metrics.WEBHOOKS_OLDEST.set(0)  # it is another's to tell
+        metrics.WEBHOOKS_HELD.set(0)
+
+    def _is_home(self, now: float) -> bool:
+        """Tell whether webhooks are sent from here, and say so where that has changed."""
+        if self._held or now >= self._home_until:
+            known, before = self._home.look(), self._held
+            self._held, self._home_until = bool(known.held), now + HOME_EVERY
+            metrics.WEBHOOKS_HELD.set(self._held)
+            if self._held and not before:
+                self.log.warning("webhooks held", home=known.place, here=known.held)
+            elif before and not self._held:
+                self.log.info("webhooks go on", home=known.place)
+        return not self._held
+
     def _look(self, now: float) -> None:
         for identity in self.deliveries.with_work(now):
-            if identity not in self._serving:
+            if identity not in self._serving and self._rested(identity):
                 self._serving[identity] = Lanes(self, identity)
                 spawn(self._serve, identity)
         oldest = self.deliveries.oldest()
@@ -118,12 +145,27 @@ class Sender:
     # -- one webhook
 
     def _serve(self, identity: str) -> None:
+        """Serve a webhook; one for which that fails is left alone, for longer each time."""
         try:
             self._serving[identity].run()
         except STORAGE_ERRORS as error:
+            self._home_until = 0.0
+            self._rest(identity)
             self.log.warning("webhook put off", webhook=identity, error=str(error))
+        except Exception:
+            self._rest(identity)
+            self.log.exception("webhook fails", webhook=identity)
+        else:
+            self._put_off.pop(identity, None)
         finally:
             del self._serving[identity]
+
+    def _rest(self, identity: str) -> None:
+        tries = self._put_off.get(identity, (0, 0.0))[0] + 1
+        self._put_off[identity] = tries, time.monotonic() + letters.pause(tries)
+
+    def _rested(self, identity: str) -> bool:
+        return time.monotonic() >= self._put_off.get(identity, (0, 0.0))[1]
 
     def take(self, hook: Row[Any]) -> bool:
         """Take some more from the feed; tell whether there is yet more."""
@@ -142,10 +184,7 @@ class Sender:
 
     def attempt(self, hook: Row[Any], row: Row[Any]) -> None:
         """Try to deliver once, and note what came of it."""
-        now = self.store.now()
-        with self.turns:
-            sealed, event = self.deliveries.secrets(hook.id, now), self.feed.at(row.position)
-        made = self.judge(hook, row, self._send(hook, event, sealed, int(now)))
+        made = self.judge(hook, row, self._answer(hook, row))
         with self.turns:
             first = self.deliveries.settle(row, made)
         if first:
@@ -154,6 +193,19 @@ class Sender:
             self.log.warning("webhook disabled", webhook=hook.id, reason=made.disabled)
         if made.state == GIVEN_UP:
             self.log.warning("delivery given up", webhook=hook.id, id=row.event_id)
+
+    def _answer(self, hook: Row[Any], row: Row[Any]) -> Answer:
+        """Post an event; any error is an answer like another, unless it is the storage's."""
+        now = self.store.now()
+        try:
+            with self.turns:
+                sealed, event = self.deliveries.secrets(hook.id, now), self.feed.at(row.position)
+            return self._send(hook, event, sealed, int(now))
+        except STORAGE_ERRORS:
+            raise
+        except Exception as error:
+            self.log.exception("attempt failed", webhook=hook.id, id=row.event_id)
+            return Answer(error=f"{type(error).__name__}: {error}"[:300])
 
     def _send(self, hook: Row[Any], event: Row[Any], sealed: Sequence[str], now: int) -> Answer:
         try:
@@ -199,14 +251,18 @@ class Lanes:
         self._busy: set[str] = set()
         self._pool = Pool(LANES)
         self._free = Event()
+        self._failed: Exception | None = None
 
     def run(self) -> None:
-        """Deliver until there is nothing to do, or nothing may be done."""
+        """Deliver until there is nothing to do, or nothing may be done; raises what stood in the
+        way of noting what came of an attempt."""
         try:
-            while self.sender.goes_on and self._step():
+            while self.sender.goes_on and self._failed is None and self._step():
                 pass
         finally:
             self._pool.waitall()
+        if self._failed is not None:
+            raise self._failed
 
     def kill(self) -> None:
         """Break off what is on its way."""
@@ -219,8 +275,9 @@ class Lanes:
             if hook is None:
                 return False
             more = self.sender.take(hook)
-            room = (LANES if hook.failing_since is None else 1) - len(self._busy)
-            due = deliveries.due(self.identity, now, self._busy, room) if room > 0 else []
+            busy = frozenset(self._busy)  # of now: what is noted meanwhile may be read as it was
+            room = (LANES if hook.failing_since is None else 1) - len(busy)
+            due = deliveries.due(self.identity, now, busy, room) if room > 0 else []
         for row in due:
             self._busy.add(row.partitionkey)
             self._pool.spawn(self._deliver, hook, row)
@@ -234,8 +291,8 @@ class Lanes:
     def _deliver(self, hook: Row[Any], row: Row[Any]) -> None:
         try:
             self.sender.attempt(hook, row)
-        except STORAGE_ERRORS as error:
-            self.sender.log.warning("webhook put off", webhook=hook.id, error=str(error))
+        except Exception as error:
+            self._failed = error
         finally:
             self._busy.discard(row.partitionkey)
             if not self._free.ready():

@@ -111,6 +111,7 @@ class Gateway(Service):
     def opened(self) -> None:
         """Make what lives as long as the process, once the store is there."""
         from chassis.outbound import Outbound
+        from services.gateway.home import Home
         from services.gateway.sending import Sender
         from services.gateway.tokens import issuer_of, verifier_of
 
@@ -128,7 +129,10 @@ class Gateway(Service):
         self.feed = Feed(self.store, self.rulebook, OFFERED)
         self.streams = Streams(self.feed, self.news, self.settings.streams)
         outbound = Outbound(private=self.settings.webhooks_to == "private")
-        self.sender = Sender(self.store, self.feed, self.news, self.seal, outbound, self.leads)
+        home = Home(self.store, self.settings.deployment)
+        self.sender = Sender(
+            self.store, self.feed, self.news, self.seal, outbound, self.leads, home
+        )
 
     def _seal(self) -> Seal:
         """Read the key of what is sealed; raises `Misconfigured`."""

@@ -12,6 +12,7 @@ from chassis.store import Store
 from chassis.web import answer
 from services.gateway.deliveries import Deliveries
 from services.gateway.feed import Scope
+from services.gateway.home import Home
 from services.gateway.lists import PAGES, BadQuery, once, page_of
 from services.gateway.model import DELIVERED, GIVEN_UP, WAITING, webhooks
 from services.gateway.reads import NoSuchThing, next_page
@@ -25,17 +26,18 @@ class WebhookReads:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self._home = Home(store)
 
     def listing(self, request: Request, scope: Scope = ()) -> Response:
         """List the webhooks, in the order in which they were made."""
         once(request.args, [])
         with self.store.engine.connect() as connection:
             rows = connection.execute(_shown(scope).order_by(webhooks.c.id)).all()
-        return answer({"items": [_written(row, self.store.now()) for row in rows], "next": None})
+        return answer({"items": [self._written(row) for row in rows], "next": None})
 
     def one(self, _request: Request, identity: str, scope: Scope = ()) -> Response:
         """Show a webhook, without its secret."""
-        return answer(_written(self.row(identity, scope), self.store.now()))
+        return answer(self._written(self.row(identity, scope)))
 
     def history(self, request: Request, identity: str, scope: Scope = ()) -> Response:
         """List the deliveries of a webhook, the latest event first: what was tried, what waits."""
@@ -59,7 +61,10 @@ class WebhookReads:
 
     def document(self, identity: str) -> dict[str, Any]:
         """Write a webhook as it is shown."""
-        return _written(self.row(identity, ()), self.store.now())
+        return self._written(self.row(identity, ()))
+
+    def _written(self, row: Row[Any]) -> dict[str, Any]:
+        return _written(row, self.store.now()) | {"held": bool(self._home.known().held)}
 
 
 def _shown(scope: Scope) -> Select[Any]:

@@ -321,7 +321,7 @@ def test_the_address_that_was_judged_is_called_by_the_name_that_was_given(
                 assert receiver.got[0].headers["host"] == f"{host}:{receiver.port}"
             else:
                 assert receiver.got == []
-                assert "doesn't match" in tried[0]["history"][0]["error"]
+                assert "Hostname mismatch" in tried[0]["history"][0]["error"]
 
 
 # going back, going away, being killed

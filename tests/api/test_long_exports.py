@@ -22,6 +22,7 @@ from tests.api.exported import (
     sheet_rows,
     shops_of_every_kind,
 )
+from tests.receivers import until
 
 
 @pytest.fixture(scope="module")
@@ -303,3 +304,22 @@ def test_a_file_that_goes_while_it_is_read_does_not_pass_for_a_whole_one(idle):
         work.execute(export_chunks.delete())
     with pytest.raises(exporting.ExportBrokeOff):
         next(pieces)
+
+
+def test_an_export_that_cannot_even_be_ended_ends_nothing_else(district, shops, small, monkeypatch):
+    exporting = district.service("gateway").exporting
+    end, failed = exporting._end, []
+
+    def fail(row, *given, **named):
+        if not failed or row.id == failed[0]:
+            failed.append(row.id)
+            raise RuntimeError("nobody has thought of that")
+        return end(row, *given, **named)
+
+    monkeypatch.setattr(exporting, "_end", fail)
+    get(district.client, "/v1/enterprises?format=csv&sort=registered_on")
+    until(lambda: failed)
+    assert made(
+        district.client, get(district.client, "/v1/enterprises?format=xlsx&sort=registered_on")
+    )
+    assert district.client.request("GET", "/livez").status == 200

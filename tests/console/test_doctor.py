@@ -61,7 +61,7 @@ def test_it_tells_people_in_a_line_each(folder):
     code, lines, errors = here(ALONE, "doctor", "--data", folder)
     assert (code, errors) == (0, [])
     assert lines[0] == "ok       settings: can be read"
-    assert len(lines) == 14
+    assert len(lines) == 15
 
 
 def test_a_wrong_setting_is_a_fault_and_nothing_more_is_looked_at(tmp_path):

@@ -99,9 +99,11 @@ def test_every_command_is_one_of_bihuan(name):
 def test_every_variable_is_a_setting_and_has_a_value_that_is_taken(name, secrets):
     given = service(name)["environment"]
     plain = {field.upper() for field in Settings.__dataclass_fields__}
-    assert given.keys() <= plain | {f"{field}_FILE" for field in FILED}
+    assert given.keys() <= plain | {f"{field}_FILE" for field in (*FILED, "DEPLOYMENT")}
 
     values = dict(environment(name))
+    if name == "gateway":
+        assert values.pop("DEPLOYMENT_FILE") == "/etc/machine-id"
     for field in FILED:
         if file := values.pop(f"{field}_FILE", None):
             assert field not in values

@@ -54,6 +54,10 @@ class Container:
         given = environment(name) | {"HTTP_PORT": str(port)}
         secrets = f"{deployment.secrets}/"
         self.environment = {key: value.replace(SECRETS, secrets) for key, value in given.items()}
+        if "DEPLOYMENT_FILE" in given:  # of the host, which may have none
+            machine = deployment.secrets.with_name("machine-id")
+            machine.write_text("ab" * 16)
+            self.environment["DEPLOYMENT_FILE"] = str(machine)
         self.environment |= {
             "PATH": f"{program}/bin:{os.environ['PATH']}",
             "PYTHONPATH": str(program),

@@ -6,7 +6,7 @@ is a handle, by which a test can stop, kill, start and pause the server.
 """
 
 from tests.servers.broker import Rabbit, await_cluster, rabbitmq, rabbitmq_cluster
-from tests.servers.database import Postgres, postgres
+from tests.servers.database import Postgres, postgres, postgres_restored
 from tests.servers.front import Nginx, nginx
 from tests.servers.monitor import Prometheus, prometheus, promtool
 from tests.servers.node import node
@@ -22,6 +22,7 @@ __all__ = [
     "nginx",
     "node",
     "postgres",
+    "postgres_restored",
     "prometheus",
     "promtool",
     "rabbitmq",

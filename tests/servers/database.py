@@ -90,15 +90,36 @@ def postgres(folder: Path, *, databases: Iterable[str]) -> Iterator[Postgres]:
         options = ["-U", "bihuan", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
         initdb = [programs / "initdb", "-D", data, *options]
         Program(place, initdb, signals=INITDB_SIGNALS).run()
-        command = [programs / "postgres", "-D", data, "-h", HOST, "-p", port, "-k", _sockets(place)]
-        command += [word for option in OPTIONS for word in ("-c", option)]
-        with Program(place, command, signals=SIGNALS) as program:
+        with Program(place, _serving(place, data, port), signals=SIGNALS) as program:
             server = Postgres(program, port, data)
             server.start()
             for name in databases:
                 create = syntax.SQL("CREATE DATABASE {}").format(syntax.Identifier(name))
                 server.execute(create)
             yield server
+
+
+@contextmanager
+def postgres_restored(folder: Path, other: Postgres) -> Iterator[Postgres]:
+    """Run what a base backup of another server is restored to, and yield its handle."""
+    programs = need(_find, "postgresql")
+    with site(folder, "postgres", owner=_unprivileged()) as place, free_ports(1) as (port,):
+        data = place.home / "data"
+        backup = [programs / "pg_basebackup", "-D", data, "-h", HOST, "-p", other.port]
+        Program(place, [*backup, "-U", "bihuan", "--no-sync", "--checkpoint=fast"]).run()
+        Program(place, ["touch", data / "recovery.signal"]).run()
+        command = [*_serving(place, data, port), "-c", "restore_command=false"]
+        with Program(place, command, signals=SIGNALS) as program:
+            server = Postgres(program, port, data)
+            server.start()
+            yield server
+
+
+def _serving(place: Site, data: Path, port: int) -> list[object]:
+    """Give the command that serves a folder of data."""
+    folder = _find() or Path()
+    command = [folder / "postgres", "-D", data, "-h", HOST, "-p", port, "-k", _sockets(place)]
+    return command + [word for option in OPTIONS for word in ("-c", option)]
 
 
 def _find() -> Path | None:

@@ -101,3 +101,19 @@ def test_an_address_that_has_come_to_be_inside_is_not_posted_to(names):
     answer = Outbound().post("https://tax.example/", b"{}", {})
     words = "The URL leads to 127.0.0.1, which is not a public address."
     assert answer == Answer(error=words)
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("120", 120), (" 7 ", 7), ("0", 0), ("9" * 400, float("inf")),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0), ("Wed, 21 Oct 2015 07:28:00", 0),
+        ("", None), ("-5", None), ("1.5", None), ("nan", None), ("inf", None), ("1e9", None),
+        ("٣٠", None), ("²", None), ("soon", None), ("3600, 3600", None), ("\x00", None),
+        ("Wed, 21 Oct 20150000000 07:28:00 GMT", None), ("Wed, 21 Oct 2015 99:28:00 GMT", None),
+        ("Wed, 21 Oct 2015 07:28:00 +99999999999", None), ("Wed, 99 Oct 2015 07:28:00 GMT", None),
+        ("Wed, 21 Oct " + "9" * 5000 + " 07:28:00 GMT", None), (", , , ,", None),
+    ],
+)  # fmt: skip
+def test_a_pause_that_is_asked_for_is_read_or_is_none(said, seconds):
+    assert outbound._seconds(said) == seconds

@@ -43,6 +43,7 @@ _WEBHOOK = {
     "made_at": MOMENT,
     "failing_since": or_null(MOMENT),
     "paused_until": or_null(MOMENT),
+    "held": {"type": "boolean", "description": "Nothing is sent: this is a copy of a district."},
 }
 _DELIVERY = {
     "position": COUNT,
