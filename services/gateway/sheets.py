@@ -115,8 +115,8 @@ class Sheets:
         errors = [at(escaped(name), UNKNOWN) for name in sorted(row.keys() - COLUMNS.keys())]
         data: dict[str, Any] = {name: row[name] for name in row.keys() & COLUMNS.keys()}
         worker = data.pop("worker", None)
-        if isinstance(worker, str) and can_be_sealed(worker) and (number := worker_of(worker)):
-            data["worker_ref"] = self.edge.seal.reference(f"{identity}/{number}")
+        if isinstance(worker, str) and can_be_sealed(worker) and (staff := worker_of(worker)):
+            data["worker_ref"] = self.edge.seal.reference(f"{identity}/{staff}")
         else:
             errors.append(at("worker", NOT_SEALED))
             data["worker_ref"] = "-"

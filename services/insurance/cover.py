@@ -236,7 +236,7 @@ class GivesCover(FollowsRules, SweepsHours):
 def on_record(db: Work, *refs: str) -> Medic | None:
     """Find a medic as whom a person is on record, by any reference of that person."""
     live = select(Medic).where(Medic.holder_ref.in_(refs), Medic.withdrawn_on.is_(None))
-    return db.scalar(live.order_by(Medic.id).limit(1))
+    return min(db.scalars(live), key=lambda medic: medic.id, default=None)
 
 
 def _covered_by(book: Rulebook) -> Any:
