@@ -104,13 +104,11 @@ def _people(found: Found) -> str:
 
 def _tell_the_rest(found: Found) -> None:
     for thing in found.unknown:
-        print(f"  {thing} has the number of no paper: correct it by a new enrolment")
+        print(f"  {thing} has the number of no paper: withdraw it, and enrol anew")
     for thing in found.unread:
         print(f"  {thing} cannot be opened: what was sealed has been changed")
     if found.strangers:
-        print(
-            f"strangers: {len(found.strangers):,} keys are of several people, or may be, and stay"
-        )
+        print(f"strangers: {len(found.strangers):,} who are several people, or may be, and stay")
         for person in found.strangers:
             print(f"  {person}: `bihuan person show {person}` counts the names")
     if found.destroyed:
@@ -125,6 +123,8 @@ def _moved(store: Store, seal: Seal, found: Found, who: str, clock: Clock) -> bo
     moving = Moving(store, seal)
     moving.join(found.keys)
     print(f"keys of people: {len(found.keys):,} moved, to {_people(found)}")
+    for person, keys in found.joined.items():
+        print(f"  {person} has {keys} keys now, which end together")
     told = moving.tell(found.medics, who, clock.now)
     if told and not store.is_sqlite:
         with store.engine.connect() as connection:

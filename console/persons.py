@@ -12,8 +12,8 @@ from typing import Annotated
 
 import typer
 
-from chassis.sealing import Seal
-from chassis.settings import Settings
+from chassis.sealing import CannotOpen, Seal
+from chassis.settings import Misconfigured, Settings
 from console.databases import answering, opened, settings_of
 from console.ends import Mistaken
 from console.moving import move
@@ -135,7 +135,10 @@ def _several(kept: Kept) -> str:
 def _erasing(settings: Settings) -> Iterator[Erasing]:
     seal = Seal.from_file(key_file(settings), create=False)
     with opened(settings, [Gateway.name]) as stores, answering(Gateway.name):
-        yield Erasing(People(stores[Gateway.name], seal))
+        try:
+            yield Erasing(People(stores[Gateway.name], seal))
+        except CannotOpen as error:
+            raise Misconfigured(f"Not everything can be opened: {error}.") from None
 
 
 def _persons(

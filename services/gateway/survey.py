@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from chassis.sealing import CannotOpen, KeyMissing, key_of
 from contracts.shapes import Sealed
@@ -31,6 +31,8 @@ class Found:
 
     keys: dict[str, str] = field(default_factory=dict)
     """Keys that are not filed under the person whose data they seal, and who that is."""
+    joined: dict[str, int] = field(default_factory=dict)
+    """The people who come to have several keys, and how many."""
     strangers: list[str] = field(default_factory=list)
     """The references of people who are several, or may be: what they gave identifies nobody, or
     more than one. Nothing can part them, since one key has sealed it all."""
@@ -82,6 +84,7 @@ class Survey:
         moved = {key: person for key, person in self._owners.items() if person != _STAYS}
         self._found.keys = {k: p for k, p in moved.items() if k not in self._of_several}
         self._found.strangers = sorted({*self._of_several.values()})
+        self._count_joined()
         self._compare_medics()
         return self._found
 
@@ -136,6 +139,19 @@ class Survey:
         owner = _STAYS if person == filed else person
         if owner is None or self._owners.setdefault(key.id, owner) != owner:
             self._of_several[key.id] = filed
+
+    def _count_joined(self) -> None:
+        """Count the keys of those who have several: the ones that move, and their own."""
+        counted = Counter(self._found.keys.values())
+        persons, c = sorted(counted), person_keys.c
+        owner = func.coalesce(c.joined, c.person)
+        with self._people.store.engine.connect() as connection:
+            for begin in range(0, len(persons), TOGETHER):
+                some = persons[begin : begin + TOGETHER]
+                own = or_(c.person.in_(some), c.joined.in_(some)), c.destroyed_at.is_(None)
+                owners = connection.scalars(select(owner).where(*own))
+                counted.update(each for each in owners if each in counted)
+        self._found.joined = {person: keys for person, keys in counted.items() if keys > 1}
 
     def _compare_medics(self) -> None:
         """Compare the medics with their numbers."""
