@@ -17,6 +17,7 @@ from chassis.green import Pool, pause
 from chassis.ids import derived_id
 from console.client import Client, Refused, Unanswered
 from console.month import AGENCIES, DAYS, GRIDS, MEASURES, Enterprise, Finding, Month
+from console.synthetic import identity_number
 
 BATCH = 1000
 Item = TypeVar("Item")
@@ -73,7 +74,7 @@ class Replay:
             rows = [
                 {
                     "name": f"醫護{number:04d}",
-                    "identity": f"35050319800101{number:04d}",
+                    "identity": identity_number(number),
                     "institution": f"豐澤區第{number % 12 + 1}醫療隊",
                 }
                 for number in people[start : start + BATCH]

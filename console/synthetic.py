@@ -1,8 +1,11 @@
-"""Synthetic enterprises: no real one, yet with valid codes of the district, and always the same."""
+"""Synthetic enterprises and people: none is real, yet their codes and numbers are valid ones of the
+district, and always the same."""
 
 from __future__ import annotations
 
-from stdnum.cn import uscc
+from datetime import date, timedelta
+
+from stdnum.cn import ric, uscc
 
 DISTRICT = "350503"
 _WEIGHTS = (3, 7, 9, 10, 5, 8, 4, 2)
@@ -19,3 +22,13 @@ def credit_code(number: int, *, sole_trader: bool = False) -> str:
     organisation = body + "0123456789X0"[11 - total % 11]
     front = f"9{2 if sole_trader else 1}{DISTRICT}{organisation}"
     return front + str(uscc.calc_check_digit(front))
+
+
+def identity_number(number: int) -> str:
+    """Make the identity number (GB 11643) of the synthetic person with this number.
+
+    A thousand of them are born on a day, the first on New Year of 1980.
+    """
+    born = date(1980, 1, 1) + timedelta(days=number // 1000)
+    front = f"{DISTRICT}{born:%Y%m%d}{number % 1000:03d}"
+    return front + str(ric.calc_check_digit(f"{front}X"))

@@ -39,13 +39,17 @@ class Benefit(Part):
 
 
 class EnrolMedic(Command):
-    """Enter a front-line medic for cover; `holder_ref` is a keyed hash of the identity number."""
+    """Enter a front-line medic for cover; `holder_ref` is a keyed hash of the identity number.
+
+    `earlier_refs` are hashes of other spellings, under which the same person may be on record.
+    """
 
     medic_id: Key
     name: Sealed
     identity: Sealed
     holder_ref: Code
     institution: Text
+    earlier_refs: list[Code] = field(default_factory=list)
 
 
 class CorrectMedic(Act):
@@ -53,6 +57,13 @@ class CorrectMedic(Act):
 
     medic_id: Key
     institution: Text
+
+
+class ReidentifyMedic(Act):
+    """Know who a medic is by another keyed hash: that of the normal form of the same number."""
+
+    medic_id: Key
+    holder_ref: Code
 
 
 class WithdrawMedic(Act):
@@ -134,6 +145,14 @@ class MedicCorrected(Change):
 
     medic_id: Key
     institution: Text
+
+
+class MedicReidentified(Change):
+    """A medic is the person with this keyed hash of the identity number, and was with another."""
+
+    medic_id: Key
+    holder_ref: Code
+    earlier_ref: Code
 
 
 class MedicWithdrawn(Change):

@@ -8,7 +8,7 @@ from datetime import date
 from functools import cache
 from pathlib import Path
 
-from rulebook.chapters import complaints, district, filing, inspection, insurance
+from rulebook.chapters import complaints, district, filing, identities, inspection, insurance
 from rulebook.chapters.checklist import Checklist
 from rulebook.reading import Files, Tables, as_of, digest, parse, turns
 from rulebook.texts import Texts
@@ -19,7 +19,13 @@ COMMON = _HERE / "national"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Rulebook(filing.Filing, inspection.Inspection, complaints.Complaints, insurance.Insurance):
+class Rulebook(
+    filing.Filing,
+    inspection.Inspection,
+    complaints.Complaints,
+    insurance.Insurance,
+    identities.Identities,
+):
     """The rules of one district as they stand from one day until some of them change.
 
     Immutable once loaded; an unknown code raises `Unknown`. `version` names the district, the day
@@ -73,6 +79,7 @@ def _edition(tables: Tables, day: date, texts: Texts, editions: list[Rulebook]) 
     values |= inspection.read(files, values)
     values |= complaints.read(files)
     values |= insurance.read(files, values)
+    values |= identities.read(files)
     files.expect_nothing_more()
     return Rulebook(
         **values,

@@ -15,12 +15,13 @@ from chassis.tables import letters
 from console.client import Client
 from console.month import DAYS, plan
 from console.replay import Replay
+from console.synthetic import identity_number
 from services.gateway.resources import VIEWS
 from tests.api.test_feed import stream
 from tests.receivers import until
 
 CALLER, PHONE, MEDIC, IDENTITY, CLAIMANT, SECOND, WORKER = (
-    "歐陽訴人", "13859761234", "司徒醫師", "350503198001011234", "上官遺屬", "諸葛護士", "獨孤工人",
+    "歐陽訴人", "13859761234", "司徒醫師", "350503197905051231", "上官遺屬", "諸葛護士", "獨孤工人",
 )  # fmt: skip
 PUBLIC = "某閉環小館"
 """Said of an enterprise: it is found wherever anything is found."""
@@ -130,7 +131,11 @@ class Telling:
         made = self._post("/v1/medics", medic)["medic_id"]
         self._post("/v1/medics", medic | {"name": SECOND})
         self._post("/v1/medics", medic | {"institution": ""})
-        rows = [medic | {"name": SECOND, "identity": IDENTITY[:-1] + "9"}, medic, {"name": SECOND}]
+        rows = [
+            medic | {"name": SECOND, "identity": identity_number(3999)},
+            medic,
+            {"name": SECOND},
+        ]
         text = "\n".join(json.dumps(row) for row in rows)
         self._post("/v1/medics/batch", text, "application/x-ndjson")
         person = {"worker": "A-1", "name": WORKER, "home": "350503", "temperature": 36.5}
@@ -143,8 +148,8 @@ class Telling:
         claim |= {"occurred_on": str(self.district.today)}
         self._post("/v1/claims", claim | {"claimant": CLAIMANT})
         self._post("/v1/claims", claim | {"claimant": CLAIMANT})
-        for digit, service in zip("XY", self.failing, strict=False):
-            failing = {"identity": IDENTITY[:-1] + digit, "institution": FAILS[service]}
+        for number, service in enumerate(self.failing, start=4000):
+            failing = {"identity": identity_number(number), "institution": FAILS[service]}
             self._post("/v1/medics", failing | {"name": SECOND}, Prefer="respond-async")
 
     def _post(self, path, body, kind="application/json", **more):

@@ -13,9 +13,7 @@ from sqlalchemy import insert, select
 
 from chassis.errors import Invalid
 from chassis.green import Event, Queue, Timeout
-from chassis.message import Message
 from chassis.store import STORAGE_ERRORS, Store, Work
-from contracts.message import Envelope
 from contracts.shapes import moment_to_json
 from contracts.shared import CommandSettled
 from services.gateway.model import commands
@@ -179,16 +177,7 @@ class Door:
         """Put the commands of a group in the outbox."""
         for entry in group:
             if (command := entry.command) is not None:
-                envelope = Envelope(
-                    entry.id,
-                    "gateway",
-                    command.type,
-                    now,
-                    command.key,
-                    entry.id,
-                    traceparent=entry.traceparent,
-                )
-                work.outgoing.append(Message.of(command, envelope))
+                work.outgoing.append(entry.message(command, now))
                 tickets[entry.id] = _Ticket()
 
     @staticmethod

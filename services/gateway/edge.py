@@ -21,11 +21,13 @@ from chassis.ids import derived_id, new_id
 from chassis.sealing import Seal
 from contracts.message import Command
 from services.gateway.bodies import escaped
-from services.gateway.people import HIDDEN, Personal, by_identity, reference_of
+from services.gateway.identities import number_of
+from services.gateway.people import HIDDEN, Known, Personal, known_by_identity, reference_of
 from services.gateway.records import sealed_fields
 from services.gateway.views import Document, View
 
 if TYPE_CHECKING:
+    from rulebook.chapters.identities import Identities
     from services.gateway.permissions import Sight  # which knows every route
 
 LONGEST_SEALED = 80
@@ -53,6 +55,18 @@ class KeyMissing(Rejected):
 Look = Callable[[View, str, Sequence[ColumnElement[bool]]], Document | None]
 
 
+class Reference(NamedTuple):
+    """How a command says of whom it is: two fields that are filled from another, whose paper it is.
+
+    The one gets the person's reference, the other those by which the person may be known from
+    before.
+    """
+
+    target: str
+    earlier: str
+    source: str
+
+
 @dataclass(frozen=True)
 class Post:
     """A route that takes a command in.
@@ -60,7 +74,7 @@ class Post:
     `creates` names the field whose id the gateway assigns; `of` the view and field of the thing in
     the path; `refers` the fields of the body that must name an existing thing. `adopts`: the body
     may name an existing thing in the created field instead. `copies` takes fields of the command
-    from the documents found. `reference` fills a field with the keyed hash of another. `derives`
+    from the documents found. `reference` fills fields with the keyed hash of another. `derives`
     names fields from which the created id follows where the body gives them all: what has them
     alike has one identity, and so one partition key.
     """
@@ -72,7 +86,7 @@ class Post:
     refers: Mapping[str, View] = field(default_factory=dict)
     adopts: bool = False
     copies: Mapping[str, str] = field(default_factory=dict)
-    reference: tuple[str, str] | None = None
+    reference: Reference | None = None
     derives: tuple[str, ...] = ()
     takes_batches: bool = False
 
@@ -83,7 +97,7 @@ class Post:
         if self.of:
             names.add(self.of[0])
         if self.reference:
-            names.add(self.reference[0])
+            names |= {self.reference.target, self.reference.earlier}
         return names | (set() if self.adopts else set(self.copies))
 
 
@@ -100,9 +114,10 @@ class Understood(NamedTuple):
 class Edge:
     """Turns bodies into commands."""
 
-    def __init__(self, seal: Seal, look: Look) -> None:
+    def __init__(self, seal: Seal, look: Look, papers: Callable[[], Identities]) -> None:
         self.seal = seal
         self.look = look
+        self.papers = papers
 
     def command(
         self, post: Post, body: dict[str, Any], path_id: str | None, sight: Sight
@@ -180,9 +195,6 @@ class Edge:
         self, post: Post, data: dict[str, Any]
     ) -> tuple[Personal | None, list[dict[str, str]]]:
         """Take personal data out, and say which of it is not acceptable: no schema sees it."""
-        if post.reference:
-            target, source = post.reference
-            data[target] = by_identity(self.seal, str(data.get(source, "")))
         errors, clear = [], {}
         for name in sorted(sealed_fields(post.command.type) & data.keys()):
             value = data[name]
@@ -191,7 +203,32 @@ class Edge:
             if not can_be_sealed(value):
                 errors.append(at(name, NOT_SEALED))
             clear[name], data[name] = value, HIDDEN
-        return (Personal(reference_of(self.seal, clear), clear) if clear else None), errors
+        if post.reference:
+            known, wrong = self._known(post.reference.source, clear)
+            data[post.reference.target], data[post.reference.earlier] = known
+            errors += [error for error in wrong if error["pointer"] not in _pointers_of(errors)]
+            person = known.reference
+        else:
+            person = reference_of(self.seal, clear)
+        return (Personal(person, clear) if clear else None), errors
+
+    def _known(self, source: str, clear: Mapping[str, str]) -> tuple[Known, list[dict[str, str]]]:
+        """Tell who shows a paper, and whether it is one."""
+        if source not in clear:
+            return _NOBODY, []  # the schema says so
+        papers = self.papers()
+        number = number_of(clear[source], papers)
+        if number is None:
+            return _NOBODY, [at(source, papers.accepted_papers)]
+        return known_by_identity(self.seal, clear[source], number), []
+
+
+_NOBODY = Known("-", [])
+"""Stands in a command that is refused."""
+
+
+def _pointers_of(errors: Sequence[Mapping[str, str]]) -> set[str]:
+    return {error["pointer"] for error in errors}
 
 
 def can_be_sealed(text: str) -> bool:

@@ -241,11 +241,14 @@ person_keys = Table(
     Column("created_at", Float, nullable=False),
     Column("destroyed_at", Float),
     Column("destroyed_by", String(64)),
+    Column("joined", String(64)),
     Index("person_keys_of", "person"),
+    Index("person_keys_joined", "joined"),
     Index("person_keys_wrapped_by", "wrapped_by", "id"),
 )
 """The keys of people's data, by a keyed hash that stands for the person. Once one is destroyed its
-row tells when and by whom, and no longer holds the key."""
+row tells when and by whom, and no longer holds the key. `joined` is who the person has turned out
+to be, where that is somebody else than the one for whom the key was made."""
 Index(
     "person_keys_in_use",
     person_keys.c.person,

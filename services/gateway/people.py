@@ -1,8 +1,9 @@
 """People: each has a key of their own, with which all that is personal of them is sealed.
 
-A person is known by a keyed hash of the identity number, else of the phone; who gives neither is
-somebody else with each command. A key that is destroyed leaves its row without the key, and later
-data of the same person is sealed with a new one.
+A person is known by a keyed hash of the identity number, else of the phone, in its normal form; who
+gives neither is somebody else with each command. A key that is destroyed leaves its row without the
+key, and later data of the same person is sealed with a new one. Keys of before there was a normal
+form may be joined to a person: they open what they have sealed, and end with the person's own.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from chassis.errors import Rejected
@@ -24,6 +25,7 @@ from chassis.settings import Misconfigured, Settings
 from chassis.store import Store, Work
 from contracts.message import Contract
 from contracts.shapes import Sealed
+from services.gateway.identities import phone_of, plain, shorter
 from services.gateway.model import person_keys
 
 HIDDEN = Sealed("-")
@@ -59,26 +61,49 @@ def key_file(settings: Settings) -> Path:
     return Path(settings.seal_key_file or settings.data / "seal.key")
 
 
+class Known(NamedTuple):
+    """The reference of a person, and those by which the same one may be known from before there was
+    a normal form."""
+
+    reference: str
+    earlier: list[str]
+
+
 def reference_of(seal: Seal, given: Mapping[str, Any]) -> str:
-    """Give the reference of the person whom a command is about."""
-    identity, phone = given.get("identity"), given.get("phone")
-    if isinstance(identity, str) and identity.strip():
-        return by_identity(seal, identity)
-    if isinstance(phone, str) and phone.strip():
-        return by_phone(seal, phone)
-    return secrets.token_hex(20)
+    """Give the reference of whoever gives a phone; without one it is somebody else each time."""
+    phone = phone_of(str(given.get("phone") or ""))
+    return by_phone(seal, phone) if phone else secrets.token_hex(20)
 
 
-def by_identity(seal: Seal, identity: str) -> str:
-    """Give the reference of the person with an identity number."""
-    return seal.reference(identity.strip().upper())
+def by_identity(seal: Seal, number: str) -> str:
+    """Give the reference of the person with an identity number in normal form."""
+    return seal.reference(number)
 
 
 def by_phone(seal: Seal, phone: str) -> str:
-    """Give the reference of the person with a phone, however its digits are set apart."""
+    """Give the reference of the person with a phone in normal form."""
+    return seal.reference(f"phone {phone}")
+
+
+def known_by_identity(seal: Seal, said: str, number: str) -> Known:
+    """Give the references of the person who has given a number, by what was said and its normal
+    form: there is no telling what other spellings were said before."""
+    reference = by_identity(seal, number)
+    forms = {said.strip().upper(), plain(said), shorter(number) or number}
+    return Known(reference, sorted({seal.reference(form) for form in forms} - {reference}))
+
+
+def once_by_phone(seal: Seal, phone: str) -> str:
+    """Give the reference that a phone had before there was a normal form, be it one or not."""
     digits = "".join(each for each in phone if each.isdecimal())
     abroad = len(digits) == 13 and digits.startswith("86")
     return seal.reference(f"phone {digits[2 * abroad :] or phone.strip()}")
+
+
+def belongs_to(person: str) -> ColumnElement[bool]:
+    """Say in SQL that a key is a person's: made for that person, or joined since."""
+    made_for = and_(person_keys.c.person == person, person_keys.c.joined.is_(None))
+    return or_(made_for, person_keys.c.joined == person)
 
 
 class People:
@@ -134,8 +159,8 @@ class People:
         }
 
     def destroy(self, work: Work, person: str, by: str) -> int:
-        """Destroy the key of a person; tells how many there were, one or none."""
-        live = person_keys.c.person == person, person_keys.c.destroyed_at.is_(None)
+        """Destroy the keys of a person; tells how many there were."""
+        live = belongs_to(person), person_keys.c.destroyed_at.is_(None)
         gone = {"wrapped": None, "wrapped_by": None, "destroyed_at": work.clock()}
         done = work.execute(update(person_keys).where(*live).values(destroyed_by=by, **gone))
         return done.rowcount  # type: ignore[attr-defined, no-any-return]

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, update
 
 from chassis.errors import Rejected
-from chassis.message import encode
+from chassis.message import Message, encode
 from chassis.store import Store, Work
 from contracts.catalogue import contracts
-from contracts.message import Contract
+from contracts.message import Contract, Envelope
 from contracts.shapes import moment_to_json
 from contracts.shared import CommandSettled, Outcome
 from services.gateway.callers import Scope
@@ -96,6 +96,11 @@ class Entry:
             "settled_at": now if refused else None,
             "caller": self.caller,
         }
+
+    def message(self, command: Contract, now: str) -> Message:
+        """Write the message that takes the command along, at the beginning of a chain."""
+        named = self.id, "gateway", command.type, now, command.key, self.id
+        return Message.of(command, Envelope(*named, traceparent=self.traceparent))
 
     def ended(self, fact: CommandSettled, now: float) -> Answered:
         """Tell what became of the command, as its record does."""

@@ -70,7 +70,7 @@ class Gateway(Service):
     metadata = metadata
     at_once = False  # what it says, it says when it is asked or an hour begins
     rulebook: Rulebook
-    """What phones take along; no command is judged by it here."""
+    """What phones take along, and which papers there are; no other command is judged by it here."""
     aging: ClassVar[Aging] = {
         commands: Aged(commands.c.id, commands.c.state != PENDING),
         export_chunks: Aged(export_chunks.c.id, true(), DAYS_KEPT),
@@ -104,7 +104,8 @@ class Gateway(Service):
         from services.gateway.webhooks import Webhooks  # asks only what the gateway listens to
 
         reads, acts = Reads(self.store), Acts(self.store, self.seal, self.clock.now)
-        yield from routes_of(self, reads, Edge(self.seal, reads.look))
+        edge = Edge(self.seal, reads.look, lambda: self.rulebook.on(self.clock.today()))
+        yield from routes_of(self, reads, edge)
         yield from Openings(self.people, acts, reads).routes(self.sight)
         yield from Webhooks(self.store, self.feed, acts, self.seal, self.sender.outbound).routes()
 

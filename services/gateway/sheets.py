@@ -27,6 +27,7 @@ from services.gateway.edge import (
     can_be_sealed,
     pointers,
 )
+from services.gateway.identities import worker_of
 from services.gateway.lists import once
 from services.gateway.records import Entry
 from services.gateway.rows import Row, Rows, rows_of
@@ -110,8 +111,8 @@ class Sheets:
         errors = [at(escaped(name), UNKNOWN) for name in sorted(row.keys() - COLUMNS.keys())]
         data: dict[str, Any] = {name: row[name] for name in row.keys() & COLUMNS.keys()}
         worker = data.pop("worker", None)
-        if isinstance(worker, str) and can_be_sealed(worker):
-            data["worker_ref"] = self.edge.seal.reference(f"{identity}/{worker.strip().upper()}")
+        if isinstance(worker, str) and can_be_sealed(worker) and (staff := worker_of(worker)):
+            data["worker_ref"] = self.edge.seal.reference(f"{identity}/{staff}")
         else:
             errors.append(at("worker", NOT_SEALED))
             data["worker_ref"] = "-"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 
 from chassis.errors import NotFound, at
 from chassis.service import on
@@ -30,12 +30,7 @@ class SettlesClaims(FollowsRules):
         medic: Medic | None = db.get(Medic, asked.medic_id)
         if medic is None:
             raise NotAcceptable(errors=[at("policy_id", "is not a medic's")])
-        before = select(Claim).where(
-            Claim.person == medic.holder_ref,
-            Claim.scheme == policy.scheme,
-            Claim.state != "rejected",
-        )
-        claims = db.scalars(before.order_by(Claim.id)).all()
+        claims = standing(db, medic.holder_ref, Claim.scheme == policy.scheme)
         db.add(policy.claim(asked, db.today, medic.holder_ref, claims))
         return db.outgoing[-1].fact
 
@@ -67,6 +62,12 @@ class SettlesClaims(FollowsRules):
             raise NotFound(f"There is no claim {asked.claim_id}.")
         found.as_seen(asked)
         return found
+
+
+def standing(db: Work, person: str, *which: ColumnElement[bool]) -> Sequence[Claim]:
+    """Find the claims of a person that were not rejected."""
+    query = select(Claim).where(Claim.person == person, Claim.state != "rejected", *which)
+    return db.scalars(query.order_by(Claim.id)).all()
 
 
 def points(codes: list[str], find: Callable[[str], Point], field: str) -> list[Point]:

@@ -21,12 +21,22 @@ from contracts.insurance import (
     MedicCorrected,
     MedicEnrolled,
     MedicWithdrawn,
+    ReidentifyMedic,
     WithdrawMedic,
 )
 from contracts.shapes import Id, Key
 from rulebook import FollowsRules, Rulebook
 from rulebook.chapters.insurance import MEDIC
-from services.insurance.model import AlreadyEnrolled, Holder, Medic, Policy, PolicyState
+from services.insurance.claims import standing
+from services.insurance.model import (
+    AlreadyEnrolled,
+    Claim,
+    ClaimStands,
+    Holder,
+    Medic,
+    Policy,
+    PolicyState,
+)
 
 
 class GivesCover(FollowsRules, SweepsHours):
@@ -55,14 +65,16 @@ class GivesCover(FollowsRules, SweepsHours):
     def prepare(self, messages: list[Message], db: Work) -> None:
         """Look up at once which persons of a batch may be on record already."""
         super().prepare(messages, db)  # type: ignore[misc]
-        persons = {getattr(message.fact, "holder_ref", None) for message in messages} - {None}
+        asked = [m.fact for m in messages if isinstance(m.fact, EnrolMedic)]
+        persons = {ref for fact in asked for ref in (fact.holder_ref, *fact.earlier_refs)}
         query = select(Medic.holder_ref).where(Medic.holder_ref.in_(persons))
         db.info["persons"] = set(db.scalars(query)) if persons else set()
 
     @on(EnrolMedic)
     def enrol(self, asked: EnrolMedic, db: Work) -> object:
         """Put a medic on record; the same person twice is refused."""
-        if asked.holder_ref in db.info["persons"] and (known := on_record(db, asked.holder_ref)):
+        refs = {asked.holder_ref, *asked.earlier_refs} & db.info["persons"]
+        if refs and (known := on_record(db, *refs)):
             raise known.conflict(
                 AlreadyEnrolled,
                 errors=[at("identity", "is on record already")],
@@ -76,6 +88,29 @@ class GivesCover(FollowsRules, SweepsHours):
     def correct(self, asked: CorrectMedic, db: Work) -> object:
         """Put the institution of a medic right."""
         return self._medic(db, asked).correct(asked)
+
+    @on(ReidentifyMedic)
+    def reidentify(self, asked: ReidentifyMedic, db: Work) -> object:
+        """Know who a medic is by another reference, and whose the claims are; what the person can
+        have but once is never joined."""
+        medic = self._medic(db, asked)
+        if medic.holder_ref == asked.holder_ref:
+            return None
+        if medic.is_on_record and (other := on_record(db, asked.holder_ref)):
+            raise other.conflict(
+                AlreadyEnrolled, f"The person is on record as {other.id}.", medic_id=other.id
+            )
+        claims = standing(db, medic.holder_ref, Claim.medic_id == medic.id)
+        for other_claim in standing(db, asked.holder_ref):
+            if not all(claim.stands_beside(other_claim) for claim in claims):
+                raise other_claim.conflict(
+                    ClaimStands,
+                    f"The person has claim {other_claim.id}, which is {other_claim.state}.",
+                    claim_id=other_claim.id,
+                )
+        for claim in claims:
+            claim.person = asked.holder_ref
+        return medic.reidentify(asked)
 
     @on(WithdrawMedic)
     def withdraw(self, asked: WithdrawMedic, db: Work) -> object:
@@ -190,7 +225,7 @@ class GivesCover(FollowsRules, SweepsHours):
         return found
 
     @staticmethod
-    def _medic(db: Work, asked: CorrectMedic | WithdrawMedic) -> Medic:
+    def _medic(db: Work, asked: CorrectMedic | ReidentifyMedic | WithdrawMedic) -> Medic:
         found: Medic | None = db.get(Medic, asked.medic_id)
         if found is None:
             raise NotFound(f"There is no medic {asked.medic_id}.")
@@ -198,9 +233,10 @@ class GivesCover(FollowsRules, SweepsHours):
         return found
 
 
-def on_record(db: Work, person: str) -> Medic | None:
-    """Find the medic as whom a person is on record."""
-    return db.scalar(select(Medic).where(Medic.holder_ref == person, Medic.withdrawn_on.is_(None)))
+def on_record(db: Work, *refs: str) -> Medic | None:
+    """Find a medic as whom a person is on record, by any reference of that person."""
+    live = select(Medic).where(Medic.holder_ref.in_(refs), Medic.withdrawn_on.is_(None))
+    return min(db.scalars(live), key=lambda medic: medic.id, default=None)
 
 
 def _covered_by(book: Rulebook) -> Any:

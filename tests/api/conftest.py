@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import select
 
 from chassis.bus import EmbeddedBus
-from console.synthetic import credit_code
+from console.synthetic import credit_code, identity_number
 from services.gateway import exporting, exports
 from tests.district import TestDistrict
 
@@ -117,7 +117,7 @@ class Sentences:
         number = next(self.district.codes)
         return {
             "name": "林醫生",
-            "identity": f"35050319800101{number:04d}",
+            "identity": identity_number(number),
             "institution": "豐澤區醫院",
         } | changed
 

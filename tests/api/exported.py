@@ -24,7 +24,7 @@ def shops_of_every_kind(district):
         district.file(shop, headcount=20)
         district.visit(shop, ["dine_in", "gathering"])
     district.complain(made[0], caller=CALLER, phone=PHONE)
-    medic = {"name": MEDIC, "identity": "350503198001011234", "institution": "豐澤區醫院"}
+    medic = {"name": MEDIC, "identity": "350503197905051231", "institution": "豐澤區醫院"}
     district.client.post("/v1/medics", medic)
     district.tomorrow()
     return made

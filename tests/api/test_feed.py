@@ -36,7 +36,7 @@ def told(district):
     district.visit(district.shop, ["dine_in"])
     district.complain(district.shop)
     district.complain(against="某店")
-    asked = {"name": "林醫生", "identity": "350503198001010012", "institution": "豐澤區醫院"}
+    asked = {"name": "林醫生", "identity": "35050319790505001X", "institution": "豐澤區醫院"}
     district.client.post("/v1/medics", asked)
     district.settle()
     return district

@@ -12,7 +12,7 @@ from tests.district import Refused
 
 keys = itertools.count(1)
 NUMBER = "110108000000016"
-WORKER, NAME = "350503199001011239", "歐陽員工"
+WORKER, NAME = "350503199001011236", "歐陽員工"
 COLUMNS = "worker,name,home,arrived_on,arrived_from,temperature,unwell"
 
 

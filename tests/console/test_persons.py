@@ -19,7 +19,7 @@ from services.gateway.rotating import Rotating
 from tests.console.conftest import here
 from tests.district import TestDistrict
 
-CALLER, PHONE, MEDIC, IDENTITY = "歐陽訴人", "13859761234", "司徒醫師", "350503198001011234"
+CALLER, PHONE, MEDIC, IDENTITY = "歐陽訴人", "13859761234", "司徒醫師", "350503197905051231"
 PERSONAL = (CALLER, PHONE, MEDIC, IDENTITY)
 WAITING = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
 TYPES = ["filing-approved"]

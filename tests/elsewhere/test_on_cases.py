@@ -91,7 +91,7 @@ def test_a_reinspection_that_asks_everything_again(district):
 
 def test_the_same_claim_twice_is_caught_by_looking_first_only(district):
     """9: two claims, two decisions and two payments at one moment are one of each."""
-    medic = {"name": "陳醫生", "identity": "350503198001010017", "institution": "豐澤區醫院"}
+    medic = {"name": "陳醫生", "identity": "35050319800101001X", "institution": "豐澤區醫院"}
     made = district.client.post("/v1/medics", medic)["medic_id"]
     district.settle()
     (policy,) = district.client.everything(f"/v1/policies?holder_id={made}")

@@ -26,7 +26,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from console.month import GRIDS, MEASURES
-from console.synthetic import credit_code
+from console.synthetic import credit_code, identity_number
 
 CLIENT = "everybody"
 """Who all the clients say they are."""
@@ -157,7 +157,7 @@ class Load:
         number = next(self.numbers)
         return {
             "name": f"醫護{number}",
-            "identity": f"35050319800{number:07d}",
+            "identity": identity_number(number),
             "institution": "豐澤區第1醫療隊",
         }
 

@@ -18,7 +18,7 @@ def small_enterprises_are_covered_once_and_large_ones_are_not(district):
 @story
 def a_medics_death_is_paid_once(district):
     medic = district.client.post(
-        "/v1/medics", {"name": "李四", "identity": "350503198001010011", "institution": "豐澤醫院"}
+        "/v1/medics", {"name": "李四", "identity": "350503198001010028", "institution": "豐澤醫院"}
     )["medic_id"]
     district.settle()
     (policy,) = district.client.everything(f"/v1/policies?holder_id={medic}")
@@ -62,7 +62,7 @@ def the_same_medic_is_enrolled_once(district):
 @story
 def a_rejected_claim_makes_room_for_another(district):
     medic = district.client.post(
-        "/v1/medics", {"name": "趙六", "identity": "350503198001010033", "institution": "豐澤醫院"}
+        "/v1/medics", {"name": "趙六", "identity": "350503198001010036", "institution": "豐澤醫院"}
     )["medic_id"]
     district.settle()
     (policy,) = district.client.everything(f"/v1/policies?holder_id={medic}")

@@ -42,6 +42,7 @@ from services.inspection.service import Inspection
 from services.insurance.cover import on_record
 from services.insurance.service import Insurance
 from tests.plans.filling import ENDED, ROWS
+from tests.service.sayings import enrol
 
 TODAY = datetime(2020, 3, 6, 9, tzinfo=SHANGHAI)
 KEYS = {f"enterprise_id-{n}" for n in (7, 11, 13)}
@@ -183,13 +184,14 @@ def of_the_domain(store, kind):
     if kind is Complaints:
         yield from of_complaints(service, store)
     if kind is Insurance:
-        medic = Having(holder_ref="holder_ref-7")
+        medic = enrol("medic_id-7", "holder_ref-7", earlier_refs=["holder_ref-8"])
         claim = Having(policy_id="id-7", medic_id="medic_id-7")
         yield (
             "persons on record",
             in_work(store, lambda work: service.prepare([Having(fact=medic)], work)),
         )
-        yield "a medic on record", in_work(store, lambda work: on_record(work, medic.holder_ref))
+        refs = medic.holder_ref, *medic.earlier_refs
+        yield "a medic on record", in_work(store, lambda work: on_record(work, *refs))
         yield "a person's claims", in_work(store, refused(service.file_claim, claim))
         paid = Having(claim_id="id-7", reference="reference-7", seen_version=None)
         yield "a payment reference", in_work(store, refused(service.pay_claim, paid))

@@ -20,8 +20,10 @@ from contracts.insurance import (
     ExpirePolicy,
     GapReason,
     HolderKind,
+    MedicReidentified,
     PolicyEnded,
     PolicyIssued,
+    ReidentifyMedic,
     WithdrawMedic,
 )
 from contracts.shared import CommandSettled, HourSwept, SweepHour
@@ -506,3 +508,45 @@ def test_missing_documents_and_reasons_are_of_the_rulebook_and_each_is_named(ins
 def test_an_unknown_claim_is_not_found(insurer):
     for asked in (check(), approve(), pay()):
         assert refused(insurer.when(asked)) == (404, "not-found")
+
+
+# one person under two references
+
+
+def reidentify(medic="medic", person="person"):
+    return ReidentifyMedic(medic_id=medic, holder_ref=person, by="operator")
+
+
+def held(insurer, kind, identity):
+    with insurer.store.read() as session:
+        return session.get(kind, identity)
+
+
+def test_who_is_on_record_by_an_earlier_reference_is_not_enrolled_again(insurer):
+    insurer.when(enrol("medic", "spelled"))
+    said = insurer.when(enrol("other", "person", earlier_refs=["fifteen", "spelled"]))
+    assert refusal(said)["type"].endswith(":already-enrolled")
+    assert refusal(said)["medic_id"] == "medic"
+    assert types(insurer.when(enrol("third", "else", earlier_refs=["x"])))[0] == "medic-enrolled"
+
+
+def test_a_medic_becomes_the_person_with_another_reference_and_keeps_the_claims(insurer):
+    policy = policy_of(insurer, person="spelled")
+    insurer.when(file_claim(policy=policy))
+    said = insurer.when(reidentify())
+    fact = only(MedicReidentified, said)
+    assert (fact.holder_ref, fact.earlier_ref, fact.version) == ("person", "spelled", 2)
+    assert held(insurer, Medic, "medic").holder_ref == "person"
+    assert held(insurer, Claim, "claim").person == "person"
+    assert types(insurer.when(reidentify())) == [], "once"
+    assert refused(insurer.when(enrol("other", "person"))) == (409, "already-enrolled")
+    assert types(insurer.when(enrol("third", "spelled")))[0] == "medic-enrolled"
+
+
+def test_two_medics_on_record_are_never_joined(insurer):
+    insurer.when(enrol("medic", "spelled"), enrol("other", "person"))
+    said = insurer.when(reidentify())
+    assert refusal(said)["medic_id"] == "other"
+    assert held(insurer, Medic, "medic").holder_ref == "spelled"
+    insurer.when(WITHDRAW)
+    only(MedicReidentified, insurer.when(reidentify()))

@@ -22,10 +22,12 @@ from contracts.insurance import (
     HolderKind,
     MedicCorrected,
     MedicEnrolled,
+    MedicReidentified,
     MedicWithdrawn,
     PolicyEnded,
     PolicyExpired,
     PolicyIssued,
+    ReidentifyMedic,
     WithdrawMedic,
 )
 from contracts.shapes import Point, Sealed, Words
@@ -500,3 +502,42 @@ def test_a_reference_pays_one_claim():
     assert (raised.value.extra["claim_id"], raised.value.extra["version"]) == ("first", 4)
     assert second.state == "approved"
     refuses(insurance.AlreadyPaid, first.pay, pay(), TODAY, first)
+
+
+# one person under two references
+
+
+def test_a_medic_becomes_the_person_with_another_reference_on_record_or_not():
+    made = medic()
+    assert made.is_on_record
+    asked = ReidentifyMedic(medic_id="medic", holder_ref="other", by="operator")
+    before = made.holder_ref
+    fact = made.reidentify(asked)
+    assert fact == MedicReidentified(
+        medic_id="medic", holder_ref="other", earlier_ref=before, version=2
+    )
+    assert made.holder_ref == "other"
+    made.withdraw(WithdrawMedic(medic_id="medic", reason="調離"), TODAY)
+    assert not made.is_on_record
+    assert made.reidentify(replace(asked, holder_ref="third")).earlier_ref == "other"
+
+
+@pytest.mark.parametrize(
+    ("state", "casualty", "scheme", "stands"),
+    [
+        ("filed", "infection", "medic-covid-19", False),
+        ("paid", "infection", "medic-covid-19", True),
+        ("paid", "death", "medic-covid-19", False),
+        ("rejected", "death", "medic-covid-19", True),
+        ("filed", "death", "another", True),
+    ],
+)
+def test_of_two_claims_a_person_has_one_that_is_under_way_and_one_for_a_casualty(
+    state, casualty, scheme, stands
+):
+    made, other = claim(), claim()
+    other.state, other.casualty, other.scheme = state, casualty, scheme
+    assert made.stands_beside(other) is stands
+    assert other.stands_beside(made) is stands
+    made.state = "rejected"
+    assert made.stands_beside(other)

@@ -93,7 +93,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/complaints/<id>/rating": {"satisfied": True},
     "/v1/medics": {
         "name": "林醫生",
-        "identity": "350503198001019999",
+        "identity": "350503198001019997",
         "institution": "豐澤區醫院",
     },
     "/v1/medics/<id>/correction": {"institution": "第一醫院"},

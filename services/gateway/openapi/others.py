@@ -34,7 +34,7 @@ BODIES: Json = {
     "OpeningBody": of_schema(OpeningBody()),
 }
 _SHOWN = {"caller": "王小明", "phone": "13800000000", "claimant": "林小英", "name": "林醫生",
-          "identity": "350503198001010012"}  # fmt: skip
+          "identity": "35050319800101001X"}  # fmt: skip
 _DAY = {"type": "string", "format": "date"}
 
 

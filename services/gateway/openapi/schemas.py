@@ -44,6 +44,10 @@ _KINDS: tuple[tuple[type[fields.Field[Any]], Json], ...] = (
     (fields.String, TEXT),
 )
 _LENGTHS = {"string": ("minLength", "maxLength"), "array": ("minItems", "maxItems")}
+_PAPER = (
+    "The number of an identity card (GB 11643) or of another paper in the rulebook, however it is "
+    "spelled. Sealed before it is stored, and never shown."
+)
 _BY = "Who acts: the caller, unless one that speaks for others says whom."
 
 
@@ -123,6 +127,8 @@ def of_body(post: Post) -> Json:
     properties = made["properties"]
     for name in sealed_fields(post.command.type) & properties.keys():
         properties[name] = or_null(SEALED) if "null" in _types(properties[name]) else SEALED
+    if post.reference:
+        properties[post.reference.source] = SEALED | {"description": _PAPER}
     found = {*post.copies} | ({post.creates[0]} if post.creates else set())
     for name in found & properties.keys():
         properties[name] = or_null(properties[name])

@@ -17,6 +17,7 @@ from contracts.insurance import (
     FileClaim,
     MedicCorrected,
     MedicEnrolled,
+    MedicReidentified,
     MedicWithdrawn,
     PayClaim,
     PolicyEnded,
@@ -24,7 +25,7 @@ from contracts.insurance import (
     PolicyIssued,
     WithdrawMedic,
 )
-from services.gateway.edge import Post
+from services.gateway.edge import Post, Reference
 from services.gateway.views import Document, View
 
 
@@ -54,6 +55,7 @@ policies.follows(PolicyEnded, "covers_until", "reason", state="ended")
 medics = View("medics", "medic_id", ("state",), names=("institution",), days=("enrolled_on",))
 medics.begins(MedicEnrolled, state="enrolled")
 medics.follows(MedicCorrected, "institution")
+medics.follows(MedicReidentified, "holder_ref")
 medics.follows(MedicWithdrawn, "withdrawn_on", "reason", state="withdrawn")
 
 uncovered = View(
@@ -105,7 +107,7 @@ POSTS = (
         "/v1/medics",
         EnrolMedic,
         creates=("medic_id", medics),
-        reference=("holder_ref", "identity"),
+        reference=Reference("holder_ref", "earlier_refs", "identity"),
         takes_batches=True,
     ),
     Post("/v1/medics/<id>/correction", CorrectMedic, of=("medic_id", medics)),

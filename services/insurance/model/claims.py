@@ -112,6 +112,13 @@ class Claim(Aggregate, Base):
         """Whether it is paid."""
         return self.state == ClaimState.PAID
 
+    def stands_beside(self, other: Claim) -> bool:
+        """Tell whether a person may have both this claim and another one."""
+        if self.scheme != other.scheme or ClaimState.REJECTED in {self.state, other.state}:
+            return True
+        both_under_way = self.is_under_way and other.is_under_way
+        return not both_under_way and self.casualty != other.casualty
+
     def check(self, asked: CheckClaim, missing: list[Point]) -> ClaimChecked:
         """Find the documents complete, or some missing; then it is checked again."""
         if self.state not in {ClaimState.FILED, ClaimState.INCOMPLETE}:

@@ -19,7 +19,9 @@ from contracts.insurance import (
     HolderKind,
     MedicCorrected,
     MedicEnrolled,
+    MedicReidentified,
     MedicWithdrawn,
+    ReidentifyMedic,
     WithdrawMedic,
 )
 from contracts.shapes import Key
@@ -70,6 +72,16 @@ class Medic(Aggregate, Base):
             raise NotAcceptable(errors=[at("institution", "is what is on record already")])
         self.institution = asked.institution
         return self.record(MedicCorrected.echo(asked))
+
+    @property
+    def is_on_record(self) -> bool:
+        """Whether the medic was not withdrawn."""
+        return self.withdrawn_on is None
+
+    def reidentify(self, asked: ReidentifyMedic) -> MedicReidentified:
+        """Be the person with another reference, also when no longer on record."""
+        earlier, self.holder_ref = self.holder_ref, asked.holder_ref
+        return self.record(MedicReidentified.echo(asked, earlier_ref=earlier))
 
     def withdraw(self, asked: WithdrawMedic, today: date) -> MedicWithdrawn:
         """Take the medic off the record, once."""

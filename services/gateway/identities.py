@@ -1,0 +1,143 @@
+"""What identifies a person: one normal form for every spelling of a paper's number, or a phone.
+
+An identity number is that of GB 11643, other papers are known to the rulebook, and a phone is what
+can be dialled. What is none of these identifies nobody, however many have said it.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import TYPE_CHECKING
+from unicodedata import category, decimal, normalize
+
+from stdnum.cn import ric
+
+if TYPE_CHECKING:
+    from rulebook.chapters.identities import Identities
+
+_CROSSES = str.maketrans("×\N{CYRILLIC CAPITAL LETTER HA}\N{GREEK CAPITAL LETTER CHI}", "XXX")
+"""What is taken for the check character X, which keyboards lack in Roman."""
+_FILLERS = "\u034f\u2800\u3164"
+_NEW, _OLD = re.compile(r"[1-9][0-9]{16}[0-9X]"), re.compile(r"[1-9][0-9]{14}")
+_LENGTH = 18
+_CENTURY = "19"
+"""That of whoever has a number of 15 digits."""
+_CODE = r"(?:\+86|0086|86)"
+_AREA = r"(10|2[0-9]|[3-9][0-9]{2})"
+_LOCAL = r"([2-9][0-9]{6,7})"
+_MOBILE = re.compile(rf"{_CODE}?0?(1[3-9][0-9]{{9}})")
+_LANDLINE = re.compile(rf"(?:{_CODE}0?|0){_AREA}{_LOCAL}")
+_ABROAD = re.compile(r"(?:\+|00)(?!86)([1-9][0-9]{6,14})")
+_EXTENSION = re.compile(r"(.*[0-9])(?:轉|转|分機|分机|EXT|X|#|-)+([0-9]{1,6})")
+
+
+def plain(text: str, *, dash: str = "") -> str:
+    """Give a text without what two spellings of one thing differ in.
+
+    It is NFKC in capitals with the digits of ASCII, without format characters, blanks and brackets;
+    hyphens and dashes of every kind are left out, or written as `dash`.
+    """
+    before = None
+    while text != before:  # capitals may have another form, and that other blanks
+        before, text = text, "".join(_each(one, dash) for one in normalize("NFKC", text).upper())
+    return text
+
+
+def _each(one: str, dash: str) -> str:
+    if one.isascii() and one.isalnum():
+        return one
+    kind = category(one)
+    if kind == "Pd" or one in "-\N{MINUS SIGN}":
+        return dash
+    if kind in ("Cf", "Cc", "Zs", "Zl", "Zp", "Ps", "Pe") or _is_invisible(one):
+        return ""
+    return str(decimal(one)) if kind == "Nd" else one
+
+
+def _is_invisible(one: str) -> bool:
+    """Tell whether a character is a selector of variants, or a filler: they are no format ones."""
+    return one in _FILLERS or "\ufe00" <= one <= "\ufe0f" or "\U000e0100" <= one <= "\U000e01ef"
+
+
+# -- papers
+
+
+def number_of(text: str, book: Identities) -> str | None:
+    """Give what stands for the person whose paper has this number; None where it is of none."""
+    number = plain(text)
+    resident = resident_number(number, checked=book.identity_number.checked)
+    if resident or len(number) == _LENGTH:
+        return resident
+    digits = {one for one in number if one.isdigit()}
+    return book.number_on_paper(number) if len(digits) > 1 else None
+
+
+def resident_number(number: str, *, checked: bool) -> str | None:
+    """Give a number of GB 11643 with its 18 characters, of which an older one has 15.
+
+    Its region has six digits, its day of birth exists; its check character is looked at if told.
+    """
+    if _OLD.fullmatch(number):
+        number = _with_check(number[:6] + _CENTURY + number[6:])
+    number = number[:-1] + number[-1:].translate(_CROSSES)
+    if not _NEW.fullmatch(number) or not _is_day(number[6:14]):
+        return None
+    return None if checked and number != _with_check(number[:-1]) else number
+
+
+def shorter(number: str) -> str | None:
+    """Give the 15 digits that stood for the same person until 1999, if there were any."""
+    is_new = _NEW.fullmatch(number) and number[6:8] == _CENTURY
+    return number[:6] + number[8:-1] if is_new else None
+
+
+def _with_check(front: str) -> str:
+    return front + str(ric.calc_check_digit(f"{front}X"))
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date(int(text[:4]), int(text[4:6]), int(text[6:])).year >= 1800
+    except ValueError:
+        return False
+
+
+def worker_of(text: str) -> str:
+    """Give a staff number in normal form, which may be an identity number; empty where it is none.
+
+    Its hyphens count: 1-11 is another than 11-1.
+    """
+    return resident_number(plain(text), checked=True) or plain(text, dash="-")
+
+
+# -- phones
+
+
+def phone_of(text: str) -> str | None:
+    """Give a phone as it is dialled within the country, or with + from abroad; None where it is
+    none. An extension stands behind an x."""
+    said = plain(text, dash="-").replace(".", "").replace("·", "")
+    if number := _dialled(said.replace("-", "")):
+        return number
+    if (extended := _EXTENSION.fullmatch(said)) and (number := _dialled(extended[1])):
+        return f"{number}x{extended[2]}"
+    return None
+
+
+def _dialled(said: str) -> str | None:
+    number = said.replace("-", "")
+    if found := _MOBILE.fullmatch(number):
+        return found[1]
+    if found := _LANDLINE.fullmatch(number):
+        return f"0{found[1]}{found[2]}"
+    found = _ABROAD.fullmatch(number)
+    return f"+{found[1]}" if found else None
+
+
+# -- names
+
+
+def name_of(text: str) -> str:
+    """Give a name so that its spellings are one; for counting, never for showing."""
+    return plain(text).replace("·", "").replace("•", "").replace(".", "")
