@@ -83,8 +83,8 @@ clean: ## what can be made again; no data, no keys, no secrets
 delete-district: ## the data and the keys in bihuan-data, for good: it asks, at a terminal only
 	@test -d bihuan-data || { echo "There is no bihuan-data."; exit 1; }
 	@test -t 0 || { echo "Nothing is deleted: this asks, and there is no terminal."; exit 1; }
-	@touch bihuan-data/district.lock && flock -n bihuan-data/district.lock true \
-	  || { echo "A district is running on bihuan-data."; exit 1; }
-	@du -sh bihuan-data && printf 'Nobody can bring it back. To delete it, type "delete bihuan-data": ' \
-	  && read -r said && test "$$said" = "delete bihuan-data" || { echo "Nothing was deleted."; exit 1; }
-	rm -rf bihuan-data
+	@touch bihuan-data/district.lock && exec 9>> bihuan-data/district.lock \
+	  && { flock -n 9 || { echo "A district is running on bihuan-data."; exit 1; }; } \
+	  && du -sh bihuan-data && printf 'Nobody can bring it back. To delete it, type "delete bihuan-data": ' \
+	  && { read -r said && test "$$said" = "delete bihuan-data" || { echo "Nothing was deleted."; exit 1; }; } \
+	  && rm -rf bihuan-data

@@ -7,6 +7,7 @@ here that a restart could lose: what was not finished is still unsent in its out
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
@@ -54,13 +55,13 @@ class Inbox(Protocol):
 
     `ready` comes when it can be used, or with a `Misconfigured`. `on_missing` is called with the
     slot whose queue is not there, before there is another, and says whether there is to be one;
-    `on_declared` when there is. Nothing more is received than is already, while it `begins`
-    nothing: nobody could handle it.
+    `on_declared` when there is. From `until` on (of `time.monotonic`) nothing more is received than
+    is already: nobody could handle it.
     """
 
     slots: int
     ready: Event
-    begins: bool
+    until: float
     on_missing: Callable[[int], bool]
     on_declared: Callable[[int], None]
 
@@ -174,7 +175,7 @@ class EmbeddedInbox:
     """The inbox of a service in this process: a single slot."""
 
     slots = 1
-    begins = True
+    until = math.inf
 
     def __init__(self, inlet: EmbeddedInlet) -> None:
         self.inlet = inlet

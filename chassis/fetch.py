@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from chassis.line import Deadline
-from chassis.outbound import Place, addresses_of, asked
+from chassis.outbound import Place, addresses_in, asked
 
 WITHIN = 5.0
 """Seconds for all of it, whatever the server does."""
@@ -42,7 +43,8 @@ def _get(where: str) -> bytes:
     deadline = Deadline(WITHIN)
     place = Place.of(urlsplit(where))
     with deadline.cutting_off():
-        addresses = addresses_of(place.host, place.port)
+        found = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+    addresses = addresses_in(found)  # it is named by the settings, and no stranger's
     with closing(asked(place, addresses, deadline, LARGEST, headers=_HEADERS)) as answer:
         if answer.status != 200:
             raise ValueError(f"the answer is {answer.status}")

@@ -150,7 +150,7 @@ class Listener:
                 wanted = []
                 for message in messages:
                     source, kind = message.envelope.source, message.envelope.type
-                    if kind == marker:
+                    if kind == marker and self._readable(message):
                         if gaps.get(source) == message.fact.marker:
                             del gaps[source]
                             resending.close_gap(work, slot, source)

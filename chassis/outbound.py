@@ -11,12 +11,13 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http.client import HTTPResponse
 from time import time
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from chassis import names
@@ -96,8 +97,12 @@ class Place:
 
 
 def addresses_of(host: str, port: int) -> list[str]:
-    """Resolve a host; raises `OSError`."""
-    found = names.addresses_of_stranger(host, port, type=socket.SOCK_STREAM)
+    """Resolve a host that somebody else has named; raises `OSError`."""
+    return addresses_in(names.addresses_of_stranger(host, port, type=socket.SOCK_STREAM))
+
+
+def addresses_in(found: Iterable[Any]) -> list[str]:
+    """Give the addresses that a look-up has found, each once."""
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 

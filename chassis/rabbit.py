@@ -8,6 +8,7 @@ had in hand when it broke is forgotten: the outbox sends it again, the broker de
 
 from __future__ import annotations
 
+import math
 import random
 import re
 import time
@@ -307,9 +308,10 @@ class _Inbox:
         self._bindings = bindings
         self.slots = slots
         self.connected = False
-        self.begins = True
-        """Whether what is not received yet may be: not while it could not be handled, since what
-        comes back too often is set aside by the broker."""
+        self.until = math.inf
+        """Until when (of `time.monotonic`) more may be received than is already: not while it could
+        not be handled, since what comes back too often is set aside by the broker, nor when
+        another may serve a slot by now, to whom it would come first."""
         self.on_missing: Callable[[int], bool] = lambda _slot: True
         """Called before a queue that is not there is declared: what it held may be lost. False
         where it is not to be declared, since the slot is another replica's by now."""
@@ -371,7 +373,9 @@ class _Inbox:
         for inlet in [*self._inlets.values()]:
             if self._inlets.get(inlet.slot) is not inlet:
                 continue
-            if inlet.channel is None and self.begins:
+            if time.monotonic() >= self.until:
+                continue
+            if inlet.channel is None:
                 self._consume(inlet)
             elif inlet.widens:
                 with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not answer")):
@@ -436,6 +440,7 @@ class RabbitInlet:
         self.channel: Any = None
         self.widens = False
         """Whether more are to be taken ahead."""
+        self._is_careful = False
         self._ready: deque[Message] = deque()
         self._in_hand = False
         self._wake = Event()
@@ -443,7 +448,8 @@ class RabbitInlet:
 
     def consume(self, channel: Any, queue: str, prefetch: int, gone: Callable[[str], None]) -> None:
         """Begin to receive, later so many messages ahead of their acknowledgement."""
-        self.channel, self.widens = channel, False
+        channel.auto_decode = False  # else a property of the message would name how
+        self.channel, self.widens, self._is_careful = channel, False, False
         self._queue, self._prefetch, self._gone = queue, prefetch, gone
         self._begin(1)
 
@@ -467,8 +473,10 @@ class RabbitInlet:
         self._ready.clear()
 
     def idle(self) -> bool:
-        """Tell whether all that was delivered has been handled, and more could have been."""
-        return self.channel is not None and not self._ready and not self._in_hand
+        """Tell whether all that was delivered has been handled, and more could have been: not
+        where one is taken at a time, since there is another."""
+        waits = self._ready or self._in_hand or self.widens or self._is_careful
+        return self.channel is not None and not waits
 
     def take(self, most: int) -> list[Message]:
         """Wait until something is ready, then give all that is, up to `most`; raises `Closed`."""
@@ -510,7 +518,9 @@ class RabbitInlet:
             channel.basic_reject(info["delivery_tag"], requeue=False)
             return
         message.tag = channel, info["delivery_tag"]
-        self.widens = self._ahead < self._prefetch and not _is_suspicious(message, headers)
+        if self._ahead < self._prefetch:
+            self._is_careful = _is_suspicious(message, headers)
+            self.widens = not self._is_careful
         self._ready.append(message)
         self._wake_up()
 
@@ -524,7 +534,7 @@ class RabbitInlet:
             raise ValueError(f"handler is not a name of at most {LONGEST_NAME} characters")
         if slot_of(envelope.partitionkey, self.slots) != self.slot:
             raise ValueError("its slot is not that of its key")
-        text = body if isinstance(body, str) else bytes(body).decode()
+        text = bytes(body).decode()
         if "\0" in text:
             raise ValueError("the body holds the character U+0000")
         return Message(envelope, text, exchange, bool(info["redelivered"]), handler=handler)

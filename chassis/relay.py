@@ -99,6 +99,10 @@ class Relay:
         """Name the services that send something to this one, by command or by event."""
         return set(self.topology)
 
+    def knows(self, service: str, slot: int | None) -> bool:
+        """Tell whether there is such a service, with such a slot if one is named."""
+        return service in self.topology and (slot is None or 0 <= slot < self.bus.slots)
+
     def ask_again(self) -> None:
         """Look at once for what is to be sent again."""
         self._look_for_resends = 0.0
@@ -110,6 +114,10 @@ class Relay:
             return 0
         while (request := resending.next_of(self.store)) is not None:
             slots, receiver = self.bus.slots, request.receiver
+            if not self.knows(receiver, request.slot):  # any more: nobody waits for it
+                self.log.warning("not sent again", to=receiver, slot=request.slot)
+                resending.advance(self.store, request, request.last, 0)
+                continue
             if request.marker and not request.cursor:
                 source, request = self.store.service, resending.begin(self.store, request)
                 marker = resending.marker_of(

@@ -62,13 +62,13 @@ class Replica:
             started = time.monotonic()
             try:
                 share = self.leases.tick()
-                self.inbox.begins = True
+                self.inbox.until = started + LEASE
                 agreed = self._agree(share)
                 self.relay.until = started + LEASE if share.relay and agreed else 0.0
                 self._follow(share if agreed else replace(share, held=frozenset()))
                 self._note_drained(started)
             except STORAGE_ERRORS as error:
-                self.inbox.begins = False
+                self.inbox.until = 0.0
                 self.log.warning("leases not renewed", error=str(error))
             with Timeout(TICK, exception=False):
                 self._stop.wait()

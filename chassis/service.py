@@ -15,6 +15,7 @@ from werkzeug.wrappers import Request
 from chassis import letters, metrics, resending
 from chassis.bus import ANY, Bindings, Bus
 from chassis.calls import Calls
+from chassis.errors import NotFound
 from chassis.green import end
 from chassis.leases import Leases
 from chassis.listener import Handler, Listener
@@ -33,6 +34,10 @@ LETTERS_EVERY = 0.25
 GAUGES_EVERY = 5.0
 OUTBOX, OUTCOMES = "outbox", "outcomes"
 """What the replicas of a service call to each other: there is something to relay, to answer."""
+
+
+class NoSuchSlot(NotFound):
+    """There is no such service, or it has no such slot."""
 
 
 class On(Entrypoint):
@@ -106,6 +111,7 @@ class Carriage(SharedExtension):
         self.service.wake, self.service.call = self._wake, self._call
         self.service.ask_again = self.relay.ask_again
         self.service.leads = lambda: self.relay.active
+        self.service.knows = self.relay.knows
         self.is_alone = not self.settings.amqp_uri
         if self.is_alone:
             self.store.create()
@@ -284,10 +290,14 @@ class Service:
     """Tells the relay that there is something to send again."""
     leads: Callable[[], bool]
     """Tells whether this replica is the one that relays, and does what one of them does."""
+    knows: Callable[[str, int | None], bool]
+    """Tells whether there is such a service, with such a slot."""
 
     @on(Resend)
     def resend(self, asked: Resend, db: Work) -> None:
-        """Have the relay send again what a service has lost."""
+        """Have the relay send again what a service has lost; raises `NoSuchSlot`."""
+        if not self.knows(asked.receiver, asked.slot):
+            raise NoSuchSlot
         since = asked.since.timestamp()
         resending.ask(db, asked.receiver, since, slot=asked.slot, marker=asked.marker)
         db.info["resend"] = True

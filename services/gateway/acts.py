@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from chassis.message import encode
@@ -84,8 +84,7 @@ class Acts:
 
     @staticmethod
     def _before(session: Session, entry: Entry) -> Done | None:
-        query = select(*KEPT, commands.c.outcome).where(entry.before())
-        found = session.execute(query).first()
+        found = session.execute(entry.asked(*KEPT, commands.c.outcome)).first()
         if found is None:
             return None
         if not entry.repeats(found):

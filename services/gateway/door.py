@@ -79,7 +79,7 @@ class Door:
         """Give the command that a request stands for whose key was used before, and store nothing;
         raises `KeyReused` where that was another request."""
         with self.store.engine.connect() as connection:
-            row = connection.execute(select(*KEPT).where(entry.before())).first()
+            row = connection.execute(entry.asked(*KEPT)).first()
         if row is not None and not entry.repeats(row):
             raise KeyReused
         return row.id if row else None

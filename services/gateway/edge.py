@@ -200,9 +200,11 @@ class Edge:
             value = data[name]
             if not isinstance(value, str):
                 continue  # of a wrong type: the schema says so
-            if not can_be_sealed(value):
+            data[name] = HIDDEN
+            if can_be_sealed(value):
+                clear[name] = value
+            else:  # and nobody looks at it any more, however long it is
                 errors.append(at(name, NOT_SEALED))
-            clear[name], data[name] = value, HIDDEN
         if post.reference:
             known, wrong = self._known(post.reference.source, clear)
             data[post.reference.target], data[post.reference.earlier] = known

@@ -60,6 +60,10 @@ class Erasing:
         keys = self._keys([or_(person_keys.c.person.in_(given), person_keys.c.joined.in_(given))])
         return sorted({key.joined or key.person for key in keys})
 
+    def knows(self, person: str) -> bool:
+        """Tell whether a person has or had a key."""
+        return bool(self._keys([belongs_to(person)]))
+
     def _keys(self, which: Sequence[Any]) -> Sequence[Row[Any]]:
         query = select(person_keys).where(*which).order_by(person_keys.c.created_at)
         with self.people.store.engine.connect() as connection:

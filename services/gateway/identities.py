@@ -69,8 +69,7 @@ def number_of(text: str, book: Identities) -> str | None:
     resident = resident_number(number, checked=book.identity_number.checked)
     if resident or len(number) == _LENGTH:
         return resident
-    digits = {one for one in number if one.isdigit()}
-    return book.number_on_paper(number) if len(digits) > 1 else None
+    return book.number_on_paper(number) if len(set(number)) > 1 else None
 
 
 def resident_number(number: str, *, checked: bool) -> str | None:
@@ -106,7 +105,7 @@ def _is_day(text: str) -> bool:
 def worker_of(text: str) -> str:
     """Give a staff number in normal form, which may be an identity number; empty where it is none.
 
-    Its hyphens count: 1-11 is another than 11-1.
+    Its hyphens count, 1-11 is another than 11-1; blanks and brackets do not.
     """
     return resident_number(plain(text), checked=True) or plain(text, dash="-")
 

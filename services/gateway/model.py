@@ -14,6 +14,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    and_,
     text,
 )
 from sqlalchemy.dialects import postgresql
@@ -249,10 +250,11 @@ person_keys = Table(
 """The keys of people's data, by a keyed hash that stands for the person. Once one is destroyed its
 row tells when and by whom, and no longer holds the key. `joined` is who the person has turned out
 to be, where that is somebody else than the one for whom the key was made."""
+_IN_USE = and_(person_keys.c.destroyed_at.is_(None), person_keys.c.joined.is_(None))
 Index(
     "person_keys_in_use",
     person_keys.c.person,
     unique=True,
-    sqlite_where=person_keys.c.destroyed_at.is_(None),
-    postgresql_where=person_keys.c.destroyed_at.is_(None),
+    sqlite_where=_IN_USE,
+    postgresql_where=_IN_USE,
 )

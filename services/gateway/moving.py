@@ -70,7 +70,7 @@ class Moving:
     def _entry(self, asked: ReidentifyMedic) -> Entry:
         identity, said = self.store.new_id(), f"{asked.medic_id} {asked.holder_ref}"
         scope, fingerprint = Scope(f"MOVE {said} {identity}"), self.seal.reference(said)
-        return Entry(identity, scope, fingerprint, asked.type, caller=asked.by)
+        return Entry(identity, scope, fingerprint, asked.type)
 
     def pending(self, told: Sequence[str]) -> int:
         """Count the commands that have not ended yet."""

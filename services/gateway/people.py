@@ -130,8 +130,8 @@ class People:
 
     def _known(self, work: Work, persons: Sequence[str]) -> dict[str, PersonKey]:
         columns = person_keys.c.person, person_keys.c.id, person_keys.c.wrapped
-        in_use = person_keys.c.person.in_(persons), person_keys.c.destroyed_at.is_(None)
-        rows = work.execute(select(*columns).where(*in_use))
+        in_use = person_keys.c.joined.is_(None), person_keys.c.destroyed_at.is_(None)
+        rows = work.execute(select(*columns).where(person_keys.c.person.in_(persons), *in_use))
         return {row.person: self.seal.unwrap(row.id, row.wrapped) for row in rows}
 
     def _row(self, person: str) -> dict[str, Any]:

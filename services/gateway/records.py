@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, or_, select, update
 
 from chassis.errors import Rejected
 from chassis.message import Message, encode
@@ -54,14 +54,14 @@ class Entry:
         """Under what it is kept, and known again."""
         return self.scope.text
 
-    def before(self) -> ColumnElement[bool]:
-        """Find what came in earlier under the same key, also by an earlier version: of what that
+    def asked(self, *columns: Any) -> Select[Any]:
+        """Ask for what came in earlier under the same key, also by an earlier version: of what that
         wrote in a way that may mean two callers, the caller tells whose it is."""
-        kept = commands.c.idempotency == self.scope.text
-        if self.scope.before is None:
-            return kept
-        formerly = commands.c.idempotency == self.scope.before
-        return or_(kept, and_(formerly, commands.c.caller == self.caller))
+        kept, own = commands.c.idempotency == self.scope.text, commands.c.caller == self.caller
+        if self.scope.before is not None:
+            formerly = commands.c.idempotency == self.scope.before
+            kept = or_(kept, and_(formerly, own))
+        return select(*columns).where(kept).order_by(case((own, 0), else_=1))
 
     @property
     def kept(self) -> Kept:

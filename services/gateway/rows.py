@@ -142,22 +142,29 @@ def _taken(unread: Iterator[Unread], reference: Referring) -> Rows:
 def _pieces(request: Request, reference: Referring, room: _Room) -> Iterator[bytes]:
     """Read a body piece by piece, without the mark in front, and add each to its hash."""
     size, most = 0, request.max_content_length
-    while True:
-        try:
-            piece = request.stream.read(_PIECE)
-        except (OSError, ValueError) as error:
-            raise Unreadable(f"The body did not arrive whole: {error}.") from None
-        if not piece:
-            return
+    begun = _arrived(request, len(_MARK))
+    while piece := begun or _arrived(request, _PIECE):
         size += len(piece)
         if most is not None and size >= most:  # which is one more than a body may have
             raise RequestEntityTooLarge
         room.take(len(piece))
-        if size == len(piece):
-            piece = piece.removeprefix(_MARK)
+        if begun:
+            begun, piece = b"", piece.removeprefix(_MARK)
         reference.add(piece)
-        yield piece
+        if piece:
+            yield piece
         pause(0)
+
+
+def _arrived(request: Request, most: int) -> bytes:
+    """Read the next of a body, up to so many bytes; nothing at its end. Raises `Unreadable`."""
+    try:
+        piece: bytes = request.stream.read(most)
+        while 0 < len(piece) < len(_MARK) and (more := request.stream.read(most - len(piece))):
+            piece += more
+    except (OSError, ValueError) as error:
+        raise Unreadable(f"The body did not arrive whole: {error}.") from None
+    return piece
 
 
 # NDJSON

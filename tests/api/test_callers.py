@@ -202,6 +202,18 @@ def test_what_the_version_before_took_in_of_another_who_reads_alike_is_not_given
     problem(post(other, "/v1/enterprises", body, "b older"), 422)
 
 
+def test_two_who_read_alike_both_have_their_own_of_the_version_before(district, say):
+    body, (one, other) = say.enterprise(), (own(district, "c d"), own(district, "c%20d"))
+    first, second = say.enterprise(), say.enterprise()
+    mine = post(one, "/v1/enterprises", first, "alike")
+    theirs = post(other, "/v1/enterprises", second, "alike")
+    as_before(district, mine.headers["Location"], "POST /v1/enterprises c d alike")
+    as_before(district, theirs.headers["Location"], "POST /v1/enterprises c%20d alike")
+    assert post(one, "/v1/enterprises", first, "alike").data == mine.data
+    assert post(other, "/v1/enterprises", second, "alike").data == theirs.data
+    problem(post(one, "/v1/enterprises", body, "alike"), 422)
+
+
 def as_before(district, location, text):
     """Put a command under what the version before would have kept it under."""
     with district.store("gateway").write() as work:

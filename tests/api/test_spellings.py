@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from console.synthetic import identity_number
+from services.gateway import edge, people
 from services.gateway.callers import Caller, Role
 from services.gateway.erasing import Erasing
 from services.insurance.model import Medic
@@ -164,3 +165,28 @@ def test_no_spelling_of_a_code_makes_a_second_enterprise(district, say, spell):
     again = shop | {"credit_code": spell(shop["credit_code"])}
     if again != shop:
         problem(district.client.request("POST", "/v1/enterprises", again), 422, "#/credit_code")
+
+
+def test_what_is_too_long_to_be_anybodys_is_looked_at_by_nobody(district, monkeypatch):
+    """Its normal form may be many times as long, and takes as long to make."""
+    looked = []
+    for place, name in ((people, "phone_of"), (edge, "number_of")):
+        monkeypatch.setattr(place, name, noting(looked, getattr(place, name)))
+    long = "\N{ARABIC LIGATURE SALLALLAHOU ALAYHE WASALLAM}" * 100_000
+    complaint = {"track": "report", "channel": "12315", "content": "x", "against": "某店"}
+    refused = district.client.request("POST", "/v1/complaints", complaint | {"phone": long})
+    assert [error["pointer"] for error in refused.json()["errors"]] == ["#/phone"]
+    medic = {"name": "某", "institution": "豐澤區醫院", "identity": long}
+    refused = district.client.request("POST", "/v1/medics", medic)
+    assert [error["pointer"] for error in refused.json()["errors"]] == ["#/identity"]
+    assert max(map(len, looked), default=0) <= edge.LONGEST_SEALED
+
+
+def noting(looked, act):
+    """Note at what a function looks."""
+
+    def noted(text, *more):
+        looked.append(text)
+        return act(text, *more)
+
+    return noted

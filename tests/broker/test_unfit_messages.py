@@ -148,6 +148,48 @@ def test_a_body_that_cannot_be_read_is_a_rejected_letter(channel, settings, body
     assert "is not readable" in reason
 
 
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [("unicode_escape", r"\ud800"), ("utf-7", "+2AA-"), ("punycode", "a" * 100_000)],
+)
+def test_a_message_does_not_say_how_its_body_is_read(channel, settings, encoding, body):
+    headers = headers_of(SLOTS)
+    message = amqp.Message(body, content_encoding=encoding, application_headers=headers)
+    publish(channel, headers, message)
+    identity, fit, other = patrol()
+    publish(channel, fit, other)
+    until(lambda: kept(settings)[0] == {identity})
+    until(lambda: [letter for letter, _ in kept(settings)[1]] == [headers["cloudEvents_id"]])
+
+
+@pytest.mark.parametrize("body", ["{}", "[", '{"lane": "x", "marker": 7}', "null"])
+def test_a_marker_that_cannot_be_read_is_a_rejected_letter(channel, settings, body):
+    headers = headers_of(SLOTS, type="resend-began")
+    publish(channel, headers, body, key="resend-began")
+    identity, fit, other = patrol()
+    publish(channel, fit, other)
+    until(lambda: kept(settings)[0] == {identity})
+    until(lambda: [letter for letter, _ in kept(settings)[1]] == [headers["cloudEvents_id"]])
+
+
+@pytest.mark.parametrize(("receiver", "slot"), [("filing", 10_000_000), ("nobody", 0)])
+def test_nothing_is_sent_again_to_a_slot_that_there_is_not(channel, settings, receiver, slot):
+    """Or the relay would look for its key, or its exchange, for ever."""
+    asked = {"resend": "resend", "receiver": receiver, "slot": slot, "marker": new_id(),
+             "since": "2020-02-10T00:00:00Z", "by": "rule"}  # fmt: skip
+    headers = headers_of(SLOTS, type="resend", partitionkey="resend", source="filing")
+    headers["exchange"] = "gateway.commands"
+    publish(channel, headers, json.dumps(asked), key="resend")
+    settled = "type = 'command-settled' AND body LIKE '%no-such-slot%'"
+    until(lambda: rows(settings, "outbox", settled) == 1)
+    assert rows(settings, "resends") == 0
+
+
+def rows(settings, table, where="true"):
+    with psycopg.connect(settings.database_of("gateway").replace("+psycopg", "")) as connection:
+        return connection.execute(f"SELECT count(*) FROM {table} WHERE {where}").fetchone()[0]
+
+
 def test_a_wrong_slot_takes_no_other_message_along(channel, settings, gateway):
     """It would be requeued with all that was taken ahead with it, until the broker had counted a
     hundred of those for each of them."""
@@ -188,3 +230,37 @@ def test_what_comes_back_with_another_again_and_again_is_not_counted(
         inbox.close()
         until(lambda: count(channel, "gateway.inbox.0") + count(channel, "gateway.dead") == 40)
         assert count(channel, "gateway.dead") <= 1
+
+
+def test_who_may_have_lost_a_slot_takes_nothing_more_ahead(settings, rabbitmq):
+    """Else who serves it by now would get what follows in a key before what is in hand here."""
+    prepare(settings, "gateway", BROUGHT["gateway"], SLOTS, ())
+    hears = BROUGHT["gateway"]
+    with channel_to(rabbitmq) as channel:
+        old, new = (rabbit.RabbitBus(settings, {}).inbox("gateway", hears) for _ in range(2))
+        before = old.open(0)
+        until(lambda: count(channel, "gateway.inbox.0", "consumers") == 1)
+        after = new.open(0)
+        until(lambda: after.channel is not None)
+        old.until = 0.0  # its lease has ended
+        first, second = of_one_key()
+        publish(channel, *first)
+        until(lambda: before._ready)
+        assert [message.id for message in before.take(10)] == [first[0]["cloudEvents_id"]]
+        publish(channel, *second)
+        until(lambda: count(channel, "gateway.inbox.0") == 1)  # it waits
+        assert (before._ahead, list(after._ready)) == (1, [])
+        old.leave(before)
+        until(lambda: after._ready and not count(channel, "gateway.inbox.0"))
+        ids = [message.id for message in after._ready]
+        old.close()
+        new.close()
+    assert ids[0] == first[0]["cloudEvents_id"]
+
+
+def of_one_key():
+    """Give two messages of one key of the first slot."""
+    key = next(
+        key for key in iter(new_id, None) if headers_of(SLOTS, partitionkey=key)["slot"] == 0
+    )
+    return [(headers_of(SLOTS, partitionkey=key), patrol()[2]) for _ in range(2)]

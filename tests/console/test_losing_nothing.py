@@ -72,6 +72,22 @@ def test_a_district_that_runs_is_not_deleted(place):
     assert there(place) == [*KEPT]
 
 
+def test_none_begins_to_run_on_a_district_that_is_about_to_be_deleted(place):
+    ours, theirs = pty.openpty()
+    words, told = ["make", "delete-district"], subprocess.PIPE
+    with subprocess.Popen(words, cwd=place, stdin=theirs, stdout=told, text=True) as asks:
+        said = ""
+        while "type" not in said:
+            said += asks.stdout.read(1)
+        lock = (place / "bihuan-data" / "district.lock").open("w")
+        with lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.write(ours, b"no\n")
+    os.close(ours)
+    os.close(theirs)
+    assert there(place) == [*KEPT]
+
+
 @pytest.mark.parametrize("lost", ["tls_key", "tls_certificate"])
 def test_half_of_a_pair_for_tls_is_not_written_over(tmp_path, lost):
     program = [sys.executable, REPOSITORY / "ops" / "make_secrets.py", tmp_path / "secrets"]

@@ -223,6 +223,19 @@ def test_strangers_on_one_key_are_counted_and_left(office):
     assert office.status("complaints", later) == 201, "what comes later is somebody else's"
 
 
+def test_a_stranger_whose_earlier_reference_reads_like_anothers_is_somebody_else(office):
+    """The version before took a phone abroad and one of the country for the same digits."""
+    with office.before():
+        abroad = office.call("+1 (310) 555-1234", caller="歐陽訴人")
+    office.say("person", "move")
+    here_ = office.call("13105551234", caller="司徒醫師")
+    shown = office.kept("--of", f"complaints/{here_}")
+    assert (shown["names"], shown["kept"]["complaints"]) == (1, [here_])
+    office.say("person", "destroy", shown["person"], "--reason", "asked", "--yes")
+    assert office.status("complaints", here_) == 410
+    assert office.status("complaints", abroad) == 201
+
+
 def test_what_was_destroyed_before_stays_destroyed(office):
     with office.before():
         called, medic = office.call(FULL), office.enrol(f"{NUMBER}\u200b")

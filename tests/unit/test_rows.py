@@ -149,3 +149,12 @@ def test_one_body_is_always_held_and_more_only_where_there_is_room(monkeypatch):
             taken(kind, [b"{}"])
     assert len(taken(kind, body)) == 10
     assert rows._Room.held == 0
+
+
+@pytest.mark.parametrize("kind", ["text/csv", "application/x-ndjson"])
+@pytest.mark.parametrize("where", [[], [1], [1, 2], [3]])
+def test_a_mark_in_front_is_passed_over_wherever_it_is_cut_and_is_no_row(kind, where):
+    mark, body = b"\xef\xbb\xbf", b"a\nx\n" if kind == "text/csv" else b'{"a": "x"}\n'
+    assert read(taken(kind, cut(mark + body, where))) == [{"a": "x"}]
+    with pytest.raises(Unreadable):
+        taken(kind, cut(mark, where))

@@ -160,3 +160,16 @@ def test_a_look_up_that_is_given_up_keeps_its_turn_until_its_thread_is_free(monk
     assert names._STRANGERS.counter == free - 1
     answered.set()
     until(lambda: names._STRANGERS.counter == free)
+
+
+def test_keys_are_looked_for_while_every_turn_for_strangers_is_taken():
+    """It is a server of our own, and tokens wait for what it says."""
+    free = names._STRANGERS.counter
+    for _ in range(free):
+        names._STRANGERS.acquire()
+    try:
+        with pytest.raises(NotFetched, match=r"(?i)refused"):  # nobody listens there
+            fetch.fetch("http://localhost:1/jwks")
+    finally:
+        for _ in range(free):
+            names._STRANGERS.release()
