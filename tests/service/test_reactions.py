@@ -125,6 +125,7 @@ def test_a_reaction_that_ends_the_process_is_stuck_in_the_end_and_its_cause_stan
         except Killed:
             handlers = filing.listener.handlers
             filing.listener = Listener(filing.service, filing.store, handlers, list)
+            filing.listener.began = filing.store.now()
         for message in messages:
             message.redelivered = True
     assert FATAL_ATTEMPTS <= fault.calls < 2 * FATAL_ATTEMPTS
