@@ -142,6 +142,7 @@ def test_a_letter_that_outlives_a_process_and_succeeds_leaves_no_count_behind(fi
     filing.when(submit("one", "bad"))
     fault.mend()
     filing.listener = Listener(filing.service, filing.store, filing.listener.handlers, list)
+    filing.listener.began = filing.store.now()
     time_comes(filing)
     assert said_of(filing, "bad") == CHAIN
     assert rows(filing, select(letters.letters.c.id)) == []
