@@ -441,6 +441,8 @@ class RabbitInlet:
         self.widens = False
         """Whether more are to be taken ahead."""
         self._is_careful = False
+        self._tag: str | None = None
+        self._ahead = 0
         self._ready: deque[Message] = deque()
         self._in_hand = False
         self._wake = Event()
@@ -454,10 +456,14 @@ class RabbitInlet:
         self._begin(1)
 
     def widen(self) -> None:
-        """Take more messages ahead, from now on."""
-        self.widens = False
-        self.channel.basic_cancel(self._tag)
-        self._begin(self._prefetch)
+        """Take more messages ahead, as soon as nothing is in hand: what two consumers hold comes
+        back in no order, if it does."""
+        if self._tag is not None:
+            self.channel.basic_cancel(self._tag)
+            self._tag = None
+        if not self._ready and not self._in_hand:
+            self.widens = False
+            self._begin(self._prefetch)
 
     def _begin(self, prefetch: int) -> None:
         queue, gone = self._queue, self._gone

@@ -251,16 +251,57 @@ def test_who_may_have_lost_a_slot_takes_nothing_more_ahead(settings, rabbitmq):
         until(lambda: count(channel, "gateway.inbox.0") == 1)  # it waits
         assert (before._ahead, list(after._ready)) == (1, [])
         old.leave(before)
-        until(lambda: after._ready and not count(channel, "gateway.inbox.0"))
-        ids = [message.id for message in after._ready]
+        came = []
+        while len(came) < 2:
+            until(lambda: after._ready)
+            came += (taken := after.take(10))
+            after.done(taken)
         old.close()
         new.close()
-    assert ids[0] == first[0]["cloudEvents_id"]
+    assert [message.id for message in came] == [
+        each[0]["cloudEvents_id"] for each in (first, second)
+    ]
 
 
 def of_one_key():
     """Give two messages of one key of the first slot."""
-    key = next(
-        key for key in iter(new_id, None) if headers_of(SLOTS, partitionkey=key)["slot"] == 0
-    )
+    key = of_first_slot()
     return [(headers_of(SLOTS, partitionkey=key), patrol()[2]) for _ in range(2)]
+
+
+def of_first_slot():
+    keys = iter(new_id, None)
+    return next(key for key in keys if headers_of(SLOTS, partitionkey=key)["slot"] == 0)
+
+
+def test_what_was_taken_ahead_comes_back_in_its_order(settings, rabbitmq):
+    """Whenever it comes back: with the first in hand, and with all of them taken ahead."""
+    prepare(settings, "gateway", BROUGHT["gateway"], SLOTS, ())
+    queue, hears = "gateway.inbox.0", BROUGHT["gateway"]
+    with channel_to(rabbitmq) as channel:
+        sent = [headers_of(SLOTS, partitionkey=of_first_slot()) for _ in range(90)]
+        for headers in sent:
+            publish(channel, headers, "{}")
+        ids = [headers["cloudEvents_id"] for headers in sent]
+        for in_hand in (True, False, False):
+            inbox = rabbit.RabbitBus(settings, {}).inbox("gateway", hears)
+            inlet = inbox.open(0)
+            if in_hand:
+                assert first_of(inlet).id == ids[0]
+                until(lambda inlet=inlet: inlet.widens and inlet._tag is None)
+                assert not inlet._ready
+            else:
+                while taken := first_of(inlet):
+                    assert taken.id == ids.pop(0)
+                    inlet.done([taken])
+                until(lambda inlet=inlet: len(inlet._ready) == len(ids))
+                assert [message.id for message in inlet._ready] == ids
+            inbox.leave(inlet)
+            inbox.close()
+            until(lambda: count(channel, queue) == len(ids))
+
+
+def first_of(inlet):
+    """Take the next message of an inlet that takes one at a time; nothing once it takes more."""
+    until(lambda: inlet._ready or inlet._ahead > 1)
+    return inlet.take(1)[0] if inlet._ahead == 1 else None
