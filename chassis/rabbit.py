@@ -441,7 +441,8 @@ class RabbitInlet:
         self.widens = False
         """Whether more are to be taken ahead."""
         self._is_careful = False
-        self._tag: str | None = None
+        self._handled: int | None = None
+        """The delivery that is handled, and acknowledged when more are taken ahead."""
         self._ahead = 0
         self._ready: deque[Message] = deque()
         self._in_hand = False
@@ -452,17 +453,20 @@ class RabbitInlet:
         """Begin to receive, later so many messages ahead of their acknowledgement."""
         channel.auto_decode = False  # else a property of the message would name how
         self.channel, self.widens, self._is_careful = channel, False, False
+        self._handled = None
         self._queue, self._prefetch, self._gone = queue, prefetch, gone
         self._begin(1)
 
     def widen(self) -> None:
-        """Take more messages ahead, as soon as nothing is in hand: what two consumers hold comes
-        back in no order, if it does."""
-        if self._tag is not None:
+        """Take more messages ahead, as soon as the one in hand has been handled.
+
+        It is acknowledged only when nothing more can come: so there is never one without a consumer
+        that is still to be handled, which others would overtake (docs/decisions/0029).
+        """
+        if self._handled is not None:
             self.channel.basic_cancel(self._tag)
-            self._tag = None
-        if not self._ready and not self._in_hand:
-            self.widens = False
+            self.channel.basic_ack(self._handled)
+            self.widens, self._handled = False, None
             self._begin(self._prefetch)
 
     def _begin(self, prefetch: int) -> None:
@@ -502,7 +506,9 @@ class RabbitInlet:
         """Acknowledge these, and with them whatever was taken before the last of them."""
         self._in_hand = False
         tags = [tag for channel, tag in (m.tag for m in messages) if channel is self.channel]
-        if tags:
+        if tags and self.widens:
+            self._handled = max(tags)
+        elif tags:
             with suppress(*BROKEN):  # the reader will see it too
                 self.channel.basic_ack(max(tags), multiple=True)
 

@@ -288,7 +288,8 @@ def test_what_was_taken_ahead_comes_back_in_its_order(settings, rabbitmq):
             inlet = inbox.open(0)
             if in_hand:
                 assert first_of(inlet).id == ids[0]
-                until(lambda inlet=inlet: inlet.widens and inlet._tag is None)
+                until(lambda inlet=inlet: inlet.widens)
+                assert count(channel, queue, "consumers") == 1
                 assert not inlet._ready
             else:
                 while taken := first_of(inlet):
