@@ -42,8 +42,9 @@ CONNECT_WITHIN, OPEN_WITHIN, CONFIRM_WITHIN = 5.0, 20.0, 10.0
 """Seconds for the handshake, for declaring an inbox, and for the confirms of a wave."""
 LONGEST_PAUSE = 2.4
 """Seconds between attempts to connect, before a jitter that makes at most 3 of them."""
-LOOK_EVERY = 0.1
-"""Seconds after which a reader looks whether there are channels to open or to close."""
+LOOK_EVERY, LOOK_SOON = 0.1, 0.005
+"""Seconds after which a reader looks whether there are channels to open or to close; and while more
+is about to be taken ahead."""
 LONGEST_NAME = 64
 """Characters of an exchange's or a handler's name, at the most."""
 SUSPICIOUS = 2
@@ -347,7 +348,7 @@ class _Inbox:
                 tries, self.connected = 0, True
                 if not self.ready.ready():
                     self.ready.send()
-                _serve(self._connection, LOOK_EVERY, self._tend)
+                _serve(self._connection, self._look_within, self._tend)
             except Exception as error:
                 self._forget()
                 if self._closed:  # another error has taken the place of the one that ends this
@@ -359,6 +360,10 @@ class _Inbox:
                 tries += 1
                 log(self.service).warning("inbox disconnected", tries=tries, error=repr(error))
                 eventlet.sleep(pause(tries, longest=LONGEST_PAUSE))
+
+    def _look_within(self) -> float:
+        widens = any(inlet.widens for inlet in [*self._inlets.values()])
+        return LOOK_SOON if widens else LOOK_EVERY
 
     def _tend(self) -> None:
         """Open the channels that are wanted, and close those that are not."""
@@ -687,13 +692,16 @@ def connect(uri: str, on_blocked: Callable[..., None] | None = None) -> Any:
 
 
 def _serve(
-    connection: Any, longest: float = HEARTBEAT / 4, tend: Callable[[], None] = lambda: None
+    connection: Any,
+    longest: Callable[[], float] = lambda: HEARTBEAT / 4,
+    tend: Callable[[], None] = lambda: None,
 ) -> None:
-    """Read from a connection until it breaks; keep its heartbeat, and let others run."""
+    """Read from a connection until it breaks; keep its heartbeat, and let others run. `longest` is
+    how many seconds it waits for something to read before it tends to the rest."""
     tick = rest = 0.0
     while True:
         with suppress(TimeoutError):
-            connection.drain_events(timeout=longest)
+            connection.drain_events(timeout=longest())
         now = time.monotonic()
         if now >= rest:
             tend()
