@@ -138,29 +138,42 @@ class Listener:
         What is left out will be acknowledged, and a marker comes once: so both are judged by the
         gaps that the database knows, and only while the slot is held.
         """
-        marker = ResendBegan.type
-        if slot not in self.gaps and all(message.envelope.type != marker for message in messages):
+        if slot not in self.gaps and not any(map(_may_be_astray, messages)):
             return messages
         self.gaps.discard(slot)  # before it is looked whether there is one: another may be found
         open_still = True
         try:
             with self.store.write() as work:
                 self.hold(work, [slot])
-                gaps = resending.gaps_of(work, slot)
-                wanted = []
-                for message in messages:
-                    source, kind = message.envelope.source, message.envelope.type
-                    if kind == marker and self._readable(message):
-                        if gaps.get(source) == message.fact.marker:
-                            del gaps[source]
-                            resending.close_gap(work, slot, source)
-                    elif source not in gaps or kind == Resend.type:
-                        wanted.append(message)
-            open_still = bool(gaps)
+                wanted, open_still = self._sorted_out(work, slot, messages)
         finally:
             if open_still:
                 self.gaps.add(slot)
         return wanted
+
+    def _sorted_out(
+        self, work: Work, slot: int, messages: Sequence[Message]
+    ) -> tuple[list[Message], bool]:
+        """Give what is wanted of a slot's messages, and whether there is a gap still.
+
+        What is left out is remembered before it is acknowledged: whoever dies in between is given
+        it once more, when the marker has closed the gap and all that follows is wanted.
+        """
+        gaps = resending.gaps_of(work, slot)
+        strays, wanted = resending.strays_of(work, messages), []
+        for message in messages:
+            source, kind = message.envelope.source, message.envelope.type
+            if kind == ResendBegan.type and self._readable(message):
+                if gaps.get(source) == message.fact.marker:
+                    del gaps[source]
+                    resending.close_gap(work, slot, source, message.fact)
+            elif kind == Resend.type:
+                wanted.append(message)
+            elif source in gaps:
+                resending.stray(self.store, work, message, gaps[source])
+            elif (message.marker or "") >= strays.get(message.receipt, ""):
+                wanted.append(message)
+        return wanted, bool(gaps)
 
     def stop(self) -> None:
         """Give up waiting for storage; what is in hand stays unacknowledged."""
@@ -523,10 +536,12 @@ class Listener:
         return work is not None and bool(work.outgoing) and work.message is not message
 
     def _conclude_alone(self, message: Message, error: Exception) -> str:
-        """Record, in a transaction of its own, that a message was not handled."""
+        """Record, in a transaction of its own, that a message was not handled: unless it was, by a
+        transaction whose COMMIT was done and not answered."""
         try:
             with self.store.write() as work:
-                self._admit(work, [message])
+                if not self._admit(work, [message])[0]:
+                    return "duplicate"
                 outcome = self._conclude(work, message, error, set())
                 self._forget_attempts(work, [message])
         except STORAGE_ERRORS as down:
@@ -545,6 +560,7 @@ class Listener:
         if not again:
             return None
         with self.store.write() as work:
+            self.hold(work, {message.slot(self.slots) for message in messages})
             handled = set(work.scalars(select(inbox.c.id).where(inbox.c.id.in_(again))))
             counted = set(work.scalars(select(attempts.c.id).where(attempts.c.id.in_(again))))
             first = again - handled - counted
@@ -656,9 +672,23 @@ class Listener:
             work.execute(delete(attempts).where(attempts.c.id == message_of(letter).receipt))
 
     def _return_letter(self, letter: Any, error: Exception) -> bool:
+        """Record that a letter was not delivered; True when the next of its stream may be tried.
+
+        Nothing is recorded of one that is another replica's business by now, or was delivered, by
+        it or by a transaction whose COMMIT was done and not answered, or dropped by an operator.
+        """
         if isinstance(error, IntegrityError) and letter.exchange.endswith(".commands"):
             error = AlreadyThere()
+        try:
+            return self._record_return(letter, error)
+        except SlotLost:
+            return False
+
+    def _record_return(self, letter: Any, error: Exception) -> bool:
         with self.store.write() as work:
+            self.hold(work, [slot_of(letter.partitionkey, self.slots)])
+            if letters.first_of(work, (letter.source, letter.partitionkey)) != letter:
+                return False
             self._discount(work, letter)
             if isinstance(error, NotYet):
                 letters.put_back(work, letter, str(error), awaits=error.what, failed=False)
@@ -711,6 +741,11 @@ class Listener:
             metrics.MESSAGES.labels(service, outcome).inc(count)
         metrics.BATCH_SECONDS.labels(service).observe(seconds)
         self.log.info("batch", messages=len(messages), ms=round(seconds * 1000, 1), **counted)
+
+
+def _may_be_astray(message: Message) -> bool:
+    """Tell whether a message may have been left out before, or says that no more will be."""
+    return message.redelivered or message.envelope.type == ResendBegan.type
 
 
 def _receipts_of(messages: Iterable[Message], now: float) -> list[dict[str, Any]]:

@@ -46,7 +46,7 @@ LOOK_EVERY, LOOK_SOON = 0.1, 0.005
 """Seconds after which a reader looks whether there are channels to open or to close; and while more
 is about to be taken ahead."""
 LONGEST_NAME = 64
-"""Characters of an exchange's or a handler's name, at the most."""
+"""Characters of the name of an exchange, a handler or a marker, at the most."""
 SUSPICIOUS = 2
 """Times that a message came back unhandled, from which on it is taken alone: it may be what ends
 processes, and each time all that was taken with it comes back and is counted too."""
@@ -209,6 +209,8 @@ class _Publisher:
             headers["exchange"] = message.exchange
         if message.handler:
             headers["handler"] = message.handler
+        if message.marker:
+            headers["marker"] = message.marker
         return amqp.Message(
             message.body,
             content_type="application/json",
@@ -544,17 +546,25 @@ class RabbitInlet:
     def _judged(self, headers: Mapping[str, Any], body: Any, info: Mapping[str, Any]) -> Message:
         """Read a message, and judge all that anybody may have written; raises `ValueError`."""
         envelope = Envelope.from_headers(headers)
-        exchange, handler = headers.get("exchange", info["exchange"]), headers.get("handler")
+        exchange = headers.get("exchange", info["exchange"])
         if not (is_text(exchange, LONGEST_NAME) and _EXCHANGE.fullmatch(exchange)):
             raise ValueError("exchange is none of a service's")
-        if handler is not None and not is_text(handler, LONGEST_NAME):
-            raise ValueError(f"handler is not a name of at most {LONGEST_NAME} characters")
+        for name in ("handler", "marker"):
+            if headers.get(name) is not None and not is_text(headers[name], LONGEST_NAME):
+                raise ValueError(f"{name} is not a name of at most {LONGEST_NAME} characters")
         if slot_of(envelope.partitionkey, self.slots) != self.slot:
             raise ValueError("its slot is not that of its key")
         text = bytes(body).decode()
         if "\0" in text:
             raise ValueError("the body holds the character U+0000")
-        return Message(envelope, text, exchange, bool(info["redelivered"]), handler=handler)
+        return Message(
+            envelope,
+            text,
+            exchange,
+            bool(info["redelivered"]),
+            handler=headers.get("handler"),
+            marker=headers.get("marker"),
+        )
 
     def _wake_up(self) -> None:
         if not self._wake.ready():

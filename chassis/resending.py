@@ -14,14 +14,14 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
-from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy import and_, bindparam, func, insert, or_, select, update
 
 from chassis.bus import ANY, Bindings
 from chassis.clocks import FURTHEST
 from chassis.ids import new_id
 from chassis.message import Message, slot_of
 from chassis.store import Store, Work
-from chassis.tables import deployment, leases, message_of, outbox, resends
+from chassis.tables import deployment, leases, message_of, outbox, resends, strays
 from contracts.message import Envelope
 from contracts.shapes import Id, Key, moment_to_json
 from contracts.shared import Resend, ResendBegan
@@ -69,12 +69,16 @@ def begin(store: Store, request: Any) -> Any:
     """Fix how far a request goes, just before its marker; gives the request as it then is.
 
     Until the marker arrives the receiver leaves alone what comes, also what the relay has sent
-    since it was asked: all of that is to come again.
+    since it was asked: all of that is to come again. So is what operators have had sent again to
+    that receiver, which the queue may have held too: those requests begin once more.
     """
     last = select(func.coalesce(func.max(outbox.c.seq), 0)).scalar_subquery()
     its_row = resends.c.seq == request.seq
+    operators = and_(resends.c.receiver == request.receiver, resends.c.marker.is_(None))
+    lost = or_(resends.c.done_at.is_(None), resends.c.done_at >= request.since)
     with store.write(durable=False) as work:
         work.execute(update(resends).where(its_row).values(last=last))
+        work.execute(update(resends).where(operators, lost).values(cursor=0, sent=0, done_at=None))
         return work.execute(select(resends).where(its_row)).one()
 
 
@@ -84,7 +88,7 @@ def page_of(
     """Read what a request is about among its next rows, and how far that goes.
 
     After a lost queue a row that is not sent may be one that a relay before has published, and
-    cannot say so any more.
+    cannot say so any more. All is marked as what follows the last marker of its slot.
     """
     sent = outbox.c.sent_at >= request.since
     query = (
@@ -96,12 +100,15 @@ def page_of(
     )
     with store.engine.connect() as connection:
         rows = connection.execute(query).all()
+        last = connection.execute(_LAST_MARKERS, {"receiver": request.receiver})
+        markers = {row.slot: row.marker for row in last}
     found = []
     for row in rows:
         message = message_of(row)
-        message.handler = request.handler
+        slot, message.handler = message.slot(slots), request.handler
+        message.marker = request.marker or markers.get(slot)
         heard = hears & {(row.exchange, row.type), (ANY, row.type)}
-        if heard and request.slot in (None, message.slot(slots)):
+        if heard and request.slot in (None, slot):
             found.append(message)
     return found, rows[-1].seq if len(rows) == most else request.last
 
@@ -115,10 +122,18 @@ def advance(store: Store, request: Any, cursor: int, sent: int) -> None:
         work.execute(update(resends).where(resends.c.seq == request.seq).values(values))
 
 
+_LAST_MARKERS = (
+    select(resends.c.slot, func.max(resends.c.marker).label("marker"))
+    .where(resends.c.receiver == bindparam("receiver"), resends.c.marker.is_not(None))
+    .where(resends.c.done_at.is_not(None))
+    .group_by(resends.c.slot)
+)
+
+
 def marker_of(source: str, marker: str, slot: int, slots: int, now: float) -> Message:
     """Make the message that goes before: its key is one of the slot that was lost."""
     lane = next(name for n in count() if slot_of(name := f"lane-{n}", slots) == slot)
-    fact = ResendBegan(lane=Key(lane), marker=Id(marker))
+    fact = ResendBegan(lane=Key(lane), marker=Id(marker), marked=True)
     moment = moment_to_json(datetime.fromtimestamp(now, UTC))
     return Message.of(fact, Envelope(new_id(), source, fact.type, moment, lane, marker))
 
@@ -143,7 +158,7 @@ def gap_found(
             drained_at = 0.0
         since = max(0.0, drained_at - MARGIN)
         for source in sorted(sources):
-            marker = new_id()
+            marker = store.new_id()
             asked.append(source)
             work.execute(
                 store.insert_or_replace(deployment, "name"),
@@ -190,6 +205,21 @@ def slots_with_gaps(store: Store) -> set[int]:
         return {int(name.split()[1]) for name in connection.execute(query).scalars()}
 
 
-def close_gap(work: Work, slot: int, source: str) -> None:
-    """Note that a marker has arrived."""
+def close_gap(work: Work, slot: int, source: str, began: ResendBegan) -> None:
+    """Note that a marker has arrived. Who does not mark what follows, since he is of an earlier
+    version, sends it again so that it cannot be told from what was left out: that is forgotten."""
     work.execute(deployment.delete().where(deployment.c.name == f"gap {slot} {source}"))
+    if not began.marked:
+        work.execute(strays.delete().where(strays.c.marker == began.marker))
+
+
+def stray(store: Store, work: Work, message: Message, marker: str) -> None:
+    """Remember a message that is left out, since it comes again after a marker."""
+    remember = store.insert_or_replace(strays, "id")
+    work.execute(remember, {"id": message.receipt, "marker": marker})
+
+
+def strays_of(work: Work, messages: Iterable[Message]) -> dict[str, str]:
+    """Read which of these were left out before, and after which marker they come again."""
+    rows = work.execute(select(strays).where(strays.c.id.in_({each.receipt for each in messages})))
+    return {row.id: row.marker for row in rows}

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import eventlet
 from nameko.extensions import DependencyProvider, Entrypoint, SharedExtension
-from sqlalchemy import MetaData, select
+from sqlalchemy import MetaData, select, true
 from werkzeug.wrappers import Request
 
 from chassis import letters, metrics, resending
@@ -23,9 +23,10 @@ from chassis.logs import log
 from chassis.message import Message
 from chassis.relay import Relay
 from chassis.replica import Replica
-from chassis.retention import Aging, Retention
+from chassis.retention import Aged, Aging, Retention
 from chassis.settings import Misconfigured, Settings
 from chassis.store import STORAGE_ERRORS, Store, Work
+from chassis.tables import strays
 from chassis.web import Route, Web, health
 from contracts.message import Command, Contract
 from contracts.shared import Resend
@@ -139,9 +140,8 @@ class Carriage(SharedExtension):
         """Let requests in: the database is there."""
         self.web.is_open = True
         self._tend(self._measure)
-        self._tend(
-            Retention(self.store, self.settings, self.service.aging, lambda: self.relay.active).run
-        )
+        aging = {strays: Aged(strays.c.marker, true()), **self.service.aging}
+        self._tend(Retention(self.store, self.settings, aging, lambda: self.relay.active).run)
         self.service.started(self._tend)
 
     def _tend(self, loop: Callable[[], None]) -> None:

@@ -149,6 +149,14 @@ resends = Table(
 )
 """What the relay is to publish again, to one receiver: sent rows from `since` on, up to `last`."""
 
+strays = Table(
+    "strays",
+    carriage,
+    Column("id", String(160), primary_key=True),
+    Column("marker", String(64), nullable=False),
+)
+"""What was left out while a gap was open, and which marker the gap waited for."""
+
 
 def row_of(message: Message) -> dict[str, Any]:
     """Write a message as the columns that outbox and letters share."""

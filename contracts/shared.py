@@ -74,11 +74,13 @@ class Resend(Command):
 class ResendBegan(Event):
     """From here on a publisher sends again, in its order, what a lost queue may have held.
 
-    It goes to the service that asked, and to nobody else.
+    It goes to the service that asked, and to nobody else. `marked` says that what is sent again
+    carries the marker too, and so can be told from what was sent before.
     """
 
     lane: Key
     marker: Id
+    marked: bool = False
 
 
 SWEEPERS = ("filing", "inspection", "complaints", "insurance")

@@ -17,14 +17,18 @@ LATER = '''"""A revision of a later version."""
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "{next}"
+down_revision = "{head}"
 
 
 def upgrade() -> None:
     op.create_table("later", sa.Column("id", sa.Integer, primary_key=True))
     {then}
 '''
+
+HEAD = migrations.revisions(migrations.folder_of("filing"))[-1]
+NEXT = f"{int(HEAD) + 1:04}"
+"""The last revision of filing, and the one that a later version would add."""
 
 SQLITE = {"tables and indexes": "SELECT type, name, tbl_name, sql FROM sqlite_master"}
 POSTGRES = {
@@ -89,7 +93,8 @@ def later(tmp_path):
     def make(then="pass"):
         folder = tmp_path / "later"
         shutil.copytree(migrations.folder_of("filing"), folder, dirs_exist_ok=True)
-        (folder / "versions" / "0002_later.py").write_text(LATER.format(then=then))
+        text = LATER.format(then=then, head=HEAD, next=NEXT)
+        (folder / "versions" / f"{NEXT}_later.py").write_text(text)
         return folder
 
     return make

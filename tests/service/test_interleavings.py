@@ -1,0 +1,354 @@
+"""Steps of several transactions that chance seldom brings together, one after the other."""
+
+import json
+from contextlib import suppress
+from datetime import date
+from itertools import count
+
+import pytest
+from sqlalchemy import func, select, true
+from sqlalchemy.exc import OperationalError
+
+from chassis import letters, resending
+from chassis.bus import Closed
+from chassis.errors import Conflict, NotYet
+from chassis.leases import SlotLost
+from chassis.listener import Listener
+from chassis.message import Message, slot_of
+from chassis.relay import Relay
+from chassis.retention import DAY, Aged, Retention
+from chassis.settings import Settings
+from chassis.store import Store, Work
+from chassis.tables import attempts, inbox, leases, outbox, strays
+from chassis.tables import letters as kept
+from contracts.filing import FilingWithdrawn
+from contracts.inspection import DispatchPatrol
+from contracts.message import Envelope
+from services.filing.service import Filings
+from services.inspection.service import Inspection
+from tests.service.sayings import registered, types
+from tests.service.test_failure import review, time_comes, waiting
+
+UNDONE, UNANSWERED = "undone", "unanswered"
+AWAY = OperationalError("COMMIT", {}, Exception("the connection is lost"))
+
+
+# COMMIT is done, and its answer is lost
+
+
+@pytest.fixture
+def commits(monkeypatch):
+    """Have the next transactions end so: undone, or done with the answer lost."""
+    plan, commit = [], Work.commit
+
+    def ended(work):
+        verdict = plan.pop(0) if plan else None
+        if verdict == UNDONE:
+            work.rollback()
+            raise AWAY
+        commit(work)
+        if verdict == UNANSWERED:
+            raise AWAY
+
+    monkeypatch.setattr(Work, "commit", ended)
+    monkeypatch.setattr(letters, "pause", lambda _attempts, **_longest: 0.0)
+    return plan.extend
+
+
+@pytest.fixture
+def inspection(given):
+    return given(Inspection)
+
+
+@pytest.mark.parametrize("counted", [False, True])
+@pytest.mark.parametrize("undone", range(8))
+def test_a_message_is_handled_once_although_its_commit_was_not_answered(
+    inspection, commits, undone, counted
+):
+    inspection.facts(registered())
+    message = inspection.message(review("shop"))
+    if counted:  # it was delivered twice before, and so is taken alone
+        message.redelivered = True
+        with inspection.store.write() as work:
+            work.execute(attempts.insert(), {"id": message.id, "count": 1})
+    commits([UNDONE] * undone + [UNANSWERED])
+    said = inspection.deliver(message) + time_comes(inspection)
+    assert types(said) == ["visit-planned"]
+    assert waiting(inspection) == []
+    assert message.id in inspection.acknowledged
+
+
+@pytest.mark.parametrize("undone", range(8))
+def test_a_letter_is_delivered_once_although_its_commit_was_not_answered(
+    inspection, commits, undone
+):
+    inspection.facts(review("shop"))
+    assert waiting(inspection) == [("waiting", "onsite-review-requested")]
+    registration = inspection.message(registered())
+    with inspection.store.write() as work:  # it frees nothing by itself
+        inspection.listener._call(work, registration)
+    commits([UNDONE] * undone + [UNANSWERED])
+    for _ in range(undone + 3):
+        with suppress(OperationalError):  # as the loop that tries letters does
+            inspection.listener.retry(("filing", "shop"))
+    if waiting(inspection) == [("stuck", "onsite-review-requested")]:
+        assert letters.retry(inspection.store, message_id=first_letter(inspection))
+        inspection.listener.retry(("filing", "shop"))
+    assert types(inspection.when()) == ["visit-planned"]
+    assert waiting(inspection) == []
+
+
+def first_letter(story):
+    with story.store.read() as session:
+        return session.scalar(select(kept.c.id).order_by(kept.c.seq).limit(1))
+
+
+# a queue was lost, and a process dies before what it has left out is acknowledged
+
+SLOTS, SLOT = 8, 3
+KEY = next(key for key in map(str, count()) if slot_of(key, SLOTS) == SLOT)
+
+
+class Deaf:
+    """A service that has nothing to prepare or to finish."""
+
+    at_once = False
+
+    def prepare(self, messages, work):
+        pass
+
+    def finish(self, work):
+        pass
+
+    def committed(self, work):
+        pass
+
+
+class Queue:
+    """A queue of one slot, which forgets all that it has given."""
+
+    slot = SLOT
+
+    def __init__(self, *messages):
+        self.messages = [*messages]
+
+    def take(self, most):
+        if not self.messages:
+            raise Closed
+        self.taken, self.messages = self.messages[:most], self.messages[most:]
+        return self.taken
+
+    def done(self, messages):
+        pass
+
+
+def once_more(*messages):
+    """Give what a process that died has not acknowledged, as the broker does."""
+    for message in messages:
+        message.redelivered = True
+    return Queue(*messages)
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = Store("filing", f"sqlite:///{tmp_path}/filing.db", Filings.metadata)
+    made.create()
+    yield made
+    made.close()
+
+
+class Process:
+    """A process that serves the slot, and notes which messages reach its handler."""
+
+    def __init__(self, store, handled):
+        def handle(fact, _work):
+            handled.append(fact.filing_id)
+
+        self.listener = Listener(Deaf(), store, {FilingWithdrawn.type: [handle]}, lambda: None)
+        self.listener.slots, self.listener.hold = SLOTS, lambda _work, _slots: None
+        self.listener.gaps.add(SLOT)
+
+    def take(self, queue, most=10):
+        self.listener.run(queue, most)
+
+
+def said(identity, *, marker=None):
+    fact = FilingWithdrawn(enterprise_id=KEY, filing_id=identity, reason="none")
+    envelope = Envelope(identity, "filing", fact.type, "2020-02-10T00:00:00Z", KEY, identity)
+    made = Message.of(fact, envelope)
+    made.marker = marker
+    return made
+
+
+def lose_the_queue(store):
+    """Have the slot's queue found missing; give what its publisher's marker will be."""
+    if resending.gap_found(store, SLOT, ["filing"], lambda *_: None) == []:
+        resending.queue_made(store, SLOT, 0.0)
+        return lose_the_queue(store)
+    with store.read() as session:
+        return resending.gaps_of(session, SLOT)["filing"]
+
+
+def marker(name, *, marked=True):
+    made = resending.marker_of("filing", name, SLOT, SLOTS, 1_600_000_000.0)
+    if not marked:  # as an earlier version says it
+        made.restate(type(made.fact)(lane=made.fact.lane, marker=made.fact.marker))
+    return made
+
+
+@pytest.fixture
+def leased(store):
+    with store.write() as work:
+        work.execute(leases.insert().values(name=f"slot {SLOT}", until=0.0))
+    return store
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 10])
+@pytest.mark.parametrize("acknowledged", range(7))
+def test_what_was_left_out_overtakes_nothing_when_it_comes_again(leased, most, acknowledged):
+    """5 6 7 8 are sent again behind a marker, and 8 has come before it by itself."""
+    name, handled = lose_the_queue(leased), []
+    sent = [said("8"), marker(name), *(said(each, marker=name) for each in "5678")]
+    before = Process(leased, handled)
+    before.take(Queue(*sent[: max(2, acknowledged)]), most)
+    Process(leased, handled).take(once_more(*sent[acknowledged:]), most)
+    assert handled == ["5", "6", "7", "8"]
+
+
+@pytest.mark.parametrize("most", [1, 2, 10])
+def test_a_queue_may_be_lost_again_while_what_it_held_is_sent_again(leased, most):
+    first, handled = lose_the_queue(leased), []
+    Process(leased, handled).take(Queue(said("7"), said("8")), most)
+    second = lose_the_queue(leased)
+    assert second > first
+    late = [said("6", marker=first), said("8", marker=first), marker(first)]
+    again = [said(each, marker=second) for each in "5678"]
+    Process(leased, handled).take(Queue(*late, marker(second)), most)
+    Process(leased, handled).take(once_more(*late, marker(second), *again), most)
+    assert handled == ["5", "6", "7", "8"]
+
+
+def test_what_an_earlier_version_sends_again_is_not_marked_and_not_taken_for_what_came_before(
+    leased,
+):
+    name, handled = lose_the_queue(leased), []
+    unmarked = [marker(name, marked=False), *map(said, "5678")]
+    Process(leased, handled).take(Queue(said("8"), unmarked[0]))
+    Process(leased, handled).take(once_more(*unmarked))
+    assert handled == ["5", "6", "7", "8"]
+
+
+def test_what_was_left_out_is_forgotten_with_its_time(leased):
+    lose_the_queue(leased)
+    Process(leased, []).take(Queue(said("8")))
+    settings = Settings.read({})
+    strays_alone = {strays: Aged(strays.c.marker, true())}
+    keeper = Retention(leased, settings, strays_alone, lambda: True)
+    assert keeper.sweep(leased.now())["strays"] == 0
+    assert keeper.sweep(leased.now() + (settings.keep_inbox + 1) * DAY)["strays"] == 1
+
+
+def test_what_an_operator_has_sent_again_begins_once_more_where_a_queue_is_lost(store):
+    """The queue may have held it, and its receiver leaves it alone until the marker comes."""
+    for identity in ("1", "2"):
+        with store.write() as work:
+            work.outgoing.append(said(identity))
+    store.mark_sent(store.unsent(10))
+    bus = Bus()
+    relay = Relay(
+        store, bus, 10, {"inspection": frozenset({("filing.events", said("").fact.type)})}
+    )
+    with store.write() as work:
+        resending.ask(work, "inspection", 0.0, handler="feed")
+        resending.ask(work, "complaints", 0.0, handler="other")
+    relay.publish_next()
+    assert bus.published == [("1", "feed", None), ("2", "feed", None)]
+    bus.published.clear()
+
+    with store.write() as work:
+        resending.ask(work, "inspection", 0.0, slot=SLOT, marker="a-marker")
+    for _ in range(4):
+        relay.ask_again()
+        relay.publish_next()
+    copies = [(identity, None, "a-marker") for identity in "12"]
+    fed = [(identity, "feed", "a-marker") for identity in "12"]
+    assert bus.published == [("a-marker", None, None), *copies, *fed]
+
+
+class Bus:
+    """A bus with which everything is safe at once: it notes what it carries, for which handler, and
+    after which marker."""
+
+    slots = SLOTS
+
+    def __init__(self):
+        self.published = []
+
+    def publish(self, messages, to=None):
+        assert to == "inspection"
+        for message in messages:
+            identity = getattr(message.fact, "marker", None) or message.id
+            self.published.append((identity, message.handler, message.marker))
+        return messages
+
+
+# a letter's try is undone, and its slot goes to another replica before that is recorded
+
+
+@pytest.mark.parametrize("error", [Conflict(), NotYet("e"), RuntimeError("broken")])
+@pytest.mark.parametrize("is_held_again", [False, True])
+def test_a_letter_has_one_outcome_although_its_slot_changes_hands(store, error, is_held_again):
+    """Replica A's try is undone by an error; B takes the slot and handles the letter; A goes on."""
+    command = Message.of(
+        DispatchPatrol(patrol_id="p", agencies=["a"], officers=["o"], day=date(2020, 2, 10)),
+        Envelope("command", "gateway", "dispatch-patrol", "2020-02-10T00:00:00Z", KEY, "command"),
+    )
+    owner = ["A"]
+
+    def replica(name, handler):
+        made = Listener(Deaf(), store, {command.envelope.type: [handler]}, lambda: None)
+        made.slots = SLOTS
+
+        def hold(_work, slots):
+            if owner[0] != name:
+                raise SlotLost(*slots)
+
+        made.hold = hold
+        return made
+
+    def fails(_fact, _work):
+        raise error
+
+    a, b = replica("A", fails), replica("B", lambda _fact, _work: None)
+    with store.write() as work:
+        work.execute(
+            store.insert_new(inbox), [{"id": "command", "fingerprint": "", "handled_at": 0}]
+        )
+        letters.park(work, command, letters.WAITING, "", awaits=None, attempt=0)
+
+    write = a.store.write
+    writes = count(1)
+
+    def b_comes_between(**durable):
+        if next(writes) == 2:
+            owner[0] = "B"
+            b.retry(command.stream)
+            owner[0] = "A" if is_held_again else "B"
+        return write(**durable)
+
+    a.store = Between(store, b_comes_between)
+    a.retry(command.stream)
+    with store.read() as session:
+        bodies = session.scalars(select(outbox.c.body).where(outbox.c.type == "command-settled"))
+        assert [json.loads(body)["outcome"] for body in bodies] == ["done"]
+        assert session.scalar(select(func.count()).select_from(kept)) == 0
+
+
+class Between:
+    """A store of which another replica writes in between."""
+
+    def __init__(self, store, write):
+        self._store, self.write = store, write
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
