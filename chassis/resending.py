@@ -18,7 +18,7 @@ from sqlalchemy import and_, bindparam, func, insert, or_, select, update
 
 from chassis.bus import ANY, Bindings
 from chassis.clocks import FURTHEST
-from chassis.ids import new_id
+from chassis.ids import moment_of, new_id
 from chassis.message import Message, slot_of
 from chassis.store import Store, Work
 from chassis.tables import deployment, leases, message_of, outbox, resends, strays
@@ -158,7 +158,7 @@ def gap_found(
             drained_at = 0.0
         since = max(0.0, drained_at - MARGIN)
         for source in sorted(sources):
-            marker = store.new_id()
+            marker = _next_marker(work, slot, source)
             asked.append(source)
             work.execute(
                 store.insert_or_replace(deployment, "name"),
@@ -177,6 +177,15 @@ def gap_found(
             envelope = Envelope(marker, store.service, fact.type, moment, fact.key, marker)
             work.outgoing.append(Message.of(fact, envelope, to=source))
     return asked
+
+
+def _next_marker(work: Work, slot: int, source: str) -> str:
+    """Make a marker that is later than those before it, also where a clock was set back."""
+    before = deployment.c.name == f"gap {slot} {source}"
+    known = work.scalars(select(deployment.c.value).where(before)).all()
+    known = [*known, work.scalar(select(func.max(strays.c.marker))) or ""]
+    latest = max(moment_of(marker) or 0.0 for marker in known)
+    return new_id(max(work.clock(), latest + 0.002))
 
 
 def queue_made(store: Store, slot: int, at: float) -> None:

@@ -228,6 +228,17 @@ def test_a_queue_may_be_lost_again_while_what_it_held_is_sent_again(leased, most
     assert handled == ["5", "6", "7", "8"]
 
 
+def test_a_later_marker_is_later_although_the_clock_was_set_back(leased, monkeypatch):
+    first, handled = lose_the_queue(leased), []
+    Process(leased, handled).take(Queue(said("6")))
+    monkeypatch.setattr(leased, "now", lambda: 1_000_000_000.0)
+    second = lose_the_queue(leased)
+    assert second > first
+    again = [marker(second), *(said(each, marker=second) for each in "56")]
+    Process(leased, handled).take(once_more(*again))
+    assert handled == ["5", "6"]
+
+
 def test_what_an_earlier_version_sends_again_is_not_marked_and_not_taken_for_what_came_before(
     leased,
 ):
