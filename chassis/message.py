@@ -35,7 +35,8 @@ class Message:
     """One message; `exchange` is `{source}.events` or `{target}.commands`.
 
     `redelivered` says that it may have been handed to a handler before, and not finished. `handler`
-    names the one handler that a message sent again is for.
+    names the one handler that a message sent again is for. `refused` says that the bus has not
+    taken it when it was last published: somebody who is to have it takes nothing, or is not there.
     """
 
     envelope: Envelope
@@ -44,6 +45,7 @@ class Message:
     redelivered: bool = False
     seq: int = 0
     handler: str | None = None
+    refused: bool = False
     tag: Any = field(default=None, repr=False)
 
     @classmethod

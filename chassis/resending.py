@@ -56,9 +56,9 @@ def ask(
     return int(work.scalar(insert(resends).values(row).returning(resends.c.seq)) or 0)
 
 
-def next_of(store: Store) -> Any:
-    """Read the next request that is not finished; lost queues come first."""
-    query = select(resends).where(resends.c.done_at.is_(None))
+def next_of(store: Store, but: Collection[int] = ()) -> Any:
+    """Read the next request that is not finished, but these; lost queues come first."""
+    query = select(resends).where(resends.c.done_at.is_(None), resends.c.seq.not_in(but))
     with store.engine.connect() as connection:
         return connection.execute(
             query.order_by(resends.c.marker.is_(None), resends.c.seq).limit(1)
