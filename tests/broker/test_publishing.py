@@ -227,3 +227,37 @@ def test_a_relay_that_was_stopped_between_two_waves_is_not_joined_by_another(
     until(lambda: not say.unsent())
     until(lambda: not first.busy)
     assert taken(channel, "inspection", settings.slots) == {"shop": [f"shop:{n}" for n in range(4)]}
+
+
+def test_a_batch_is_not_taken_up_again_by_a_connection_that_is_made_in_its_midst(
+    say, channel, settings, start, monkeypatch
+):
+    """The process is stopped between two waves, and the broker ends its connection: another has
+    published since."""
+    between, on = eventlet.event.Event(), eventlet.event.Event()
+    publish, waves = rabbit._Publisher._publish_wave, []
+
+    def slowly(publisher, wave):
+        if publisher._bus is first.bus:
+            waves.append(wave)
+            if len(waves) == 2:
+                publisher.drop()
+                between.send()
+                on.wait()
+        publish(publisher, wave)
+
+    monkeypatch.setattr(rabbit._Publisher, "_publish_wave", slowly)
+    monkeypatch.setattr(rabbit, "CONFIRM_WITHIN", 1000.0)
+    first = start()
+    say(*(command("inspection", "shop", number) for number in range(3)))
+    first.wake()
+    with eventlet.Timeout(SOON):
+        between.wait()
+    first.until = 0.0
+    start()
+    say(command("inspection", "shop", 3))
+    until(lambda: not say.unsent(), SOON)
+    on.send()
+    until(lambda: not first.busy)
+    there = [f"shop:{number}" for number in (0, 0, 1, 2, 3)]
+    assert taken(channel, "inspection", settings.slots) == {"shop": there}

@@ -91,7 +91,9 @@ def bus():
 
 @pytest.fixture
 def relay(store, bus, monkeypatch):
-    monkeypatch.setattr(relaying, "LONGEST_WAIT", 0.0, raising=False)  # what is not taken is always due
+    monkeypatch.setattr(
+        relaying, "LONGEST_WAIT", 0.0, raising=False
+    )  # what is not taken is always due
     made = Relay(store, bus, 10, HEARS)
     made.until = inf
     return made
