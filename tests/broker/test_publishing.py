@@ -1,6 +1,5 @@
 """What a relay sends: one at a time does, and what nobody takes holds back its keys alone."""
 
-import json
 from collections import defaultdict
 from datetime import UTC, datetime
 from math import inf
@@ -12,13 +11,13 @@ from sqlalchemy import func, select
 
 from chassis import rabbit
 from chassis import relay as relaying
-from chassis.ids import new_id
 from chassis.message import Message
 from chassis.rabbit import RabbitBus, declare_queue, prepare, queue_of
 from chassis.relay import Relay
 from chassis.store import Store
 from chassis.tables import outbox
 from console.district import SERVICES, TOPOLOGY
+from contracts.filing import FilingWithdrawn
 from contracts.message import Envelope
 from contracts.shapes import Id
 from contracts.shared import Resend
@@ -31,12 +30,21 @@ SOON = 40
 
 
 def command(to, key, number):
-    """Make a command that every service hears; its marker says which of its key it is."""
+    """Make a command that every service hears; its id says which of its key it is."""
     since = datetime(2020, 2, 10, tzinfo=UTC)
-    fact = Resend(receiver="filing", slot=0, since=since, marker=Id(f"{key}:{number}"))
+    fact = Resend(receiver="filing", slot=0, since=since, marker=Id("marker"))
+    return Message.of(fact, envelope(fact, key, number), to=to)
+
+
+def event(key, number):
+    """Make an event that others hear."""
+    fact = FilingWithdrawn(enterprise_id=key, filing_id="1", reason="none")
+    return Message.of(fact, envelope(fact, key, number))
+
+
+def envelope(fact, key, number):
     moment = "2020-02-10T00:00:00Z"
-    envelope = Envelope(new_id(), "filing", fact.type, moment, key, "cause")
-    return Message.of(fact, envelope, to=to)
+    return Envelope(f"{key}:{number}", "filing", fact.type, moment, key, "cause")
 
 
 @pytest.fixture
@@ -97,15 +105,14 @@ def standing(channel, service, slots):
 
 
 def taken(channel, service, slots):
-    """Take all there is for a service; gives the markers of each key, in their order."""
+    """Take all there is for a service; gives the ids of each key, in their order."""
     left, found = standing(channel, service, slots), defaultdict(list)
 
     def take(message):
         nonlocal left
         left -= 1
-        if "cloudEvents_partitionkey" in (message.headers or ()):
-            marker = json.loads(message.body)["marker"]
-            found[message.headers["cloudEvents_partitionkey"]].append(marker)
+        if headers := message.headers:
+            found[headers["cloudEvents_partitionkey"]].append(headers["cloudEvents_id"])
 
     tags = [
         channel.basic_consume(queue_of(service, slot), callback=take, no_ack=True)

@@ -22,7 +22,7 @@ from console.fleet import Fleet
 from console.month import plan
 from services.filing.service import Filings
 from tests.broker.conftest import until
-from tests.broker.test_publishing import command, standing, taken
+from tests.broker.test_publishing import event, standing, taken
 
 
 def bihuan(settings, *arguments):
@@ -137,9 +137,8 @@ def test_nothing_is_lost_by_a_relay_that_still_publishes_although_its_lease_is_g
     bus = RabbitBus(settings, TOPOLOGY)
     relay = Relay(store, bus, 400, TOPOLOGY)
     relay.until = inf
-    said = [command("inspection", f"shop-{number}", 0) for number in range(40)]
     with store.write() as work:
-        work.outgoing += said
+        work.outgoing += [event(f"shop-{number}", 0) for number in range(40)]
     eventlet.spawn(relay.run)
     try:
         until(under_way.ready)
@@ -148,7 +147,7 @@ def test_nothing_is_lost_by_a_relay_that_still_publishes_although_its_lease_is_g
         on.send()
         until(lambda: not store.unsent(1) and not relay.busy)
         with channel_to(settings) as channel:
-            there = taken(channel, "inspection", max(queues(settings)) + 1)
+            there = taken(channel, "gateway", max(queues(settings)) + 1)
         assert there == {f"shop-{number}": [f"shop-{number}:0"] for number in range(40)}
         assert (code, "nothing was changed" in words) == (1, True), words
     finally:
@@ -156,6 +155,9 @@ def test_nothing_is_lost_by_a_relay_that_still_publishes_although_its_lease_is_g
         relay.stopped.wait()
         bus.close()
         store.close()
+    with channel_to(settings) as channel:
+        for kind in SERVICES:
+            taken(channel, kind.name, settings.slots)
     code, words = bihuan(settings, "slots", "3")
     assert (code, "Every service has 3 slots" in words) == (0, True), words
 
