@@ -320,7 +320,7 @@ class _Publisher:
         self._returned.add(content.properties["message_id"])  # its confirm is still to come
 
     def drop(self) -> None:
-        """Let go of the connection; raises nothing."""
+        """Let go of the connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
             if self._reader is not None:
@@ -330,12 +330,11 @@ class _Publisher:
     def leave(self) -> None:
         """Close the connection, so that another may begin, and look no more whether the broker
         blocks."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
+        if (connection := self._connection) is not None:
             end(self._reader)
             with suppress(*BROKEN), eventlet.Timeout(1, BusDown):
                 connection.close()
-            connection.collect()
+        self.drop()
         if self._blocked:
             self._on_blocked(blocked=False)
 
