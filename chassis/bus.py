@@ -77,10 +77,21 @@ class Bus(Protocol):
 
     slots: int
 
+    def claim(self, service: str, agreed: Callable[[], bool]) -> bool:
+        """Be the only process that publishes for a service, until it lets go or an error comes;
+        raises `BusDown`, also while another is.
+
+        When it has become that, `agreed` is asked whether it may; tells whether it may publish.
+        """
+
+    def let_go(self, service: str) -> None:
+        """Let another process publish for a service."""
+
     def publish(self, messages: Sequence[Message], to: str | None = None) -> list[Message]:
         """Publish in order and give those that are safe, once known; raises `BusDown`.
 
-        With `to` they go to the inbox of that one service, whoever else listens to them.
+        With `to` they go to the inbox of that one service, whoever else listens to them. What is
+        `refused` holds back what follows in its key, and nothing else.
         """
 
     def inbox(self, service: str, bindings: Bindings) -> Inbox:
@@ -209,6 +220,13 @@ class EmbeddedBus:
     def new_inlet(self) -> EmbeddedInlet:
         """Make an inlet; test modes of delivery give another kind."""
         return EmbeddedInlet()
+
+    def claim(self, service: str, agreed: Callable[[], bool]) -> bool:
+        """Tell that this process publishes: there is no other."""
+        return True
+
+    def let_go(self, service: str) -> None:
+        """Do nothing: there is no other."""
 
     def publish(self, messages: Sequence[Message], to: str | None = None) -> list[Message]:
         """Hand each message to all its subscribers, and wait until they are done with it."""

@@ -43,6 +43,7 @@ def may_publish(settings: Settings, service: str) -> bool:
             channel.tx_select()
             channel.basic_publish(Message("{}"), f"{service}.events", "looked-after")
             channel.tx_rollback()
+            rabbit.lock(connection, service)  # locked by the relay or not: it may be asked for
         except AccessRefused:
             return False
         finally:

@@ -36,7 +36,8 @@ class Message:
 
     `redelivered` says that it may have been handed to a handler before, and not finished. `handler`
     names the one handler that a message sent again is for. `marker` is that of the lost queue for
-    which it is sent again, or after which.
+    which it is sent again, or after which. `refused` says that the bus has not taken it when it was
+    last published: somebody who is to have it takes nothing, or is not there.
     """
 
     envelope: Envelope
@@ -46,6 +47,7 @@ class Message:
     seq: int = 0
     handler: str | None = None
     marker: str | None = None
+    refused: bool = False
     tag: Any = field(default=None, repr=False)
 
     @classmethod

@@ -19,6 +19,11 @@ OUTBOX_UNSENT = Gauge("bihuan_outbox_unsent", "Outbox rows not yet safe", ["serv
 OUTBOX_OLDEST = Gauge(
     "bihuan_outbox_oldest_seconds", "Age of the oldest unsent outbox row", ["service"]
 )
+OUTBOX_HELD = Gauge(
+    "bihuan_outbox_held_keys",
+    "Keys held back since somebody does not take what is next",
+    ["service"],
+)
 LETTERS = Gauge("bihuan_letters", "Letters set aside", ["service", "state"])
 LETTERS_OLDEST = Gauge(
     "bihuan_letters_oldest_seconds",

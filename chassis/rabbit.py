@@ -4,6 +4,8 @@
 headers exchange `{service}.inbox`, bound to what the service listens to, feeds a quorum queue per
 slot; the publisher stamps the slot. Each relay and each inbox has a connection of its own. What one
 had in hand when it broke is forgotten: the outbox sends it again, the broker delivers it again.
+The queue `{service}.relay`, which is a connection's own, sees to it that one relay at a time has
+one.
 """
 
 from __future__ import annotations
@@ -13,14 +15,21 @@ import random
 import re
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from itertools import takewhile
 from typing import Any
 
 import amqp
 import eventlet
-from amqp.exceptions import AccessRefused, AMQPError, NotAllowed, NotFound, PreconditionFailed
+from amqp.exceptions import (
+    AccessRefused,
+    AMQPError,
+    NotAllowed,
+    NotFound,
+    PreconditionFailed,
+    ResourceLocked,
+)
 from amqp.method_framing import frame_writer
 from amqp.spec import Basic
 from eventlet.event import Event
@@ -47,6 +56,8 @@ LOOK_EVERY, LOOK_SOON = 0.1, 0.005
 is about to be taken ahead."""
 LONGEST_NAME = 64
 """Characters of the name of an exchange, a handler or a marker, at the most."""
+CAREFUL = 60.0
+"""Seconds after a refusal in which a key's next message waits for the confirm of the one before."""
 SUSPICIOUS = 2
 """Times that a message came back unhandled, from which on it is taken alone: it may be what ends
 processes, and each time all that was taken with it comes back and is counted too."""
@@ -72,7 +83,7 @@ class RabbitBus:
     def __init__(self, settings: Settings, topology: Mapping[str, Bindings]) -> None:
         self._settings = settings
         self._topology = topology
-        self._publishers: dict[str, _Publisher] = defaultdict(lambda: _Publisher(self))
+        self._publishers: dict[str, _Publisher] = {}
         self._inboxes: list[_Inbox] = []
         self._open = Event()
         self.slots = settings.slots
@@ -84,10 +95,26 @@ class RabbitBus:
         """Where the broker is."""
         return self._settings.amqp_uri
 
+    def claim(self, service: str, agreed: Callable[[], bool]) -> bool:
+        """Become the one that publishes for a service; not before every inbox is there."""
+        if not self._open.ready():
+            return False
+        if service not in self._publishers:
+            self._publishers[service] = _Publisher(self, service)
+        return self._publishers[service].claim(agreed)
+
+    def let_go(self, service: str) -> None:
+        """Let another publish for a service."""
+        if service in self._publishers:
+            self._publishers[service].leave()
+
     def publish(self, messages: Sequence[Message], to: str | None = None) -> list[Message]:
-        """Publish one service's messages; raises `BusDown` when not one of them is safe."""
-        self._open.wait()
-        return self._publishers[messages[0].envelope.source].publish(messages, to)
+        """Publish one service's messages; raises `BusDown` where the connection is lost before one
+        of them is safe, and when it was not claimed."""
+        source = messages[0].envelope.source
+        if source not in self._publishers:
+            raise BusDown("nothing is published before it is claimed")
+        return self._publishers[source].publish(messages, to)
 
     def inbox(self, service: str, bindings: Bindings) -> _Inbox:
         """Give the inbox of a service, which connects by itself."""
@@ -107,8 +134,7 @@ class RabbitBus:
         for inbox in [inbox for inbox in self._inboxes if inbox.service == service]:
             self._inboxes.remove(inbox)
             inbox.close()
-        if service in self._publishers:
-            self._publishers.pop(service).drop()
+        self.let_go(service)
 
     def close(self) -> None:
         """Close every connection."""
@@ -147,37 +173,67 @@ class RabbitBus:
 
 
 class _Publisher:
-    """Publishes for one relay, on a connection of its own that does not outlive an error."""
+    """Publishes for one relay, on a connection of its own that does not outlive an error.
 
-    def __init__(self, bus: RabbitBus) -> None:
+    While that connection lives no other process has one: the broker sees to it. So what was read
+    of the outbox since it was claimed can be sent, however long the process was stopped meanwhile;
+    what was read before is not sent on the next.
+    """
+
+    def __init__(self, bus: RabbitBus, service: str) -> None:
         self._bus = bus
+        self._service = service
         self._connection: Any = None
         self._reader: Any = None
         self._blocked = False
         self._safe: list[Message] = []
         self._answered = Event()
+        self._careful = 0.0
+
+    def claim(self, agreed: Callable[[], bool]) -> bool:
+        """Have a connection, made only while no other lives; raises `BusDown`."""
+        if self._connection is not None:
+            return True
+        try:
+            with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not answer")):
+                self.connect()
+        except Exception as error:  # py-amqp says in many ways that a connection is lost
+            self.drop()
+            raise BusDown(str(error) or repr(error)) from error
+        is_agreed = False
+        try:
+            is_agreed = agreed()
+        finally:
+            if not is_agreed:
+                self.leave()
+        return is_agreed
 
     def publish(self, messages: Sequence[Message], to: str | None = None) -> list[Message]:
-        """Publish in waves; after a refusal or an error nothing new is sent."""
+        """Publish in waves. What was refused holds back what follows in its key, and nothing else;
+        after any other error nothing new is sent."""
         self._safe, self._to = [], to
         late = BusDown(f"the broker has not confirmed within {CONFIRM_WITHIN:.0f} s")
+        careful = to is not None or time.monotonic() < self._careful
+        held: set[str] = set()
         try:
-            for wave in waves(messages, returnable=to is not None):
-                with eventlet.Timeout(CONFIRM_WITHIN, late):
-                    self._publish_wave(wave)
-        except Exception as error:  # py-amqp says in many ways that a connection is lost
+            for wave in waves(messages, returnable=careful):
+                if free := [one for one in wave if one.envelope.partitionkey not in held]:
+                    with eventlet.Timeout(CONFIRM_WITHIN, late):
+                        self._publish_wave(free)
+                    held |= {one.envelope.partitionkey for one in free if one.refused}
+        except Exception as error:
+            self.drop()
             if not self._safe:
                 raise BusDown(str(error) or repr(error)) from error
-        finally:
-            if len(self._safe) < len(messages):
-                self.drop()
+        if held:
+            self._careful = time.monotonic() + CAREFUL
         return self._safe
 
     def _publish_wave(self, wave: list[Message]) -> None:
         """Send a wave without waiting in between, then wait for all its confirms."""
         if self._connection is None:
-            self.connect()
-        self._answered, self._confirmed = Event(), set[str]()
+            raise BusDown("the connection was lost")
+        self._answered, self._confirmed, self._returned = Event(), set[str](), set[str]()
         self._unconfirmed = dict(enumerate(wave, self._sent + 1))
         self._sent += len(wave)
         try:
@@ -187,8 +243,8 @@ class _Publisher:
             self._answered.wait()
         finally:
             self._safe += unbroken(wave, self._confirmed)
-        if len(self._confirmed) < len(wave):
-            raise BusDown("the broker refused a message, or knows nobody for a command")
+        for message in wave:
+            message.refused = message.id not in self._confirmed
 
     def _send(self, message: Message) -> None:
         if self._to is None and message.exchange not in self._exchanges:
@@ -225,6 +281,10 @@ class _Publisher:
 
     def connect(self) -> None:
         self._connection = connection = connect(self._bus.uri, self._on_blocked)
+        if not lock(connection, self._service):
+            raise BusDown("the connection of another relay still lives")
+        if self._blocked:  # what was blocked has ended, or there would still be the other
+            self._on_blocked(blocked=False)
         self._cork = _Cork(connection)
         self._channel = channel = connection.channel()
         channel.confirm_select()
@@ -232,7 +292,7 @@ class _Publisher:
         on["basic_ack"].add(lambda tag, multiple: confirm(tag, multiple=multiple, safe=True))
         on["basic_nack"].add(lambda tag, multiple: confirm(tag, multiple=multiple, safe=False))
         on["basic_return"].add(self._on_return)
-        self._sent, self._exchanges, self._returned = 0, set[str](), set[str]()
+        self._sent, self._exchanges = 0, set[str]()
         self._reader = eventlet.spawn(self._read, connection)
 
     def _read(self, connection: Any) -> None:
@@ -262,12 +322,21 @@ class _Publisher:
         self._returned.add(content.properties["message_id"])  # its confirm is still to come
 
     def drop(self) -> None:
-        """Let go of the connection; the next message makes another."""
+        """Let go of the connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
             if self._reader is not None:
                 end(self._reader)
             connection.collect()
+
+    def leave(self) -> None:
+        """Close the connection, so that another may begin, and look no more whether the broker
+        blocks."""
+        if (connection := self._connection) is not None:
+            end(self._reader)
+            with suppress(*BROKEN), eventlet.Timeout(1, BusDown):
+                connection.close()
+        self.drop()
         if self._blocked:
             self._on_blocked(blocked=False)
 
@@ -642,36 +711,62 @@ def prepare(
     return made
 
 
-def queued(settings: Settings, services: Iterable[str], slots: int) -> int:
-    """Count the messages that are ready in the queues of these services."""
-    connection = connect(settings.amqp_uri)
+@contextmanager
+def administering(settings: Settings) -> Iterator[Any]:
+    """Give a connection for an operator's command; raises `BusDown`."""
     try:
-        return sum(
-            _ready_in(connection, queue_of(service, slot)) or 0
-            for service in services
-            for slot in range(slots)
-        )
-    finally:
-        connection.collect()
+        connection = connect(settings.amqp_uri)
+        try:
+            yield connection
+        finally:
+            connection.collect()
+    except BROKEN as error:
+        raise BusDown(str(error) or repr(error)) from error
 
 
-def remake(settings: Settings, service: str, bindings: Bindings, before: int, slots: int) -> None:
-    """Take away the empty queues of a service and make so many; one that is not empty is kept, and
-    raises `BusDown`."""
-    connection = connect(settings.amqp_uri)
+def standing(connection: Any, services: Iterable[str], slots: int) -> tuple[int, int]:
+    """Count the messages that are ready in the queues of these services, and the consumers, which
+    may have others in hand."""
+    found = [
+        _found(connection, queue_of(service, slot)) for service in services for slot in range(slots)
+    ]
+    return sum(ready for ready, _ in filter(None, found)), sum(n for _, n in filter(None, found))
+
+
+def remake(connection: Any, service: str, bindings: Bindings, before: int, slots: int) -> None:
+    """Take away the empty queues of a service and make so many; one that is not empty, or that
+    somebody consumes, is kept, and raises `BusDown`."""
+    for slot in range(max(before, slots)):
+        queue = queue_of(service, slot)
+        if (found := _found(connection, queue)) and any(found):
+            raise BusDown(f"{queue} is not empty")
+        if found:
+            with connection.channel() as channel:
+                channel.queue_delete(queue)
+    declare(connection, service, bindings, slots)
+    for slot in range(slots):
+        declare_queue(connection, service, slot)
+
+
+def lock(connection: Any, service: str) -> bool:
+    """Be the only connection that may publish for a service, until it ends; False while another is.
+
+    A process that is stopped keeps it until the broker misses its heartbeat and ends the
+    connection: from then on nothing of it arrives, whatever it sends when it goes on.
+    """
+    channel = connection.channel()
+    only = {"exclusive": True, "durable": False, "auto_delete": False}
     try:
-        for slot in range(max(before, slots)):
-            queue = queue_of(service, slot)
-            if _ready_in(connection, queue) == 0:
-                with connection.channel() as channel:
-                    channel.queue_delete(queue)
-            elif _ready_in(connection, queue):
-                raise BusDown(f"{queue} is not empty")
-        declare(connection, service, bindings, slots)
-        for slot in range(slots):
-            declare_queue(connection, service, slot)
-    finally:
-        connection.collect()
+        channel.queue_declare(lock_of(service), arguments={"x-queue-type": "classic"}, **only)
+    except ResourceLocked:
+        return False  # the broker has closed the channel
+    channel.close()
+    return True
+
+
+def lock_of(service: str) -> str:
+    """Name the queue by which one relay of a service at a time publishes."""
+    return f"{service}.relay"
 
 
 def queue_of(service: str, slot: int) -> str:
@@ -725,18 +820,18 @@ def _serve(
 
 def is_there(connection: Any, queue: str) -> bool:
     """Tell whether a queue is there."""
-    return _ready_in(connection, queue) is not None
+    return _found(connection, queue) is not None
 
 
-def _ready_in(connection: Any, queue: str) -> int | None:
-    """Count the messages that are ready in a queue; None when it is not there."""
+def _found(connection: Any, queue: str) -> tuple[int, int] | None:
+    """Count a queue's ready messages, and its consumers; None when it is not there."""
     channel = connection.channel()
     try:
         found = channel.queue_declare(queue, passive=True)
     except NotFound:
         return None  # the broker has closed the channel
     channel.close()
-    return int(found.message_count)
+    return int(found.message_count), int(found.consumer_count)
 
 
 def declare(connection: Any, service: str, bindings: Bindings, slots: int) -> None:

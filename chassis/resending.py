@@ -3,8 +3,8 @@
 Sent rows stay in the outbox for a while, and a receiver knows by its inbox what it has handled, so
 that anything may be sent to it again. A receiver whose queue was taken away asks every publisher
 for what that queue may have held. Until a publisher's marker arrives it leaves alone what comes
-from there, and the publisher sends nothing new before it has sent all of it: so the order of each
-key is kept although a part was lost.
+from there, and the publisher sends nothing new to that slot before it has sent all of it: so the
+order of each key is kept although a part was lost.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ def ask(
     return int(work.scalar(insert(resends).values(row).returning(resends.c.seq)) or 0)
 
 
-def next_of(store: Store) -> Any:
-    """Read the next request that is not finished; lost queues come first."""
-    query = select(resends).where(resends.c.done_at.is_(None))
+def next_of(store: Store, but: Collection[int] = ()) -> Any:
+    """Read the next request that is not finished, but these; lost queues come first."""
+    query = select(resends).where(resends.c.done_at.is_(None), resends.c.seq.not_in(but))
     with store.engine.connect() as connection:
         return connection.execute(
             query.order_by(resends.c.marker.is_(None), resends.c.seq).limit(1)

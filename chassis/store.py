@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
@@ -66,6 +66,8 @@ class Ask:
 Worded = tuple[str, dict[str, Any] | None]
 """A statement as text, and its parameters."""
 
+LOOK_PAST = 100_000
+"""Unsent rows that are looked at, at the most, for some whose keys are not held back."""
 PIECE = 1 << 20
 """Characters of rows, as JSON, that one statement is given; a single row may be more."""
 
@@ -415,11 +417,28 @@ class Store:
             self._texts[known] = change(compiled)
         return self._texts[known]
 
-    def unsent(self, most: int) -> list[Message]:
-        """Read the oldest unsent rows of the outbox."""
+    def unsent(self, most: int, but: Collection[str] = ()) -> list[Message]:
+        """Read the oldest unsent rows of the outbox, but those of some keys, which are looked past:
+        `LOOK_PAST` rows at the most."""
+        query, given = _UNSENT, {"most": most}
+        if but:
+            query, given = (
+                self.built("unsent but", self._unsent_but),
+                given | {"but": self.some_of(but)},
+            )
         with self.engine.connect() as connection:
-            rows = connection.execute(_UNSENT, {"most": most})
-            return [message_of(row) for row in rows]
+            return [message_of(row) for row in connection.execute(query, given)]
+
+    def _unsent_but(self) -> Any:
+        looked = _UNSENT.limit(LOOK_PAST).subquery()
+        free = ~self.one_of(looked.c.partitionkey, "but")
+        return select(looked).where(free).order_by(looked.c.seq).limit(bindparam("most"))
+
+    def unsent_of(self, seqs: Collection[int]) -> list[Message]:
+        """Read those of these rows of the outbox that are not sent, the oldest first."""
+        query = select(outbox).where(outbox.c.sent_at.is_(None), outbox.c.seq.in_(seqs))
+        with self.engine.connect() as connection:
+            return [message_of(row) for row in connection.execute(query.order_by(outbox.c.seq))]
 
     def mark_sent(self, messages: list[Message]) -> None:
         """Note that messages are safe with their receivers; if that is lost they are sent again."""

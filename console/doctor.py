@@ -130,7 +130,7 @@ def broker(settings: Settings, services: Sequence[str]) -> Iterator[Finding]:
                 said = f"lacks {', '.join(lacks)}"
                 yield _fault(check, said, "Start the service, or run `bihuan preflight`.")
             elif not may_publish(settings, name):
-                said = f"does not let this account publish to {name}.events"
+                said = f"does not let this account publish for {name}, or to relay"
                 yield _warning(check, said, "Only the account of the service, or an operator, may.")
             else:
                 yield _ok(check, "holds its exchanges and queues, and lets us publish")

@@ -2,17 +2,21 @@
 
 The relays stop, the queues run empty, the listeners let go, the queues are made anew, and all goes
 on. If it is broken off it can be run again, and what runs waits until then.
+
+That nothing is published any more is the broker's word: the lock of each relay is held here, by the
+connection that takes the queues away. Should that be lost, nothing more is taken away.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from sqlalchemy import delete, select, text
+from sqlalchemy import delete, select, text, update
 
+from chassis.bus import BusDown
 from chassis.green import pause
 from chassis.leases import RELAY, served_slots
 from chassis.settings import Misconfigured, Settings
@@ -22,12 +26,11 @@ from console.client import Unanswered
 from console.databases import answering, opened
 from console.district import BROUGHT, SERVICES
 
-ABANDONED = 30.0
-"""Seconds after which a lease that nobody gave back belongs to a process that is gone."""
 _HELD = text(
     "SELECT count(*) FROM leases WHERE owner IS NOT NULL AND name LIKE :names"
-    " AND abs(until - extract(epoch FROM clock_timestamp())) < :abandoned"
+    " AND until - extract(epoch FROM clock_timestamp()) BETWEEN 0 AND 60"
 )
+"""Those that no other replica could take, as it judges that."""
 
 
 def slots(
@@ -48,15 +51,36 @@ def slots(
         before = max(numbers)
         _refuse_gaps(stores)
         try:
-            _drain(settings, stores, before, patience)
+            _change(settings, stores, before, number, patience, may_go_on=len(numbers) == 1)
+        except BusDown as error:
+            raise Unanswered(f"RabbitMQ: {error}. Give the command again.") from None
+        _pause(stores, "")
+    print(f"Every service has {number} slots. Set SLOTS={number} for what is started from now on.")
+
+
+def _change(
+    settings: Settings,
+    stores: dict[str, Store],
+    before: int,
+    number: int,
+    patience: float,
+    *,
+    may_go_on: bool,
+) -> None:
+    """Drain and make anew, over one connection that locks all relays.
+
+    What runs goes on if nothing was changed, unless an earlier run was broken off."""
+    from chassis.rabbit import administering
+
+    with administering(settings) as broker:
+        try:
+            _drain(broker, stores, before, patience)
         except BaseException:
-            if len(numbers) == 1:  # otherwise an earlier run was broken off, and nothing may go on
+            if may_go_on:
                 _pause(stores, "")
             raise
         # from here on everything waits until this has come to its end, if need be another time
-        _make_anew(settings, stores, before, number)
-        _pause(stores, "")
-    print(f"Every service has {number} slots. Set SLOTS={number} for what is started from now on.")
+        _make_anew(broker, stores, before, number)
 
 
 def _refuse_gaps(stores: dict[str, Store]) -> None:
@@ -77,35 +101,58 @@ def _pause(stores: dict[str, Store], what: str) -> None:
             work.execute(statement, {"name": "paused", "value": what})
 
 
-def _drain(
-    settings: Settings,
-    stores: dict[str, Store],
-    slots_: int,
-    patience: float,
-) -> None:
+def _drain(broker: Any, stores: dict[str, Store], slots_: int, patience: float) -> None:
     """Wait until nothing is published, nothing queued, and nothing in anybody's hand."""
-    from chassis.rabbit import queued
+    from chassis.rabbit import lock, standing
 
     until = time.monotonic() + patience
-    services = list(stores)
+
+    def are_locked() -> bool:
+        """Look each time, which also tells the broker that this lives."""
+        return all(lock(broker, name) for name in stores)
+
+    def is_let_go() -> bool:
+        """Tell whether nobody can have anything in hand: a stopped process may, while connected."""
+        ready, consumers = standing(broker, stores, slots_)
+        return ready > 0 or consumers == 0
+
     while True:
         _pause(stores, RELAY)
-        _wait(lambda: not _held(stores, RELAY), until, "the relays to stop")
+        # one of a version that knows no lock has its lease alone
+        _wait(lambda: are_locked() and not _held(stores, RELAY), until, "the relays to stop")
         print("The relays have stopped.", flush=True)
-        _wait(lambda: not queued(settings, services, slots_), until, "the queues to run empty")
+        _wait(lambda: not standing(broker, stores, slots_)[0], until, "the queues to run empty")
         _pause(stores, "all")
-        _wait(lambda: not _held(stores, "%"), until, "the listeners to let go")
-        if not queued(settings, services, slots_):
+        _wait(
+            lambda: are_locked() and not _held(stores, "%") and _nobody_writes(stores),
+            until,
+            "the listeners to let go",
+        )
+        _wait(is_let_go, until, "the listeners' connections to end")
+        if standing(broker, stores, slots_) == (0, 0):
+            _refuse_gaps(stores)
             print("The queues are empty, and nobody listens.", flush=True)
             return
+
+
+def _nobody_writes(stores: dict[str, Store]) -> bool:
+    """Take the slots from who has not given them back, unless a transaction still holds one."""
+    for store in stores.values():
+        with store.write() as work:
+            names = select(leases.c.name).where(leases.c.name.startswith("slot "))
+            all_ = set(work.scalars(names))
+            free = set(work.scalars(names.with_for_update(skip_locked=True)))
+            work.execute(update(leases).where(leases.c.name.in_(free)).values(owner=None, until=0))
+        if all_ != free:
+            return False
+    return True
 
 
 def _held(stores: dict[str, Store], names: str) -> int:
     held = 0
     for store in stores.values():
         with store.engine.connect() as connection:
-            asked = {"names": names, "abandoned": ABANDONED}
-            held += connection.scalar(_HELD, asked) or 0
+            held += connection.scalar(_HELD, {"names": names}) or 0
     return held
 
 
@@ -116,12 +163,12 @@ def _wait(fact: Callable[[], bool], until: float, what: str) -> None:
         pause(0.2)
 
 
-def _make_anew(settings: Settings, stores: dict[str, Store], before: int, number: int) -> None:
+def _make_anew(broker: Any, stores: dict[str, Store], before: int, number: int) -> None:
     """Make the new queues, and only then say so to those who wait."""
     from chassis.rabbit import remake
 
     for name, store in stores.items():
-        remake(settings, name, BROUGHT[name], before, number)
+        remake(broker, name, BROUGHT[name], before, number)
         now = store.now()
         rows = [
             {"name": f"slot {slot}", "owner": None, "until": 0.0, "drained_at": now}

@@ -244,6 +244,12 @@ class RecordingBus:
     def __init__(self):
         self.published = []
 
+    def claim(self, service, agreed):
+        return agreed()
+
+    def let_go(self, service):
+        pass
+
     def publish(self, messages, to=None):
         for message in messages:
             self.published.append((to, getattr(message.fact, "marker", None) or message.id))

@@ -145,6 +145,7 @@ def test_a_restart_of_the_broker_moves_no_key_to_another_queue(settings, rabbitm
     def queues_of():
         bus = RabbitBus(settings, everyone)
         try:
+            until(lambda: bus.claim("filing", lambda: True))
             sent = [said_of(key) for key in keys]
             assert len(bus.publish(sent, to="filing")) == len(keys)
         finally:

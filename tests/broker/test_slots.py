@@ -1,20 +1,28 @@
 """The number of slots is changed while the district works, and nothing is lost by it."""
 
+import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import asdict
+from math import inf
 
 import amqp
 import eventlet
 import psycopg
 import pytest
 
-from chassis.rabbit import queue_of
+from chassis import rabbit
+from chassis.rabbit import RabbitBus, prepare, queue_of
+from chassis.relay import Relay
+from chassis.store import Store
 from console.child import Process
-from console.district import SERVICES
+from console.district import SERVICES, TOPOLOGY
 from console.fleet import Fleet
 from console.month import plan
+from services.filing.service import Filings
 from tests.broker.conftest import until
+from tests.broker.test_publishing import event, standing, taken
 
 
 def bihuan(settings, *arguments):
@@ -22,12 +30,23 @@ def bihuan(settings, *arguments):
     environ = {"AMQP_URI": settings.amqp_uri, "DATABASE_URL": settings.database_url}
     done = subprocess.run(
         [sys.executable, "-m", "console.main", *arguments],
-        env={**__import__("os").environ, **environ},
+        env={**os.environ, **environ},
         capture_output=True,
         text=True,
         check=False,
     )
     return done.returncode, done.stdout + done.stderr
+
+
+def declare_all(settings):
+    for kind in SERVICES:
+        prepare(settings, kind.name, TOPOLOGY[kind.name], settings.slots, ())
+
+
+@contextmanager
+def channel_to(settings):
+    with amqp.Connection(settings.amqp_uri.partition("@")[2].rstrip("/")) as connection:
+        yield connection.channel()
 
 
 def queues(settings):
@@ -80,11 +99,7 @@ def test_slots_change_under_load_and_every_request_is_answered(settings, tmp_pat
 
 def test_slots_wait_for_a_queue_that_does_not_run_empty_and_change_nothing(settings):
     """No process runs, so what is queued stays; the district is not left paused."""
-    from chassis.rabbit import prepare
-    from console.district import TOPOLOGY
-
-    for kind in SERVICES:
-        prepare(settings, kind.name, TOPOLOGY[kind.name], settings.slots, ())
+    declare_all(settings)
     with amqp.Connection(settings.amqp_uri.partition("@")[2].rstrip("/")) as connection:
         channel = connection.channel()
         channel.basic_publish(amqp.Message("{}"), "", queue_of("filing", 2))
@@ -96,3 +111,94 @@ def test_slots_wait_for_a_queue_that_does_not_run_empty_and_change_nothing(setti
         with psycopg.connect(url) as connection:
             rows = connection.execute("SELECT value FROM deployment WHERE name = 'paused'")
             assert rows.fetchall() == [("",)]
+
+
+def test_nothing_is_lost_by_a_relay_that_still_publishes_although_its_lease_is_gone(
+    settings, monkeypatch
+):
+    """It is held up with a batch under way, for longer than its lease: the command waits for its
+    word, which is the broker's."""
+    declare_all(settings)
+    store = Store("filing", settings.database_of("filing"), Filings.metadata)
+    publish, under_way, on = (
+        rabbit._Publisher._publish_wave,
+        eventlet.event.Event(),
+        eventlet.event.Event(),
+    )
+
+    def slowly(publisher, wave):
+        if not under_way.ready():
+            under_way.send()
+            on.wait()
+        publish(publisher, wave)
+
+    monkeypatch.setattr(rabbit._Publisher, "_publish_wave", slowly)
+    monkeypatch.setattr(rabbit, "CONFIRM_WITHIN", 1000.0)
+    bus = RabbitBus(settings, TOPOLOGY)
+    relay = Relay(store, bus, 400, TOPOLOGY)
+    relay.until = inf
+    with store.write() as work:
+        work.outgoing += [event(f"shop-{number}", 0) for number in range(40)]
+    eventlet.spawn(relay.run)
+    try:
+        until(under_way.ready)
+        relay.until = 0.0
+        code, words = bihuan(settings, "slots", "3", "--patience", "5")
+        on.send()
+        until(lambda: not store.unsent(1) and not relay.busy)
+        with channel_to(settings) as channel:
+            there = taken(channel, "gateway", max(queues(settings)) + 1)
+        assert there == {f"shop-{number}": [f"shop-{number}:0"] for number in range(40)}
+        assert (code, "nothing was changed" in words) == (1, True), words
+    finally:
+        relay.stop()
+        relay.stopped.wait()
+        bus.close()
+        store.close()
+    with channel_to(settings) as channel:
+        for kind in SERVICES:
+            taken(channel, kind.name, settings.slots)
+    code, words = bihuan(settings, "slots", "3")
+    assert (code, "Every service has 3 slots" in words) == (0, True), words
+
+
+def test_what_somebody_has_in_hand_is_not_taken_away_with_its_queue(settings):
+    """He was stopped for longer than his lease; his connection lives, and so does what he holds."""
+    declare_all(settings)
+    with channel_to(settings) as channel:
+        channel.confirm_select()
+        channel.basic_publish_confirm(amqp.Message("{}"), "", queue_of("filing", 2))
+        with channel_to(settings) as holding:
+            holding.basic_consume(queue_of("filing", 2), callback=lambda _message: None)
+            until(lambda: standing(channel, "filing", settings.slots) == 0)
+            code, words = bihuan(settings, "slots", "4", "--patience", "5")
+        until(lambda: standing(channel, "filing", len(queues(settings))) == 1)
+        assert (code, "nothing was changed" in words) == (1, True), words
+        assert queues(settings) == set(range(8))
+        channel.queue_purge(queue_of("filing", 2))
+    code, words = bihuan(settings, "slots", "4")
+    assert (code, "Every service has 4 slots" in words) == (0, True), words
+
+
+def test_nothing_is_taken_away_once_the_command_has_lost_its_locks(settings, monkeypatch):
+    """What it was sure of it is sure of no more: a relay may have begun."""
+    from console import slots
+
+    declare_all(settings)
+    make_anew = slots._make_anew
+
+    def cut_before(broker, *given):
+        broker.transport.close()
+        make_anew(broker, *given)
+
+    monkeypatch.setattr(slots, "_make_anew", cut_before)
+    monkeypatch.setenv("AMQP_URI", settings.amqp_uri)
+    monkeypatch.setenv("DATABASE_URL", settings.database_url)
+    with channel_to(settings) as channel:
+        kept = queue_of("filing", 0)
+        channel.queue_bind(kept, "amq.direct", "a-mark")
+        with pytest.raises(slots.Unanswered, match="Give the command again"):
+            slots.slots(3, 60.0)
+        channel.confirm_select()
+        channel.basic_publish_confirm(amqp.Message("{}"), "amq.direct", "a-mark", mandatory=True)
+        assert standing(channel, "filing", 8) == 1, "the queue is the one that it was"

@@ -9,7 +9,7 @@ import amqp
 import psycopg
 import pytest
 
-from chassis.rabbit import queue_of
+from chassis.rabbit import lock, queue_of
 from console.district import TOPOLOGY
 from tests.console.conftest import here
 from tests.deploy.files import SERVICES
@@ -87,6 +87,7 @@ def test_a_service_can_publish_to_any_inbox_and_listen_at_its_own(deployment, to
             channel.basic_publish_confirm(amqp.Message("{}"), exchange, "y")
         channel.basic_publish_confirm(amqp.Message("{}"), f"{other}.inbox", "y")
         channel.basic_consume(queue_of(name, 0), callback=print)
+        assert lock(channel.connection, name)
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -100,6 +101,7 @@ def test_a_service_cannot_say_what_another_says_nor_take_what_is_for_another(
         lambda channel: channel.queue_purge(queue_of(other, 0)),
         lambda channel: channel.queue_delete(queue_of(other, 0)),
         lambda channel: channel.queue_declare(f"{name}.elsewhere"),
+        lambda channel: lock(channel.connection, other),
         lambda channel: channel.basic_publish_confirm(amqp.Message(""), "", queue_of(other, 0)),
     ):
         with pytest.raises(amqp.AccessRefused), connected(deployment, name) as channel:
