@@ -11,8 +11,10 @@ import urllib3
 from sqlalchemy.exc import OperationalError
 
 from chassis.ids import new_id
+from chassis.leases import LEASE, Leases
 from chassis.message import Message, slot_of
 from chassis.rabbit import RabbitBus, prepare, queue_of
+from chassis.store import Store
 from chassis.tables import leases
 from console.child import Process
 from console.district import TOPOLOGY
@@ -20,7 +22,8 @@ from console.fleet import Fleet
 from console.month import plan
 from contracts.message import Envelope
 from tests.broker.conftest import PATIENCE, until
-from tests.service.sayings import registered
+from tests.proxy import Proxy
+from tests.service.sayings import register, registered
 
 
 @pytest.fixture
@@ -28,8 +31,8 @@ def start(settings, tmp_path):
     """Start processes of filing, which end with the test."""
     started = []
 
-    def one():
-        environ = {"AMQP_URI": settings.amqp_uri, "DATABASE_URL": settings.database_url}
+    def one(**told):
+        environ = {"AMQP_URI": settings.amqp_uri, "DATABASE_URL": settings.database_url} | told
         log = tmp_path / f"filing-{len(started)}.log"
         process = Process(["run", "filing", "--port", "0"], log, environ=environ)
         started.append(process)
@@ -88,6 +91,111 @@ def test_a_replica_that_was_stopped_for_long_finds_its_slots_taken_and_takes_its
     until(lambda: shares() == ([4, 4], 1))
 
 
+@pytest.fixture
+def line(rabbitmq_server):
+    """A network between a replica and the broker."""
+    with Proxy(rabbitmq_server.port) as proxy:
+        yield proxy
+
+
+def ask_filing(settings, numbers):
+    """Ask for enterprises to be registered, as the gateway does."""
+    moment, asked = "2020-02-10T09:00:00+00:00", []
+    for number in numbers:
+        act = register(f"shop-{number}", number)
+        told = Envelope(new_id(), "gateway", act.type, moment, act.key, f"cause-{number}")
+        asked.append(Message.of(act, told))
+    assert {message.slot(settings.slots) for message in asked} == set(range(settings.slots))
+    bus = RabbitBus(settings, {"filing": TOPOLOGY["filing"]})
+    try:
+        assert len(bus.publish(asked)) == len(asked)
+    finally:
+        bus.close()
+
+
+def said_and_sent(settings):
+    """Give the outcomes that filing has published, by what they are about."""
+    with psycopg.connect(settings.database_of("filing").replace("+psycopg", "")) as connection:
+        rows = connection.execute(
+            "SELECT correlationid, id FROM outbox WHERE type = 'command-settled'"
+            " AND sent_at IS NOT NULL"
+        ).fetchall()
+    return sorted(cause for cause, _ in rows), {identity for _, identity in rows}
+
+
+def is_ready(process):
+    answer = urllib3.request("GET", f"{process.base}/readyz", retries=False)
+    return answer.json() == {"database": True, "bus": True, "clock": True}
+
+
+@pytest.mark.parametrize("way", ["black_hole", "refuse"])
+def test_a_replica_that_is_cut_from_the_broker_leaves_everything_to_the_other(
+    settings, start, shares, rabbitmq_server, line, way
+):
+    """Its database is well, so that it could renew whatever it holds, and do nothing with it."""
+    for name, hears in TOPOLOGY.items():
+        prepare(settings, name, hears, settings.slots, ())
+    cut = start(AMQP_URI=rabbitmq_server.at(line.port))
+    until(lambda: shares() == ([8], 1))
+    start()
+    until(lambda: shares() == ([4, 4], 1))
+    getattr(line, way)()  # the one that relays
+    ask_filing(settings, range(40))
+    causes = [f"cause-{number}" for number in range(120)]
+    until(lambda: said_and_sent(settings)[0] == sorted(causes[:40]))
+    until(lambda: shares() == ([8], 1))
+    until(lambda: not is_ready(cut))
+    ask_filing(settings, range(40, 80))
+    until(lambda: said_and_sent(settings)[0] == sorted(causes[:80]))
+
+    line.restore()
+    until(lambda: shares() == ([4, 4], 1))
+    ask_filing(settings, range(80, 120))
+    until(lambda: len(said_and_sent(settings)[0]) >= 120)
+    until(lambda: is_ready(cut) and work_done(cut) > 0)
+    found, outcomes = said_and_sent(settings)
+    assert found == sorted(causes), "every command is carried out once"
+    assert outcomes <= reached(settings, "gateway"), "and what was said of it is lost nowhere"
+
+
+def test_when_the_broker_is_away_nobody_holds_anything_until_it_is_back(
+    settings, start, shares, rabbitmq_server
+):
+    start(), start()
+    until(lambda: shares() == ([4, 4], 1))
+    rabbitmq_server.stop()
+    try:
+        until(lambda: shares() == ([], 0))
+    finally:
+        rabbitmq_server.start()
+    until(lambda: shares() == ([4, 4], 1))
+
+
+def test_leases_do_not_wait_for_the_connections_of_handlers(distributed, postgres):
+    """All of them are in use for longer than a lease; another replica takes what is left free."""
+    store, replica = distributed.store("filing"), distributed.running.carriages["filing"].replica
+    until(lambda: len(replica._serving) == 8)
+    elsewhere = Store("filing", postgres.format(service="filing"))
+    other = Leases(elsewhere)
+    until(lambda: len(other.tick().held) == 4)
+    until(lambda: len(replica._serving) == 4)
+    mine = other.tick().held
+    held = [store.engine.connect() for _ in range(distributed.settings.database_pool)]
+    end = elsewhere.now() + 3 * LEASE
+
+    def is_over():
+        share = other.tick()
+        assert (share.held, share.replicas, share.relay) == (mine, 2, False)
+        return elsewhere.now() > end
+
+    until(is_over)
+    for connection in held:
+        connection.close()
+    other.leave()
+    elsewhere.close()
+    until(lambda: len(replica._serving) == 8)
+
+
 def test_a_slot_that_was_lost_and_held_again_before_that_was_noticed_is_served(
     distributed, monkeypatch
 ):
@@ -132,8 +240,9 @@ def test_both_replicas_of_every_service_do_work(settings, tmp_path):
         client.post("/v1/clock", {"at": "2020-02-10T08:00:00+08:00"}, "clock")
         for number, shop in enumerate(plan(0.01).enterprises[:40]):
             client.post("/v1/enterprises", shop.registration(), f"shop-{number}")
-        for service in ("filing", "gateway", "insurance"):
-            for process in fleet.members[service]:
+        file_and_sweep_a_day(client)
+        for members in fleet.members.values():
+            for process in members:
                 until(lambda process=process: work_done(process) > 0)
 
 
@@ -177,6 +286,17 @@ def emptied(settings, uri):
         with eventlet.Timeout(PATIENCE):
             while len(found) < 200:
                 connection.drain_events()
+    return found
+
+
+def reached(settings, service):
+    """Give the ids of all messages in the queues of a service, which stay there."""
+    found = set()
+    with amqp.Connection(settings.amqp_uri.partition("@")[2].rstrip("/")) as connection:
+        channel = connection.channel()
+        for slot in range(settings.slots):
+            while (message := channel.basic_get(queue_of(service, slot))) is not None:
+                found.add(message.headers["cloudEvents_id"])
     return found
 
 
