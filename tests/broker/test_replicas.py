@@ -8,6 +8,7 @@ import eventlet
 import psycopg
 import pytest
 import urllib3
+from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from chassis.ids import new_id
@@ -16,7 +17,7 @@ from chassis.message import Message, slot_of
 from chassis.rabbit import RabbitBus, prepare, queue_of
 from chassis.settings import Settings
 from chassis.store import Store
-from chassis.tables import leases
+from chassis.tables import deployment, leases
 from console.child import Process
 from console.district import TOPOLOGY
 from console.fleet import Fleet
@@ -197,6 +198,45 @@ def test_leases_do_not_wait_for_the_connections_of_handlers(distributed, postgre
     until(lambda: len(replica._serving) == 8)
 
 
+def test_a_relay_that_is_paused_keeps_its_lease_until_nothing_is_in_flight(
+    distributed, monkeypatch
+):
+    carriage, store = distributed.running.carriages["filing"], distributed.store("filing")
+    replica, going, ticks = carriage.replica, eventlet.event.Event(), []
+    publish, tick = carriage.bus.publish, replica.leases.tick
+
+    def slowly(messages, *to):
+        if messages[0].envelope.source == "filing":
+            going.wait()
+        return publish(messages, *to)
+
+    def owner():
+        with store.read() as session:
+            return session.scalar(select(leases.c.owner).where(leases.c.name == "relay"))
+
+    def pause(what):
+        with store.write() as work:
+            statement = store.insert_or_replace(deployment, "name")
+            work.execute(statement, {"name": "paused", "value": what})
+
+    distributed.client.post("/v1/clock", {"at": "2020-02-10T08:00:00+08:00"})
+    monkeypatch.setattr(carriage.bus, "publish", slowly)
+    monkeypatch.setattr(replica.leases, "tick", lambda **way: ticks.append(1) or tick(**way))
+    shop = plan(0.01).enterprises[0].registration()
+    asked = distributed.client.post("/v1/enterprises", shop, Prefer="respond-async")
+    until(lambda: carriage.relay.busy)
+    pause("relay")
+    until(lambda: not carriage.relay.active)
+    seen = len(ticks)
+    until(lambda: len(ticks) > seen + 2)
+    assert owner() == replica.leases.owner
+    going.send()
+    until(lambda: owner() is None)
+    pause("")
+    path = f"/v1/commands/{asked['command_id']}"
+    until(lambda: distributed.client.get(path)["state"] == "done")
+
+
 def test_a_slot_that_was_lost_and_held_again_before_that_was_noticed_is_served(
     distributed, monkeypatch
 ):
@@ -206,7 +246,7 @@ def test_a_slot_that_was_lost_and_held_again_before_that_was_noticed_is_served(
     until(lambda: len(replica._serving) == 8)
     missed = []
 
-    def away():
+    def away(**_way):
         missed.append(True)
         raise OperationalError("SELECT 1", {}, Exception("the database does not answer"))
 
