@@ -343,12 +343,14 @@ class _Inbox:
         return inlet
 
     def leave(self, inlet: Inlet) -> None:
-        """Close an inlet's channel, and wait: what it was given goes to who serves it next."""
+        """Close an inlet's channel, and wait: what it was given goes to who serves it next. Where
+        the line is dead that is the broker's to do."""
         gone = self._inlets.pop(inlet.slot)
         if self.connected:  # the reader may be opening its channel just now
             closed = Event()
             self._leaving.append((gone, closed))
-            closed.wait()
+            with eventlet.Timeout(2 * HEARTBEAT, exception=False):
+                closed.wait()
 
     def _run(self) -> None:
         """Receive; a lost connection is replaced, with a growing pause between attempts."""
