@@ -108,11 +108,18 @@ def ask_filing(settings, numbers):
         told = Envelope(new_id(), "gateway", act.type, moment, act.key, f"cause-{number}")
         asked.append(Message.of(act, told))
     assert {message.slot(settings.slots) for message in asked} == set(range(settings.slots))
-    bus = RabbitBus(settings, {"filing": TOPOLOGY["filing"]})
-    try:
-        assert len(bus.publish(asked)) == len(asked)
-    finally:
-        bus.close()
+    where = settings.amqp_uri.partition("@")[2].rstrip("/")
+    with amqp.Connection(where, confirm_publish=True) as connection:
+        channel = connection.channel()
+        for message in asked:
+            headers = message.envelope.headers() | {"slot": message.slot(settings.slots)}
+            said = amqp.Message(
+                message.body,
+                content_type="application/json",
+                delivery_mode=2,
+                application_headers=headers | {"exchange": message.exchange},
+            )
+            channel.basic_publish(said, "filing.inbox", message.envelope.type, mandatory=True)
 
 
 def said_and_sent(settings):
