@@ -65,6 +65,9 @@ class Inbox(Protocol):
     on_missing: Callable[[int], bool]
     on_declared: Callable[[int], None]
 
+    def heard(self) -> bool:
+        """Tell whether the broker has said anything since this was asked last."""
+
     def open(self, slot: int) -> Inlet:
         """Begin to receive what comes for a slot."""
 
@@ -194,6 +197,10 @@ class EmbeddedInbox:
         self.on_declared: Callable[[int], None] = lambda _slot: None
         self.ready = Event()
         self.ready.send()
+
+    def heard(self) -> bool:
+        """Tell that the bus is there: always."""
+        return True
 
     def open(self, slot: int) -> EmbeddedInlet:
         """Give the one inlet, which receives from the start."""

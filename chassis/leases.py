@@ -4,12 +4,15 @@ A lease is a row that ends by itself, by the database's clock: a replica that is
 for a while, holds nothing for longer than `LEASE`. One that ends much later was written while that
 clock was wrong, and holds nothing either. Whatever a replica writes for a slot it writes
 while it holds the slot's row against a change of owner, so that two never serve one slot at once.
+They are renewed over a connection of their own, which whoever works cannot take away, and only by
+who hears the broker too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import bindparam, text
@@ -47,7 +50,11 @@ _LEAVE = text("UPDATE leases SET owner = NULL, until = 0 WHERE owner = :me")
 _HOLD = text(
     "SELECT name FROM leases WHERE name = ANY(:names) AND owner = :me ORDER BY name FOR KEY SHARE"
 )
-_DRAINED = text("UPDATE leases SET drained_at = :at WHERE name = :name AND owner = :me")
+_GONE = text("DELETE FROM replicas WHERE owner = :me")
+_DRAINED = text(
+    "UPDATE leases SET drained_at = :at WHERE name = :name AND owner = :me AND NOT EXISTS"
+    " (SELECT 1 FROM deployment AS gap WHERE gap.name LIKE 'gap ' || substr(:name, 6) || ' %')"
+)
 _DEPLOYMENT = text("SELECT name, value FROM deployment WHERE name IN ('slots', 'paused')")
 _SERVED = text("SELECT name FROM leases WHERE name LIKE 'slot %' AND drained_at IS NOT NULL")
 _AGREE = text(
@@ -62,7 +69,11 @@ class SlotLost(Exception):
 
 @dataclass(frozen=True)
 class Share:
-    """What a replica holds after a tick, what of it is new, and what it is to give up."""
+    """What a replica holds after a tick, what of it is new, and what it is to give up.
+
+    `replicas` counts this one too; `retires` says that it holds the relay's lease and is not to
+    relay.
+    """
 
     slots: int
     paused: str
@@ -71,6 +82,7 @@ class Share:
     taken: frozenset[int]
     surplus: frozenset[int]
     relay: bool
+    retires: bool
 
 
 def name_of(slot: int) -> str:
@@ -84,43 +96,47 @@ class Leases:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.owner = new_id()
+        self._write = partial(store.write, apart=True)
 
     def agree(self, slots: int) -> int:
         """Make the rows that are missing; give the number of slots that the replicas agree on."""
-        with self.store.write() as work:
+        with self._write() as work:
             work.execute(_AGREE, {"name": "slots", "value": str(slots)})
             agreed = int(self._deployment(work)["slots"])
             names = [{"name": name} for name in (RELAY, *map(name_of, range(agreed)))]
             work.execute(_ROW, names)
         return agreed
 
-    def tick(self) -> Share:
-        """Renew what is held, take what is free, and tell what is too much."""
-        with self.store.write() as work:
+    def tick(self, *, able: bool = True) -> Share:
+        """Renew what is held, take what is free, and tell what is too much.
+
+        One that is not `able` to serve is no replica, and all is too much for it; it renews what it
+        has not given up yet.
+        """
+        with self._write() as work:
             now = self.store.seconds(work)
             times = {"now": now, "until": now + LEASE, "me": self.owner}
             times |= {"long_ago": now - 60, "too_late": now + 60}
-            work.execute(_LIVE, times)
+            work.execute(_LIVE if able else _GONE, times)
             work.execute(_FORGET, times)
             replicas = list(work.scalars(_REPLICAS, times))
             agreed = self._deployment(work)
             slots, paused = int(agreed["slots"]), agreed.get("paused", "")
             held = set(work.scalars(_RENEW, times))
-            mine = fair(slots, replicas, self.owner) if paused != "all" else 0
+            mine = fair(slots, replicas, self.owner) if able and paused != "all" else 0
             served = {slot for slot in range(slots) if name_of(slot) in held}
             wanted = [name_of(slot) for slot in range(slots) if slot not in served]
             names = self._take(work, wanted, mine - len(served), times)
             taken = frozenset(slot for slot in range(slots) if name_of(slot) in names)
             served |= taken
-            relay = RELAY in held
-            if not paused and not relay:
-                relay = bool(self._take(work, [RELAY], 1, times))
-            elif paused and relay:
-                relay = False
-                work.execute(_RELEASE, {"me": self.owner, "names": [RELAY]})
+            may_relay = able and not paused
+            relay = RELAY in held or bool(self._take(work, [RELAY], int(may_relay), times))
         surplus = sorted(served)[mine:]
         mine_now, too_much = frozenset(served), frozenset(surplus)
-        return Share(slots, paused, len(replicas), mine_now, taken, too_much, relay)
+        others, retires = len({*replicas} - {self.owner}), relay and not may_relay
+        return Share(
+            slots, paused, 1 + others, mine_now, taken, too_much, relay and may_relay, retires
+        )
 
     @staticmethod
     def _take(work: Work, wanted: list[str], most: int, times: dict[str, Any]) -> set[str]:
@@ -146,22 +162,24 @@ class Leases:
             raise SlotLost(*sorted(lost))
 
     def drained(self, moments: dict[int, float]) -> None:
-        """Note moments before which everything that slots were given had been handled."""
+        """Note moments before which everything that slots were given had been handled; not of one
+        that still waits for what was lost."""
         rows = [{"name": name_of(slot), "at": at, "me": self.owner} for slot, at in moments.items()]
         if rows:
-            with self.store.write(durable=False) as work:
+            with self._write(durable=False) as work:
                 work.execute(_DRAINED, rows)
 
-    def release(self, slot: int) -> None:
-        """Give a slot up; its queue is no longer consumed here."""
-        with self.store.write() as work:
-            work.execute(_RELEASE, {"me": self.owner, "names": [name_of(slot)]})
+    def release(self, name: str) -> None:
+        """Give up a slot whose queue is no longer consumed here, or the relay's lease once nothing
+        is in flight."""
+        with self._write() as work:
+            work.execute(_RELEASE, {"me": self.owner, "names": [name]})
 
     def leave(self) -> None:
         """Give everything up, and be no replica any more."""
-        with self.store.write() as work:
+        with self._write() as work:
             work.execute(_LEAVE, {"me": self.owner})
-            work.execute(text("DELETE FROM replicas WHERE owner = :me"), {"me": self.owner})
+            work.execute(_GONE, {"me": self.owner})
 
 
 def served_slots(store: Store, slots: int) -> tuple[int, set[int]]:

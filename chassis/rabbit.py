@@ -46,7 +46,10 @@ from chassis.settings import Misconfigured, Settings
 from contracts.catalogue import contracts
 from contracts.message import Envelope, is_text
 
-HEARTBEAT = 10
+HEARTBEAT = 3
+"""Seconds. The broker closes what was silent for two to three times as long, and so do we: soon, as
+another replica is given nothing before; but no process that still renews its leases, however busy
+its machine, is silent for longer than `leases.LEASE`."""
 CONNECT_WITHIN, OPEN_WITHIN, CONFIRM_WITHIN = 5.0, 20.0, 10.0
 """Seconds for the handshake, for declaring an inbox, and for the confirms of a wave."""
 LONGEST_PAUSE = 2.4
@@ -394,8 +397,16 @@ class _Inbox:
         self._inlets: dict[int, RabbitInlet] = {}
         self._leaving: list[tuple[RabbitInlet, Event]] = []
         self._connection: Any = None
+        self._frames = 0
         self._closed = False
         self._reader = eventlet.spawn(self._run)
+
+    def heard(self) -> bool:
+        """Tell whether the broker has said anything since this was asked last."""
+        before = self._frames
+        if self.connected:
+            self._frames = self._connection.bytes_recv  # it counts frames
+        return self._frames != before
 
     def open(self, slot: int) -> RabbitInlet:
         """Begin to receive what comes for a slot, as soon as there is a connection."""
@@ -403,12 +414,14 @@ class _Inbox:
         return inlet
 
     def leave(self, inlet: Inlet) -> None:
-        """Close an inlet's channel, and wait: what it was given goes to who serves it next."""
+        """Close an inlet's channel, and wait: what it was given goes to who serves it next. Where
+        the line is dead that is the broker's to do."""
         gone = self._inlets.pop(inlet.slot)
         if self.connected:  # the reader may be opening its channel just now
             closed = Event()
             self._leaving.append((gone, closed))
-            closed.wait()
+            with eventlet.Timeout(2 * HEARTBEAT, exception=False):
+                closed.wait()
 
     def _run(self) -> None:
         """Receive; a lost connection is replaced, with a growing pause between attempts."""

@@ -10,7 +10,7 @@ from typing import Any
 from chassis import metrics, resending
 from chassis.bus import Bus, Inbox, Inlet
 from chassis.green import Event, Timeout
-from chassis.leases import LEASE, TICK, Leases, Share, SlotLost
+from chassis.leases import LEASE, RELAY, TICK, Leases, Share, SlotLost, name_of
 from chassis.listener import Listener
 from chassis.logs import log
 from chassis.relay import Relay
@@ -18,10 +18,17 @@ from chassis.store import STORAGE_ERRORS
 
 DRAINED_EVERY = 5.0
 """Seconds between notes of which slots have nothing left to handle."""
+DEAF = 6
+"""Looks, a `TICK` apart, at which the broker has said nothing, until a replica gives up what it
+holds. An idle broker says something within `rabbit.HEARTBEAT`, and one that starts anew takes some
+seconds, for which nothing need change hands."""
 
 
 class Replica:
-    """Serves slots as the leases say; without leases, all of them."""
+    """Serves slots as the leases say; without leases, all of them.
+
+    One that does not hear the broker gives everything up, and is no replica until it does.
+    """
 
     def __init__(
         self,
@@ -45,6 +52,7 @@ class Replica:
         self._leaving: set[int] = set()
         self._stop = Event()
         self._drained = 0.0
+        self._deaf = 0
         self._missing: dict[int, float] = {}
         self.log = log(listener.store.service)
         listener.slots = inbox.slots
@@ -61,17 +69,26 @@ class Replica:
         while not self._stop.ready():
             started = time.monotonic()
             try:
-                share = self.leases.tick()
+                share = self.leases.tick(able=self._hears())
                 self.inbox.until = started + LEASE
                 agreed = self._agree(share)
                 self.relay.until = started + LEASE if share.relay and agreed else 0.0
                 self._follow(share if agreed else replace(share, held=frozenset()))
+                if share.retires and not self.relay.busy:
+                    self.leases.release(RELAY)
                 self._note_drained(started)
             except STORAGE_ERRORS as error:
                 self.inbox.until = 0.0
                 self.log.warning("leases not renewed", error=str(error))
             with Timeout(TICK, exception=False):
                 self._stop.wait()
+
+    def _hears(self) -> bool:
+        """Tell whether the broker has said something lately."""
+        self._deaf = 0 if self.inbox.heard() else self._deaf + 1
+        if self._deaf == DEAF:
+            self.log.warning("broker not heard", slots=len(self._serving))
+        return self._deaf < DEAF
 
     def _agree(self, share: Share) -> bool:
         """Take over another number of slots, as soon as none of the old ones is served."""
@@ -129,7 +146,7 @@ class Replica:
         if self.leases is None:
             return
         try:
-            self.leases.release(slot)
+            self.leases.release(name_of(slot))
         except STORAGE_ERRORS as error:
             self.log.warning("slot not released", slot=slot, error=str(error))  # it ends by itself
 
@@ -139,7 +156,6 @@ class Replica:
         self._drained, at = now, self.listener.store.now()
         idle = {slot for slot, (inlet, _) in self._serving.items() if inlet.idle()}
         try:
-            idle -= resending.slots_with_gaps(self.listener.store)
             self.leases.drained(dict.fromkeys(sorted(idle), at))
         except STORAGE_ERRORS as error:
             self.log.warning("drained slots not noted", error=str(error))

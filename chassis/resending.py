@@ -207,13 +207,6 @@ def gaps_of(work: Work, slot: int) -> dict[str, str]:
     return {row.name.removeprefix(prefix): row.value for row in work.execute(query)}
 
 
-def slots_with_gaps(store: Store) -> set[int]:
-    """Tell which slots still wait for a marker."""
-    query = select(deployment.c.name).where(deployment.c.name.startswith("gap "))
-    with store.engine.connect() as connection:
-        return {int(name.split()[1]) for name in connection.execute(query).scalars()}
-
-
 def close_gap(work: Work, slot: int, source: str, began: ResendBegan) -> None:
     """Note that a marker has arrived. Who does not mark what follows, since he is of an earlier
     version, sends it again so that it cannot be told from what was left out: that is forgotten."""

@@ -170,7 +170,7 @@ def _say_what_waited(session: Work, instance: Any) -> None:
 
 
 class Store:
-    """The database of one service, over so many connections at the most."""
+    """The database of one service, over so many connections at the most, and one for leases."""
 
     def __init__(self, service: str, url: str, *metadata: MetaData, pool: int = 12) -> None:
         self.service = service
@@ -185,6 +185,8 @@ class Store:
         self._writer = self.engine.execution_options(bihuan_write=True, **writing)
         self._marking = _engine(url, pool, "NORMAL") if self.is_sqlite else self.engine
         self._marker = self._marking.execution_options(bihuan_write=True, **writing)
+        self._leasing = self.engine if self.is_sqlite else _engine(url, 1)
+        self._leaser = self._leasing.execution_options(bihuan_write=True, **writing)
         self.last_seq_at_start = 0
         self._has_failed = False
         self._texts: dict[Any, str] = {}
@@ -275,14 +277,15 @@ class Store:
         return self.built((table, keys, way), build)
 
     @contextmanager
-    def write(self, *, durable: bool = True) -> Iterator[Work]:
+    def write(self, *, durable: bool = True, apart: bool = False) -> Iterator[Work]:
         """Open a transaction that writes; it commits at the end, with its outbox, or not at all.
 
         On SQLite one at a time: a green thread that yields inside one would stall the process.
         What need not outlive a power cut by itself is not `durable`: it reaches the disk with the
-        next transaction that is.
+        next transaction that is. On PostgreSQL what goes `apart` has a connection that nothing else
+        uses: it waits for none of those that handlers hold.
         """
-        engine = self._writer if durable else self._marker
+        engine = self._leaser if apart else self._writer if durable else self._marker
         if self._writing is not None:
             self._writing.acquire()
         try:
@@ -471,8 +474,8 @@ class Store:
 
     def close(self) -> None:
         """Close every connection."""
-        self.engine.dispose()
-        self._marking.dispose()
+        for engine in (self.engine, self._marking, self._leasing):
+            engine.dispose()
 
 
 def _pieces(rows: list[dict[str, Any]]) -> Iterator[str]:

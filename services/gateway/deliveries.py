@@ -2,6 +2,9 @@
 
 The events themselves are not copied: up to its cursor a webhook has a row for each event that it
 wants, and beyond it the feed says what there is.
+
+Whoever writes both a webhook and deliveries of it writes the webhook first, so that no two wait for
+each other.
 """
 
 from __future__ import annotations
@@ -177,9 +180,10 @@ class Deliveries:
             )
         )
         with self.store.write(durable=False) as work:
+            self._note(work, row.webhook_id, attempt)
             first = bool(work.execute(done).rowcount)  # type: ignore[attr-defined]
-            if first:
-                self._note(work, row.webhook_id, attempt)
+            if not first:
+                work.rollback()
         return first
 
     @staticmethod
@@ -205,6 +209,7 @@ class Deliveries:
             select(deliveries.c.webhook_id, deliveries.c.position)
             .where(deliveries.c.settled_at < now - KEPT)
             .limit(AT_ONCE)
+            .with_for_update(skip_locked=True)  # who has them in hand sends them again
         )
         gone = delete(deliveries).where(
             deliveries.c.webhook_id == bindparam("of"), deliveries.c.position == bindparam("at")

@@ -96,6 +96,7 @@ class Home:
         waits = deliveries.c.state == WAITING
         with self.store.write() as work:
             _forget(work, *_NAMES)
+            work.execute(select(webhooks.c.id).order_by(webhooks.c.id).with_for_update())
             work.execute(
                 update(webhooks).where(webhooks.c.state == ACTIVE).values(failing_since=None)
             )

@@ -8,19 +8,24 @@ import eventlet
 import psycopg
 import pytest
 import urllib3
+from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from chassis.ids import new_id
+from chassis.leases import LEASE, Leases
 from chassis.message import Message, slot_of
 from chassis.rabbit import RabbitBus, prepare, queue_of
-from chassis.tables import leases
+from chassis.settings import Settings
+from chassis.store import Store
+from chassis.tables import deployment, leases
 from console.child import Process
 from console.district import TOPOLOGY
 from console.fleet import Fleet
 from console.month import plan
 from contracts.message import Envelope
 from tests.broker.conftest import PATIENCE, until
-from tests.service.sayings import registered
+from tests.proxy import Proxy
+from tests.service.sayings import register, registered
 
 
 @pytest.fixture
@@ -28,8 +33,8 @@ def start(settings, tmp_path):
     """Start processes of filing, which end with the test."""
     started = []
 
-    def one():
-        environ = {"AMQP_URI": settings.amqp_uri, "DATABASE_URL": settings.database_url}
+    def one(**told):
+        environ = {"AMQP_URI": settings.amqp_uri, "DATABASE_URL": settings.database_url} | told
         log = tmp_path / f"filing-{len(started)}.log"
         process = Process(["run", "filing", "--port", "0"], log, environ=environ)
         started.append(process)
@@ -88,6 +93,157 @@ def test_a_replica_that_was_stopped_for_long_finds_its_slots_taken_and_takes_its
     until(lambda: shares() == ([4, 4], 1))
 
 
+@pytest.fixture
+def line(rabbitmq_server):
+    """A network between a replica and the broker."""
+    with Proxy(rabbitmq_server.port) as proxy:
+        yield proxy
+
+
+def ask_filing(settings, numbers):
+    """Ask for enterprises to be registered, as the gateway does."""
+    moment, asked = "2020-02-10T09:00:00+00:00", []
+    for number in numbers:
+        act = register(f"shop-{number}", number)
+        told = Envelope(new_id(), "gateway", act.type, moment, act.key, f"cause-{number}")
+        asked.append(Message.of(act, told))
+    assert {message.slot(settings.slots) for message in asked} == set(range(settings.slots))
+    where = settings.amqp_uri.partition("@")[2].rstrip("/")
+    with amqp.Connection(where, confirm_publish=True) as connection:
+        channel = connection.channel()
+        for message in asked:
+            headers = message.envelope.headers() | {"slot": message.slot(settings.slots)}
+            said = amqp.Message(
+                message.body,
+                content_type="application/json",
+                delivery_mode=2,
+                application_headers=headers | {"exchange": message.exchange},
+            )
+            channel.basic_publish(said, "filing.inbox", message.envelope.type, mandatory=True)
+
+
+def said_and_sent(settings):
+    """Give the outcomes that filing has published, by what they are about."""
+    with psycopg.connect(settings.database_of("filing").replace("+psycopg", "")) as connection:
+        rows = connection.execute(
+            "SELECT correlationid, id FROM outbox WHERE type = 'command-settled'"
+            " AND sent_at IS NOT NULL"
+        ).fetchall()
+    return sorted(cause for cause, _ in rows), {identity for _, identity in rows}
+
+
+def is_ready(process):
+    answer = urllib3.request("GET", f"{process.base}/readyz", retries=False)
+    return answer.json() == {"database": True, "bus": True, "clock": True}
+
+
+@pytest.mark.parametrize("way", ["black_hole", "refuse"])
+def test_a_replica_that_is_cut_from_the_broker_leaves_everything_to_the_other(
+    settings, start, shares, rabbitmq_server, line, way
+):
+    """Its database is well, so that it could renew whatever it holds, and do nothing with it."""
+    for name, hears in TOPOLOGY.items():
+        prepare(settings, name, hears, settings.slots, ())
+    cut = start(AMQP_URI=rabbitmq_server.at(line.port))
+    until(lambda: shares() == ([8], 1))
+    start()
+    until(lambda: shares() == ([4, 4], 1))
+    getattr(line, way)()  # the one that relays
+    ask_filing(settings, range(40))
+    causes = [f"cause-{number}" for number in range(120)]
+    until(lambda: said_and_sent(settings)[0] == sorted(causes[:40]))
+    until(lambda: shares() == ([8], 1))
+    until(lambda: not is_ready(cut))
+    ask_filing(settings, range(40, 80))
+    until(lambda: said_and_sent(settings)[0] == sorted(causes[:80]))
+
+    line.restore()
+    until(lambda: shares() == ([4, 4], 1))
+    ask_filing(settings, range(80, 120))
+    until(lambda: len(said_and_sent(settings)[0]) >= 120)
+    until(lambda: is_ready(cut) and work_done(cut) > 0)
+    found, outcomes = said_and_sent(settings)
+    assert found == sorted(causes), "every command is carried out once"
+    await_messages(settings, "gateway", outcomes)
+
+
+def test_when_the_broker_is_away_nobody_holds_anything_until_it_is_back(
+    settings, start, shares, rabbitmq_server
+):
+    start(), start()
+    until(lambda: shares() == ([4, 4], 1))
+    rabbitmq_server.stop()
+    try:
+        until(lambda: shares() == ([], 0))
+    finally:
+        rabbitmq_server.start()
+    until(lambda: shares() == ([4, 4], 1))
+
+
+def test_leases_do_not_wait_for_the_connections_of_handlers(distributed, postgres):
+    """All of them are in use for longer than a lease; another replica takes what is left free."""
+    store, replica = distributed.store("filing"), distributed.running.carriages["filing"].replica
+    until(lambda: len(replica._serving) == 8)
+    elsewhere = Store("filing", postgres.format(service="filing"))
+    other = Leases(elsewhere)
+    until(lambda: len(other.tick().held) == 4)
+    until(lambda: len(replica._serving) == 4)
+    mine = other.tick().held
+    held = [store.engine.connect() for _ in range(Settings().database_pool)]
+    end = elsewhere.now() + 3 * LEASE
+
+    def is_over():
+        share = other.tick()
+        assert (share.held, share.replicas, share.relay) == (mine, 2, False)
+        return elsewhere.now() > end
+
+    until(is_over)
+    for connection in held:
+        connection.close()
+    other.leave()
+    elsewhere.close()
+    until(lambda: len(replica._serving) == 8)
+
+
+def test_a_relay_that_is_paused_keeps_its_lease_until_nothing_is_in_flight(
+    distributed, monkeypatch
+):
+    carriage, store = distributed.running.carriages["filing"], distributed.store("filing")
+    replica, going, ticks = carriage.replica, eventlet.event.Event(), []
+    publish, tick = carriage.bus.publish, replica.leases.tick
+
+    def slowly(messages, *to):
+        if messages[0].envelope.source == "filing":
+            going.wait()
+        return publish(messages, *to)
+
+    def owner():
+        with store.read() as session:
+            return session.scalar(select(leases.c.owner).where(leases.c.name == "relay"))
+
+    def pause(what):
+        with store.write() as work:
+            statement = store.insert_or_replace(deployment, "name")
+            work.execute(statement, {"name": "paused", "value": what})
+
+    distributed.client.post("/v1/clock", {"at": "2020-02-10T08:00:00+08:00"})
+    monkeypatch.setattr(carriage.bus, "publish", slowly)
+    monkeypatch.setattr(replica.leases, "tick", lambda **way: ticks.append(1) or tick(**way))
+    shop = plan(0.01).enterprises[0].registration()
+    asked = distributed.client.post("/v1/enterprises", shop, Prefer="respond-async")
+    until(lambda: carriage.relay.busy)
+    pause("relay")
+    until(lambda: not carriage.relay.active)
+    seen = len(ticks)
+    until(lambda: len(ticks) > seen + 2)
+    assert owner() == replica.leases.owner
+    going.send()
+    until(lambda: owner() is None)
+    pause("")
+    path = f"/v1/commands/{asked['command_id']}"
+    until(lambda: distributed.client.get(path)["state"] == "done")
+
+
 def test_a_slot_that_was_lost_and_held_again_before_that_was_noticed_is_served(
     distributed, monkeypatch
 ):
@@ -97,7 +253,7 @@ def test_a_slot_that_was_lost_and_held_again_before_that_was_noticed_is_served(
     until(lambda: len(replica._serving) == 8)
     missed = []
 
-    def away():
+    def away(**_way):
         missed.append(True)
         raise OperationalError("SELECT 1", {}, Exception("the database does not answer"))
 
@@ -127,13 +283,17 @@ def work_done(process):
 
 
 def test_both_replicas_of_every_service_do_work(settings, tmp_path):
+    complaint = {"track": "report", "channel": "12315", "content": "店內有人堂食",
+                 "caller": "王小明", "phone": "13800000000"}  # fmt: skip
     with Fleet(settings, tmp_path / "fleet", replicas=2) as fleet:
         client = fleet.client()
         client.post("/v1/clock", {"at": "2020-02-10T08:00:00+08:00"}, "clock")
         for number, shop in enumerate(plan(0.01).enterprises[:40]):
-            client.post("/v1/enterprises", shop.registration(), f"shop-{number}")
-        for service in ("filing", "gateway", "insurance"):
-            for process in fleet.members[service]:
+            made = client.post("/v1/enterprises", shop.registration(), f"shop-{number}")
+            asked = complaint | {"enterprise_id": made["enterprise_id"]}
+            client.post("/v1/complaints", asked, f"complaint-{number}")
+        for members in fleet.members.values():
+            for process in members:
                 until(lambda process=process: work_done(process) > 0)
 
 
@@ -179,6 +339,21 @@ def emptied(settings, uri):
             while len(found) < 200:
                 connection.drain_events()
     return found
+
+
+def await_messages(settings, service, wanted):
+    """Read the queues of a service until all that is wanted has come."""
+    found = set()
+    with amqp.Connection(settings.amqp_uri.partition("@")[2].rstrip("/")) as connection:
+        channel = connection.channel()
+        for slot in range(settings.slots):
+            channel.basic_consume(
+                queue_of(service, slot),
+                callback=lambda message: found.add(message.headers["cloudEvents_id"]),
+            )
+        with eventlet.Timeout(PATIENCE):
+            while not wanted <= found:
+                connection.drain_events()
 
 
 @pytest.mark.parametrize("slots", [4, 16])
