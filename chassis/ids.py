@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 import uuid
 
+_TIMED = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}( |$)")
 _SPACE = uuid.UUID("6f1c7f7e-4d0e-5b1e-9a55-62696875616e")
 
 
@@ -20,6 +22,12 @@ def new_id(now: float | None = None) -> str:
     value |= 0x7 << 76 | (random >> 68 & 0xFFF) << 64 | 0b10 << 62 | random & (1 << 62) - 1
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def moment_of(identity: str) -> float | None:
+    """Tell when an identity was made (s since 1970), to the millisecond; None if it is no UUIDv7
+    alone or at the beginning."""
+    return int(identity[:8] + identity[9:13], 16) / 1000 if _TIMED.match(identity) else None
 
 
 def derived_id(*parts: object) -> str:

@@ -30,6 +30,7 @@ from chassis import metrics
 from chassis.bus import ANY, Bindings, BusDown, Closed, Inlet
 from chassis.frames import reader_of
 from chassis.green import end
+from chassis.ids import moment_of
 from chassis.letters import pause
 from chassis.logs import log
 from chassis.message import Message, slot_of
@@ -204,11 +205,13 @@ class _Publisher:
 
     def _content(self, message: Message) -> Any:
         envelope = message.envelope
-        headers = envelope.headers() | {"slot": message.slot(self._bus.slots)}
+        headers: dict[str, Any] = envelope.headers() | {"slot": message.slot(self._bus.slots)}
         if self._to is not None:
             headers["exchange"] = message.exchange
         if message.handler:
             headers["handler"] = message.handler
+        if moment_of(envelope.id) is None and message.written_at is not None:
+            headers["written"] = message.written_at
         return amqp.Message(
             message.body,
             content_type="application/json",
@@ -554,7 +557,10 @@ class RabbitInlet:
         text = bytes(body).decode()
         if "\0" in text:
             raise ValueError("the body holds the character U+0000")
-        return Message(envelope, text, exchange, bool(info["redelivered"]), handler=handler)
+        said = headers.get("written")
+        written = said if isinstance(said, float) else None
+        again = bool(info["redelivered"])
+        return Message(envelope, text, exchange, again, handler=handler, written_at=written)
 
     def _wake_up(self) -> None:
         if not self._wake.ready():
