@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from chassis.message import Message, encode
 from chassis.store import Store, Work
-from chassis.tables import hearers, inbox
+from chassis.tables import hearers, inbox, letters
 
 
 def name_of(handler: Any) -> str:
@@ -84,4 +84,10 @@ class Hearing:
         work.execute(update(inbox).where(its_row).values(hearers=self.number))
         fed = {replace(message, handler=name_of(handler)).receipt: handler for handler in handlers}
         known = set(work.scalars(select(inbox.c.id).where(inbox.c.id.in_(fed))))
-        return [handler for receipt, handler in fed.items() if receipt not in known]
+        its_letters = select(letters.c.handler).where(letters.c.id == message.id)
+        behind = set(work.scalars(its_letters))  # which then find that it has been heard
+        return [
+            handler
+            for receipt, handler in fed.items()
+            if receipt not in known or name_of(handler) in behind
+        ]

@@ -207,7 +207,7 @@ KEPT = commands.c.id, commands.c.fingerprint, commands.c.caller
 _BY_ID = select(commands).where(commands.c.id == bindparam("identity"))
 _SETTLE = (
     update(commands)
-    .where(commands.c.id == bindparam("command"))
+    .where(commands.c.id == bindparam("command"), commands.c.state == PENDING)  # once
     .values(
         state=bindparam("new_state"),
         status=bindparam("new_status"),
