@@ -12,13 +12,17 @@ from chassis.store import Store
 from console.district import SERVICES
 from tests import servers
 
+HEAD = migrations.revisions(migrations.folder_of("filing"))[-1]
+NEXT = f"{int(HEAD) + 1:04}"
+"""The newest revision of filing, and that of a later version."""
+
 LATER = '''"""A revision of a later version."""
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "{next}"
+down_revision = "{head}"
 
 
 def upgrade() -> None:
@@ -89,7 +93,8 @@ def later(tmp_path):
     def make(then="pass"):
         folder = tmp_path / "later"
         shutil.copytree(migrations.folder_of("filing"), folder, dirs_exist_ok=True)
-        (folder / "versions" / "0002_later.py").write_text(LATER.format(then=then))
+        made = LATER.format(then=then, head=HEAD, next=NEXT)
+        (folder / "versions" / f"{NEXT}_later.py").write_text(made)
         return folder
 
     return make

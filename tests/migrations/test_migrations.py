@@ -16,11 +16,10 @@ from chassis import green, migrations
 from chassis.migrations import concerns
 from chassis.settings import Misconfigured
 from console.district import SERVICES
-from tests.migrations.conftest import picture, tables
+from tests.migrations.conftest import HEAD, NEXT, picture, tables
 
 NAMES = [kind.name for kind in SERVICES]
 REPOSITORY = Path(__file__).parents[2]
-HEAD = "0001"
 
 CREATE = """
 import sys
@@ -148,7 +147,7 @@ def test_an_older_database_is_refused_until_it_is_migrated(empty, open_store, la
     assert str(refused.value) == (
         "The database of filing is behind this version; run `bihuan migrate filing` first."
     )
-    assert migrations.apply(newer) == ("0001", "0002")
+    assert migrations.apply(newer) == (HEAD, NEXT)
     newer.check()
     assert "later" in tables(newer)
 
@@ -168,11 +167,11 @@ def test_a_database_that_a_newer_version_made_is_good_enough(empty, open_store, 
     url = empty()
     newer = open_store(url, later=later())
     newer.create()
-    mark(newer, "0002")
+    mark(newer, NEXT)
     older = open_store(url)
     older.check()
-    assert migrations.apply(older) == ("0002", "0002")
-    assert migrations.revision(older) == "0002"
+    assert migrations.apply(older) == (NEXT, NEXT)
+    assert migrations.revision(older) == NEXT
 
 
 def test_tables_without_a_revision_are_not_touched(empty, open_store):
@@ -214,15 +213,15 @@ def test_an_error_in_the_middle_of_a_migration_leaves_it_as_it_was(empty, open_s
     with pytest.raises(Exception, match="nonsense"):
         migrations.apply(broken)
     assert picture(broken) == before
-    assert migrations.apply(open_store(url, later=later())) == ("0001", "0002")
+    assert migrations.apply(open_store(url, later=later())) == (HEAD, NEXT)
 
 
 @pytest.mark.parametrize("is_new", [True, False], ids=["creating", "upgrading"])
 def test_of_several_migrations_at_once_one_does_it(empty, open_store, later, is_new):
-    url, words, done = empty(), (), ["None 0001", "0001 0001", "0001 0001"]
+    url, words, done = empty(), (), [f"None {HEAD}", *[f"{HEAD} {HEAD}"] * 2]
     if not is_new:
         open_store(url).create()
-        words, done = (later(),), ["0001 0002", "0002 0002", "0002 0002"]
+        words, done = (later(),), [f"{HEAD} {NEXT}", *[f"{NEXT} {NEXT}"] * 2]
     together = [python(AT_ONCE, url, *words) for _ in range(3)]
     for process in together:
         assert process.stdout.readline() == "ready\n"
@@ -239,4 +238,4 @@ def test_several_services_may_be_migrated_by_one_process(empty, open_store, late
         store.create()
         store.migrations = folder
     threads = [green.spawn(migrations.apply, store) for store in stores]
-    assert [thread.wait() for thread in threads] == [("0001", "0002")] * 3
+    assert [thread.wait() for thread in threads] == [(HEAD, NEXT)] * 3
