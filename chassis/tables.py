@@ -91,6 +91,7 @@ letters = Table(
     Column("parked_at", Float, nullable=False),
     Column("try_at", Float, nullable=False),
     Column("handler", String(64)),
+    Index("letters_id", "id"),
     Index("letters_stream", "partitionkey", "source", "seq"),
     Index("letters_awaits", "awaits"),
     Index("letters_due", "state", "try_at"),

@@ -78,6 +78,11 @@ def test_a_gateway_forgets_old_requests_and_keeps_every_event(make_district):
     retention_of = Retention(
         carriage.store, carriage.settings, type(carriage.service).aging, lambda: True
     )
+    with carriage.store.write() as work:  # it was settled late
+        work.execute(update(commands).values(settled_at=future - DAY))
+    assert retention_of.sweep(future)["commands"] == 0, "a repeat would be another command"
+    with carriage.store.write() as work:
+        work.execute(update(commands).values(settled_at=future - 31 * DAY))
     assert retention_of.sweep(future)["commands"] == 1
     assert count(carriage.store, commands) == 0
     assert count(carriage.store, events) == kept > 0

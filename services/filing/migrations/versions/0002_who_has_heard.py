@@ -19,3 +19,4 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("number"),
     )
     op.create_index("hearers_digest", "hearers", ["digest"], unique=True)
+    op.create_index("letters_id", "letters", ["id"], unique=False)
