@@ -96,8 +96,8 @@ class Retention:
         }
         # what is still to be handled could come once more beside its letter
         place = func.instr if self.store.is_sqlite else func.strpos
-        identity = func.substr(inbox.c.id, 1, place(inbox.c.id + " ", " ") - 1)
-        some = select(inbox.c.id).where(~exists().where(letters.c.id == identity)).limit(AT_ONCE)
+        its_id = func.substr(inbox.c.id, 1, place(inbox.c.id + " ", " ") - 1)
+        some = select(inbox.c.id).where(~exists().where(letters.c.id == its_id)).limit(AT_ONCE)
         if self.store.is_sqlite:  # in the order of writing; PostgreSQL has an index of the times
             some = some.order_by(literal_column("rowid"))
         else:
