@@ -20,6 +20,9 @@ from chassis.settings import Misconfigured
 FURTHEST = 120.0
 """Seconds by which the clock of a machine may differ from that of a database. One that follows a
 time server is right to some milliseconds; one that follows none is so far off after some weeks."""
+MARGIN = 2 * FURTHEST + 60.0
+"""Seconds by which the clocks of two databases may differ before a process notices, and a delivery
+may be under way."""
 OFF_COURSE = 1.0
 """Seconds by which a database's clock cannot run ahead or behind unless somebody sets it."""
 _CLOCK = text("SELECT CAST(extract(epoch FROM clock_timestamp()) AS double precision)")

@@ -22,12 +22,16 @@ from sqlalchemy.exc import IntegrityError
 
 from chassis import letters, metrics, resending
 from chassis.bus import Closed, Inlet
+from chassis.clocks import MARGIN
 from chassis.errors import Conflict, NotYet, Rejected
+from chassis.hearing import Hearing, name_of
 from chassis.leases import Leases, SlotLost
 from chassis.logs import log
 from chassis.message import Message, Undecodable, slot_of
+from chassis.retention import forgotten_of
 from chassis.store import STORAGE_ERRORS, Ask, Store, Work
-from chassis.tables import attempts, inbox, message_of
+from chassis.tables import attempts, inbox, message_of, origin_of
+from contracts.catalogue import contracts
 from contracts.shared import CommandSettled, Outcome, Resend, ResendBegan
 
 FATAL_ATTEMPTS = 5
@@ -40,6 +44,7 @@ LONGEST_REST = 0.02
 SOME_IN_A_ROW = 3
 """Transactions that follow each other at once before there is a rest: a few are no load."""
 
+_FORGOTTEN = "whether it was handled is no longer known: the inbox has forgotten what is as old"
 _ENDED = "its handling ended the process {} times"
 
 Handler = Callable[[Any, Work], Any]
@@ -55,6 +60,14 @@ class _Batch:
 
     messages: Sequence[Message]
     done: Event = field(default_factory=Event)
+
+
+class Unknown(NotYet):
+    """Nothing here handles such a message, but a newer version does, or nobody would send it."""
+
+    def __init__(self, message: Message, why: object) -> None:
+        super().__init__(message.envelope.type)
+        self.args = (f"{why}; it waits for a version that knows it",)
 
 
 class WrongKey(Exception):
@@ -93,6 +106,7 @@ class Listener:
         self.serves: Callable[[int], bool] = lambda _slot: True
         self.leases: Leases | None = None
         self.gaps: set[int] = set()
+        self.hearing = Hearing(store)
         self._slot_locks: dict[int, Semaphore] = defaultdict(lambda: Semaphore(1))
         self._waiting: deque[_Batch] = deque()
         self._turn = Semaphore(1)
@@ -103,8 +117,14 @@ class Listener:
         self._counted: set[int] = set()
         self._stopping = False
 
+    def begin(self) -> None:
+        """Begin as a process of its own: note the moment, and the handlers that there are."""
+        self._patiently(self.hearing.note, self.handlers)
+        self.began = self.store.now()
+
     def run(self, inlet: Inlet, most: int) -> None:
         """Serve an inlet until it is closed, or the slot is another replica's."""
+        self._patiently(letters.hasten_unknown, self.store, inlet.slot, self.slots)
         while True:
             try:
                 taken = inlet.take(most)
@@ -112,6 +132,7 @@ class Listener:
                 return
             try:
                 wanted = self._patiently(self._after_gaps, inlet.slot, taken)
+                wanted = wanted and self._patiently(self.hearing.not_alone, wanted)
             except SlotLost:
                 self.log.warning("slot lost", messages=len(taken))
                 return
@@ -307,7 +328,7 @@ class Listener:
         by_id: dict[str, Message] = {}
         for message in messages:
             by_id.setdefault(message.receipt, message)
-        rows = _receipts_of(by_id.values(), work.clock())
+        rows = self._receipts_of(by_id.values(), work.clock())
         insert = self.store.built(
             "admitted", lambda: self.store.insert_new(inbox).returning(inbox.c.id)
         )
@@ -322,8 +343,40 @@ class Listener:
         if len(new) < len(messages):
             self._reject_impostors(work, messages, new)
         fresh = [message for key, message in by_id.items() if key in new]
-        self._letters_wait = bool(any_holds[0])
-        return fresh, letters.held(work, fresh) if any_holds[0] else set()
+        doubted = self._doubt(work, fresh)
+        self._letters_wait = any_holds = bool(any_holds[0] or doubted)
+        fresh = [message for message in fresh if message.receipt not in doubted]
+        return fresh, letters.held(work, fresh) if any_holds else set()
+
+    def _doubt(self, work: Work, messages: Sequence[Message]) -> set[str]:
+        """Set aside, as stuck letters, what may have been handled before the inbox has forgotten
+        what is as old; gives their receipts."""
+        late = work.clock() - MARGIN
+        old = [m for m in messages if m.born is not None and m.born < late]
+        if not old:
+            return set()
+        until = forgotten_of(work, {message.envelope.source for message in old})
+        doubted = [m for m in old if (m.born or 0.0) <= until[m.envelope.source]]
+        for message in doubted:
+            letters.park(work, message, letters.STUCK, _FORGOTTEN, awaits=None, attempt=0)
+            kind = message.envelope.type
+            self.log.error("letter stuck", id=message.id, type=kind, reason=_FORGOTTEN)
+        return {message.receipt for message in doubted}
+
+    def _receipts_of(self, messages: Iterable[Message], now: float) -> list[dict[str, Any]]:
+        """Give the inbox rows of messages, in order of id."""
+        number = self.hearing.number
+        rows = [
+            {
+                "id": each.receipt,
+                "fingerprint": each.fingerprint(),
+                "handled_at": now,
+                "origin": origin_of(each.envelope.source),
+                "hearers": number,
+            }
+            for each in messages
+        ]
+        return sorted(rows, key=lambda row: str(row["id"]))
 
     def hold(self, work: Work, slots: Collection[int]) -> None:
         """Keep slots with this replica until the transaction ends; raises `SlotLost`."""
@@ -384,7 +437,7 @@ class Listener:
                 if not any(map(self._hears, work.outgoing[looked:])):
                     break
         # only now, since the end of the transaction may have them said otherwise
-        work.at_end(self.store.insert_new(inbox), _receipts_of(heard, work.clock()))
+        work.at_end(self.store.insert_new(inbox), self._receipts_of(heard, work.clock()))
         return outcomes
 
     @staticmethod
@@ -418,23 +471,44 @@ class Listener:
             return self._conclude(work, message, error, blocked)
         return "done"
 
-    def _call(self, work: Work, message: Message) -> None:
+    def _call(self, work: Work, message: Message, *, late: bool = False) -> None:
         """Call every handler of a message, and settle it if it is a command."""
         work.message = message
-        fact, result = message.fact, None
-        for handler in self._handlers_of(message):
+        fact, result = self._fact_of(message), None
+        handlers = self._handlers_of(work, message)
+        if late:
+            handlers = self.hearing.late(work, message, handlers)
+        for handler in handlers:
             answer = handler(fact, work)
             result = answer if answer is not None else result
         if message.is_command and not message.handler:
             self._settle(work, message, Outcome.DONE, result=result)
 
-    def _handlers_of(self, message: Message) -> list[Handler]:
+    @staticmethod
+    def _fact_of(message: Message) -> Any:
+        """Read a message; raises `Unknown` where a newer version can. A command of which nobody
+        can waits too, since somebody waits for its outcome."""
+        try:
+            return message.fact
+        except Undecodable as error:
+            if message.is_command or message.envelope.type not in contracts():
+                raise Unknown(message, error) from error
+            raise
+
+    def _handlers_of(self, work: Work, message: Message) -> list[Handler]:
+        """Find the handlers of a message; raises `Unknown`: it has come since one is bound to it,
+        which must be a newer version's."""
         found = self.handlers.get(message.envelope.type)
         if not found:
-            raise Undecodable(f"nothing here handles {message.envelope.type}")
-        if message.handler:  # which may handle some other type of those that are sent again
-            return [handler for handler in found if handler.__name__ == message.handler]
-        return found
+            raise Unknown(message, f"nothing here handles {message.envelope.type}")
+        if not message.handler:
+            return found
+        if all(message.handler not in map(name_of, each) for each in self.handlers.values()):
+            raise Unknown(message, f"no handler here is called {message.handler}")
+        if self.hearing.has_heard(work, message):
+            return []
+        # which may handle some other type of those that are sent again
+        return [handler for handler in found if name_of(handler) == message.handler]
 
     def _settle(
         self,
@@ -635,7 +709,7 @@ class Listener:
                 letters.delivered(work, letter.seq)
                 if self._readable(message):
                     self.service.prepare([message], work)
-                self._call(work, message)
+                self._call(work, message, late=True)
                 apart = apart or letter.seq in self._counted
                 self._react(work, [message], letters.held(work, [message]), apart=apart)
                 self._discount(work, letter)
@@ -746,12 +820,3 @@ class Listener:
 def _may_be_astray(message: Message) -> bool:
     """Tell whether a message may have been left out before, or says that no more will be."""
     return message.redelivered or message.envelope.type == ResendBegan.type
-
-
-def _receipts_of(messages: Iterable[Message], now: float) -> list[dict[str, Any]]:
-    """Give the inbox rows of messages, in order of id."""
-    rows = [
-        {"id": each.receipt, "fingerprint": each.fingerprint(), "handled_at": now}
-        for each in messages
-    ]
-    return sorted(rows, key=lambda row: row["id"])

@@ -12,6 +12,7 @@ from zlib import crc32
 
 from marshmallow import ValidationError
 
+from chassis.ids import moment_of
 from contracts.catalogue import contracts
 from contracts.message import Command, Contract, Envelope
 from contracts.shapes import moment_from_json
@@ -37,7 +38,8 @@ class Message:
     `redelivered` says that it may have been handed to a handler before, and not finished. `handler`
     names the one handler that a message sent again is for. `marker` is that of the lost queue for
     which it is sent again, or after which. `refused` says that the bus has not taken it when it was
-    last published: somebody who is to have it takes nothing, or is not there.
+    last published: somebody who is to have it takes nothing, or is not there. `written_at` is when
+    its publisher wrote it (s since 1970), where that is known.
     """
 
     envelope: Envelope
@@ -48,6 +50,7 @@ class Message:
     handler: str | None = None
     marker: str | None = None
     refused: bool = False
+    written_at: float | None = None
     tag: Any = field(default=None, repr=False)
 
     @classmethod
@@ -77,6 +80,12 @@ class Message:
     def receipt(self) -> str:
         """What the inbox knows it by: its id, and the handler if it is for one alone."""
         return f"{self.id} {self.handler}" if self.handler else self.id
+
+    @property
+    def born(self) -> float | None:
+        """When it was made (s since 1970): by its id, or else by what its publisher says."""
+        made = moment_of(self.id)
+        return self.written_at if made is None else made
 
     @property
     def stream(self) -> tuple[str, str]:

@@ -15,6 +15,11 @@ BATCH_SECONDS = Histogram(
 PUBLISHED = Counter("bihuan_published_total", "Outbox rows that became safe", ["service"])
 RETIRED = Counter("bihuan_retired_total", "Old rows taken away", ["service", "table"])
 RESENT = Counter("bihuan_resent_total", "Outbox rows that were sent again", ["service"])
+RESENDS_SHORT = Counter(
+    "bihuan_resends_short_total",
+    "Requests to send again what had in part gone from the outbox",
+    ["service"],
+)
 OUTBOX_UNSENT = Gauge("bihuan_outbox_unsent", "Outbox rows not yet safe", ["service"])
 OUTBOX_OLDEST = Gauge(
     "bihuan_outbox_oldest_seconds", "Age of the oldest unsent outbox row", ["service"]

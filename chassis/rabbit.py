@@ -39,6 +39,7 @@ from chassis import metrics
 from chassis.bus import ANY, Bindings, BusDown, Closed, Inlet
 from chassis.frames import reader_of
 from chassis.green import end
+from chassis.ids import moment_of
 from chassis.letters import pause
 from chassis.logs import log
 from chassis.message import Message, slot_of
@@ -263,13 +264,15 @@ class _Publisher:
 
     def _content(self, message: Message) -> Any:
         envelope = message.envelope
-        headers = envelope.headers() | {"slot": message.slot(self._bus.slots)}
+        headers: dict[str, Any] = envelope.headers() | {"slot": message.slot(self._bus.slots)}
         if self._to is not None:
             headers["exchange"] = message.exchange
         if message.handler:
             headers["handler"] = message.handler
         if message.marker:
             headers["marker"] = message.marker
+        if moment_of(envelope.id) is None and message.written_at is not None:
+            headers["written"] = message.written_at
         return amqp.Message(
             message.body,
             content_type="application/json",
@@ -639,6 +642,7 @@ class RabbitInlet:
         text = bytes(body).decode()
         if "\0" in text:
             raise ValueError("the body holds the character U+0000")
+        written = headers.get("written")
         return Message(
             envelope,
             text,
@@ -646,6 +650,7 @@ class RabbitInlet:
             bool(info["redelivered"]),
             handler=headers.get("handler"),
             marker=headers.get("marker"),
+            written_at=written if isinstance(written, float) else None,
         )
 
     def _wake_up(self) -> None:

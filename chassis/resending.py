@@ -16,19 +16,18 @@ from typing import Any
 
 from sqlalchemy import and_, bindparam, func, insert, or_, select, update
 
+from chassis import metrics
 from chassis.bus import ANY, Bindings
-from chassis.clocks import FURTHEST
+from chassis.clocks import MARGIN
 from chassis.ids import moment_of, new_id
+from chassis.logs import log
 from chassis.message import Message, slot_of
+from chassis.retention import let_go_until
 from chassis.store import Store, Work
 from chassis.tables import deployment, leases, message_of, outbox, resends, strays
 from contracts.message import Envelope
 from contracts.shapes import Id, Key, moment_to_json
 from contracts.shared import Resend, ResendBegan
-
-MARGIN = 2 * FURTHEST + 60.0
-"""Seconds by which the clocks of two databases may differ before a process notices, and a delivery
-may be under way."""
 
 
 def ask(
@@ -40,7 +39,15 @@ def ask(
     marker: str | None = None,
     handler: str | None = None,
 ) -> int:
-    """Have this service's relay send again what it has sent since a moment; gives a number."""
+    """Have this service's relay send again what it has sent since a moment; gives a number.
+
+    It is said in the log where some of that has gone from the outbox by now.
+    """
+    gone = let_go_until(work)
+    if since < gone:
+        metrics.RESENDS_SHORT.labels(work.source).inc()
+        said = {"to": receiver, "slot": slot, "since": _iso(since), "kept_since": _iso(gone)}
+        log(work.source).error("not all can be sent again", **said)
     last = work.scalar(select(func.max(outbox.c.seq))) or 0
     row = {
         "receiver": receiver,
@@ -134,8 +141,7 @@ def marker_of(source: str, marker: str, slot: int, slots: int, now: float) -> Me
     """Make the message that goes before: its key is one of the slot that was lost."""
     lane = next(name for n in count() if slot_of(name := f"lane-{n}", slots) == slot)
     fact = ResendBegan(lane=Key(lane), marker=Id(marker), marked=True)
-    moment = moment_to_json(datetime.fromtimestamp(now, UTC))
-    return Message.of(fact, Envelope(new_id(), source, fact.type, moment, lane, marker))
+    return Message.of(fact, Envelope(new_id(), source, fact.type, _iso(now), lane, marker))
 
 
 def gap_found(
@@ -173,7 +179,7 @@ def gap_found(
                 since=datetime.fromtimestamp(since, UTC),
                 marker=Id(marker),
             )
-            moment = moment_to_json(datetime.fromtimestamp(work.clock(), UTC))
+            moment = _iso(work.clock())
             envelope = Envelope(marker, store.service, fact.type, moment, fact.key, marker)
             work.outgoing.append(Message.of(fact, envelope, to=source))
     return asked
@@ -225,3 +231,7 @@ def strays_of(work: Work, messages: Iterable[Message]) -> dict[str, str]:
     """Read which of these were left out before, and after which marker they come again."""
     rows = work.execute(select(strays).where(strays.c.id.in_({each.receipt for each in messages})))
     return {row.id: row.marker for row in rows}
+
+
+def _iso(seconds: float) -> str:
+    return moment_to_json(datetime.fromtimestamp(seconds, UTC))

@@ -169,7 +169,7 @@ class Carriage(SharedExtension):
         self._begin(leases)
 
     def _begin(self, leases: Leases | None) -> None:
-        self.listener.began = self.store.now()
+        self.listener.begin()
         service = type(self.service)
         inbox = self.bus.inbox(service.name, brought_to(service))
         spawn = self.container.spawn_managed_thread

@@ -16,11 +16,13 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    Float,
     MetaData,
     Table,
     Text,
     any_,
     bindparam,
+    cast,
     event,
     func,
     insert,
@@ -133,7 +135,7 @@ class Work(Session):
         made = Message.of(
             fact,
             Envelope(
-                identity or new_id(),
+                identity or new_id(self.clock()),
                 self.source,
                 fact.type,
                 cause.time,
@@ -258,6 +260,17 @@ class Store:
             ("add",),
             lambda new: {c.name: c + new[c.name] for c in table.c if c.name not in keys},
         )
+
+    def insert_or_raise(self, table: Table, key: str, moment: str) -> Any:
+        """Build an insert that, of the row with the same key, only ever raises the moment that is
+        written there as text."""
+
+        def build() -> Any:
+            new = (made := self._insert(table)).excluded[moment]
+            later = cast(new, Float) > cast(table.c[moment], Float)
+            return made.on_conflict_do_update(index_elements=[key], set_={moment: new}, where=later)
+
+        return self.built((table, key, moment), build)
 
     def _upsert(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from zlib import crc32
 
 from sqlalchemy import Column, Float, Index, Integer, MetaData, String, Table, Text
 from sqlalchemy.dialects import postgresql
@@ -53,14 +54,30 @@ inbox = Table(
     Column("id", String(160), primary_key=True),
     Column("fingerprint", String(16), nullable=False),
     Column("handled_at", Float, nullable=False),
+    Column("origin", Integer),
+    Column("hearers", Integer),
 )
-"""What was handled or parked; fed again to one handler, a message's id is `{id} {handler}`."""
+"""What was handled or parked; fed again to one handler, a message's id is `{id} {handler}`.
+
+`origin` stands for the publisher (`origin_of`), and `hearers` is the number of the set of handlers
+to which it was given. Both are absent where a version that knew neither wrote the row.
+"""
 Index(
     "inbox_handled_at",
     inbox.c.handled_at,
     postgresql_using="brin",
     info={"dialect": "postgresql"},
 ).ddl_if(dialect="postgresql")
+
+hearers = Table(
+    "hearers",
+    carriage,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("digest", String(32), nullable=False),
+    Column("handlers", Text, nullable=False),
+    Index("hearers_digest", "digest", unique=True),
+)
+"""The sets of handlers that processes of this service have had, each as `type handler`, in JSON."""
 
 letters = Table(
     "letters",
@@ -74,6 +91,7 @@ letters = Table(
     Column("parked_at", Float, nullable=False),
     Column("try_at", Float, nullable=False),
     Column("handler", String(64)),
+    Index("letters_id", "id"),
     Index("letters_stream", "partitionkey", "source", "seq"),
     Index("letters_awaits", "awaits"),
     Index("letters_due", "state", "try_at"),
@@ -158,6 +176,11 @@ strays = Table(
 """What was left out while a gap was open, and which marker the gap waited for."""
 
 
+def origin_of(source: str) -> int:
+    """Give the number of a publisher: one of a fixed number, whoever claims to be one."""
+    return crc32(source.encode()) & 0x7FFF
+
+
 def row_of(message: Message) -> dict[str, Any]:
     """Write a message as the columns that outbox and letters share."""
     envelope = message.envelope
@@ -194,4 +217,5 @@ def message_of(row: Any) -> Message:
         row.exchange,
         seq=row.seq,
         handler=getattr(row, "handler", None),
+        written_at=getattr(row, "written_at", None),
     )

@@ -14,7 +14,7 @@ from sqlalchemy import select, text
 
 from chassis import resending
 from chassis.green import pause
-from chassis.retention import remembered_since
+from chassis.retention import let_go_until, remembered_since
 from chassis.service import OUTBOX, handlers_of
 from chassis.store import Store
 from chassis.tables import outbox, resends
@@ -44,7 +44,8 @@ def resend(
     """Have a service publish again what it has sent to another since a moment.
 
     What the receiver has handled it drops, by its inbox, and is refused where that does not reach
-    back far enough. With --handler the messages count anew, for that handler alone."""
+    back far enough. With --handler they are for that handler alone, which is given what it has not
+    heard itself."""
     settings = settings_of(data)
     names = [service_named(sender), service_named(receiver)]
     given = _moment_or_age(since)
@@ -53,7 +54,7 @@ def resend(
         with answering(sender):
             moment = _moment(given, store)
         with answering(receiver):
-            _refuse_what_is_forgotten(stores[receiver], receiver, moment, handler)
+            _refuse_what_is_forgotten(stores[receiver], receiver, sender, moment)
         if handler is not None:
             _refuse_unknown(receiver, handler)
         with answering(sender):
@@ -84,15 +85,13 @@ def _moment(given: datetime | float, store: Store) -> float:
     return given.timestamp() if isinstance(given, datetime) else store.now() - given
 
 
-def _refuse_what_is_forgotten(
-    store: Store, receiver: str, moment: float, handler: str | None
-) -> None:
-    """Refuse what the receiver no longer remembers: it would do it twice."""
-    since = remembered_since(store)
-    if handler is None and moment < since:
+def _refuse_what_is_forgotten(store: Store, receiver: str, sender: str, moment: float) -> None:
+    """Refuse what the receiver no longer remembers: it would set it aside, or do it twice."""
+    since = remembered_since(store, sender)
+    if moment < since:
         raise Mistaken(
-            f"The inbox of {receiver} remembers what it handled since {_iso(since)} only: "
-            "what is older would be done twice."
+            f"The inbox of {receiver} remembers what {sender} has said since {_iso(since)} only: "
+            "what is older might be done twice."
         )
 
 
@@ -108,8 +107,11 @@ def _refuse_what_is_gone(store: Store, sender: str, moment: float) -> None:
         oldest = connection.execute(
             select(outbox.c.seq, outbox.c.written_at).order_by(outbox.c.seq).limit(1)
         ).first()
-    if oldest is not None and oldest.seq > 1 and moment < oldest.written_at:
-        raise Mistaken(f"The outbox of {sender} is kept since {_iso(oldest.written_at)} only.")
+        kept_since = let_go_until(connection)
+    if oldest is not None and oldest.seq > 1:
+        kept_since = max(kept_since, oldest.written_at)
+    if moment < kept_since:
+        raise Mistaken(f"The outbox of {sender} is kept since {_iso(kept_since)} only.")
 
 
 def _watch(store: Store, sender: str, number: int) -> None:

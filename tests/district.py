@@ -279,7 +279,7 @@ class DistributedDistrict(TestDistrict):
 
     def forget(self):
         """Empty the tables of every service, but not what its replicas agree on; while at rest."""
-        kept = {"alembic_version", "deployment", "leases", "replicas"}
+        kept = {"alembic_version", "deployment", "hearers", "leases", "replicas"}
         for name in self.hears:
             with self.store(name).write() as work:
                 found = inspect(work.connection()).get_table_names()

@@ -9,7 +9,18 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from chassis.errors import Rejected
 from chassis.message import Message, encode
@@ -205,9 +216,11 @@ class Records:
 
 KEPT = commands.c.id, commands.c.fingerprint, commands.c.caller
 _BY_ID = select(commands).where(commands.c.id == bindparam("identity"))
+_PENDING = literal_column(f"'{PENDING}'")
+"""Not a parameter, which is one of each row. What is settled stays as it is."""
 _SETTLE = (
     update(commands)
-    .where(commands.c.id == bindparam("command"))
+    .where(commands.c.id == bindparam("command"), commands.c.state == _PENDING)
     .values(
         state=bindparam("new_state"),
         status=bindparam("new_status"),

@@ -72,7 +72,7 @@ class Gateway(Service):
     rulebook: Rulebook
     """What phones take along, and which papers there are; no other command is judged by it here."""
     aging: ClassVar[Aging] = {
-        commands: Aged(commands.c.id, commands.c.state != PENDING),
+        commands: Aged(commands.c.id, commands.c.state != PENDING, last=commands.c.settled_at),
         export_chunks: Aged(export_chunks.c.id, true(), DAYS_KEPT),
         exports: Aged(exports.c.id, true(), DAYS_KEPT),
     }

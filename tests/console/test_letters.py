@@ -180,6 +180,22 @@ def test_a_dropped_command_is_settled_once_as_rejected(operated):
     assert len(settled) == 1
 
 
+def test_a_command_that_nobody_knows_waits_until_it_is_dropped_and_is_then_settled(operated):
+    district, problem = operated.district, "urn:bihuan:problem:given-up"
+    shop = district.register()
+    del district.running.carriages["inspection"].listener.handlers["order-closure"]
+    asked = {"enterprise_id": shop, "reason": "檢查"}
+    answer = district.client.request("POST", "/v1/closures", asked, {"Prefer": "respond-async"})
+    until(lambda: operated.rows("inspection"))
+    (letter,) = operated.listed("--state", "waiting")
+    assert letter["awaits"] == letter["type"] == "order-closure"
+    assert letter["reason"].endswith("it waits for a version that knows it")
+    assert district.client.get(answer.headers["Location"])["state"] == "pending"
+    operated.ok("drop", letter["id"], "--reason", "不再需要")
+    until(lambda: district.client.get(answer.headers["Location"])["state"] == "rejected")
+    assert district.client.get(answer.headers["Location"])["problem"]["type"] == problem
+
+
 def test_an_impostor_is_neither_tried_nor_settled_again(operated):
     """The id of a rejected letter may be that of a command which has its outcome already."""
     district = operated.district

@@ -157,13 +157,14 @@ def judge(url: str, record: Record | None = None) -> dict[str, Any]:
 
 
 def under_way(url: str, record: Record | None = None) -> list[str]:
-    """Tell what has not come to rest; a waiting letter has not either."""
+    """Tell what has not come to rest; a waiting letter has not either, unless it is a stranger's:
+    what nobody knows waits for a newer version."""
     books, record = Books.read(url), record or Record()
     waiting = [
         f"{row.type} {row.id} waits at {name}: {row.reason}"
         for name, rows in books.letters.items()
         for row in rows
-        if row.state == "waiting"
+        if row.state == "waiting" and row.id not in record.strangers
     ]
     return [*_lost(books, Record()), *_unsettled(books, record), *waiting]
 

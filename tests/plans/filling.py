@@ -7,7 +7,7 @@ SEVERAL = ROWS // 20
 """How many enterprises and the like there are: each has twenty of whatever it has many of."""
 
 SMALL = {"attempts", "letter_actions", "replicas", "leases", "deployment", "resends", "counters"}
-SMALL |= {"hours", "clock", "heads", "alembic_version", "webhooks", "webhook_secrets"}
+SMALL |= {"hours", "clock", "heads", "alembic_version", "webhooks", "webhook_secrets", "hearers"}
 """Tables that stay small: a scan of them is the right plan."""
 
 ENDED = {

@@ -1,11 +1,14 @@
 """What becomes of messages that cannot be handled now, or ever: letters, retries, storage away."""
 
+from contextlib import contextmanager
+
 import pytest
 from sqlalchemy import event, func, select, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from chassis import letters
 from chassis.errors import Conflict, Rejected
+from chassis.listener import Listener
 from chassis.tables import attempts, inbox
 from chassis.tables import letters as kept
 from contracts.filing import EnterpriseRegistered, OnsiteReviewRequested
@@ -16,6 +19,7 @@ from contracts.inspection import (
     RecordVisit,
     VisitPlanned,
 )
+from contracts.message import declared
 from contracts.shared import CommandSettled, Outcome
 from services.filing.service import Filings
 from services.inspection.service import Inspection
@@ -202,21 +206,98 @@ def test_what_cannot_be_read_is_a_rejected_letter_and_costs_its_neighbours_nothi
     inspection, body
 ):
     inspection.facts(registered(), registered("bad"))
-    unreadable = inspection.message(visit(shop="bad"))
+    unreadable = inspection.message(review("bad"))
     unreadable.body = body
     del unreadable.__dict__["fact"]
-    following = inspection.message(visit(shop="bad"))
+    following = inspection.message(review("bad"))
     said = inspection.deliver(unreadable, inspection.message(review("shop")), following)
+    assert types(said) == ["visit-planned", "visit-planned"]
+    assert waiting(inspection) == [("rejected", "onsite-review-requested")]
+
+
+# what a newer version says
+
+
+def planned(visit="visit"):
+    return PlanVisit(visit_id=visit, enterprise_id="shop", day=TODAY)
+
+
+@contextmanager
+def older(story, kind, lacks):
+    """Let the process be one of a version that does not know a contract yet, or not its handler, or
+    cannot read what is said in it today."""
+    handlers = story.listener.handlers
+    with pytest.MonkeyPatch.context() as patch:
+        if lacks == "contract":
+            patch.delitem(declared, kind.type)
+        if lacks == "readable":
+            patch.setattr(kind, "from_data", lambda data: kind(**data, unheard_of=1))
+        if lacks in ("contract", "handler"):
+            patch.delitem(handlers, kind.type)
+        yield
+
+
+def upgraded(story):
+    """Let the process of the next version begin, and give what it says."""
+    story.listener = Listener(story.service, story.store, story.listener.handlers, list)
+    story.listener.begin()
+    with story.store.write() as work:  # it shall not have to wait for that
+        work.execute(update(kept).values(try_at=story.store.now() + 3600.0))
+    said = story.when()
+    story.listener.retry_due()
+    said += story.when()
+    return said + time_comes(story)  # what it says to itself, apart from what came before it
+
+
+LACKS = ["contract", "handler", "readable"]
+
+
+@pytest.mark.parametrize("lacks", LACKS)
+def test_a_command_that_only_a_newer_version_knows_waits_for_it_and_is_settled(inspection, lacks):
+    inspection.facts(registered())
+    message, following = inspection.message(planned()), inspection.message(visit())
+    for each in (message, following):
+        each.__dict__.pop("fact")
+    with older(inspection, PlanVisit, lacks):
+        assert inspection.deliver(message, following, message) == []
+        held = [("waiting", "plan-visit"), ("waiting", "record-visit")]
+        for _ in range(letters.RETRIES + 2):
+            assert time_comes(inspection) == []
+            assert waiting(inspection) == held
+        assert tries(inspection) == 0, "it has not failed"
+    said = upgraded(inspection)
     assert types(said) == ["visit-planned", "visit-recorded"]
-    assert waiting(inspection) == [("rejected", "record-visit")]
+    assert [outcome(fact) for fact in said if isinstance(fact, CommandSettled)] == [
+        (message.id, Outcome.DONE), (following.id, Outcome.DONE),
+    ]  # fmt: skip
+    assert waiting(inspection) == []
 
 
-def test_a_type_that_nobody_has_declared_is_a_rejected_letter(inspection):
-    unknown = inspection.message(review("shop"))
-    unknown.envelope.type = "moon-landed"
-    del unknown.__dict__["fact"]
-    assert inspection.deliver(unknown) == []
-    assert waiting(inspection) == [("rejected", "moon-landed")]
+def outcome(fact):
+    return fact.command_id, fact.outcome
+
+
+@pytest.mark.parametrize("lacks", ["contract", "handler"])
+def test_an_event_that_only_a_newer_version_hears_waits_for_it(inspection, lacks):
+    inspection.facts(registered())
+    message = inspection.message(review("shop"))
+    message.__dict__.pop("fact")
+    with older(inspection, OnsiteReviewRequested, lacks):
+        assert inspection.deliver(message) == []
+        assert waiting(inspection) == [("waiting", "onsite-review-requested")]
+    assert types(upgraded(inspection)) == ["visit-planned"]
+    assert waiting(inspection) == []
+
+
+def test_a_letter_says_that_it_waits_for_a_newer_version(inspection):
+    with older(inspection, PlanVisit, "contract"):
+        message = inspection.message(planned())
+        message.__dict__.pop("fact")
+        inspection.deliver(message)
+    with inspection.store.read() as session:
+        (letter,) = session.execute(select(kept.c.reason, kept.c.awaits))
+    assert letter.reason == "no contract is called plan-visit; it waits for a version that knows it"
+    assert letter.awaits == "plan-visit"
 
 
 # handlers that fail

@@ -1,0 +1,425 @@
+"""What a receipt is for: nothing happens twice, whatever comes again, to whom, and how late."""
+
+import time
+
+import pytest
+from sqlalchemy import Column, Integer, MetaData, String, Table, func, insert, select, update
+
+from chassis import letters, metrics, resending, retention
+from chassis.bus import Closed
+from chassis.errors import NotFound, NotYet
+from chassis.ids import derived_id, new_id
+from chassis.listener import Listener
+from chassis.message import Message
+from chassis.retention import DAY, Retention, let_go_until, remembered_since
+from chassis.settings import Settings
+from chassis.store import Store
+from chassis.tables import deployment, inbox, outbox, resends
+from chassis.tables import letters as kept
+from contracts.filing import FilingWithdrawn
+from contracts.message import Envelope
+
+NOW = time.time()
+metadata = MetaData()
+calls = Table(
+    "calls",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("handler", String, nullable=False),
+    Column("id", String, nullable=False),
+)
+
+
+class Deaf:
+    """A service that has nothing to prepare or to finish."""
+
+    def prepare(self, messages, work):
+        pass
+
+    def finish(self, work):
+        pass
+
+    def committed(self, work):
+        pass
+
+
+class Inlet:
+    """Gives one batch, and is closed."""
+
+    slot = 0
+
+    def __init__(self, messages):
+        self.batches, self.acknowledged = [messages], []
+
+    def take(self, _most):
+        if not self.batches:
+            raise Closed
+        return self.batches.pop()
+
+    def done(self, messages):
+        self.acknowledged += messages
+
+
+def handler(name, error=None):
+    """Make a handler that notes its call, unless there is an error in the list."""
+
+    def handle(fact, work):
+        if error:
+            raise error[0]
+        work.execute(insert(calls), {"handler": name, "id": work.message.id})
+
+    handle.__name__ = name
+    return handle
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = Store("inspection", f"sqlite:///{tmp_path / 'inspection.db'}")
+    made.create()
+    metadata.create_all(made.engine)
+    yield made
+    made.close()
+
+
+def process(store, *handlers, kind=FilingWithdrawn.type):
+    """Begin a process whose service has these handlers."""
+    made = Listener(Deaf(), store, {kind: [*handlers]}, list)
+    made.begin()
+    return made
+
+
+def deliver(listener, *messages):
+    """Deliver messages in one batch; all of them are acknowledged."""
+    inlet = Inlet([*messages])
+    listener.run(inlet, 400)
+    assert inlet.acknowledged == [*messages]
+
+
+def withdrawn(identity=None, *, key="shop", source="filing", written_at=None, feeds=None):
+    fact = FilingWithdrawn(enterprise_id=key, filing_id="1", reason="none")
+    identity = identity or new_id()
+    envelope = Envelope(identity, source, fact.type, "2020-02-10T00:00:00Z", key, identity)
+    message = Message.of(fact, envelope)
+    message.handler, message.written_at = feeds, written_at
+    return message
+
+
+def fed(message, name):
+    """Give a copy that is sent again for one handler."""
+    return withdrawn(message.id, feeds=name, written_at=message.written_at)
+
+
+def called(store):
+    """Give which handler has been called with what, in order."""
+    with store.read() as session:
+        rows = session.execute(select(calls.c.handler, calls.c.id).order_by(calls.c.seq))
+        return [tuple(row) for row in rows]
+
+
+def aside(store):
+    """Give the state of each letter and its message, in order."""
+    with store.read() as session:
+        rows = session.execute(select(kept.c.state, kept.c.id).order_by(kept.c.seq))
+        return [tuple(row) for row in rows]
+
+
+def age(store, days):
+    """Let every receipt be so many days old."""
+    with store.write() as work:
+        work.execute(update(inbox).values(handled_at=NOW - days * DAY))
+
+
+def sweep(store):
+    return Retention(store, Settings(), {}, lambda: True).sweep(NOW)
+
+
+def time_comes(store, listener):
+    """Have every waiting letter due, and tried."""
+    with store.write() as work:
+        work.execute(update(kept).values(try_at=0.0))
+    listener.retry_due()
+
+
+# a handler is fed what it has not heard itself
+
+
+def test_a_handler_that_has_heard_a_message_is_not_fed_it(store):
+    here, message = process(store, handler("first")), withdrawn()
+    deliver(here, message)
+    for _ in range(2):
+        deliver(here, fed(message, "first"), fed(message, "first"))
+    assert called(store) == [("first", message.id)]
+
+
+def test_a_new_handler_is_fed_what_came_before_it_and_only_that(store):
+    early, late = withdrawn(), withdrawn()
+    deliver(process(store, handler("first")), early)
+    new = process(store, handler("first"), handler("second"))
+    deliver(new, late)
+    for _ in range(2):
+        deliver(new, *(fed(each, name) for name in ("first", "second") for each in (early, late)))
+    assert called(store) == [
+        ("first", early.id), ("first", late.id), ("second", late.id), ("second", early.id),
+    ]  # fmt: skip
+
+
+def test_the_same_handlers_have_the_same_number_in_every_process(store):
+    first, second = handler("first"), handler("second")
+    numbers = [
+        process(store, *several).hearing.number
+        for several in ([first], [first, second], [second, first], [first])
+    ]
+    assert numbers == [1, 2, 2, 1]
+
+
+def test_while_versions_run_side_by_side_each_receipt_says_who_has_heard(store):
+    old = process(store, handler("first"))
+    new = process(store, handler("first"), handler("second"))
+    one, other = withdrawn(key="a"), withdrawn(key="b")
+    deliver(old, one)
+    deliver(new, other)
+    deliver(old, fed(one, "second"), fed(other, "second"))
+    assert [state for state, _ in aside(store)] == ["waiting"] * 2, "it has no such handler"
+    time_comes(store, new)
+    assert aside(store) == []
+    assert called(store) == [
+        ("first", one.id), ("first", other.id), ("second", other.id), ("second", one.id),
+    ]  # fmt: skip
+
+
+def test_what_nobody_has_heard_is_for_all_even_if_it_is_fed_to_one(store):
+    """Or what was meant for all of them would come to that one a second time."""
+    here, message = process(store, handler("first"), handler("second")), withdrawn()
+    for sent in (fed(message, "second"), message, fed(message, "first"), message):
+        deliver(here, sent)
+    assert called(store) == [("first", message.id), ("second", message.id)]
+
+
+def test_what_an_old_version_set_aside_is_heard_by_the_handlers_of_the_one_that_handles_it(store):
+    message = withdrawn()
+    deliver(process(store, handler("first", lacks := [NotYet("shop")])), message)
+    new = process(store, handler("first", lacks), handler("second"))
+    deliver(new, fed(message, "second"))
+    assert aside(store) == [("waiting", message.id)] * 2, "one stands behind the other"
+    lacks.clear()
+    time_comes(store, new)
+    deliver(new, fed(message, "second"))
+    assert aside(store) == []
+    assert called(store) == [("first", message.id), ("second", message.id)]
+
+
+def test_a_rejected_letter_that_is_tried_again_leaves_out_who_was_fed_it(store):
+    message, refuses = withdrawn(), [NotFound()]
+    deliver(process(store, handler("first", refuses)), message)
+    new = process(store, handler("first", refuses), handler("second"))
+    deliver(new, fed(message, "second"))
+    assert called(store) == [("second", message.id)]
+    refuses.clear()
+    with store.write() as work:  # as an operator does with --even-rejected
+        work.execute(update(kept).values(state=letters.WAITING))
+    time_comes(store, new)
+    deliver(new, fed(message, "first"), fed(message, "second"))
+    assert called(store) == [("second", message.id), ("first", message.id)]
+
+
+def test_receipts_of_an_earlier_version_stand_for_the_handlers_of_the_first_that_noted_any(store):
+    message = withdrawn()
+    deliver(process(store, handler("first")), message)
+    with store.write() as work:
+        work.execute(update(inbox).values(hearers=None))
+    new = process(store, handler("first"), handler("second"))
+    deliver(new, fed(message, "first"), fed(message, "second"))
+    assert called(store) == [("first", message.id), ("second", message.id)]
+
+
+# what was forgotten
+
+
+def old_message(days, **more):
+    return withdrawn(new_id(NOW - days * DAY), **more)
+
+
+@pytest.mark.parametrize("identity", ["of the time", "derived"])
+def test_what_may_have_been_handled_before_it_was_forgotten_is_set_aside(store, identity):
+    """Its receipt has gone, and the mark of its publisher was lost: it comes once more."""
+    here, written = process(store, handler("first")), NOW - 40 * DAY
+    one = new_id(written) if identity == "of the time" else derived_id("one")
+    message = withdrawn(one, written_at=written)
+    deliver(here, message)
+    age(store, 39)
+    assert sweep(store)["inbox"] == 1
+    following = withdrawn()
+    for _ in range(2):
+        deliver(here, message, following)
+    assert called(store) == [("first", message.id)]
+    assert aside(store) == [("stuck", message.id), ("waiting", following.id)]
+    assert letters.retry(store, message_id=message.id)  # an operator knows better
+    here.retry_due()
+    assert aside(store) == []
+    assert [each for _, each in called(store)] == [message.id, message.id, following.id]
+
+
+def test_a_message_that_may_end_the_process_is_set_aside_too(store):
+    here, message = process(store, handler("first")), old_message(40)
+    deliver(here, message)
+    age(store, 39)
+    sweep(store)
+    message.redelivered = True
+    for _ in range(3):
+        deliver(here, message)
+    assert called(store) == [("first", message.id)]
+    assert aside(store) == [("stuck", message.id)]
+
+
+def test_the_backlog_of_a_receiver_that_was_down_for_long_is_handled(store):
+    before = [old_message(61, key=str(number)) for number in range(3)]
+    here = process(store, handler("first"))
+    deliver(here, *before)
+    age(store, 61)
+    assert sweep(store)["inbox"] == 3
+    backlog = [old_message(60 - number, key=str(number)) for number in range(3)]
+    deliver(here, *backlog)
+    assert aside(store) == []
+    assert len(called(store)) == 6
+
+
+def test_the_backlog_of_a_publisher_that_was_down_for_long_is_handled(store):
+    """Whatever others have said, and this receiver has forgotten, meanwhile."""
+    here = process(store, handler("first"))
+    deliver(here, old_message(61), old_message(35, source="complaints"))
+    age(store, 34)
+    assert sweep(store)["inbox"] == 2
+    backlog = old_message(60)
+    deliver(here, backlog)
+    assert aside(store) == []
+    assert called(store)[-1] == ("first", backlog.id)
+    deliver(here, old_message(36, source="complaints"))
+    assert [state for state, _ in aside(store)] == ["stuck"]
+
+
+def test_what_is_forgotten_is_noted_up_to_the_newest_that_went_and_no_further(store):
+    messages = [old_message(days, key=str(days)) for days in (45, 40, 35, 20)]
+    here = process(store, handler("first"))
+    deliver(here, *messages)
+    assert remembered_since(store, "filing") == 0.0
+    with store.write() as work:
+        for message, days in zip(messages, (45, 40, 35, 20), strict=True):
+            its_row = update(inbox).where(inbox.c.id == message.id)
+            work.execute(its_row.values(handled_at=NOW - days * DAY))
+    assert sweep(store)["inbox"] == 3
+    assert remembered_since(store, "filing") == pytest.approx(NOW - 35 * DAY, abs=0.01)
+    assert remembered_since(store, "insurance") == 0.0
+    with store.write() as work:
+        work.execute(insert(inbox).values(id=new_id(NOW - 50 * DAY), fingerprint="",
+                                          handled_at=NOW - 49 * DAY, origin=None))  # fmt: skip
+    assert sweep(store)["inbox"] == 1
+    assert remembered_since(store, "filing") == pytest.approx(NOW - 35 * DAY, abs=0.01)
+    assert remembered_since(store, "insurance") == pytest.approx(NOW - 50 * DAY, abs=0.01)
+
+
+def test_an_id_of_the_future_forgets_nothing_that_is_not_old(store):
+    """Anybody may have written it."""
+    here = process(store, handler("first"))
+    deliver(here, withdrawn(new_id(NOW + 3000 * DAY)))
+    age(store, 31)
+    sweep(store)
+    assert remembered_since(store, "filing") < NOW - 30 * DAY
+
+
+@pytest.mark.parametrize("feeds", [None, "first"])
+def test_the_receipt_of_what_is_set_aside_stays_as_long_as_its_letter(store, feeds, monkeypatch):
+    monkeypatch.setattr(retention, "AT_ONCE", 2)
+    monkeypatch.setattr(retention, "BREATH", 0)
+    blocker, message = old_message(40), old_message(40)
+    here = process(store, handler("first", error := [NotYet("shop")]))
+    deliver(here, blocker)
+    if feeds:  # by a version that did not know the handler
+        with store.write() as work:
+            work.execute(update(inbox).values(hearers=0))
+        message = fed(blocker, feeds)
+    deliver(here, message)
+    others = [old_message(40, key="other") for _ in range(3)]
+    with store.write() as work:
+        work.execute(insert(inbox), [{"id": each.id, "fingerprint": "", "handled_at": 0.0}
+                                     for each in others])  # fmt: skip
+    age(store, 39)
+    letters_before = aside(store)
+    assert sweep(store)["inbox"] == 3
+    assert len(letters_before) == 2
+    deliver(here, message)
+    assert aside(store) == letters_before
+    error.clear()
+    time_comes(store, here)
+    assert aside(store) == []
+    assert len(called(store)) == (1 if feeds else 2)
+
+
+# what may be sent again
+
+
+def sent(store, number, days):
+    """Have an outbox hold rows that were sent so many days ago."""
+    with store.write() as work:
+        work.outgoing += [withdrawn() for _ in range(number)]
+    with store.write() as work:
+        work.execute(
+            update(outbox).where(outbox.c.sent_at.is_(None)).values(sent_at=NOW - days * DAY)
+        )
+
+
+def count(store, table):
+    with store.read() as session:
+        return session.scalar(select(func.count()).select_from(table))
+
+
+def test_what_is_still_to_be_sent_again_does_not_go(store):
+    sent(store, 3, 20)
+    with store.write() as work:
+        resending.ask(work, "gateway", NOW - 30 * DAY)
+    request = resending.next_of(store)
+    resending.advance(store, request, 1, 1)
+    sent(store, 2, 15)
+    assert sweep(store)["outbox"] == 1
+    assert count(store, outbox) == 4
+    request = resending.next_of(store)
+    resending.advance(store, request, request.last, 2)
+    assert sweep(store)["outbox"] == 4
+
+
+def test_rows_that_cannot_be_sent_keep_none_of_those_behind_them(store, monkeypatch):
+    monkeypatch.setattr(retention, "AT_ONCE", 2)
+    monkeypatch.setattr(retention, "BREATH", 0)
+    sent(store, 7, 20)
+    with store.write() as work:
+        work.execute(update(outbox).where(outbox.c.seq <= 3).values(sent_at=None))
+    assert sweep(store)["outbox"] == 4
+    assert count(store, outbox) == 3
+
+
+def test_who_asks_for_more_than_the_outbox_has_is_told(store):
+    def short():
+        return metrics.RESENDS_SHORT.labels("inspection")._value.get()
+
+    sent(store, 2, 20)
+    sent(store, 2, 10)
+    assert sweep(store)["outbox"] == 2
+    with store.read() as session:
+        assert let_go_until(session) == pytest.approx(NOW - 20 * DAY, abs=0.01)
+    before = short()
+    with store.write() as work:
+        resending.ask(work, "gateway", NOW - 19 * DAY, slot=3, marker="m")
+    assert short() == before
+    with store.write() as work:
+        resending.ask(work, "gateway", NOW - 21 * DAY, slot=3, marker="n")
+    assert short() == before + 1
+    assert count(store, resends) == 2, "what is left is sent"
+
+
+def test_an_earlier_version_notes_for_all_what_it_forgets(store):
+    with store.write() as work:
+        row = {"name": retention.FORGOTTEN, "value": str(NOW - 30 * DAY)}
+        work.execute(insert(deployment), row)
+    deliver(here := process(store, handler("first")), old_message(31))
+    assert called(store) == []
+    deliver(here, old_message(29, key="another"))
+    assert [name for name, _ in called(store)] == ["first"]
