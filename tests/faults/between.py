@@ -30,6 +30,8 @@ PROBES = 32
 SLOW_BY = 8.0
 """Seconds by which a wave is late: less than the broker is given to confirm it."""
 DAY = 86_400.0
+HANDLED = r'INSERT INTO inbox.*?"id": ?"([^"]+)"'
+"""How a transaction begins that handles a message; the group is the message's id."""
 SHOPS, SHOP = (
     "/v1/enterprises",
     {
@@ -96,7 +98,7 @@ def lose_answers(stage: Stage, rng: Random) -> str:
     member = anyone(stage, rng)
     undone, unanswered = rng.randint(3, 6), rng.randint(1, 3)
     with stage.holding(member):
-        order = {"undone": undone, "unanswered": unanswered, "of": "INSERT INTO inbox"}
+        order = {"undone": undone, "unanswered": unanswered, "of": HANDLED}
         where = told(member, do=LOSE, **order)
     return f"{member.name}: {undone} undone, {unanswered} unanswered, {where}"
 
@@ -113,14 +115,14 @@ def freeze_before_the_outcome(stage: Stage, rng: Random) -> str:
         shop = _shop(stage, rng)
         _close(stage, shop, rng)
         for member in ill:
-            member.order(do=FAIL, at="before-statement", of=f"premises[^\n]*{shop}")
+            member.order(do=FAIL, at="before-statement", of=f"premises.*{shop}")
         try:
             command = _close(stage, shop, rng, "respond-async")["command_id"]
             letter = f"SELECT 1 FROM letters WHERE id = '{command}' AND state = 'waiting'"
             if not until(lambda: asked(stage, letter, "inspection"), every=0.03):
                 raise Missed("the command was not set aside")
             for member in ill:
-                member.order(do=FREEZE, at="after-rollback", of=f"letters[^\n]*{shop}")
+                member.order(do=FREEZE, at="after-rollback", of=f"letters.*{shop}")
             where = _frozen(ill)
         finally:
             for member in ill:

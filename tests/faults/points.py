@@ -61,14 +61,15 @@ class Obedient:
     `do` is what, `at` an expression for the point, `of` one that the transaction so far must hold,
     its statements and what they are given; `nth` is at which such point. FREEZE and KILL are for
     the whole process; SLOW has a green thread wait so many `seconds`, and FAIL raises, each time
-    until told otherwise. LOSE takes the commits of one green thread: so many are `undone`, since the
-    connection breaks before, and then so many `unanswered`, since it breaks after.
+    until told otherwise. LOSE takes the commits about one thing, the group of `of`: so many are
+    `undone`, since the connection breaks before, and then so many `unanswered`, since it breaks
+    after.
     """
 
     def __init__(self, file):
         self.file = file
         self.order = None
-        self.thread = None
+        self.about = ""
 
     def reached(self, point, spoken=()):
         """Follow the order if this is its point."""
@@ -90,12 +91,15 @@ class Obedient:
         """Tell what becomes of a commit: undone, unanswered, or nothing (None)."""
         if os.path.exists(self.file):  # noqa: PTH110
             self._take()
-        order, me = self.order, eventlet.getcurrent()
-        if order is None or order["do"] != LOSE or self.thread not in {None, me}:
+        order = self.order
+        if order is None or order["do"] != LOSE:
             return None
-        if not self._is_meant("before-commit", spoken):
+        said = _said(spoken)
+        if not (found := re.search(order["of"], said, re.DOTALL)):
             return None
-        self.thread = me
+        self.about = self.about or found[1]
+        if self.about not in said:
+            return None
         which = "undone" if order["undone"] > 0 else "unanswered"
         order[which] -= 1
         if order["undone"] <= 0 and order["unanswered"] <= 0:
@@ -104,11 +108,10 @@ class Obedient:
         return which
 
     def _take(self):
-        try:
-            self.order = json.loads(self.file.read_text())
-        finally:
-            self.file.unlink(missing_ok=True)
-        self.thread = None
+        mine = self.file.with_suffix(".taken")
+        self.file.rename(mine)
+        self.order = json.loads(mine.read_text())
+        self.about = ""
         if self.order["do"] == NOTHING:
             self.order = None
 
@@ -116,8 +119,7 @@ class Obedient:
         order = self.order
         if not re.fullmatch(order.get("at", ".*"), point):
             return False
-        said = "\n".join(f"{words} {given}" for words, given in spoken) if order.get("of") else ""
-        if not re.search(order.get("of", ""), said, re.DOTALL):
+        if order.get("of") and not re.search(order["of"], _said(spoken), re.DOTALL):
             return False
         order["nth"] = order.get("nth", 1) - 1
         return order["nth"] <= 0
@@ -129,115 +131,115 @@ class Obedient:
         part.replace(told(self.file))
 
 
-def around(owner, name, wrap):
-    """Put something around a function of the product, or of what it uses; it must be there."""
-    original = getattr(owner, name)
-    setattr(owner, name, functools.wraps(original)(wrap(original)))
+def _said(spoken):
+    return "\n".join(f"{words} {given}" for words, given in spoken)
 
 
 def put_points(obedient):
     """Put the points around whatever speaks to the database and the broker."""
-    reached = obedient.reached
+    for owner, name, wrap in (
+        (psycopg.Cursor, "execute", execute),
+        (psycopg.Cursor, "executemany", execute),
+        (Bounded, "commit", commit),
+        (Bounded, "rollback", rollback),
+        (Bounded, "wait", wait),
+        (_Cork, "__exit__", around("wave")),
+        (_Publisher, "_on_confirm", around("confirm")),
+        (RabbitInlet, "take", around("take")),
+        (AbstractChannel, "send_method", send),
+    ):
+        original = getattr(owner, name)  # which must be there
+        setattr(owner, name, functools.wraps(original)(wrap(original, obedient)))
     Bounded.spoken, Bounded.fate, Bounded.is_committing = (), None, False
 
-    def execute(original):
-        def wrapped(cursor, words, given=None, *rest, **named):
-            link = cursor.connection
-            if not isinstance(link, Bounded):
-                return original(cursor, words, given, *rest, **named)
-            if words == "COMMIT":
-                return commit(lambda _link: original(cursor, words, given, *rest, **named))(link)
-            if link.pgconn.transaction_status == TransactionStatus.IDLE:
-                link.spoken = ()
-            spoken = link.spoken = [*link.spoken, (words, given)]
-            reached("before-statement", spoken)
-            made = original(cursor, words, given, *rest, **named)
-            reached("after-statement", link.spoken)
+
+# -- around the database: each gives what takes the place of an original
+
+
+def execute(original, obedient):
+    commits = commit(lambda _link, ask: ask(), obedient)
+
+    def wrapped(cursor, words, given=None, *rest, **named):
+        link = cursor.connection
+        if not isinstance(link, Bounded):
+            return original(cursor, words, given, *rest, **named)
+        if words == "COMMIT":  # in a journey
+            return commits(link, lambda: original(cursor, words))
+        if link.pgconn.transaction_status == TransactionStatus.IDLE:
+            link.spoken = ()
+        link.spoken = [*link.spoken, (words, given)]
+        obedient.reached("before-statement", link.spoken)
+        made = original(cursor, words, given, *rest, **named)
+        obedient.reached("after-statement", link.spoken)
+        return made
+
+    return wrapped
+
+
+def commit(original, obedient):
+    def wrapped(link, *given):
+        if link.closed or link.pgconn.transaction_status == TransactionStatus.IDLE:
+            return original(link, *given)  # it has been, in a journey
+        obedient.reached("before-commit", link.spoken)
+        link.fate, link.is_committing = obedient.fate(link.spoken), True
+        if link.fate == "undone":
+            _break(link)
+        return original(link, *given)
+
+    return wrapped
+
+
+def wait(original, obedient):
+    """The answer to a commit is there when a conversation has left no transaction open."""
+
+    def wrapped(link, conversation, *rest, **named):
+        made = original(link, conversation, *rest, **named)
+        if link.is_committing and link.pgconn.transaction_status == TransactionStatus.IDLE:
+            link.is_committing = False
+            if link.fate == "unanswered":
+                link.close()
+                raise psycopg.OperationalError("server closed the connection unexpectedly")
+            obedient.reached("after-commit", link.spoken)
+        return made
+
+    return wrapped
+
+
+def rollback(original, obedient):
+    def wrapped(link):
+        is_open = link.pgconn.transaction_status != TransactionStatus.IDLE
+        link.is_committing = False
+        original(link)
+        if is_open:
+            obedient.reached("after-rollback", link.spoken)
+
+    return wrapped
+
+
+# -- around the bus
+
+
+def around(what):
+    def wrap(original, obedient):
+        def wrapped(*given, **named):
+            obedient.reached(f"before-{what}")
+            made = original(*given, **named)
+            obedient.reached(f"after-{what}")
             return made
 
         return wrapped
 
-    def commit(original):
-        def wrapped(link):
-            if link.closed or link.pgconn.transaction_status == TransactionStatus.IDLE:
-                return original(link)
-            reached("before-commit", link.spoken)
-            link.fate, link.is_committing = obedient.fate(link.spoken), True
-            if link.fate == "undone":
-                _break(link)
-            return original(link)
-
-        return wrapped
-
-    def wait(original):
-        def wrapped(link, conversation, *rest, **named):
-            made = original(link, conversation, *rest, **named)
-            if link.is_committing and link.pgconn.transaction_status == TransactionStatus.IDLE:
-                link.is_committing = False
-                if link.fate == "unanswered":
-                    link.close()
-                    raise psycopg.OperationalError("server closed the connection unexpectedly")
-                reached("after-commit", link.spoken)
-            return made
-
-        return wrapped
-
-    def rollback(original):
-        def wrapped(link):
-            is_open = link.pgconn.transaction_status != TransactionStatus.IDLE
-            original(link)
-            if is_open:
-                reached("after-rollback", link.spoken)
-
-        return wrapped
-
-    around(psycopg.Cursor, "execute", execute)
-    around(psycopg.Cursor, "executemany", execute)
-    around(Bounded, "commit", commit)
-    around(Bounded, "rollback", rollback)
-    around(Bounded, "wait", wait)
-    _put_around_the_bus(reached)
+    return wrap
 
 
-def _put_around_the_bus(reached):
-    def release(original):
-        def wrapped(cork, *error):
-            reached("before-wave")
-            original(cork, *error)
-            reached("after-wave")
+def send(original, obedient):
+    acknowledge = around("ack")(original, obedient)
 
-        return wrapped
+    def wrapped(channel, method, *given, **named):
+        chosen = acknowledge if method == Basic.Ack else original
+        return chosen(channel, method, *given, **named)
 
-    def confirm(original):
-        def wrapped(publisher, *given, **named):
-            reached("before-confirm")
-            original(publisher, *given, **named)
-
-        return wrapped
-
-    def take(original):
-        def wrapped(inlet, most):
-            taken = original(inlet, most)
-            reached("after-take")
-            return taken
-
-        return wrapped
-
-    def send(original):
-        def wrapped(channel, method, *given, **named):
-            if method != Basic.Ack:
-                return original(channel, method, *given, **named)
-            reached("before-ack")
-            sent = original(channel, method, *given, **named)
-            reached("after-ack")
-            return sent
-
-        return wrapped
-
-    around(_Cork, "__exit__", release)
-    around(_Publisher, "_on_confirm", confirm)
-    around(RabbitInlet, "take", take)
-    around(AbstractChannel, "send_method", send)
+    return wrapped
 
 
 def _break(link):
