@@ -25,6 +25,8 @@ PATIENCE = 90.0
 """Seconds for what must come about meanwhile."""
 OFTEN = 60
 """From how many statements one is chosen."""
+MESSAGES = 4
+"""Messages whose commits are struck, one after the other."""
 PROBES = 32
 """Requests of different keys: not one of them reaches a slot of eight with a chance of 1.4 %."""
 SLOW_BY = 8.0
@@ -95,12 +97,12 @@ def kill(stage: Stage, rng: Random) -> str:
 def lose_answers(stage: Stage, rng: Random) -> str:
     """Some commits in a row are undone, since the connection breaks before; then some are done, and
     it breaks before the answer."""
-    member = anyone(stage, rng)
-    undone, unanswered = rng.randint(3, 6), rng.randint(1, 3)
+    member = anyone(stage, rng, {"filing", "inspection", "gateway"})
+    lost = [(rng.randint(3, 6), rng.randint(1, 3)) for _ in range(MESSAGES)]
     with stage.holding(member):
-        order = {"undone": undone, "unanswered": unanswered, "of": HANDLED}
-        where = told(member, do=LOSE, **order)
-    return f"{member.name}: {undone} undone, {unanswered} unanswered, {where}"
+        for undone, unanswered in lost:
+            told(member, do=LOSE, undone=undone, unanswered=unanswered, of=HANDLED)
+    return f"{member.name}: " + ", ".join(f"{one} undone, {two} unanswered" for one, two in lost)
 
 
 # -- a letter whose command is refused

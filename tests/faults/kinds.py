@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from random import Random
 
@@ -47,14 +47,14 @@ class Missed(Exception):
     """The fault could not strike; the message says why."""
 
 
-def anyone(stage: Stage, rng: Random) -> Member:
-    """Choose a process that nothing happens to."""
-    members = [*stage.members]
+def anyone(stage: Stage, rng: Random, services: Collection[str] = tuple(HEARS)) -> Member:
+    """Choose a process, of any of these services, that nothing happens to."""
+    members = [member for member in stage.members if member.service in services]
     rng.shuffle(members)
     for member in members:
         if not member.lock.locked():
             return member
-    raise Missed("something happens to every process")
+    raise Missed("something happens to every process of these")
 
 
 def relaying(stage: Stage, rng: Random) -> Member:

@@ -125,9 +125,9 @@ class Obedient:
         return order["nth"] <= 0
 
     def _tell(self, point, spoken):
-        last = str(spoken[-1][0])[:60] if spoken else ""
+        last = " ".join(str(spoken[-1][0]).split())[:60] if spoken else ""
         part = told(self.file).with_suffix(".part-told")
-        part.write_text(json.dumps({"point": point, "last": last}))
+        part.write_text(json.dumps({"point": point, "last": last, "about": self.about}))
         part.replace(told(self.file))
 
 
