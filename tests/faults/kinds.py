@@ -43,6 +43,10 @@ def kind(name: str, holds: str | None = None, *, takes: float = 0.0) -> Callable
     return declare
 
 
+RETRIED = "UPDATE letters SET state = 'waiting', attempts = 0, try_at = 0 WHERE state = 'stuck'"
+"""Has what a fault has made stuck tried again, as an operator would."""
+
+
 class Missed(Exception):
     """The fault could not strike; the message says why."""
 
@@ -152,10 +156,7 @@ def poison(stage: Stage, rng: Random) -> str:
             pause(0.5)
         is_stuck = _stuck(stage)
         change(stage, ill, PLAIN)
-        asked(
-            stage,
-            "UPDATE letters SET state = 'waiting', attempts = 0, try_at = 0 WHERE state = 'stuck'",
-        )
+        asked(stage, RETRIED)
     if not is_stuck:
         raise Missed("the message was not parked within 150 s")
     return "filing"

@@ -165,9 +165,9 @@ def execute(original, obedient):
             return original(cursor, words, given, *rest, **named)
         if words == "COMMIT":  # in a journey
             return commits(link, lambda: original(cursor, words))
-        if link.pgconn.transaction_status == TransactionStatus.IDLE:
-            link.spoken = ()
-        link.spoken = [*link.spoken, (words, given)]
+        if not link.spoken or link.pgconn.transaction_status == TransactionStatus.IDLE:
+            link.spoken = []
+        link.spoken.append((words, given))
         obedient.reached("before-statement", link.spoken)
         made = original(cursor, words, given, *rest, **named)
         obedient.reached("after-statement", link.spoken)
