@@ -11,7 +11,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from chassis.green import pause, spawn
+from chassis.green import pause
 from console.synthetic import credit_code
 from tests.faults.intruders import handled, put_in_again
 from tests.faults.kinds import RETRIED, Missed, anyone, asked, change, kind
@@ -19,7 +19,7 @@ from tests.faults.load import CLIENT
 from tests.faults.points import FAIL, FREEZE, KILL, LOSE, NOTHING, POINTS, SLOW
 from tests.faults.stage import PLAIN, SIDES, Member, Stage
 
-REACHED_WITHIN = 30.0
+REACHED_WITHIN = 45.0
 """Seconds within which a process comes to the point that it was told."""
 PATIENCE = 90.0
 """Seconds for what must come about meanwhile."""
@@ -28,7 +28,8 @@ OFTEN = 60
 MESSAGES = 4
 """Messages whose commits are struck, one after the other."""
 PROBES = 32
-"""Requests of different keys: not one of them reaches a slot of eight with a chance of 1.4 %."""
+"""Requests of different keys: one slot of eight, which is served by nobody, is missed by all of
+them with a chance of 1.4 %, and half of the slots never."""
 SLOW_BY = 8.0
 """Seconds by which a wave is late: less than the broker is given to confirm it."""
 DAY = 86_400.0
@@ -220,12 +221,11 @@ def _serves(stage: Stage, gateway: str, rng: Random) -> bool:
 @kind("slots", "broker", takes=90)
 def change_slots(stage: Stage, rng: Random) -> str:
     """The number of slots changes under load, while what publishes is slow: each wave of messages
-    goes out some seconds after it was made."""
+    goes out some seconds after it was made, and a batch may be many waves."""
     number = rng.choice([number for number in (5, 8, 12) if number != stage.slots])
     with stage.locks["database"]:
         for member in stage.members:
             member.order(do=SLOW, at="before-wave", seconds=SLOW_BY)
-        quickener = spawn(_quicken, stage)
         try:
             until(lambda: any(member.done() for member in stage.members))
             while _changing(stage, number) != 0:  # broken off: everything waits for the next run
@@ -234,19 +234,9 @@ def change_slots(stage: Stage, rng: Random) -> str:
             for member in stage.members:
                 member.process.environ = {**member.process.environ, "SLOTS": str(number)}
         finally:
-            quickener.kill()
             for member in stage.members:
                 member.order(do=NOTHING)
     return f"{number} slots"
-
-
-def _quicken(stage: Stage) -> None:
-    """Let nothing new be slow once the relays are to stop: what is under way is late all the
-    same."""
-    paused = "SELECT 1 FROM deployment WHERE name = 'paused' AND value <> ''"
-    until(lambda: asked(stage, paused, "gateway"))
-    for member in stage.members:
-        member.order(do=NOTHING)
 
 
 def _changing(stage: Stage, number: int) -> int:
