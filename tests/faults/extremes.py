@@ -11,8 +11,8 @@ from chassis.green import pause
 from console.child import ChildEnded
 from console.synthetic import credit_code
 from tests.faults.clocks import turn
-from tests.faults.kinds import PLAIN, anyone, kind
-from tests.faults.stage import HEARS, Stage
+from tests.faults.kinds import anyone, kind
+from tests.faults.stage import HEARS, PLAIN, Stage
 
 FULL = 5000
 """Rows of a batch, as many as there may be."""

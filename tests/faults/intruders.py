@@ -14,7 +14,6 @@ from chassis.ids import new_id
 from chassis.message import slot_of
 from chassis.tables import message_of
 from tests.faults.kinds import Missed, kind
-from tests.faults.outages import SLOTS
 from tests.faults.stage import HEARS, Stage
 
 COLUMNS = (
@@ -38,7 +37,7 @@ def put_in(
     } | attributes
     headers: dict[str, Any] = {f"cloudEvents_{name}": value for name, value in given.items()}
     headers["exchange"] = f"{given['source']}.events"
-    headers["slot"] = slot_of(given["partitionkey"], SLOTS)
+    headers["slot"] = slot_of(given["partitionkey"], stage.slots)
     publish(stage, f"{receiver}.inbox", given["type"], body, headers)
 
 
@@ -110,7 +109,7 @@ def oversized(stage: Stage, rng: Random) -> str:
 @kind("headerless", "broker")
 def headerless(stage: Stage, rng: Random) -> str:
     """It goes to the dead letters."""
-    queue = f"{rng.choice([*HEARS])}.inbox.{rng.randrange(SLOTS)}"
+    queue = f"{rng.choice([*HEARS])}.inbox.{rng.randrange(stage.slots)}"
     publish(stage, "", queue, "{}", {})
     return queue
 
@@ -118,30 +117,30 @@ def headerless(stage: Stage, rng: Random) -> str:
 @kind("impostor", "broker")
 def impostor(stage: Stage, rng: Random) -> str:
     """Another body under an id that was handled: a rejected letter."""
-    receiver, row = rng.choice(_handled(stage, rng, 20))
+    receiver, row = rng.choice(handled(stage, rng, 20))
     stage.own_up(impostor=row.id)
     body = json.dumps({**json.loads(row.body), "impostor": True})
-    _put_in_again(stage, receiver, row._replace(body=body))
+    put_in_again(stage, receiver, row._replace(body=body))
     return f"{row.type} at {receiver}"
 
 
 @kind("duplicated", "broker")
 def duplicated(stage: Stage, rng: Random) -> str:
     """Messages that were handled come once more, in any order."""
-    rows = _handled(stage, rng, 60)
+    rows = handled(stage, rng, 60)
     for receiver, row in rows:
-        _put_in_again(stage, receiver, row)
+        put_in_again(stage, receiver, row)
     return f"{len(rows)} messages"
 
 
-def _put_in_again(stage: Stage, receiver: str, row: Any) -> None:
+def put_in_again(stage: Stage, receiver: str, row: Any) -> None:
     message = message_of(row)
-    slot = message.slot(SLOTS)
+    slot = message.slot(stage.slots)
     headers = message.envelope.headers() | {"slot": slot, "exchange": message.exchange}
     publish(stage, f"{receiver}.inbox", row.type, row.body, headers)
 
 
-def _handled(stage: Stage, rng: Random, most: int) -> list[tuple[str, Any]]:
+def handled(stage: Stage, rng: Random, most: int) -> list[tuple[str, Any]]:
     """Choose messages that a receiver has handled already."""
     source = rng.choice(["filing", "inspection", "gateway"])
     receiver = {"gateway": "filing"}.get(source, "gateway")

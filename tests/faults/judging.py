@@ -36,6 +36,7 @@ EXAMPLES = 8
 """How many sentences of a kind a verdict keeps."""
 
 _SAID = "SELECT seq, id, exchange, type, partitionkey, causationid, sent_at, body FROM outbox"
+_LETTERS = "SELECT id, type, state, reason, handler FROM letters"
 _COMMANDS = 'SELECT id, idempotency, type, state, status, batch_id, "rows" AS many FROM commands'
 
 
@@ -99,7 +100,7 @@ class Books:
             said[name] = _rows(url, name, f"{_SAID} ORDER BY seq")
         for name in TOPOLOGY:
             handled[name] = {row.id.split()[0] for row in _rows(url, name, "SELECT id FROM inbox")}
-            letters[name] = _rows(url, name, "SELECT id, type, state, reason FROM letters")
+            letters[name] = _rows(url, name, _LETTERS)
         kept = _rows(url, "gateway", "SELECT position, id, source, causationid FROM events")
         return cls(said, handled, letters, kept, _rows(url, "gateway", _COMMANDS))
 
@@ -221,10 +222,26 @@ def _duplicated(books: Books, record: Record) -> Iterator[str]:
         if row.type in PER_CAUSE and row.causationid:
             once[row.type, "caused by", row.causationid] += 1
     once.update(("kept", row.id) for row in books.kept)
+    yield from _set_aside_all_the_same(books, record)
     for what, count in once.items():
         for _ in range(count - 1):
             yield f"{' '.join(what)} happened {count} times"
 
+
+def _set_aside_all_the_same(books: Books, record: Record) -> Iterator[str]:
+    """Find letters of messages that have had their effect, which they would have once more."""
+    for name, parked in books.letters.items():
+        effects = {row.causationid for row in books.said[name]}
+        if name == "gateway":
+            effects |= {row.id for row in books.kept}
+        for row in parked:
+            has_it = row.id in effects or any(words in row.reason for words in THERE_ALREADY)
+            if has_it and row.handler is None and row.id not in record.impostors:
+                yield f"{row.type} {row.id} is a letter of {name}, and has had its effect"
+
+
+THERE_ALREADY = ("UniqueViolation", "UNIQUE constraint failed")
+"""What a letter's reason says when its effect is in a table already."""
 
 FIELDS = {
     "command-settled": "command_id",
@@ -250,7 +267,9 @@ FIELDS = {
     "feedback-slip-issued": "slip_id",
 }
 """What happens once: the type, and the field that says to whom."""
-PER_CAUSE = frozenset({"prompt-slip-issued", "liaison-assigned", "complaint-checked"})
+PER_CAUSE = frozenset(
+    {"prompt-slip-issued", "liaison-assigned", "complaint-checked", "enterprise-suspended"}
+)
 """What follows at the most once from any one message."""
 
 
@@ -304,9 +323,22 @@ def _contradicted(books: Books, record: Record) -> Iterator[str]:
 
 
 def _unsettled(books: Books, _record: Record) -> Iterator[str]:
+    """Find commands that the gateway knows no outcome of, and those that were handled and that
+    nobody has said an outcome of."""
     for row in books.commands:
         if row.many is None and row.state == "pending":
             yield f"the command {row.id} ({row.type}) has no outcome"
+    ended = {
+        json.loads(row.body)["command_id"]
+        for row in books.messages
+        if row.type == "command-settled"
+    }
+    for row in books.messages:
+        target, _, kind = row.exchange.rpartition(".")
+        if kind != "commands" or row.id in ended or row.id not in books.handled.get(target, ()):
+            continue
+        if all(letter.id != row.id for letter in books.letters[target]):
+            yield f"{row.type} {row.id} was handled by {target}, and has no outcome"
 
 
 def _dead(books: Books, record: Record) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from random import Random
 
@@ -13,7 +13,7 @@ import psycopg
 from chassis.green import pause
 from console.synthetic import credit_code
 from tests.faults.deadly import DEADLY_NAME
-from tests.faults.stage import HEARS, SIDES, Member, Stage
+from tests.faults.stage import HEARS, PLAIN, SIDES, Member, Stage
 
 Strike = Callable[[Stage, Random], str]
 """Strikes, and tells whom; returns when what it did is over."""
@@ -43,18 +43,22 @@ def kind(name: str, holds: str | None = None, *, takes: float = 0.0) -> Callable
     return declare
 
 
+RETRIED = "UPDATE letters SET state = 'waiting', attempts = 0, try_at = 0 WHERE state = 'stuck'"
+"""Has what a fault has made stuck tried again, as an operator would."""
+
+
 class Missed(Exception):
     """The fault could not strike; the message says why."""
 
 
-def anyone(stage: Stage, rng: Random) -> Member:
-    """Choose a process that nothing happens to."""
-    members = [*stage.members]
+def anyone(stage: Stage, rng: Random, services: Collection[str] = tuple(HEARS)) -> Member:
+    """Choose a process, of any of these services, that nothing happens to."""
+    members = [member for member in stage.members if member.service in services]
     rng.shuffle(members)
     for member in members:
         if not member.lock.locked():
             return member
-    raise Missed("something happens to every process")
+    raise Missed("something happens to every process of these")
 
 
 def relaying(stage: Stage, rng: Random) -> Member:
@@ -131,7 +135,7 @@ def one_more(stage: Stage, rng: Random) -> str:
     """One more process of a service comes for a while, and takes its share."""
     service = rng.choice([*HEARS])
     process = stage.fleet.start(service, environ=stage.places(rng.choice(SIDES)))
-    more = Member(f"{service}-extra", process)
+    more = Member(f"{service}-extra", process, stage.folder / "extra.orders")
     pause(rng.uniform(8, 20))
     stage.stop_in_order(more)
     return service
@@ -142,7 +146,7 @@ def poison(stage: Stage, rng: Random) -> str:
     """A message that ends its process is parked at the fifth attempt; put right, it goes on."""
     ill = stage.of("filing")
     with stage.holding(ill[0]), stage.holding(ill[1]):
-        _change(stage, ill, DEADLY)
+        change(stage, ill, DEADLY)
         stage.request("/v1/enterprises", DEADLY_SHOP, f"deadly-{rng.getrandbits(64):x}")
         give_up = time.monotonic() + 150
         while not _stuck(stage) and time.monotonic() < give_up:
@@ -151,17 +155,13 @@ def poison(stage: Stage, rng: Random) -> str:
                     stage.start_again(member)
             pause(0.5)
         is_stuck = _stuck(stage)
-        _change(stage, ill, PLAIN)
-        _told(
-            stage,
-            "UPDATE letters SET state = 'waiting', attempts = 0, try_at = 0 WHERE state = 'stuck'",
-        )
+        change(stage, ill, PLAIN)
+        asked(stage, RETRIED)
     if not is_stuck:
         raise Missed("the message was not parked within 150 s")
     return "filing"
 
 
-PLAIN: tuple[str, ...] = ("console.main",)
 DEADLY = ("tests.faults.crashing", "deadly", "0")
 DEADLY_SHOP = {
     "credit_code": credit_code(99_999_999),
@@ -174,7 +174,7 @@ DEADLY_SHOP = {
 }
 
 
-def _change(stage: Stage, members: list[Member], entry: tuple[str, ...]) -> None:
+def change(stage: Stage, members: list[Member], entry: tuple[str, ...]) -> None:
     """Run another program as these processes."""
     for member in members:
         if member.lives:
@@ -184,16 +184,16 @@ def _change(stage: Stage, members: list[Member], entry: tuple[str, ...]) -> None
 
 
 def _stuck(stage: Stage) -> bool:
-    return bool(_told(stage, "SELECT 1 FROM letters WHERE state = 'stuck'"))
+    return bool(asked(stage, "SELECT 1 FROM letters WHERE state = 'stuck'"))
 
 
-def _told(stage: Stage, sql: str) -> list[tuple[object, ...]] | None:
-    """Have filing's database execute a statement that may be repeated: another fault may just have
-    struck it."""
+def asked(stage: Stage, sql: str, service: str = "filing") -> list[tuple[object, ...]] | None:
+    """Have a service's database execute a statement that may be repeated: another fault may just
+    have struck it."""
     give_up = time.monotonic() + 120
     while True:
         try:
-            return stage.database.execute(sql, "filing")
+            return stage.database.execute(sql, service)
         except psycopg.OperationalError:
             if time.monotonic() > give_up:
                 raise

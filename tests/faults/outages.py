@@ -18,7 +18,6 @@ from tests.faults.kinds import Missed, kind
 from tests.faults.stage import HEARS, SIDES, Stage
 from tests.proxy import Proxy
 
-SLOTS = 8
 HOT_TABLES = ("outbox", "inbox", "leases")
 
 
@@ -94,7 +93,7 @@ def alarm(stage: Stage, rng: Random) -> str:
 @kind("queue-deleted", "broker")
 def delete_queue(stage: Stage, rng: Random) -> str:
     """Whatever it held is gone; who listened declares it anew and asks for what it has missed."""
-    queue = f"{rng.choice([*HEARS])}.inbox.{rng.randrange(SLOTS)}"
+    queue = f"{rng.choice([*HEARS])}.inbox.{rng.randrange(stage.slots)}"
     channel = stage.channel()
     channel.queue_delete(queue)
     give_up = time.monotonic() + 30

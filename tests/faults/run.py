@@ -20,7 +20,13 @@ from typing import Any
 
 from chassis import logs
 from chassis.green import pause, spawn
-from tests.faults import extremes, forgeries, intruders, outages  # noqa: F401  (they declare kinds)
+from tests.faults import (  # noqa: F401  (they declare kinds)
+    between,
+    extremes,
+    forgeries,
+    intruders,
+    outages,
+)
 from tests.faults.judging import COUNTS, Record, under_way, whole
 from tests.faults.kinds import KINDS, Kind, Missed
 from tests.faults.stage import Stage

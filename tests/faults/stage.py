@@ -32,11 +32,14 @@ from console.migrating import migrate_all
 from console.tokens import issuer_of, token_of_all
 from tests import servers
 from tests.faults.load import CLIENT
+from tests.faults.points import give, told
 from tests.proxy import Proxy
 from tests.servers.programs import free_ports
 
 SIDES = ("left", "right")
 STOP_WITHIN = 20.0
+PLAIN = ("tests.faults.points",)
+"""What a process runs as a rule: the product, with points at which it can be stopped."""
 LATE = 10.0
 """Seconds beyond `STOP_WITHIN` after which a process that was asked to stop has not."""
 
@@ -47,6 +50,7 @@ class Member:
 
     name: str
     process: Process
+    orders: Path
     lock: Semaphore = field(default_factory=lambda: Semaphore(1))
     """Held by whoever does something to the process, so that the supervisor leaves it alone."""
 
@@ -64,6 +68,15 @@ class Member:
         """Send the process a signal, if it is there."""
         with suppress(ProcessLookupError):
             self.process.process.send_signal(number)
+
+    def order(self, **order: Any) -> None:
+        """Tell the process what to do at its next point (`tests.faults.points`)."""
+        give(self.orders, **order)
+
+    def done(self) -> dict[str, str] | None:
+        """Give what the process has done as it was told, and where; None before it has."""
+        file = told(self.orders)
+        return json.loads(file.read_text()) if file.exists() else None
 
     def relays(self) -> bool:
         """Tell whether this is the active relay of its service."""
@@ -85,6 +98,7 @@ class Stage:
         self.exits: list[dict[str, Any]] = []
         self.members: list[Member] = []
         self.locks = {name: Semaphore(1) for name in ("broker", "database", "queues")}
+        self.slots = Settings().slots
         self.began = time.monotonic()
         self._stack = ExitStack()
         self._watching = True
@@ -151,6 +165,7 @@ class Stage:
             "AMQP_URI": self.broker.at(broker.port),
             "DATABASE_URL": self.database.url("{service}", database.port),
             "STOP_WITHIN": str(STOP_WITHIN),
+            "SLOTS": str(self.slots),
         }
 
     def channel(self) -> Any:
@@ -164,14 +179,23 @@ class Stage:
         connection.connect()
         return connection.channel()
 
-    def request(self, path: str, body: dict[str, Any] | str, key: str) -> None:
-        """Hand a command in, or a batch as NDJSON, and note that it was accepted."""
+    def request(
+        self,
+        path: str,
+        body: dict[str, Any] | str,
+        key: str,
+        prefer: str = "respond-async",
+        bases: list[str] | None = None,
+    ) -> dict[str, Any]:
+        """Hand a command in, or a batch as NDJSON, and note that it was accepted; gives the answer,
+        nothing where there is none."""
         kind = "application/x-ndjson" if isinstance(body, str) else "application/json"
-        sent = {"Content-Type": kind, "Prefer": "respond-async"}
+        sent = {"Content-Type": kind, "Prefer": prefer}
         sent["Authorization"] = f"Bearer {self.token}"
         data = (body if isinstance(body, str) else json.dumps(body)).encode()
+        bases = bases or self.gateways
         for turn in range(200):
-            base = self.gateways[turn % len(self.gateways)]
+            base = bases[turn % len(bases)]
             with suppress(HTTPError, OSError):
                 answer = _http.request(
                     "POST",
@@ -182,14 +206,19 @@ class Stage:
                 )
                 if answer.status < 300:
                     self.own_up(name=f"POST {path} {CLIENT} {key}", status=202, digest="")
-                    return
+                    given: dict[str, Any] = answer.json()
+                    return given
             pause(0.5)
+        return {}
 
     # -- starting and stopping
 
     def _start(self, service: str, side: str, port: int) -> Member:
-        process = self.fleet.start(service, port=port, environ=self.places(side))
-        return Member(f"{service}-{side}", process)
+        name = f"{service}-{side}"
+        orders = self.folder / f"{name}.orders"
+        environ = {**self.places(side), "ORDERS": str(orders)}
+        process = self.fleet.start(service, port=port, environ=environ, entry=PLAIN)
+        return Member(name, process, orders)
 
     def start_again(self, member: Member) -> None:
         """Start a process that has ended, until it comes up; its lock is held."""

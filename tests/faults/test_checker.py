@@ -3,6 +3,7 @@
 The code is broken from outside, and as little as it takes; the product has no hooks for it.
 """
 
+import json
 from contextlib import suppress
 from random import Random
 
@@ -13,7 +14,7 @@ from sqlalchemy import insert, update
 from chassis.bus import Closed, EmbeddedBus
 from chassis.listener import Listener
 from chassis.store import Store
-from chassis.tables import inbox, outbox
+from chassis.tables import inbox, letters, outbox
 from services.gateway.model import commands
 from tests.conftest import SEED
 from tests.district import Refused
@@ -203,6 +204,59 @@ def test_a_command_without_an_outcome_is_unsettled(quiet):
             .values(state="pending")
         )
     assert verdict_of(district)[1] == {"unsettled"}
+
+
+def outcome_of_one(district):
+    """Give what filing has said of how some command ended."""
+    with district.store("filing").read() as session:
+        return session.execute(outbox.select().where(outbox.c.type == "command-settled")).first()
+
+
+def test_a_command_that_is_done_and_rejected_is_duplicated(quiet):
+    district, _ = quiet
+    first = outcome_of_one(district)
+    body = json.dumps({**json.loads(first.body), "outcome": "rejected"})
+    second = {**first._mapping, "seq": None, "id": "second", "body": body}
+    with district.store("filing").write() as work:
+        work.execute(insert(outbox).values(second))
+    with district.store("gateway").write() as work:
+        work.execute(insert(inbox).values(id="second", fingerprint="", handled_at=0.0))
+    verdict, red = verdict_of(district)
+    assert red == {"duplicated", "contradicted"}, verdict["evidence"]
+    assert "command-settled" in verdict["evidence"]["duplicated"][0]
+
+
+@pytest.mark.parametrize("of_whom", ["one that has said something", "one whose row is there"])
+def test_a_letter_whose_message_has_had_its_effect_is_duplicated(quiet, of_whom):
+    district, record = quiet
+    with district.store("gateway").read() as session:
+        command = session.execute(
+            outbox.select().where(outbox.c.exchange == "filing.commands")
+        ).first()
+        event = session.execute(outbox.select().where(outbox.c.exchange != "filing.commands"))
+        other = event.first() or command
+    says = of_whom == "one that has said something"
+    row = command if says else other
+    put_by = {name: row._mapping[name] for name in letters.c.keys() & row._mapping.keys()}
+    put_by |= {"seq": None, "state": "stuck", "attempts": 4, "parked_at": 0.0, "try_at": 0.0}
+    put_by["reason"] = "it failed" if says else "IntegrityError('UNIQUE constraint failed: shops')"
+    with district.store("filing").write() as work:
+        work.execute(insert(letters).values(put_by))
+    verdict, red = verdict_of(district)
+    assert red == {"duplicated"}, verdict["evidence"]
+    record.impostors.add(row.id)
+    assert judge(embedded(district.running.settings.data), record)["duplicated"] == 0
+
+
+def test_a_command_that_was_handled_and_has_no_outcome_is_unsettled(quiet):
+    """Though the gateway knows of one: it has made that up, and its word is another's."""
+    district, _ = quiet
+    settled = outcome_of_one(district)
+    with district.store("filing").write() as work:
+        work.execute(outbox.delete().where(outbox.c.seq == settled.seq))
+    verdict, red = verdict_of(district)
+    assert "unsettled" in red, verdict["evidence"]
+    assert "was handled by filing" in verdict["evidence"]["unsettled"][0]
 
 
 def test_a_stranger_is_a_ghost_only_where_nobody_has_owned_up_to_it(quiet):
