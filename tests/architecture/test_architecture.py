@@ -121,9 +121,9 @@ def test_the_chassis_stays_small():
     lines = {file.name: code_lines(file) for file in (REPOSITORY / "chassis").glob("*.py")}
     many = [lines.pop(name) for name in FOR_MANY]
     edge = [lines.pop(name) for name in AT_THE_EDGE]
-    assert sum(many) < 1350
+    assert sum(many) < 1500
     assert sum(edge) < 1000
-    assert sum(lines.values()) < 2700
+    assert sum(lines.values()) < 3050
 
 
 # who listens to what
