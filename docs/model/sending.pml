@@ -229,10 +229,14 @@ again:
 #endif
         :: else
         fi;
+#ifdef OLD_HAND
         do
         :: len(queue) > 0 -> queue?_
         :: len(queue) == 0 -> break
         od;
+#else
+        assert(len(queue) == 0);                    /* nothing goes with it */
+#endif
         there = NO_QUEUE; consumed = false; in_hand = false }
     there = 1;
     agreed = 1;
