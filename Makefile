@@ -7,7 +7,7 @@ RATE ?= 25
 BENCH_REPORT ?= $(if $(filter file,$(origin REPORT)),bench.json,$(REPORT))
 REPORT ?= faults.json
 
-.PHONY: demo up setup dev test test-rabbitmq4 faults bench mutants schemathesis lint docs lock secrets clean delete-district
+.PHONY: demo up setup dev test test-rabbitmq4 faults model bench mutants schemathesis lint docs lock secrets clean delete-district
 
 demo: setup ## replay the Fengze month and go on serving
 	$(BIN)/bihuan demo --port $(PORT)
@@ -40,6 +40,9 @@ test-rabbitmq4: dev ## the broker's tests on RabbitMQ 4, in a folder of its own 
 faults: dev ## a distributed district under load and faults: SEED=, MINUTES=, RATE=, REPORT=
 	$(BIN)/python -m tests.faults.run $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES) --rate $(RATE) \
 	  --report $(REPORT)
+
+model: dev ## search every order of the protocol's steps: LONG=1 for minutes more (Spin, gcc)
+	$(BIN)/python -m tests.model.run $(if $(LONG),--long)
 
 bench: dev .venv-bench/.installed ## ours beside its peers: ONLY=exactly-once,filing QUICK=1 ROUNDS= STORED= SOAK= PAGE=1 REPORT=
 	$(BIN)/python -m bench.run $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick) \
