@@ -37,6 +37,9 @@ from contracts.shared import CommandSettled, Outcome, Resend, ResendBegan
 FATAL_ATTEMPTS = 5
 """A message whose handling ended the process that often is parked instead of being tried again."""
 
+OFTEN = 20
+"""Times that a message came back unhandled from which on it is kept here and not in its queue: that
+sets aside what comes back a hundred times, though it be for another's sake."""
 MOST_TOGETHER = 500
 """Messages of several slots that share a transaction, at the most."""
 LONGEST_REST = 0.02
@@ -283,7 +286,9 @@ class Listener:
         tolerant = tries >= letters.RETRIES
         try:
             suspects = self._suspects(messages)
-            if suspects is None:
+            if any(message.returned >= OFTEN for message in messages):
+                outcomes = self._keep(messages)
+            elif suspects is None:
                 outcomes = self._together(messages)
             else:
                 # what is only tried again, for want of a database say, has not ended the process
@@ -316,6 +321,16 @@ class Listener:
             self._forget_attempts(work, messages)
         self._committed(work)
         return outcomes + ["duplicate"] * (len(messages) - len(fresh))
+
+    def _keep(self, messages: Sequence[Message]) -> list[str]:
+        """Set all of a batch aside, each to be tried in its turn."""
+        with self.store.write() as work:
+            fresh, _ = self._admit(work, messages)
+            for message in fresh:
+                self._park(work, message, "it came back to its queue again and again", attempt=0)
+            self._forget_attempts(work, messages)
+        self.log.error("messages came back", messages=len(messages), kept=len(fresh))
+        return ["held"] * len(fresh) + ["duplicate"] * (len(messages) - len(fresh))
 
     def _admit(
         self, work: Work, messages: Sequence[Message]

@@ -35,17 +35,19 @@ def encode(value: Any) -> str:
 class Message:
     """One message; `exchange` is `{source}.events` or `{target}.commands`.
 
-    `redelivered` says that it may have been handed to a handler before, and not finished. `handler`
-    names the one handler that a message sent again is for. `marker` is that of the lost queue for
-    which it is sent again, or after which. `refused` says that the bus has not taken it when it was
-    last published: somebody who is to have it takes nothing, or is not there. `written_at` is when
-    its publisher wrote it (s since 1970), where that is known.
+    `redelivered` says that it may have been handed to a handler before, and not finished, and
+    `returned` how often it came back to its queue. `handler` names the one handler that a message
+    sent again is for. `marker` is that of the lost queue for which it is sent again, or after
+    which. `refused` says that the bus has not taken it when it was last published: somebody who is
+    to have it takes nothing, or is not there. `written_at` is when its publisher wrote it (s since
+    1970), where that is known.
     """
 
     envelope: Envelope
     body: str
     exchange: str
     redelivered: bool = False
+    returned: int = 0
     seq: int = 0
     handler: str | None = None
     marker: str | None = None

@@ -55,16 +55,16 @@ CONNECT_WITHIN, OPEN_WITHIN, CONFIRM_WITHIN = 5.0, 20.0, 10.0
 """Seconds for the handshake, for declaring an inbox, and for the confirms of a wave."""
 LONGEST_PAUSE = 2.4
 """Seconds between attempts to connect, before a jitter that makes at most 3 of them."""
-LOOK_EVERY, LOOK_SOON = 0.1, 0.005
-"""Seconds after which a reader looks whether there are channels to open or to close; and while more
-is about to be taken ahead."""
+LOOK_EVERY = 0.1
+"""Seconds after which a reader looks whether there are channels to open or to close."""
 LONGEST_NAME = 64
 """Characters of the name of an exchange, a handler or a marker, at the most."""
 CAREFUL = 60.0
 """Seconds after a refusal in which a key's next message waits for the confirm of the one before."""
-SUSPICIOUS = 2
-"""Times that a message came back unhandled, from which on it is taken alone: it may be what ends
-processes, and each time all that was taken with it comes back and is counted too."""
+AHEAD = 800
+"""Messages that are taken ahead, at the least: never fewer than any process before this one took.
+RabbitMQ gives what came back in its order only as long as all of it is taken at once: what of it
+comes back once more goes behind the rest (docs/decisions/0034)."""
 BROKEN = (AMQPError, OSError, BusDown)
 _EXCHANGE = re.compile(r"[a-z0-9-]+\.(events|commands)")
 DURABLE = {"durable": True, "auto_delete": False}
@@ -435,7 +435,7 @@ class _Inbox:
                 tries, self.connected = 0, True
                 if not self.ready.ready():
                     self.ready.send()
-                _serve(self._connection, self._look_within, self._tend)
+                _serve(self._connection, LOOK_EVERY, self._tend)
             except Exception as error:
                 self._forget()
                 if self._closed:  # another error has taken the place of the one that ends this
@@ -448,10 +448,6 @@ class _Inbox:
                 log(self.service).warning("inbox disconnected", tries=tries, error=repr(error))
                 eventlet.sleep(pause(tries, longest=LONGEST_PAUSE))
 
-    def _look_within(self) -> float:
-        widens = any(inlet.widens for inlet in [*self._inlets.values()])
-        return LOOK_SOON if widens else LOOK_EVERY
-
     def _tend(self) -> None:
         """Open the channels that are wanted, and close those that are not."""
         while self._leaving:
@@ -463,15 +459,10 @@ class _Inbox:
             self._leaving.pop(0)
             closed.send()
         for inlet in [*self._inlets.values()]:
-            if self._inlets.get(inlet.slot) is not inlet:
+            if self._inlets.get(inlet.slot) is not inlet or inlet.channel is not None:
                 continue
-            if time.monotonic() >= self.until:
-                continue
-            if inlet.channel is None:
+            if time.monotonic() < self.until:
                 self._consume(inlet)
-            elif inlet.widens:
-                with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not answer")):
-                    inlet.widen()
 
     def connect(self) -> None:
         with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not answer")):
@@ -490,7 +481,8 @@ class _Inbox:
         if not there:
             self.on_declared(inlet.slot)
         with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not answer")):
-            inlet.consume(connection.channel(), queue, 2 * self._settings.batch, self._gone)
+            ahead = max(AHEAD, 2 * self._settings.batch)
+            inlet.consume(connection.channel(), queue, ahead, self._gone)
 
     @staticmethod
     def _gone(queue: str) -> None:
@@ -520,65 +512,32 @@ class _Inbox:
 
 
 class RabbitInlet:
-    """One of so many slots of an inbox: what its queue has delivered, on a channel of its own.
-
-    It begins with a single message. Only when one is there that has not come back again and again
-    are more taken ahead: so a message that ends its process every time takes no other along.
-    """
+    """One of so many slots of an inbox: what its queue has delivered, on a channel of its own."""
 
     def __init__(self, slot: int, slots: int) -> None:
         self.slot = slot
         self.slots = slots
         self.channel: Any = None
-        self.widens = False
-        """Whether more are to be taken ahead."""
-        self._is_careful = False
-        self._handled: int | None = None
-        """The delivery that is handled, and acknowledged when more are taken ahead."""
-        self._ahead = 0
         self._ready: deque[Message] = deque()
         self._in_hand = False
         self._wake = Event()
         self._closed = False
 
     def consume(self, channel: Any, queue: str, prefetch: int, gone: Callable[[str], None]) -> None:
-        """Begin to receive, later so many messages ahead of their acknowledgement."""
+        """Begin to receive, so many messages ahead of their acknowledgement."""
         channel.auto_decode = False  # else a property of the message would name how
-        self.channel, self.widens, self._is_careful = channel, False, False
-        self._handled = None
-        self._queue, self._prefetch, self._gone = queue, prefetch, gone
-        self._begin(1)
-
-    def widen(self) -> None:
-        """Take more messages ahead, as soon as the one in hand has been handled.
-
-        It is acknowledged only when nothing more can come: so there is never one without a consumer
-        that is still to be handled, which others would overtake (docs/decisions/0029).
-        """
-        if self._handled is not None:
-            self.channel.basic_cancel(self._tag)
-            self.channel.basic_ack(self._handled)
-            self.widens, self._handled = False, None
-            self._begin(self._prefetch)
-
-    def _begin(self, prefetch: int) -> None:
-        queue, gone = self._queue, self._gone
-        self._ahead = prefetch
-        self.channel.basic_qos(prefetch_size=0, prefetch_count=prefetch, a_global=False)
-        self._tag = self.channel.basic_consume(
-            queue, callback=self._put, on_cancel=lambda _tag: gone(queue)
-        )
+        self.channel, self._queue = channel, queue
+        channel.basic_qos(prefetch_size=0, prefetch_count=prefetch, a_global=False)
+        channel.basic_consume(queue, callback=self._put, on_cancel=lambda _tag: gone(queue))
 
     def forget(self) -> None:
         """Forget what a lost connection has delivered."""
-        self.channel, self.widens = None, False
+        self.channel = None
         self._ready.clear()
 
     def idle(self) -> bool:
-        """Tell whether all that was delivered has been handled, and more could have been: not
-        where one is taken at a time, since there is another."""
-        waits = self._ready or self._in_hand or self.widens or self._is_careful
-        return self.channel is not None and not waits
+        """Tell whether all that was delivered has been handled, and more could have been."""
+        return self.channel is not None and not (self._ready or self._in_hand)
 
     def take(self, most: int) -> list[Message]:
         """Wait until something is ready, then give all that is, up to `most`; raises `Closed`."""
@@ -598,9 +557,7 @@ class RabbitInlet:
         """Acknowledge these, and with them whatever was taken before the last of them."""
         self._in_hand = False
         tags = [tag for channel, tag in (m.tag for m in messages) if channel is self.channel]
-        if tags and self.widens:
-            self._handled = max(tags)
-        elif tags:
+        if tags:
             with suppress(*BROKEN):  # the reader will see it too
                 self.channel.basic_ack(max(tags), multiple=True)
 
@@ -622,9 +579,6 @@ class RabbitInlet:
             channel.basic_reject(info["delivery_tag"], requeue=False)
             return
         message.tag = channel, info["delivery_tag"]
-        if self._ahead < self._prefetch:
-            self._is_careful = _is_suspicious(message, headers)
-            self.widens = not self._is_careful
         self._ready.append(message)
         self._wake_up()
 
@@ -648,6 +602,7 @@ class RabbitInlet:
             text,
             exchange,
             bool(info["redelivered"]),
+            returned=count if isinstance(count := headers.get("x-delivery-count"), int) else 0,
             handler=headers.get("handler"),
             marker=headers.get("marker"),
             written_at=written if isinstance(written, float) else None,
@@ -659,12 +614,6 @@ class RabbitInlet:
 
 
 _Inbox.inlet_kind = RabbitInlet
-
-
-def _is_suspicious(message: Message, headers: Mapping[str, Any]) -> bool:
-    """Tell whether a message came back unhandled again and again, as the broker counts."""
-    count = headers.get("x-delivery-count")
-    return message.redelivered and isinstance(count, int) and count >= SUSPICIOUS
 
 
 def waves(messages: Sequence[Message], *, returnable: bool = False) -> list[list[Message]]:
@@ -816,7 +765,7 @@ def connect(uri: str, on_blocked: Callable[..., None] | None = None) -> Any:
 
 def _serve(
     connection: Any,
-    longest: Callable[[], float] = lambda: HEARTBEAT / 4,
+    longest: float = HEARTBEAT / 4,
     tend: Callable[[], None] = lambda: None,
 ) -> None:
     """Read from a connection until it breaks; keep its heartbeat, and let others run. `longest` is
@@ -824,7 +773,7 @@ def _serve(
     tick = rest = 0.0
     while True:
         with suppress(TimeoutError):
-            connection.drain_events(timeout=longest())
+            connection.drain_events(timeout=longest)
         now = time.monotonic()
         if now >= rest:
             tend()

@@ -50,9 +50,6 @@ class ShuffledInlet(RabbitInlet):
 
     def done(self, messages):
         """Acknowledge each by itself: others before them may not have been taken."""
-        if self.widens:
-            super().done(messages)
-            return
         self._in_hand = False
         for channel, tag in (message.tag for message in messages):
             if channel is self.channel:
