@@ -209,6 +209,19 @@ def lock_rows(stage: Stage, rng: Random) -> str:
     return f"{table} of {name}"
 
 
+@kind("leases-ended", "database")
+def end_leases(stage: Stage, rng: Random) -> str:
+    """The slots of a service change hands again and again, with whatever is in hand."""
+    name = rng.choice([*HEARS])
+    until = time.monotonic() + rng.uniform(6, 15)
+    with _session(stage, name) as session:
+        while time.monotonic() < until:
+            session.execute("UPDATE leases SET until = 0 WHERE name <> 'relay'")
+            session.commit()
+            pause(rng.uniform(0.1, 0.9))
+    return name
+
+
 @kind("locked-table", "database")
 def lock_table(stage: Stage, rng: Random) -> str:
     name, table = rng.choice([*HEARS]), rng.choice(HOT_TABLES)
