@@ -73,14 +73,33 @@ def _change(
     from chassis.rabbit import administering
 
     with administering(settings) as broker:
+        begun = not may_go_on or _was_begun(broker, stores, before)
         try:
-            _drain(broker, stores, before, patience)
+            _drain(broker, stores, before, patience, is_empty=begun)
         except BaseException:
-            if may_go_on:
+            if not begun:
                 _pause(stores, "")
             raise
         # from here on everything waits until this has come to its end, if need be another time
         _make_anew(broker, stores, before, number)
+
+
+def _was_begun(broker: Any, stores: dict[str, Store], slots_: int) -> bool:
+    """Tell whether an earlier run was broken off when it had taken queues away. All had run empty
+    then, and whoever listened now would take what is missing for lost."""
+    from chassis.rabbit import is_there, queue_of
+
+    if {_paused(store) for store in stores.values()} != {"all"}:
+        return False
+    numbers = {name: served_slots(store, slots_)[0] for name, store in stores.items()}
+    queues = [queue_of(name, slot) for name, number in numbers.items() for slot in range(number)]
+    return not all(is_there(broker, queue) for queue in queues)
+
+
+def _paused(store: Store) -> str:
+    with store.engine.connect() as connection:
+        query = select(deployment.c.value).where(deployment.c.name == "paused")
+        return connection.scalar(query) or ""
 
 
 def _refuse_gaps(stores: dict[str, Store]) -> None:
@@ -101,8 +120,11 @@ def _pause(stores: dict[str, Store], what: str) -> None:
             work.execute(statement, {"name": "paused", "value": what})
 
 
-def _drain(broker: Any, stores: dict[str, Store], slots_: int, patience: float) -> None:
-    """Wait until nothing is published, nothing queued, and nothing in anybody's hand."""
+def _drain(
+    broker: Any, stores: dict[str, Store], slots_: int, patience: float, *, is_empty: bool
+) -> None:
+    """Wait until nothing is published, nothing queued, and nothing in anybody's hand. Where all was
+    empty before, and queues are gone since, nobody is let on."""
     from chassis.rabbit import lock, standing
 
     until = time.monotonic() + patience
@@ -117,11 +139,12 @@ def _drain(broker: Any, stores: dict[str, Store], slots_: int, patience: float) 
         return ready > 0 or consumers == 0
 
     while True:
-        _pause(stores, RELAY)
-        # one of a version that knows no lock has its lease alone
-        _wait(lambda: are_locked() and not _held(stores, RELAY), until, "the relays to stop")
-        print("The relays have stopped.", flush=True)
-        _wait(lambda: not standing(broker, stores, slots_)[0], until, "the queues to run empty")
+        if not is_empty:
+            _pause(stores, RELAY)
+            # one of a version that knows no lock has its lease alone
+            _wait(lambda: are_locked() and not _held(stores, RELAY), until, "the relays to stop")
+            print("The relays have stopped.", flush=True)
+            _wait(lambda: not standing(broker, stores, slots_)[0], until, "the queues to run empty")
         _pause(stores, "all")
         _wait(
             lambda: are_locked() and not _held(stores, "%") and _nobody_writes(stores),
@@ -133,6 +156,8 @@ def _drain(broker: Any, stores: dict[str, Store], slots_: int, patience: float) 
             _refuse_gaps(stores)
             print("The queues are empty, and nobody listens.", flush=True)
             return
+        if is_empty:
+            raise Unanswered("A queue holds messages although it had run empty; look into it.")
 
 
 def _nobody_writes(stores: dict[str, Store]) -> bool:

@@ -27,15 +27,18 @@ from tests.broker.test_publishing import event, standing, taken
 
 def bihuan(settings, *arguments):
     """Run a command against the district of these settings; give its exit code and its words."""
-    environ = {"AMQP_URI": settings.amqp_uri, "DATABASE_URL": settings.database_url}
     done = subprocess.run(
         [sys.executable, "-m", "console.main", *arguments],
-        env={**os.environ, **environ},
+        env={**os.environ, **places_of(settings)},
         capture_output=True,
         text=True,
         check=False,
     )
     return done.returncode, done.stdout + done.stderr
+
+
+def places_of(settings):
+    return {"AMQP_URI": settings.amqp_uri, "DATABASE_URL": settings.database_url}
 
 
 def declare_all(settings):
@@ -111,6 +114,50 @@ def test_slots_wait_for_a_queue_that_does_not_run_empty_and_change_nothing(setti
         with psycopg.connect(url) as connection:
             rows = connection.execute("SELECT value FROM deployment WHERE name = 'paused'")
             assert rows.fetchall() == [("",)]
+
+
+@pytest.mark.parametrize("number", [3, 12])
+def test_a_change_that_is_broken_off_is_finished_by_the_next(
+    settings, tmp_path, monkeypatch, number
+):
+    """Whoever runs with the old number must not take the queues that are gone for lost."""
+    shops = plan(0.01).enterprises[:6]
+    with Fleet(settings, tmp_path / "fleet") as fleet:
+        client = fleet.client()
+        client.post("/v1/clock", {"at": "2020-02-10T08:00:00+08:00"}, "clock")
+        client.post("/v1/enterprises", shops[0].registration(), "before")
+        broken = f"{BROKEN_OFF}\nsys.argv = ['bihuan', 'slots', '{number}']; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", broken],
+            env={
+                **os.environ,
+                "AMQP_URI": settings.amqp_uri,
+                "DATABASE_URL": settings.database_url,
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == -9, done.stdout + done.stderr
+        code, said = bihuan(settings, "slots", str(number))
+        assert (code, f"Every service has {number} slots" in said) == (0, True), said
+        for index, shop in enumerate(shops[1:]):
+            client.post("/v1/enterprises", shop.registration(), f"after-{index}")
+        until(lambda: client.get("/v1/statistics")["registered"]["total"] == len(shops))
+        assert queues(settings) == set(range(number))
+
+
+BROKEN_OFF = """
+import os, signal, sys
+import chassis.green
+from chassis import rabbit
+from console.main import main
+remake = rabbit.remake
+def killed(*given):
+    remake(*given)
+    os.kill(os.getpid(), signal.SIGKILL)
+rabbit.remake = killed
+"""
 
 
 def test_nothing_is_lost_by_a_relay_that_still_publishes_although_its_lease_is_gone(
