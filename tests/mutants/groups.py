@@ -46,7 +46,7 @@ GROUPS = {
     ),
     "figures": Group(
         ("services/gateway/figures.py",),
-        ("tests/api/test_reading.py",),
+        ("tests/unit/test_figures.py",),
     ),
     "sending": Group(
         ("services/gateway/sending.py",),

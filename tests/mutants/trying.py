@@ -193,9 +193,8 @@ def try_all(changes, covered, folder):
                 del running[change]
                 outcomes[change] = judged(code)
                 with (folder / "outcomes.txt").open("a") as file:
-                    file.write(
-                        f"{outcomes[change]}: {change.name}: {change.was} => {change.becomes}\n"
-                    )
+                    said = f"{change.file}: {change.was} => {change.becomes}"
+                    file.write(f"{outcomes[change]}: {said}\n")
         sleep(0.05)
     return outcomes
 
