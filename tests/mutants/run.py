@@ -12,6 +12,7 @@ change in a process of its own, in which whole districts run too. That takes hou
 SEED=1` only so many are tried, drawn by lot.
 """
 
+import argparse
 import json
 import re
 import shutil
@@ -150,10 +151,11 @@ def section_of(service, known, *, again):
     return "\n".join([f"## {service}", "", head, "", *rows]).rstrip() + "\n", score
 
 
-def section_of_group(name, known, sample):
+def section_of_group(name, known, most, seed, *, again):
     """Try the changes of a group, or a sample; give its section of the report, and its score."""
     folder = REPOSITORY / "build" / "mutants" / name
-    command = [sys.executable, "-m", "tests.mutants.trying", name, str(folder), *sample]
+    told = [name, str(folder), str(most), str(seed), *(["--again"] if again else [])]
+    command = [sys.executable, "-m", "tests.mutants.trying", *told]
     subprocess.run(command, cwd=REPOSITORY, check=True)
     found = json.loads((folder / "ended.json").read_text())
     tried, count = found["tried"], found["of"]
@@ -167,7 +169,7 @@ def section_of_group(name, known, sample):
         said = f"`{each['was']}` becomes `{each['becomes']}`"
         rows.append(f"- `{each['file']}`: {said}. {why or '**Not explained.**'}")
     score = (len(tried) - len(stand)) / ((len(tried) - explained) or 1)
-    drawn = f"Sample of {len(tried)} of {count}, seed {sample[1]}: " if len(tried) < count else ""
+    drawn = f"Sample of {len(tried)} of {count}, seed {seed}: " if len(tried) < count else ""
     head = (
         f"{drawn}{len(tried)} mutants, {ends.count(FAILED_IN_TIME)} noticed, "
         f"{ends.count(TIMED_OUT)} ended by the time limit, {len(stand)} not noticed, of these "
@@ -182,7 +184,7 @@ def sections_of_report():
     return {part.split("\n")[0]: f"## {part.rstrip()}\n" for part in report.split("\n## ")[1:]}
 
 
-def main(only, sample, *, again):
+def main(only, most, seed, *, again):
     """Test the services and groups asked for, or all, and write the report; fail below the goal."""
     file = Path(__file__).with_name("explained.toml")
     known = tomllib.loads(file.read_text()).get("explained", [])
@@ -190,7 +192,7 @@ def main(only, sample, *, again):
     for service in only or (*SERVICES, *GROUPS):
         own = [entry for entry in known if entry["service"] == service]
         if service in GROUPS:
-            section, scores[service] = section_of_group(service, own, sample)
+            section, scores[service] = section_of_group(service, own, most, seed, again=again)
         else:
             section, scores[service] = section_of(service, own, again=again)
         sys.stdout.write(section)
@@ -202,6 +204,10 @@ def main(only, sample, *, again):
 
 
 if __name__ == "__main__":
-    told = [one for one in sys.argv[1:] if one != "--again"]
-    numbers = [one for one in told if one.isdigit()]
-    main([one for one in told if one not in numbers], numbers, again="--again" in sys.argv)
+    told = argparse.ArgumentParser()
+    told.add_argument("only", nargs="*")
+    told.add_argument("--most", type=int, default=0)
+    told.add_argument("--seed", type=int, default=1)
+    told.add_argument("--again", action="store_true")
+    asked = told.parse_args()
+    main(asked.only, asked.most, asked.seed, again=asked.again)

@@ -1,8 +1,9 @@
 """Tries changes of a file: each in a process of its own, which has it instead of what is there.
 
-`python -m tests.mutants.trying GROUP FOLDER [MOST SEED]` writes how each ended to FOLDER. What the
-changes do not touch is loaded once, before any process is made, and no thread of the hub is begun
-in this one: so that each child begins with green threads of its own.
+`python -m tests.mutants.trying GROUP FOLDER MOST SEED [--again]` writes how each ended to FOLDER;
+all are tried if MOST is 0. What the changes do not touch is loaded once, before any process is
+made, and no thread of the hub is begun in this one: so each child begins with green threads of its
+own.
 """
 
 import os
@@ -211,16 +212,30 @@ def judged(code):
     return NONE_FAILED if code == 0 else FAILED_IN_TIME
 
 
-def main(name, folder, most=None, seed=0):
-    """Try the changes of a group, or so many of them, drawn by lot."""
+def noticed_before(folder, changes):
+    """Give how changes ended the last time that a test noticed; none if a file has changed."""
+    kept = folder / "ended.json"
+    told = json.loads(kept.read_text())["tried"] if kept.exists() else []
+    before = {(each["file"], each["line"], each["was"], each["becomes"]): each for each in told}
+    found = {each: before.get((each.file, each.line, each.was, each.becomes)) for each in changes}
+    if None in found.values():
+        return {}
+    return {each: was["ended"] for each, was in found.items() if was["ended"] != NONE_FAILED}
+
+
+def main(name, folder, most, seed, *, again):
+    """Try the changes of a group, or so many of them, drawn by lot; or only those again that no
+    test noticed the last time."""
     group, folder = GROUPS[name], Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "outcomes.txt").unlink(missing_ok=True)
     changes = [change for file in group.sources() for change in changes_of(REPOSITORY, file)]
     count = len(changes)
-    if most is not None and most < count:
+    if most and most < count:
         changes = random.Random(seed).sample(changes, most)
-    outcomes = try_all(changes, covered_by(group, folder), folder)
+    outcomes = noticed_before(folder, changes) if again else {}
+    others = [change for change in changes if change not in outcomes]
+    outcomes |= try_all(others, covered_by(group, folder), folder)
     told = [
         {"file": each.file, "line": each.line, "was": each.was, "becomes": each.becomes,
          "ended": outcomes[each]}
@@ -230,4 +245,4 @@ def main(name, folder, most=None, seed=0):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3], *(int(number) for number in sys.argv[3:]))
+    main(*sys.argv[1:3], *map(int, sys.argv[3:5]), again=sys.argv[5:] == ["--again"])
