@@ -19,6 +19,7 @@ import signal  # noqa: E402
 import sys  # noqa: E402
 import time  # noqa: E402
 import traceback  # noqa: E402
+from collections import Counter  # noqa: E402
 from importlib.machinery import SourceFileLoader  # noqa: E402
 from pathlib import Path  # noqa: E402
 
@@ -169,14 +170,21 @@ def covered_by(group, folder):
 
 
 def tests_for(change, covered):
-    """Give the tests that run a changed line, the fastest first; all where none does alone, since
-    it is run as the module is loaded."""
-    lines = covered["lines"][change.file]
-    found = lines.get(str(change.line))
-    if found is None:  # a line within a statement: it is known by the first line
-        earlier = [int(line) for line in lines if int(line) <= change.line]
-        found = lines[str(max(earlier))] if earlier else []
-    return sorted(found or covered["took"], key=covered["took"].__getitem__)
+    """Give the tests of a group for a change: first those that run its line, then all others, which
+    may run it while they are loaded, say."""
+    lines, took = covered["lines"][change.file], covered["took"]
+    # a line within a statement is known by the first line of that
+    earlier = [int(line) for line in lines if int(line) <= change.line]
+    near = {*lines[str(max(earlier))]} if earlier else set()
+    files = Counter()
+    for test, seconds in took.items():
+        files[test.partition("::")[0]] += seconds
+
+    def order(test):
+        file = test.partition("::")[0]
+        return files[file], file, took[test]  # file by file: what they share is made once
+
+    return sorted(near, key=order) + sorted(took.keys() - near, key=order)
 
 
 def try_all(changes, covered, folder):
@@ -186,7 +194,7 @@ def try_all(changes, covered, folder):
         while waiting and len(running) < TOGETHER:
             change = waiting.pop(0)
             chosen = tests_for(change, covered)
-            seconds = 60 + 5 * sum(covered["took"][test] for test in chosen)
+            seconds = 60 + 5 * sum(covered["took"].values())
             log = folder / f"{len(outcomes) + len(running)}.log"
             running[change] = in_child(lambda: tried(change, chosen), seconds, log)  # noqa: B023
         for change, (child, until) in [*running.items()]:
