@@ -23,6 +23,7 @@ from collections import Counter  # noqa: E402
 from importlib.machinery import SourceFileLoader  # noqa: E402
 from pathlib import Path  # noqa: E402
 
+import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 from eventlet.patcher import original  # noqa: E402
 
@@ -36,7 +37,7 @@ from tests.mutants.groups import (  # noqa: E402
 )
 
 for loaded_once in (
-    "alembic.command", "cryptography.hazmat.primitives.ciphers.aead", "hypothesis", "jwt", "kombu",
+    "alembic.command", "cryptography.hazmat.primitives.ciphers.aead", "jwt", "kombu",
     "marshmallow", "nameko.containers", "sqlalchemy.dialects.sqlite", "sqlalchemy.orm", "structlog",
     "urllib3", "werkzeug.wrappers",
 ):  # fmt: skip
@@ -128,6 +129,8 @@ def in_child(act, seconds, log):
         import tests
 
         tests.PATIENCE = PATIENCE
+        hypothesis.settings.register_profile("alike", derandomize=True, database=None)
+        hypothesis.settings.load_profile("alike")  # else one test might fail for another's change
         code = act()
     except BaseException:
         traceback.print_exc()
