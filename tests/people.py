@@ -117,45 +117,47 @@ class Telling:
             handlers[kind] = [_failing(FAILS[service]), *handlers[kind]]
 
     def _tell(self):
-        shop = self.district.register(name=PUBLIC)
+        shop = self.district.reopened(name=PUBLIC)
         asked = {"track": "report", "channel": "12315", "content": "堂食", "enterprise_id": shop}
         told = asked | {"caller": CALLER, "phone": PHONE}
         self.complaint = self._post("/v1/complaints", told)["complaint_id"]
-        self._post("/v1/complaints", asked | {"caller": CALLER, "channel": "rumour"})
-        self._post("/v1/complaints", asked | {"caller": CALLER * 30, "phone": 5})
-        self._post("/v1/complaints", told | {"enterprise_id": "nothing"})
-        outside = told | {"channel": "national_12315", "outside_number": "N-1"}
-        for revision in (1, 2):
-            self._post("/v1/complaints", outside | {"revision": revision, "phone": PHONE})
+        self._post("/v1/complaints", asked | {"caller": CALLER, "channel": "rumour"}, 422)
+        self._post("/v1/complaints", asked | {"caller": CALLER * 30, "phone": 5}, 422)
+        self._post("/v1/complaints", told | {"enterprise_id": "nothing"}, 404)
+        outside = told | {"outside_number": "N-1"}
+        for revision, status in ((1, 201), (2, 200)):
+            self._post("/v1/complaints", outside | {"revision": revision, "phone": PHONE}, status)
         medic = {"name": MEDIC, "identity": IDENTITY, "institution": "豐澤區醫院"}
         made = self._post("/v1/medics", medic)["medic_id"]
-        self._post("/v1/medics", medic | {"name": SECOND})
-        self._post("/v1/medics", medic | {"institution": ""})
+        self._post("/v1/medics", medic | {"name": SECOND}, 409)
+        self._post("/v1/medics", medic | {"institution": ""}, 422)
         rows = [
             medic | {"name": SECOND, "identity": identity_number(3999)},
             medic,
             {"name": SECOND},
         ]
         text = "\n".join(json.dumps(row) for row in rows)
-        self._post("/v1/medics/batch", text, "application/x-ndjson")
+        batch = self._post("/v1/medics/batch", text, 200, "application/x-ndjson")
+        assert [item["status"] for item in batch["items"]] == [201, 409, 422]
         person = {"worker": "A-1", "name": WORKER, "home": "350503", "temperature": 36.5}
         text = "\n".join(json.dumps(one) for one in (person, person | {"home": ""}))
         path = f"/v1/enterprises/{shop}/roster/lines?day={self.district.today}"
-        self._post(path, text, "application/x-ndjson")
+        self._post(path, text, 200, "application/x-ndjson")
         self.district.settle()
         (policy,) = self.district.client.everything(f"/v1/policies?holder_id={made}")
         claim = {"policy_id": policy["id"], "casualty": "death"}
         claim |= {"occurred_on": str(self.district.today)}
-        self._post("/v1/claims", claim | {"claimant": CLAIMANT})
-        self._post("/v1/claims", claim | {"claimant": CLAIMANT})
+        for status in (201, 409):
+            self._post("/v1/claims", claim | {"claimant": CLAIMANT}, status)
         for number, service in enumerate(self.failing, start=4000):
             failing = {"identity": identity_number(number), "institution": FAILS[service]}
-            self._post("/v1/medics", failing | {"name": SECOND}, Prefer="respond-async")
+            self._post("/v1/medics", failing | {"name": SECOND}, 202, Prefer="respond-async")
 
-    def _post(self, path, body, kind="application/json", **more):
+    def _post(self, path, body, status=201, kind="application/json", **more):
         headers = {"Content-Type": kind, "Idempotency-Key": f"p-{next(self._keys)}"} | more
         raw = (body if isinstance(body, str) else json.dumps(body)).encode()
         answer = self.district.client.request("POST", path, headers=headers, raw=raw)
+        assert answer.status == status, answer.data
         self.answers[f"answer {len(self.answers)} of {path}"] = answer.data
         return answer.json()
 

@@ -41,8 +41,8 @@ class DrawsPlans(FollowsRules):
     @on(DrawPatrolPlan)
     def draw_plan(self, asked: DrawPatrolPlan, db: Work) -> PatrolPlanDrawn:
         """Draw up a day's plan: visits that are due first, the urgent and the overdue before the
-        others, then open premises by risk; as many as the officers can visit. Premises on another
-        plan of the day, visited that day already or closed, are left out."""
+        others, then open premises by risk that nobody has seen that day; as many as the officers
+        can visit. Premises on another plan of the day, or closed, are left out."""
         faults = named("officers", asked.officers)
         if asked.grid not in self.rules(db).grids:
             faults.append(at("grid", "is not a grid of the district"))
@@ -77,7 +77,7 @@ def _on_plans(db: Work, asked: DrawPatrolPlan) -> set[str]:
 
 
 def _due(db: Work, asked: DrawPatrolPlan, book: Rulebook, taken: set[str]) -> list[_Case]:
-    """Find the visits that are to be made by that day, one for each of the premises."""
+    """Find the visits that are to be made by that day, one for each of the premises not closed."""
     query = (
         select(Visit, Premises)
         .join(Premises, Premises.enterprise_id == Visit.enterprise_id)
@@ -85,6 +85,7 @@ def _due(db: Work, asked: DrawPatrolPlan, book: Rulebook, taken: set[str]) -> li
             Visit.grid == asked.grid,
             Visit.state == VisitState.PLANNED,
             Visit.day <= asked.day,
+            Premises.closure_id.is_(None),
         )
     )
     cases: dict[str, _Case] = {}

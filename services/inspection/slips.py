@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 from chassis.ids import derived_id
@@ -60,8 +61,9 @@ class WritesSlips(FollowsRules):
         until = None
         if not fact.rectified_on_the_spot:
             until = self.rules(db).notice_until(fact.severity, db.now)
-        points = [fact.point]
-        self._write(db, ProblemSlipIssued, fact.enterprise_id, ENTERPRISE, points, until=until)
+        about = fact.enterprise_id, ENTERPRISE
+        points, day = [fact.point], fact.found_on
+        self._write(db, ProblemSlipIssued, *about, points, found_on=day, until=until)
 
     @on(NoticeOverdue)
     def press_for_the_notice(self, fact: NoticeOverdue, db: Work) -> None:
@@ -140,11 +142,14 @@ class WritesSlips(FollowsRules):
         addressee: str,
         points: list[Point],
         *,
+        found_on: date | None = None,
         until: Until | None = None,
     ) -> None:
         premises = premises_of(db, enterprise_id)
         about = {"about": Key(enterprise_id), "enterprise_id": Id(enterprise_id)}
-        self._issue(db, kind, addressee, points, about, premises=premises, until=until)
+        self._issue(
+            db, kind, addressee, points, about, premises=premises, found_on=found_on, until=until
+        )
 
     def _write_on_complaint(
         self,
@@ -170,6 +175,7 @@ class WritesSlips(FollowsRules):
         about: dict[str, Any],
         *,
         premises: Premises | None = None,
+        found_on: date | None = None,
         until: Until | None = None,
     ) -> None:
         book = self.rules(db)
@@ -180,7 +186,16 @@ class WritesSlips(FollowsRules):
             addressee=addressee,
             to=to,
             points=points,
-            text=letter(book, PAPERS[kind], to, subject, points, today=db.today, until=until),
+            text=letter(
+                book,
+                PAPERS[kind],
+                to,
+                subject,
+                points,
+                today=db.today,
+                found_on=found_on,
+                until=until,
+            ),
             issued_on=db.today,
             due_on=until.on if until else None,
             due_at=until.at if until else None,

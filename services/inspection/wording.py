@@ -23,13 +23,14 @@ _OPENINGS = {"prompt": PROMPT, "problem": PROBLEM, "supervision": SUPERVISION, "
 
 def letter(
     book: Rulebook, kind: str, to: Words, subject: Words, points: Sequence[Point],
-    *, today: date, until: Until | None = None,
+    *, today: date, found_on: date | None = None, until: Until | None = None,
 ) -> Words:  # fmt: skip
-    """Write the letter of a slip, from its title to its signature."""
+    """Write the letter of a slip, from its title to its signature; `found_on` is the day of the
+    inspection that a problem slip tells of."""
     lines = [
         book.papers[kind].words,
         book.say("To %(to)s:", to=to),
-        book.say(_OPENINGS[kind], **_values(kind, subject, today)),
+        book.say(_OPENINGS[kind], **_values(kind, subject, found_on)),
         *(_numbered(n, _with_basis(book, point)) for n, point in enumerate(points, start=1)),
     ]
     if until:
@@ -58,8 +59,8 @@ def subject_of(book: Rulebook, premises: Premises | None, complaint_id: str | No
     return Words(zh=premises.name, en=premises.name) if premises else book.district.words
 
 
-def _values(kind: str, subject: Words, today: date) -> dict[str, object]:
-    return {"prompt": {}, "problem": {"day": today}}.get(kind, {"subject": subject})
+def _values(kind: str, subject: Words, found_on: date | None) -> dict[str, object]:
+    return {"prompt": {}, "problem": {"day": found_on}}.get(kind, {"subject": subject})
 
 
 def _numbered(number: int, words: Words) -> Words:

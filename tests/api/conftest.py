@@ -6,6 +6,7 @@ from sqlalchemy import select
 from chassis.bus import EmbeddedBus
 from console.synthetic import credit_code, identity_number
 from services.gateway import exporting, exports
+from tests.api.filled import GRIDS, fill
 from tests.district import TestDistrict
 
 
@@ -13,6 +14,16 @@ from tests.district import TestDistrict
 def district(tmp_path_factory):
     running = TestDistrict(tmp_path_factory.mktemp("district"), EmbeddedBus())
     running.begin()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def full(tmp_path_factory):
+    """A district with something in every list, for those who only look."""
+    running = TestDistrict(tmp_path_factory.mktemp("full"), EmbeddedBus())
+    running.begin()
+    fill(running, [*GRIDS, "350503005"])
     yield running
     running.stop()
 

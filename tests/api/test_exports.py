@@ -53,25 +53,26 @@ def with_format(path, name):
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_every_list_is_there_as_csv_and_xlsx_with_the_same_rows(district, shops, name):
+def test_every_list_is_there_as_csv_and_xlsx_with_the_same_rows(full, name):
     path = f"/v1/{name}"
-    items = district.client.everything(path)
-    assert ids(rows_of(get(district.client, path, "text/csv"))) == ids(items)
-    sheet = book_of(get(district.client, path, XLSX)).active
+    items = full.client.everything(path)
+    assert len(items) > 2
+    assert ids(rows_of(get(full.client, path, "text/csv"))) == ids(items)
+    sheet = book_of(get(full.client, path, XLSX)).active
     assert (sheet.title, ids(sheet_rows(sheet))) == (name, ids(items))
 
 
-def test_every_value_of_a_document_stands_under_the_name_of_its_field(district, shops):
-    for name in ("enterprises", "filings", "visits", "notices", "slips", "complaints", "policies"):
-        items = district.client.everything(f"/v1/{name}")
-        rows = rows_of(get(district.client, f"/v1/{name}?format=csv"))
-        assert items
-        for item, row in zip(items, rows, strict=True):
-            assert [*row] == [*VIEWS[name].fields]
-            assert {field: row[field].removeprefix("'") for field in item} == {
-                field: said(value) for field, value in item.items()
-            }
-            assert not [field for field in row.keys() - item.keys() if row[field]]
+@pytest.mark.parametrize("name", VIEWS)
+def test_every_value_of_a_document_stands_under_the_name_of_its_field(full, name):
+    items = full.client.everything(f"/v1/{name}")
+    rows = rows_of(get(full.client, f"/v1/{name}?format=csv"))
+    assert items
+    for item, row in zip(items, rows, strict=True):
+        assert [*row] == [*VIEWS[name].fields]
+        assert {field: row[field].removeprefix("'") for field in item} == {
+            field: said(value) for field, value in item.items()
+        }
+        assert not [field for field in row.keys() - item.keys() if row[field]]
 
 
 @pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
@@ -271,7 +272,9 @@ def test_the_format_that_is_named_goes_before_what_is_accepted(district, shops):
 def test_a_page_of_json_is_read_on_with_the_format_named_or_not(district, shops):
     first = district.client.get("/v1/enterprises?limit=2&format=json")
     rest = district.client.get(f"/v1/enterprises?limit=2&after={quote(first['next'])}")
-    assert not {*ids(rest["items"])} & {*ids(first["items"])}
+    whole = ids(district.client.everything("/v1/enterprises"))
+    assert ids(first["items"]) + ids(rest["items"]) == whole[:4]
+    assert len(whole) > 3
 
 
 @pytest.mark.parametrize("query", ["format=pdf", "format=", "format=csv&format=csv", "format=CSV"])

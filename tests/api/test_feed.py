@@ -48,11 +48,11 @@ def kept(district):
         return connection.execute(select(events).order_by(events.c.position)).all()
 
 
-def feed(district, query="", limit=7):
+def feed(district, query="", limit=7, client=None):
     """Poll the feed from its beginning until it has nothing more."""
     after, found = "0", []
     while True:
-        page = district.client.get(f"/v1/events?limit={limit}&after={after}{query}")
+        page = (client or district.client).get(f"/v1/events?limit={limit}&after={after}{query}")
         found += page["items"]
         after = page["next"]
         if after == str(page["as_of"]["position"]):
@@ -92,10 +92,10 @@ class Stream:
 
 
 @contextmanager
-def stream(district, query="", last=None, buffer=65536):
+def stream(district, query="", last=None, buffer=65536, client=None):
     options = [(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)]
     http = urllib3.PoolManager(retries=False, socket_options=options)
-    headers = {"Authorization": f"Bearer {district.client.token}"}
+    headers = {"Authorization": f"Bearer {(client or district.client).token}"}
     headers |= {"Last-Event-ID": last} if last else {}
     url = f"{district.client.base}/v1/events/stream?{query}"
     response = http.request("GET", url, headers=headers, preload_content=False)

@@ -1,5 +1,7 @@
 """What goes wrong for one webhook is a failed attempt of that one, and the end of nothing else."""
 
+from datetime import datetime, timedelta
+
 import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
@@ -51,13 +53,19 @@ def test_a_pause_that_cannot_be_read_is_a_failed_attempt(
         assert shown(district, made)["paused_until"] is None
 
 
-def test_a_pause_of_ages_is_one_of_a_day(district, webhook):
-    said = f"503 Service Unavailable\r\nRetry-After: {'9' * 400}"
+@pytest.mark.parametrize(
+    "pause", ["9" * 400, "86402", "Fri, 31 Dec 9999 23:59:59 GMT"], ids=["ages", "more", "date"]
+)
+def test_a_pause_of_ages_is_one_of_a_day(district, webhook, pause):
+    said = f"503 Service Unavailable\r\nRetry-After: {pause}"
     with receiving(lambda _got, _connection: said) as receiver:
         made = webhook(receiver, types=REGISTERED)
         district.register()
-        until(lambda: shown(district, made)["paused_until"])
+        ends = until(lambda: shown(district, made)["paused_until"])
         assert len(receiver.got) == 1
+        (tried,) = history(district, made)
+        begins = datetime.fromisoformat(tried["history"][0]["at"])
+        assert datetime.fromisoformat(ends) - begins == timedelta(days=1)
 
 
 @pytest.mark.parametrize("broken", ["outbound.post", "feed.at", "_seal.open"])

@@ -28,26 +28,31 @@ def answers(district):
     """Tell the district of people, in every way there is; give every answer that it gave."""
     client, keys, heard = district.client, itertools.count(1), []
 
-    def post(path, body, kind="application/json"):
+    def post(path, body, kind="application/json", *, status=201):
         headers = {"Content-Type": kind, "Idempotency-Key": f"person-{next(keys)}"}
         raw = body.encode() if isinstance(body, str) else json.dumps(body).encode()
         for _ in range(2):
             answer = client.request("POST", path, headers=headers, raw=raw)
+            assert answer.status == status, answer.data
             heard.append(answer.data)
         return answer.json()
 
     asked = {"track": "report", "channel": "12315", "content": "堂食", "against": "某店"}
     complaint = post("/v1/complaints", asked | {"caller": CALLER, "phone": PHONE})["complaint_id"]
-    post("/v1/complaints", asked | {"caller": CALLER, "channel": "rumour"})
-    post("/v1/complaints", asked | {"caller": CALLER * 30, "phone": 5})
-    post(f"/v1/complaints/{complaint}/answer", {"by": "desk-1", "answer": "已處理"})
+    post("/v1/complaints", asked | {"caller": CALLER, "channel": "rumour"}, status=422)
+    post("/v1/complaints", asked | {"caller": CALLER * 30, "phone": 5}, status=422)
+    said = {"by": "desk-1", "answer": "已處理"}
+    post(f"/v1/complaints/{complaint}/answer", said, status=200)
     medic = {"name": MEDIC, "identity": IDENTITY, "institution": "豐澤區醫院"}
     made = post("/v1/medics", medic)["medic_id"]
-    post("/v1/medics", medic | {"name": SECOND})
-    post("/v1/medics", medic | {"institution": ""})
+    post("/v1/medics", medic | {"name": SECOND}, status=409)
+    post("/v1/medics", medic | {"institution": ""}, status=422)
     rows = [medic | {"name": SECOND, "identity": identity_number(3999)}, medic, {"name": SECOND}]
-    post("/v1/medics/batch", "\n".join(json.dumps(row) for row in rows), "application/x-ndjson")
-    post("/v1/medics/batch", f"{SECOND},{IDENTITY}\n{MEDIC},{PHONE}\n", "text/csv")
+    text = "\n".join(json.dumps(row) for row in rows)
+    batch = post("/v1/medics/batch", text, "application/x-ndjson", status=200)
+    assert [item["status"] for item in batch["items"]] == [201, 409, 422]
+    text = f"{SECOND},{IDENTITY}\n{MEDIC},{PHONE}\n"
+    post("/v1/medics/batch", text, "text/csv", status=422)
     heard.pop()  # it was told that its own first row names no columns
     heard.pop()
     district.settle()

@@ -23,16 +23,18 @@ def shops(district):
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_every_list_can_be_read_and_filtered_by_what_it_says(district, shops, name):
-    items = district.client.everything(f"/v1/{name}")
-    assert len({item["id"] for item in items}) == len(items)
+def test_every_list_can_be_read_and_filtered_by_what_it_says(full, name):
+    items = full.client.everything(f"/v1/{name}")
+    assert len({item["id"] for item in items}) == len(items) > 2
+    asked = set()
     for item in items[:3]:
-        assert district.client.get(f"/v1/{name}/{item['id']}") == item
+        assert full.client.get(f"/v1/{name}/{item['id']}") == item
         for field in VIEWS[name].columns:
             if isinstance(item.get(field), str):
-                found = district.client.everything(f"/v1/{name}?{field}={quote(item[field])}")
-                assert item in found
-                assert found == [other for other in items if other.get(field) == item[field]]
+                asked.add(field)
+                found = full.client.everything(f"/v1/{name}?{field}={quote(item[field])}")
+                assert found == [other for other in items if other.get(field) == item[field]] != []
+    assert asked >= {"state"} & {*VIEWS[name].columns}
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
@@ -113,21 +115,6 @@ def test_a_timeline_names_causes_and_they_stand_before_their_effects(district, s
     assert ("complaint-checked", "complaint-answered") in district.causes(complaint, "complaints")
 
 
-def test_every_figure_of_the_article_has_its_place(district, shops):
-    paths = """reopened.total reopened.above_scale reopened.below_scale reopened.sole_trader
-        on_duty.total on_duty.out_of_province insurance.enterprises_covered
-        insurance.medics_covered insurance.sum_per_medic inspection.officers_dispatched
-        inspection.visits inspection.issues_found inspection.rectified_on_the_spot
-        inspection.notices_issued inspection.closures_ordered complaints.received
-        complaints.answered slips.prompt slips.problem slips.supervision slips.feedback"""
-    said = district.statistics()
-    for path in paths.split():
-        group, name = path.split(".")
-        assert isinstance(said[group][name], int), path
-    assert said["as_of"]["position"] > 0
-    assert said["as_of"]["time"].endswith("Z")
-
-
 def test_the_figures_agree_with_the_lists(district, shops):
     said = district.statistics()
     everything = district.client.everything
@@ -139,7 +126,9 @@ def test_the_figures_agree_with_the_lists(district, shops):
     assert said["inspection"]["notices_issued"] == len(everything("/v1/notices"))
     assert said["complaints"]["answered"] == len(everything("/v1/complaints?state=answered"))
     for kind, number in said["slips"].items():
-        assert number == len(everything(f"/v1/slips?kind={kind}"))
+        assert number == len(everything(f"/v1/slips?kind={kind}")) > 0
+    assert said["as_of"]["position"] > 0
+    assert said["as_of"]["time"].endswith("Z")
 
 
 def test_the_head_of_an_answer_is_that_of_the_answer(district, shops):

@@ -286,7 +286,10 @@ def test_a_password_gets_a_token(district, account):
     said = answer.json()
     assert (said["token_type"], said["expires_in"]) == ("Bearer", 3600)
     client = type(district.client)(district.client.base, said["access_token"])
-    assert client.get("/v1/enterprises")["items"] is not None
+    shops = {grid: district.register(grid=grid) for grid in ("350503003", "350503004")}
+    found = {item["id"] for item in client.everything("/v1/enterprises")}
+    assert shops["350503003"] in found
+    assert shops["350503004"] not in found
     problem(client.request("GET", "/v1/claims"), 403)
 
 

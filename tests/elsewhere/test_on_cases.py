@@ -4,6 +4,8 @@ import json
 
 import eventlet
 
+from services.gateway.callers import Caller, Role
+
 
 def at_once(district, path, bodies):
     """Post at one moment; gives the answers, those that were done first."""
@@ -59,20 +61,38 @@ def test_a_clock_that_a_comment_restarts_and_that_has_no_pause(district):
 
 
 def test_one_agencys_closing_closes_the_others_and_missions_are_doubled(district):
-    """6: one visit, each agency signs its own part; a second mission is warned of."""
+    """6: one visit, each agency records and signs its own part, and what one has settled leaves as
+    it was what the other has found; a second mission is warned of."""
     shop = district.reopened()
     visit = district.visit(shop, agencies=["police", "health"], joint=True)
+    health, police = (
+        district.client_as(Caller(name, frozenset({Role.INSPECTOR}), frozenset({"350503"})))
+        for name in ("H-1", "P-1")
+    )
     path = f"/v1/visits/{visit}"
-    district.client.post(f"{path}/part", {"agency": "health", "findings": [], "by": "H-1"})
-    district.client.post(f"{path}/signature", {"agency": "health", "officer": "H-1"})
+    health.post(f"{path}/part", {"agency": "health", "findings": [{"rule": "not_cleaned"}]})
+    health.post(f"{path}/signature", {"agency": "health", "officer": "H-1"})
+    district.settle()
+    (cleaning,) = district.open_notices(shop)
+    health.post(f"/v1/notices/{cleaning['id']}/reinspection",
+                {"day": district.today.isoformat(), "rectified": True})  # fmt: skip
     district.settle()
     assert not district.client.get(path)["complete"]
     again = {"enterprise_id": shop, "day": district.today.isoformat(), "agencies": ["fire"]}
     second = district.client.post("/v1/visits/plans", again)
-    assert [warning["visit_id"] for warning in second["warnings"]] == [visit]
-    district.client.post(f"{path}/signature", {"agency": "police", "officer": "P-1"})
+    assert visit in [warning["visit_id"] for warning in second["warnings"]]
+    police.post(f"{path}/part", {"agency": "police", "findings": [{"rule": "gathering"}]})
     district.settle()
-    assert district.client.get(path)["complete"]
+    (gathering,) = district.open_notices(shop)
+    police.post(f"{path}/signature", {"agency": "police", "officer": "P-1"})
+    district.settle()
+    seen = district.client.get(path)
+    assert (seen["complete"], [part["agency"] for part in seen["parts"]]) == (
+        True, ["health", "police"],
+    )  # fmt: skip
+    assert [one["officer"] for one in seen["signed"]] == ["H-1", "P-1"]
+    assert district.open_notices(shop) == [gathering], "the police's is as it was"
+    assert district.client.get(f"/v1/notices/{cleaning['id']}")["state"] == "satisfied"
 
 
 def test_a_reinspection_that_asks_everything_again(district):

@@ -1,5 +1,7 @@
 """A database becomes what this version needs, from wherever it stands, as a whole or not at all."""
 
+import io
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +14,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
-from chassis import green, migrations
+from chassis import green, logs, migrations
 from chassis.migrations import concerns
 from chassis.settings import Misconfigured
 from console.district import SERVICES
@@ -169,10 +171,18 @@ def test_a_database_that_a_newer_version_made_is_good_enough(empty, open_store, 
     newer = open_store(url, later=later())
     newer.create()
     mark(newer, "0002")
-    older = open_store(url)
-    older.check()
-    assert migrations.apply(older) == ("0002", "0002")
+    older, said = open_store(url), io.StringIO()
+    logs.configure("warning", said)
+    try:
+        older.check()
+        assert migrations.apply(older) == ("0002", "0002")
+        newer.check()
+    finally:
+        logs.configure("critical")
     assert migrations.revision(older) == "0002"
+    lines = [json.loads(line) for line in said.getvalue().splitlines()]
+    told = [(line["event"], line["service"], line["revision"], line["known"]) for line in lines]
+    assert told == [("newer database", "filing", "0002", "0001")] * 2, "as it starts and migrates"
 
 
 def test_tables_without_a_revision_are_not_touched(empty, open_store):

@@ -46,7 +46,7 @@ GROUPS = {
     ),
     "figures": Group(
         ("services/gateway/figures.py",),
-        ("tests/unit/test_figures.py",),
+        ("tests/unit/test_figures.py", "tests/api/test_figures.py"),
     ),
     "sending": Group(
         ("services/gateway/sending.py",),

@@ -21,6 +21,7 @@ from contracts.complaints import (
     DecideCase,
     DuplicateUnlinked,
     EndMediation,
+    ExtendClock,
     LinkDuplicate,
     MatchComplaint,
     MediationEnded,
@@ -330,10 +331,15 @@ def test_links_make_neither_chains_nor_circles(desk):
     assert types(said) == ["duplicate-linked"]
 
 
-def test_a_linked_complaint_is_dealt_with_by_its_main_one_alone(desk):
-    desk.facts(complain(), complain("main"), link("complaint", "main"))
-    for command in (ACCEPT, REFUSE, REFER, ANSWER, PAUSE, RESUME):
-        assert refused(desk.when(command)) == (409, "is-duplicate")
+def test_whatever_is_asked_of_a_linked_complaint_but_a_comment_is_to_be_asked_of_its_main_one(desk):
+    desk.facts(complain(), complain("main"), complain("another"), ACCEPT)
+    desk.facts(link("complaint", "main"))
+    conclude = ConcludeCase(**ABOUT, by="head", reason="不予處罰")
+    extend = ExtendClock(**ABOUT, approver="head", reason="案情複雜")
+    asked = (ACCEPT, REFUSE, REFER, ANSWER, PAUSE, RESUME, extend, END, FILE, conclude)
+    for command in (*asked, link("complaint", "another")):
+        problem = refusal(desk.when(command))
+        assert (problem["type"], problem["main_id"]) == ("urn:bihuan:problem:is-duplicate", "main")
     assert types(desk.when(COMMENT)) == ["complaint-commented"]
 
 

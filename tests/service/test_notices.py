@@ -253,9 +253,17 @@ def test_each_of_the_four_slips_is_a_letter_with_its_number_in_both_languages(sh
     assert "豐澤區復工復產執法檢查組，2020-02-10" in zh
     slip = only(SupervisionSlipIssued, shop.on(after(4)).when(hour(after(4))))
     assert notice.number in slip.text.zh
-    assert (
-        slip.text.en.splitlines()[2] == "To Grid office of Quanxiu:" or "Grid office" in slip.to.en
-    )
+    assert slip.text.en.splitlines()[2] == "To Grid office of Quanxiu Subdistrict:"
+
+
+def test_a_problem_slip_names_the_day_of_the_inspection_and_its_own(shop):
+    """Also where a visit is recorded days later, in another month."""
+    shop.on(date(2020, 3, 2))
+    said = shop.when(visit("dine_in", day=date(2020, 2, 28)))
+    zh, en = (only(ProblemSlipIssued, said).text.to_data()[tongue] for tongue in ("zh", "en"))
+    assert "經2020-02-28檢查" in zh
+    assert "The inspection of 2020-02-28 found this" in en
+    assert en.endswith(", 2020-03-02")
 
 
 def test_what_was_put_on_a_slip_keeps_its_words_when_the_rules_change(shop, tmp_path):

@@ -3,7 +3,15 @@
 import pytest
 
 from contracts.filing import RosterReported
-from contracts.inspection import DrawPatrolPlan, PatrolPlanDrawn, PlanVisit, VisitPlanned, Why
+from contracts.inspection import (
+    ClosureOrdered,
+    DrawPatrolPlan,
+    LiftClosure,
+    PatrolPlanDrawn,
+    PlanVisit,
+    VisitPlanned,
+    Why,
+)
 from rulebook import Rulebook
 from services.inspection.service import Inspection
 from tests.service.sayings import (
@@ -15,6 +23,7 @@ from tests.service.sayings import (
     only,
     registered,
     reopened,
+    types,
     visit,
 )
 
@@ -123,6 +132,21 @@ def test_closed_premises_and_those_seen_that_day_are_on_no_plan(grid):
     grid.facts(visit("opened_without_approval", shop="a", visit="1", day=after(-1)))
     grid.facts(visit(shop="b", visit="2"))
     assert {name for name, _ in stops(grid.when(draw(officers="AB")))} == {*"cdef"}
+
+
+def test_a_visit_that_is_due_waits_while_its_premises_are_closed(grid):
+    """Those seen that day come again where a visit of theirs is due."""
+    grid.facts(plan("v1", "a"), plan("v2", "b", urgent=True), plan("v3", "c"))
+    said = grid.when(*(visit("opened_without_approval", shop=name, visit=name) for name in "ab"))
+    assert types(said).count("closure-ordered") == 2
+    grid.facts(visit(shop="c", visit="c"))
+    assert stops(grid.when(draw("p1", officers="AB"))) == [
+        ("c", Why.DUE), ("d", Why.RISK), ("e", Why.RISK), ("f", Why.RISK),
+    ]  # fmt: skip
+    closure = next(fact for fact in said if isinstance(fact, ClosureOrdered))
+    lifting = {"closure_id": closure.closure_id, "enterprise_id": "a", "approver": "head"}
+    grid.facts(LiftClosure(**lifting, reason="已整改"))
+    assert stops(grid.when(draw("p2"))) == [("a", Why.DUE)]
 
 
 @pytest.mark.parametrize(

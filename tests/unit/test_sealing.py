@@ -1,14 +1,16 @@
 """Personal data: sealed, opened with the right key only, and never changed unnoticed."""
 
+import re
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from chassis.sealing import CannotOpen, KeyFile, PersonKey, Seal, key_of
+from chassis.sealing import CannotOpen, KeyFile, KeyMissing, PersonKey, Seal, key_of
 from chassis.settings import Misconfigured
 from contracts.shapes import Sealed
 
-SEAL, OTHER = Seal(b"a" * 32), Seal(b"b" * 32)
+SEAL, OTHER, KEY = Seal(b"a" * 32), Seal(b"b" * 32), PersonKey()
 PHONE = Sealed("dd7654f0.AennUvqM1YSB316xeVgk0VGMzWfgyhu3vgZIkrJ4vX9I6zsUlr_S")
 """13800000000, as the first release sealed it."""
 
@@ -63,6 +65,12 @@ def test_a_reference_is_the_same_each_time_and_another_with_another_key():
     assert SEAL.reference("350503") != SEAL.reference("350504")
     assert SEAL.reference("350503") != OTHER.reference("350503")
     assert "350503" not in SEAL.reference("350503")
+
+
+def test_a_reference_is_so_long_that_no_two_people_have_the_same():
+    """160 bits: of 32, a city of 200,000 would have some five pairs that are one person."""
+    assert re.fullmatch(r"[0-9a-f]{40}", SEAL.reference("350503"))
+    assert len({SEAL.reference(str(number)) for number in range(200_000)}) == 200_000
 
 
 def test_an_embedded_district_makes_its_own_key_once_and_for_itself(tmp_path):
@@ -170,6 +178,35 @@ def test_without_a_line_of_its_own_references_follow_from_the_oldest_key(tmp_pat
     file = tmp_path / "seal.key"
     file.write_text(f"{(b'b' * 32).hex()}\n{(b'a' * 32).hex()}\n")
     assert Seal.from_file(file, create=False).reference("x") == SEAL.reference("x")
+
+
+@pytest.mark.parametrize("act", [lambda seal: seal.seal("x"), lambda seal: seal.wrap(PersonKey())])
+def test_whatever_is_written_after_a_rotation_is_under_the_new_key(tmp_path, act):
+    """Also by a process that runs, and has read nothing that the new key has sealed."""
+    file = tmp_path / "seal.key"
+    running = Seal.from_file(file, create=True)
+    assert key_of(act(running)) == running.key_id
+    KeyFile.read(file).with_new().write(file)
+    assert key_of(act(running)) == KeyFile.read(file).ids()[0]
+
+
+def test_a_line_of_its_own_is_the_key_of_the_references(tmp_path):
+    """Word for word as the containers' key files have it: what was stored is found by it."""
+    file = tmp_path / "seal.key"
+    file.write_text(f"{(b'b' * 32).hex()}\nhash {(b'h' * 32).hex()}\n")
+    assert KeyFile.read(file) == ((b"b" * 32,), b"h" * 32)
+    reference = Seal.from_file(file, create=False).reference("350503")
+    assert reference == "598c16a5b45cb8af463be153b2009ce51c2e1e97"
+
+
+def test_who_cannot_open_is_told_which_key_is_missing():
+    for open_it in (lambda: OTHER.open(SEAL.seal("x")), lambda: OTHER.unwrap("x", SEAL.wrap(KEY))):
+        with pytest.raises(KeyMissing) as missing:
+            open_it()
+        assert missing.value.key_id == SEAL.key_id
+    with pytest.raises(KeyMissing) as missing:
+        PersonKey().open(KEY.seal("x"))
+    assert missing.value.key_id == KEY.id
 
 
 def test_one_that_runs_takes_a_new_key_up(tmp_path):
