@@ -221,6 +221,7 @@ def test_of_an_answer_only_the_beginning_counts(district, webhook, sender, monke
 def test_while_all_fails_one_thing_is_tried_at_a_time(district, webhook, sender, monkeypatch):
     monkeypatch.setattr(sender.outbound, "within", 0.2)
     monkeypatch.setattr(sender, "schedule", SCHEDULE)
+    monkeypatch.setattr("services.gateway.sending.LOOK_EVERY", 0.02)  # also while one is tried
     under_way, together, post = [], [], sender.outbound.post
 
     def counted(*given):

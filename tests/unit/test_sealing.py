@@ -74,7 +74,7 @@ def test_a_reference_is_so_long_that_no_two_people_have_the_same():
 
 
 def test_an_embedded_district_makes_its_own_key_once_and_for_itself(tmp_path):
-    file = tmp_path / "keys" / "seal.key"
+    file = tmp_path / "district" / "keys" / "seal.key"
     sealed = Seal.from_file(file, create=True).seal("x")
     assert Seal.from_file(file, create=True).open(sealed) == "x"
     assert file.stat().st_mode & 0o777 == 0o600
@@ -215,6 +215,8 @@ def test_one_that_runs_takes_a_new_key_up(tmp_path):
     KeyFile.read(file).with_new().write(file)
     new = Seal.from_file(file, create=False)
     assert running.open(new.seal("x")) == "x"
+    assert key_of(running.seal("x")) == new.key_id
+    file.write_text("half of a ke")
     assert key_of(running.seal("x")) == new.key_id
     file.unlink()
     assert key_of(running.seal("x")) == new.key_id
