@@ -222,6 +222,22 @@ def test_an_officer_is_fed_what_the_role_may_read_and_of_the_own_grid_alone(dist
     assert about <= {shop["id"] for shop in officer.everything("/v1/enterprises")}
 
 
+@pytest.mark.parametrize("name", ["enterprises", "filings"])
+def test_what_a_token_names_beside_widens_no_role(district, shops, name):
+    """Neither the grids of an enterprise's, nor the enterprises of an officer's."""
+    own, other = shops[QUANXIU], shops[QINGYUAN]
+    enterprise = district.client_as(caller(Role.ENTERPRISE, grids=[DISTRICT], enterprises=[own]))
+    officer = district.client_as(caller(Role.GRID_OFFICER, grids=[QUANXIU], enterprises=[other]))
+    assert {whose(thing, name) for thing in enterprise.everything(f"/v1/{name}")} == {own}
+    seen = {whose(thing, name) for thing in officer.everything(f"/v1/{name}")}
+    assert own in seen
+    assert other not in seen
+    for client in (enterprise, officer):
+        assert other not in {
+            entry["data"].get("enterprise_id") for entry in feed(district, client=client)
+        }
+
+
 # acting
 
 
