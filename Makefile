@@ -54,9 +54,10 @@ bench: dev .venv-bench/.installed ## ours beside its peers: ONLY=exactly-once,fi
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.lock
 	@touch $@
 
-mutants: dev ## change each model in small ways, and see that a test notices: ONLY=insurance, AGAIN=1
+mutants: dev ## change the code in small ways, and see that a test notices: ONLY=insurance, AGAIN=1, MOST=60 SEED=1
 	$(BIN)/python -m pip install --quiet -c requirements-dev.lock "mutmut==3.8.1"
-	$(BIN)/python -m tests.mutants.run $(ONLY) $(if $(AGAIN),--again)
+	$(BIN)/python -m tests.mutants.run $(ONLY) $(if $(AGAIN),--again) $(if $(MOST),--most $(MOST)) \
+	  $(if $(SEED),--seed $(SEED))
 
 schemathesis: dev ## ask a district for so long what the document of its API allows, and forbids: MINUTES=, SEED=
 	$(BIN)/python -m tests.fuzzing.run --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))

@@ -13,6 +13,7 @@ from chassis.bus import EmbeddedBus, EmbeddedInlet
 from chassis.logs import configure
 from console.district import SERVICES
 from tests import servers
+from tests.disorder import Disorder
 
 SEED = int(os.environ.get("SEED", "20200306"))
 
@@ -68,26 +69,22 @@ class TwiceInlet(EmbeddedInlet):
 
 
 class ShuffledInlet(EmbeddedInlet):
-    """Delivers in a random order, in which only messages of one stream keep theirs."""
+    """Holds back a whole publisher, or one kind; whoever has published it is done with it, as where
+    a broker keeps it."""
 
     def __init__(self, rng):
         super().__init__()
-        self.rng = rng
+        self.disorder = Disorder(rng)
 
-    def choose(self, ready, most):
-        streams = {}
-        for item in ready:
-            streams.setdefault(item[0].stream, deque()).append(item)
-        ready.clear()
-        takes = self.rng.randint(1, 3)
-        while streams and takes:
-            stream = self.rng.choice(sorted(streams))
-            yield streams[stream].popleft()
-            takes -= 1
-            if not streams[stream]:
-                del streams[stream]
-        left = [item for items in streams.values() for item in items]
-        ready.extend(left)
+    def put(self, message, pending):
+        if self.disorder.keeps(message, (self, message)):
+            pending.paid(message)
+        else:
+            super().put(message, pending)
+
+    def go(self, message):
+        """Deliver what was held back."""
+        super().put(message, _Nobody())
 
 
 class _Nobody:
@@ -107,6 +104,11 @@ class DisorderlyBus(EmbeddedBus):
 
     def new_inlet(self):
         return self.kind(self.rng)
+
+    @property
+    def disorders(self):
+        """What each service does not get yet, where it is to get it late."""
+        return {name: inlet.disorder for name, inlet in self._inlets.items()}
 
 
 def bus_for(deliver):

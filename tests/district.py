@@ -223,6 +223,7 @@ class TestDistrict(Stories):
     """An embedded district in the test's own process."""
 
     __test__ = False
+    overtaken = 0
 
     def __init__(self, data, bus, **settings):
         settings = {"clock": "manual", "http_port": 0, "data": data, "wait": 20.0} | settings
@@ -239,6 +240,10 @@ class TestDistrict(Stories):
         return Client(f"http://127.0.0.1:{self.running.port}", token)
 
     def settle(self):
+        self.rest()
+
+    def rest(self):
+        """Wait until nothing is under way."""
         self.running.settle()
 
     def service(self, name):
@@ -268,7 +273,7 @@ class DistributedDistrict(TestDistrict):
         self.hears = {kind.name: bindings_of(kind) for kind in self.running.services}
         self.settled = dict.fromkeys(self.hears, 0)
 
-    def settle(self, seconds=PATIENCE):
+    def rest(self, seconds=PATIENCE):
         """Wait until each outbox row is sent and stands in every subscriber's inbox, and no letter
         waits; raises `TimeoutError` with what is left."""
         deadline = time.monotonic() + seconds
@@ -290,26 +295,31 @@ class DistributedDistrict(TestDistrict):
     def under_way(self):
         """Name what is under way. Whoever has heard something may have said more meanwhile, so what
         was said is read before what was heard, and must be the same afterwards."""
-        said = {name: self._said(name) for name in self.hears}
+        said = {name: self.said(name) for name in self.hears}
         rows = [row for name in said for row in said[name]]
         left = [f"{row.type} is not sent" for row in rows if not row.sent_at]
         left = left or [what for name in self.hears for what in self._unheard(name, rows)]
-        left = left or [f"{name} says more" for name in said if said[name] != self._said(name)]
+        left = left or [f"{name} says more" for name in said if said[name] != self.said(name)]
         if not left:
             self.settled |= {name: rows[-1].seq for name, rows in said.items() if rows}
         return left
 
-    def _said(self, name):
+    def said(self, name):
         columns = outbox.c.seq, outbox.c.id, outbox.c.exchange, outbox.c.type, outbox.c.sent_at
         query = select(*columns).where(outbox.c.seq > self.settled[name]).order_by(outbox.c.seq)
         with self.store(name).read() as session:
             return session.execute(query).all()
 
     def _unheard(self, name, rows):
+        unheard = [f"{kind} has not reached {name}" for kind in self.due(name, rows).values()]
+        with self.store(name).read() as session:
+            waits = session.scalars(select(letters.c.type).where(letters.c.state == WAITING)).all()
+        return unheard + [f"{kind} waits as a letter at {name}" for kind in waits]
+
+    def due(self, name, rows):
+        """Give what was said to a service and does not stand in its inbox, the type by the id."""
         hears = self.hears[name]
         due = {r.id: r.type for r in rows if hears & {(r.exchange, r.type), (ANY, r.type)}}
         with self.store(name).read() as session:
             heard = set(session.scalars(select(inbox.c.id).where(inbox.c.id.in_(due))))
-            waits = session.scalars(select(letters.c.type).where(letters.c.state == WAITING)).all()
-        unheard = [f"{due[i]} has not reached {name}" for i in due.keys() - heard]
-        return unheard + [f"{kind} waits as a letter at {name}" for kind in waits]
+        return {identity: kind for identity, kind in due.items() if identity not in heard}

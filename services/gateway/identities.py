@@ -139,4 +139,5 @@ def _dialled(said: str) -> str | None:
 
 def name_of(text: str) -> str:
     """Give a name so that its spellings are one; for counting, never for showing."""
-    return plain(text).replace("·", "").replace("•", "").replace(".", "")
+    dotted = plain(text)
+    return plain(dotted.replace("·", "").replace("•", "").replace(".", ""))  # accents have moved up

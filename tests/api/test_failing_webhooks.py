@@ -9,7 +9,8 @@ from chassis import outbound
 from console.child import Child
 from services.gateway import deliveries as delivering
 from services.gateway.model import deliveries, webhooks
-from services.gateway.sending import DAY, HOUR, MINUTE, SCHEDULE
+from services.gateway.sending import DAY, SCHEDULE
+from tests import PATIENCE
 from tests.api.certificates import certificate
 from tests.api.test_feed import feed, stream
 from tests.api.webhooks import REGISTERED, history, keys_in_order, shown, since
@@ -34,10 +35,9 @@ def district(calling_district):
 # what is not taken
 
 
-def test_the_schedule_is_what_the_standard_recommends():
-    assert SCHEDULE == (
-        5, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR
-    )  # fmt: skip
+def test_the_schedule_is_what_the_standard_recommends(district):
+    assert SCHEDULE == (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
+    assert district.service("gateway").sender.schedule is SCHEDULE
 
 
 def test_what_fails_holds_back_its_own_key_and_no_other(district, webhook, sender, monkeypatch):
@@ -218,9 +218,23 @@ def test_of_an_answer_only_the_beginning_counts(district, webhook, sender, monke
         assert taken["history"][0]["status"] == 200
 
 
+def test_while_all_is_well_eight_are_tried_at_a_time(district, webhook, sender, monkeypatch):
+    """None is answered before eight are there, each of another enterprise."""
+    monkeypatch.setattr(sender.outbound, "within", 2 * PATIENCE)
+    with receiving() as receiver:
+        receiver.behave = lambda _got, _connection: (
+            "204 No Content" if until(lambda: len(receiver.got) >= 8) else None
+        )
+        made = webhook(receiver, types=REGISTERED)
+        shops = {district.register() for _ in range(10)}
+        until(lambda: len(history(district, made, "?state=delivered")) == 10)
+        assert {got.event["partitionkey"] for got in receiver.got} == shops
+
+
 def test_while_all_fails_one_thing_is_tried_at_a_time(district, webhook, sender, monkeypatch):
     monkeypatch.setattr(sender.outbound, "within", 0.2)
     monkeypatch.setattr(sender, "schedule", SCHEDULE)
+    monkeypatch.setattr("services.gateway.sending.LOOK_EVERY", 0.02)  # also while one is tried
     under_way, together, post = [], [], sender.outbound.post
 
     def counted(*given):

@@ -208,6 +208,36 @@ def test_an_enterprise_sees_of_its_own_story_neither_visits_nor_who_has_complain
         assert not on_complaints & {entry["id"] for entry in story}
 
 
+def test_an_officer_is_fed_what_the_role_may_read_and_of_the_own_grid_alone(district, shops):
+    """A grid officer reads no complaint, and no policy, of whichever enterprise."""
+    whole = feed(district)
+    officer = district.client_as(caller(Role.GRID_OFFICER, grids=[QUANXIU]))
+    fed = feed(district, client=officer)
+    kinds = {entry["type"] for entry in fed}
+    assert {"enterprise-reopened", "visit-recorded", "notice-issued", "closure-ordered"} <= kinds
+    assert {"complaint-received", "policy-issued"} <= {entry["type"] for entry in whole} - kinds
+    assert not [kind for kind in kinds if kind.startswith(("complaint-", "policy-"))]
+    about = {entry["data"]["enterprise_id"] for entry in fed}
+    assert shops[QUANXIU] in about
+    assert about <= {shop["id"] for shop in officer.everything("/v1/enterprises")}
+
+
+@pytest.mark.parametrize("name", ["enterprises", "filings"])
+def test_what_a_token_names_beside_widens_no_role(district, shops, name):
+    """Neither the grids of an enterprise's, nor the enterprises of an officer's."""
+    own, other = shops[QUANXIU], shops[QINGYUAN]
+    enterprise = district.client_as(caller(Role.ENTERPRISE, grids=[DISTRICT], enterprises=[own]))
+    officer = district.client_as(caller(Role.GRID_OFFICER, grids=[QUANXIU], enterprises=[other]))
+    assert {whose(thing, name) for thing in enterprise.everything(f"/v1/{name}")} == {own}
+    seen = {whose(thing, name) for thing in officer.everything(f"/v1/{name}")}
+    assert own in seen
+    assert other not in seen
+    for client in (enterprise, officer):
+        assert other not in {
+            entry["data"].get("enterprise_id") for entry in feed(district, client=client)
+        }
+
+
 # acting
 
 

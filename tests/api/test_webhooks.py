@@ -38,6 +38,7 @@ def test_a_subscriber_is_told_of_all_that_happens_signed_and_in_the_order_of_eac
         for got in receiver.got:
             assert got.headers["webhook-id"] == got.event["id"]
             assert got.headers["content-type"].startswith("application/cloudevents+json")
+            assert got.headers["user-agent"] == "Bihuan-Webhooks/1"
             assert got.headers["host"] == f"127.0.0.1:{receiver.port}"
         until(lambda: all(d["state"] == "delivered" for d in history(district, made)))
         assert [d["event"] for d in history(district, made)] == [

@@ -203,6 +203,7 @@ def a_caller_has_a_complaint_reopened_that_is_checked_again_and_rated(district):
     assert plans(district, complaint) == [(shop, "recorded"), (shop, "planned")]
     visit = district.planned(shop, "complaint")
     district.visit(visit_id=visit, findings=["mask_worn_improperly"])
+    assert district.client.get(path)["state"] == "answered"
     district.client.post(f"{path}/rating", {"satisfied": True})
     answered = district.client.get(path)
     assert (answered["state"], answered["substantiated"], answered["satisfied"]) == (

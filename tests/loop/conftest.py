@@ -1,7 +1,7 @@
 """Distributed districts for the stories, one for each way of delivery, on a server of their own."""
 
 import random
-from collections import deque
+from functools import partial
 
 import pytest
 
@@ -11,7 +11,9 @@ from console.district import SERVICES, TOPOLOGY
 from tests import servers
 from tests.broker.conftest import start_anew
 from tests.conftest import SEED, available
+from tests.disorder import Disorder
 from tests.district import DistributedDistrict
+from tests.loop.hasty import HastyDistributedDistrict
 
 
 class TwiceInlet(RabbitInlet):
@@ -31,25 +33,30 @@ class TwiceInlet(RabbitInlet):
 
 
 class ShuffledInlet(RabbitInlet):
-    """Delivers in a random order, in which only messages of one stream keep theirs."""
+    """Holds back a whole publisher, or one kind."""
 
-    def __init__(self, slot, slots):
+    def __init__(self, slot, slots, disorder):
         super().__init__(slot, slots)
-        self.rng = random.Random(SEED + slot)
+        self.disorder = disorder
 
-    def choose(self, ready, most):
-        streams = {}
-        for message in ready:
-            streams.setdefault(message.stream, deque()).append(message)
-        taken = []
-        for _ in range(min(len(ready), self.rng.randint(1, 3))):
-            stream = self.rng.choice(sorted(name for name in streams if streams[name]))
-            taken.append(streams[stream].popleft())
-            ready.remove(taken[-1])
-        return taken
+    def _put(self, delivery):
+        before = len(self._ready)
+        super()._put(delivery)
+        if len(self._ready) > before:
+            message = self._ready[-1]
+            if self.disorder.keeps(message, (self, message)):
+                self._ready.pop()
+
+    def go(self, message):
+        """Deliver what was held back."""
+        self._ready.append(message)
+        self._wake_up()
+
+    def idle(self):
+        return super().idle() and not self.disorder.held
 
     def done(self, messages):
-        """Acknowledge each by itself: others before them may not have been taken."""
+        """Acknowledge each by itself: others before them may be held back."""
         self._in_hand = False
         for channel, tag in (message.tag for message in messages):
             if channel is self.channel:
@@ -63,12 +70,18 @@ class DisorderlyBus(RabbitBus):
     """The bus over RabbitMQ, delivering twice or in disorder."""
 
     def __init__(self, settings, deliver):
-        self.inlet_kind = {"twice": TwiceInlet, "shuffled": ShuffledInlet}.get(deliver, RabbitInlet)
+        self.deliver = deliver
+        self.rng = random.Random(SEED)
+        self.disorders = {}
         super().__init__(settings, TOPOLOGY)
 
     def inbox(self, service, bindings):
         made = super().inbox(service, bindings)
-        made.inlet_kind = self.inlet_kind
+        if self.deliver == "twice":
+            made.inlet_kind = TwiceInlet
+        elif self.deliver == "shuffled":
+            disorder = self.disorders[service] = Disorder(self.rng)
+            made.inlet_kind = partial(ShuffledInlet, disorder=disorder)
         return made
 
 
@@ -87,9 +100,10 @@ def distributed_in(tmp_path_factory, rabbitmq):
     running = {}
 
     def stop():
-        for district in running.values():
+        while running:
+            deliver, district = running.popitem()
             district.stop()
-        running.clear()
+            assert district.overtaken or deliver != "shuffled", "nothing has overtaken anything"
 
     def one(deliver):
         if deliver not in running:
@@ -98,7 +112,8 @@ def distributed_in(tmp_path_factory, rabbitmq):
             where = {"database_url": database.url("{service}"), "amqp_uri": rabbitmq}
             bus = DisorderlyBus(Settings.read({}, **where), deliver)
             folder = tmp_path_factory.mktemp("stories") / "data"
-            running[deliver] = DistributedDistrict(folder, *where.values(), bus)
+            kind = HastyDistributedDistrict if deliver == "shuffled" else DistributedDistrict
+            running[deliver] = kind(folder, *where.values(), bus)
         forget_repeats(running[deliver].running.bus)
         return running[deliver]
 

@@ -14,6 +14,7 @@ LADDER = 11
 @story
 def a_shop_files_and_opens_without_meeting_anyone(district):
     shop = district.register()
+    assert district.client.everything(f"/v1/policies?holder_id={shop}")
     district.file(shop)
     assert district.state(shop) == "open"
     chain = district.causes(shop)
@@ -269,6 +270,7 @@ def a_lifted_closure_lets_the_enterprise_file_again(district):
         f"/v1/closures/{closure}/lifting", {"reason": "已整改", "approver": "head"}
     )
     district.settle()
+    assert district.client.get(f"/v1/closures/{closure}")["state"] == "lifted"
     filing = district.file(shop)
     assert district.state(shop) == "registered", "who was closed lately waits for a reviewer"
     waits = district.client.get(f"/v1/filings/{filing}")

@@ -5,7 +5,7 @@ import json
 import re
 import tempfile
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import Float, select
@@ -15,6 +15,7 @@ from console.district import SERVICES
 from services.gateway.model import commands, counters
 from tests.conftest import bus_for
 from tests.district import TestDistrict
+from tests.loop.hasty import HastyDistrict
 
 STORIES = {}
 MODES = ("once", "twice", "shuffled")
@@ -38,34 +39,46 @@ def story(tell):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a story: the state of every service, without names, and what caused what."""
+    """What came of a story: the state of every service, without names, and what caused what; and
+    how often a message has overtaken an earlier one on the way."""
 
     state: dict
     edges: frozenset
+    overtaken: int = field(default=0, compare=False)
+
+    @property
+    def parked(self):
+        """What was set aside, and is still."""
+        return sum(
+            (rows for what, rows in self.state.items() if what.endswith(" parked")), Counter()
+        )
 
 
 def outcome_on(district, name):
     """Tell a story to a distributed district, which has forgotten the one before."""
     district.forget()
-    district.begin()
-    STORIES[name](district)
-    district.settle()
-    return Outcome(state_of(district), edges_of(district))
+    return _outcome(district, name)
 
 
 def outcome_of(name, deliver):
     """Tell a story in one way of delivery; told once a session."""
     if (name, deliver) not in _told:
+        kind = HastyDistrict if deliver == "shuffled" else TestDistrict
         with tempfile.TemporaryDirectory() as folder:
-            district = TestDistrict(Path(folder), bus_for(deliver))
+            district = kind(Path(folder), bus_for(deliver))
             try:
-                district.begin()
-                STORIES[name](district)
-                district.settle()
-                _told[name, deliver] = Outcome(state_of(district), edges_of(district))
+                _told[name, deliver] = _outcome(district, name)
             finally:
                 district.stop()
     return _told[name, deliver]
+
+
+def _outcome(district, name):
+    before = district.overtaken
+    district.begin()
+    STORIES[name](district)
+    district.rest()
+    return Outcome(state_of(district), edges_of(district), district.overtaken - before)
 
 
 def state_of(district):

@@ -60,6 +60,7 @@ def a_days_plan_sends_the_officers_to_the_urgent_case_first(district):
     district.reopened("restaurant")
     shop = district.reopened()
     district.complain(shop)
+    assert district.planned(shop, "complaint")
     drawn = district.client.post(
         "/v1/patrols/plans",
         {"grid": "350503003", "day": district.today.isoformat(), "officers": ["A"]},

@@ -6,8 +6,13 @@ time; of a model that has changed since then, all.
 A copy of the code is changed in one small place after another (mutmut), and the tests of the
 service must notice. Of what they do not notice, `explained.toml` says why that is no fault. The
 report is docs/mutants.md; a service that was not asked for keeps its section.
+
+Other code is changed by the group, `make mutants ONLY=permissions` (tests/mutants/groups.py), each
+change in a process of its own, in which whole districts run too. That takes hours, so with `MOST=60
+SEED=1` only so many are tried, drawn by lot.
 """
 
+import argparse
 import json
 import re
 import shutil
@@ -15,6 +20,8 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+
+from tests.mutants.groups import FAILED_IN_TIME, GROUPS, NONE_FAILED, TIMED_OUT
 
 REPOSITORY = Path(__file__).parents[2]
 REPORT = REPOSITORY / "docs" / "mutants.md"
@@ -30,6 +37,10 @@ HEAD = """# Mutants
 `make mutants` changes each model in one small place after another, and runs the unit and service
 tests of its service until one fails. The score is the share of mutants that a test notices, less
 those of which `tests/mutants/explained.toml` says why nobody could. Generated: do not edit.
+
+After the models come groups of other files (`tests/mutants/groups.py`), each changed in one small
+place after another as well, also in its tables and in handlers; but not in the words of errors and
+of the log. Where only a sample was drawn it says so.
 """
 
 
@@ -140,25 +151,63 @@ def section_of(service, known, *, again):
     return "\n".join([f"## {service}", "", head, "", *rows]).rstrip() + "\n", score
 
 
+def section_of_group(name, known, most, seed, *, again):
+    """Try the changes of a group, or a sample; give its section of the report, and its score."""
+    folder = REPOSITORY / "build" / "mutants" / name
+    told = [name, str(folder), str(most), str(seed), *(["--again"] if again else [])]
+    command = [sys.executable, "-m", "tests.mutants.trying", *told]
+    subprocess.run(command, cwd=REPOSITORY, check=True)
+    found = json.loads((folder / "ended.json").read_text())
+    tried, count = found["tried"], found["of"]
+    ends = [each.pop("ended") for each in tried]
+    stand = [each for each, end in zip(tried, ends, strict=True) if end == NONE_FAILED]
+    rows, explained = [], 0
+    for each in sorted(stand, key=lambda each: (each["file"], each["line"])):
+        change = {what: each[what] for what in ("file", "was", "becomes")}
+        why = next((e["reason"] for e in known if change.items() <= e.items()), None)
+        explained += why is not None
+        said = f"`{each['was']}` becomes `{each['becomes']}`"
+        rows.append(f"- `{each['file']}`: {said}. {why or '**Not explained.**'}")
+    score = (len(tried) - len(stand)) / ((len(tried) - explained) or 1)
+    drawn = f"Sample of {len(tried)} of {count}, seed {seed}: " if len(tried) < count else ""
+    head = (
+        f"{drawn}{len(tried)} mutants, {ends.count(FAILED_IN_TIME)} noticed, "
+        f"{ends.count(TIMED_OUT)} ended by the time limit, {len(stand)} not noticed, of these "
+        f"{explained} explained: **{score:.1%}**."
+    )
+    return "\n".join([f"## {name}", "", head, "", *rows]).rstrip() + "\n", score
+
+
 def sections_of_report():
     """Give what the report says of each service, as it stands now: another may be writing too."""
     report = REPORT.read_text() if REPORT.exists() else ""
     return {part.split("\n")[0]: f"## {part.rstrip()}\n" for part in report.split("\n## ")[1:]}
 
 
-def main(only, *, again):
-    """Test the services asked for, or all, and write the report; fail below the goal."""
+def main(only, most, seed, *, again):
+    """Test the services and groups asked for, or all, and write the report; fail below the goal."""
     file = Path(__file__).with_name("explained.toml")
     known = tomllib.loads(file.read_text()).get("explained", [])
     scores = {}
-    for service in only or SERVICES:
+    for service in only or (*SERVICES, *GROUPS):
         own = [entry for entry in known if entry["service"] == service]
-        section, scores[service] = section_of(service, own, again=again)
+        if service in GROUPS:
+            section, scores[service] = section_of_group(service, own, most, seed, again=again)
+        else:
+            section, scores[service] = section_of(service, own, again=again)
         sys.stdout.write(section)
         sections = sections_of_report() | {service: section}
-        REPORT.write_text("\n".join([HEAD, *(sections[s] for s in SERVICES if s in sections)]))
+        REPORT.write_text(
+            "\n".join([HEAD, *(sections[s] for s in (*SERVICES, *GROUPS) if s in sections)])
+        )
     sys.exit(any(score < GOAL for score in scores.values()))
 
 
 if __name__ == "__main__":
-    main([one for one in sys.argv[1:] if one != "--again"], again="--again" in sys.argv)
+    told = argparse.ArgumentParser()
+    told.add_argument("only", nargs="*")
+    told.add_argument("--most", type=int, default=0)
+    told.add_argument("--seed", type=int, default=1)
+    told.add_argument("--again", action="store_true")
+    asked = told.parse_args()
+    main(asked.only, asked.most, asked.seed, again=asked.again)

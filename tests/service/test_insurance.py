@@ -550,3 +550,12 @@ def test_two_medics_on_record_are_never_joined(insurer):
     assert held(insurer, Medic, "medic").holder_ref == "spelled"
     insurer.when(WITHDRAW)
     only(MedicReidentified, insurer.when(reidentify()))
+
+
+def test_medics_with_claims_that_no_person_has_beside_each_other_are_never_joined(insurer):
+    mine, others = policy_of(insurer, person="spelled"), policy_of(insurer, "other")
+    insurer.when(file_claim(policy=mine), file_claim("theirs", "other", others), WITHDRAW)
+    said = insurer.when(reidentify())
+    assert refused(said) == (409, "claim-stands")
+    assert refusal(said)["claim_id"] == "theirs"
+    assert held(insurer, Claim, "claim").person == "spelled"

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from chassis.sealing import CannotOpen, KeyFile, PersonKey, Seal, key_of
+from chassis.sealing import CannotOpen, KeyFile, KeyMissing, PersonKey, Seal, key_of
 from chassis.settings import Misconfigured
 from contracts.shapes import Sealed
 
-SEAL, OTHER = Seal(b"a" * 32), Seal(b"b" * 32)
+SEAL, OTHER, KEY = Seal(b"a" * 32), Seal(b"b" * 32), PersonKey()
 PHONE = Sealed("dd7654f0.AennUvqM1YSB316xeVgk0VGMzWfgyhu3vgZIkrJ4vX9I6zsUlr_S")
 """13800000000, as the first release sealed it."""
 
@@ -74,7 +74,7 @@ def test_a_reference_is_so_long_that_no_two_people_have_the_same():
 
 
 def test_an_embedded_district_makes_its_own_key_once_and_for_itself(tmp_path):
-    file = tmp_path / "keys" / "seal.key"
+    file = tmp_path / "district" / "keys" / "seal.key"
     sealed = Seal.from_file(file, create=True).seal("x")
     assert Seal.from_file(file, create=True).open(sealed) == "x"
     assert file.stat().st_mode & 0o777 == 0o600
@@ -190,12 +190,33 @@ def test_whatever_is_written_after_a_rotation_is_under_the_new_key(tmp_path, act
     assert key_of(act(running)) == KeyFile.read(file).ids()[0]
 
 
+def test_a_line_of_its_own_is_the_key_of_the_references(tmp_path):
+    """Word for word as the containers' key files have it: what was stored is found by it."""
+    file = tmp_path / "seal.key"
+    file.write_text(f"{(b'b' * 32).hex()}\nhash {(b'h' * 32).hex()}\n")
+    assert KeyFile.read(file) == ((b"b" * 32,), b"h" * 32)
+    reference = Seal.from_file(file, create=False).reference("350503")
+    assert reference == "598c16a5b45cb8af463be153b2009ce51c2e1e97"
+
+
+def test_who_cannot_open_is_told_which_key_is_missing():
+    for open_it in (lambda: OTHER.open(SEAL.seal("x")), lambda: OTHER.unwrap("x", SEAL.wrap(KEY))):
+        with pytest.raises(KeyMissing) as missing:
+            open_it()
+        assert missing.value.key_id == SEAL.key_id
+    with pytest.raises(KeyMissing) as missing:
+        PersonKey().open(KEY.seal("x"))
+    assert missing.value.key_id == KEY.id
+
+
 def test_one_that_runs_takes_a_new_key_up(tmp_path):
     file = tmp_path / "seal.key"
     running = Seal.from_file(file, create=True)
     KeyFile.read(file).with_new().write(file)
     new = Seal.from_file(file, create=False)
     assert running.open(new.seal("x")) == "x"
+    assert key_of(running.seal("x")) == new.key_id
+    file.write_text("half of a ke")
     assert key_of(running.seal("x")) == new.key_id
     file.unlink()
     assert key_of(running.seal("x")) == new.key_id
