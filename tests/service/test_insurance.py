@@ -27,7 +27,7 @@ from contracts.insurance import (
     WithdrawMedic,
 )
 from contracts.shared import CommandSettled, HourSwept, SweepHour
-from services.insurance.model import Claim, Medic, Policy
+from services.insurance.model import Claim, Medic, Policy, PolicyState
 from services.insurance.service import Insurance
 from tests.insured import TWO_BENEFITS, approve, check, district, file_claim, pay, reject
 from tests.service.sayings import (
@@ -559,3 +559,10 @@ def test_medics_with_claims_that_no_person_has_beside_each_other_are_never_joine
     assert refused(said) == (409, "claim-stands")
     assert refusal(said)["claim_id"] == "theirs"
     assert held(insurer, Claim, "claim").person == "spelled"
+
+
+def test_with_a_withdrawn_medic_ends_no_other_cover(insurer):
+    mine, others = policy_of(insurer, person="spelled"), policy_of(insurer, "other")
+    insurer.when(WITHDRAW)
+    states = [held(insurer, Policy, policy).state for policy in (mine, others)]
+    assert states == [PolicyState.ENDED, PolicyState.ACTIVE]
