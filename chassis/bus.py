@@ -56,12 +56,13 @@ class Inbox(Protocol):
     `ready` comes when it can be used, or with a `Misconfigured`. `on_missing` is called with the
     slot whose queue is not there, before there is another, and says whether there is to be one;
     `on_declared` when there is. From `until` on (of `time.monotonic`) nothing more is received than
-    is already: nobody could handle it.
+    is already: nobody could handle it; from `kept_until` on that is given back.
     """
 
     slots: int
     ready: Event
     until: float
+    kept_until: float
     on_missing: Callable[[int], bool]
     on_declared: Callable[[int], None]
 
@@ -189,7 +190,7 @@ class EmbeddedInbox:
     """The inbox of a service in this process: a single slot."""
 
     slots = 1
-    until = math.inf
+    until = kept_until = math.inf
 
     def __init__(self, inlet: EmbeddedInlet) -> None:
         self.inlet = inlet

@@ -35,32 +35,57 @@ class Hearing:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.number: int | None = None
+        self._each: frozenset[str] = frozenset()
+        self._names: frozenset[str] = frozenset()
         self._known: dict[int, frozenset[str]] = {}
 
     def note(self, handlers: Mapping[str, Iterable[Any]]) -> None:
         """Find the number of a set of handlers, or give it one."""
         each = {f"{kind} {name_of(one)}" for kind, several in handlers.items() for one in several}
+        self._each = frozenset(each)
+        self._names = frozenset(one.rpartition(" ")[2] for one in each)
         names = encode(sorted(each))
         digest = blake2b(names.encode(), digest_size=16).hexdigest()
         with self.store.write() as work:
             work.execute(self.store.insert_new(hearers), {"digest": digest, "handlers": names})
             self.number = work.scalar(select(hearers.c.number).where(hearers.c.digest == digest))
 
-    def not_alone(self, messages: Sequence[Message]) -> Sequence[Message]:
+    def for_whom(self, messages: Sequence[Message]) -> Sequence[Message]:
         """Make of what is meant for one handler, though the service has never heard it, what it is
-        to all of them: or it would come to that one twice."""
-        fed = {message.id for message in messages if message.handler}
+        to all of them: or it would come to that one twice. Leaves out what that handler does not
+        handle: it might one day."""
+        fed = [message for message in messages if message.handler in self._names]
         if not fed:
             return messages
+        idle = {id(each) for each in fed if not self._handles(each)}
         with self.store.read() as session:
-            known = set(session.scalars(select(inbox.c.id).where(inbox.c.id.in_(fed))))
+            asked = inbox.c.id.in_({message.id for message in fed})
+            known = set(session.scalars(select(inbox.c.id).where(asked)))
+        news = {id(each) for each in fed if each.id not in known}
         return [
-            replace(message, handler=None) if message.id in fed - known else message
+            replace(message, handler=None) if id(message) in news else message
             for message in messages
+            if id(message) in news or id(message) not in idle
         ]
 
+    def _handles(self, message: Message) -> bool:
+        return f"{message.envelope.type} {message.handler}" in self._each
+
+    def was_given_up(self, session: Session, kind: str) -> bool:
+        """Tell whether earlier versions have heard messages of this type, and none since: what is
+        bound is never unbound. One that a later version hears is waited for."""
+        rows = session.execute(select(hearers.c.number, hearers.c.handlers)).all()
+        had = {row.number for row in rows if any(_is_of(kind, one) for one in json.loads(row[1]))}
+        return bool(had) and max(had) < (self.number or 0)
+
     def has_heard(self, work: Work, message: Message) -> bool:
-        """Tell whether the handler that a message is for has heard it with all the others."""
+        """Tell whether the handler that a message is for has heard it with all the others: not
+        where it still stands behind, to be given to them."""
+        behind = select(letters.c.seq).where(
+            letters.c.id == message.id, letters.c.handler.is_(None)
+        )
+        if work.execute(behind).first() is not None:
+            return False
         row = work.execute(select(inbox.c.hearers).where(inbox.c.id == message.id)).first()
         name = f"{message.envelope.type} {message.handler}"
         return row is not None and name in self._of(work, row.hearers)
@@ -91,3 +116,7 @@ class Hearing:
             for receipt, handler in fed.items()
             if receipt not in known or name_of(handler) in behind
         ]
+
+
+def _is_of(kind: str, name: str) -> bool:
+    return name.rpartition(" ")[0] == kind

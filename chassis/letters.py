@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Row, and_, bindparam, delete, exists, func, insert, or_, select, text, update
 
-from chassis.message import Message, slot_of
+from chassis.message import Message
 from chassis.store import Store, Work
 from chassis.tables import letters, row_of
 
@@ -126,12 +126,11 @@ def hasten(store: Store, streams: Iterable[Stream]) -> None:
             )
 
 
-def hasten_unknown(store: Store, slot: int, slots: int) -> None:
-    """Have what waits in a slot for a version that knows it tried at once: this may be one."""
-    unknown = _streams.where(letters.c.state == WAITING, letters.c.awaits == letters.c.type)
-    with store.engine.connect() as connection:
-        streams = [(row.source, row.partitionkey) for row in connection.execute(unknown.distinct())]
-    hasten(store, [stream for stream in streams if slot_of(stream[1], slots) == slot])
+def hasten_unknown(store: Store) -> None:
+    """Have what waits for a version that knows it tried at once: this may be one."""
+    unknown = (letters.c.state == WAITING, letters.c.awaits == letters.c.type)
+    with store.write(durable=False) as work:
+        work.execute(update(letters).where(*unknown).values(try_at=0.0))
 
 
 def due(store: Store, most: int = 1000) -> list[Stream]:

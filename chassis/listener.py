@@ -127,7 +127,7 @@ class Listener:
 
     def run(self, inlet: Inlet, most: int) -> None:
         """Serve an inlet until it is closed, or the slot is another replica's."""
-        self._patiently(letters.hasten_unknown, self.store, inlet.slot, self.slots)
+        self._patiently(letters.hasten_unknown, self.store)
         while True:
             try:
                 taken = inlet.take(most)
@@ -135,7 +135,7 @@ class Listener:
                 return
             try:
                 wanted = self._patiently(self._after_gaps, inlet.slot, taken)
-                wanted = wanted and self._patiently(self.hearing.not_alone, wanted)
+                wanted = wanted and self._patiently(self.hearing.for_whom, wanted)
             except SlotLost:
                 self.log.warning("slot lost", messages=len(taken))
                 return
@@ -191,6 +191,8 @@ class Listener:
                 if gaps.get(source) == message.fact.marker:
                     del gaps[source]
                     resending.close_gap(work, slot, source, message.fact)
+                    if not message.fact.marked:
+                        strays = resending.strays_of(work, messages)
             elif kind == Resend.type:
                 wanted.append(message)
             elif source in gaps:
@@ -358,25 +360,43 @@ class Listener:
         if len(new) < len(messages):
             self._reject_impostors(work, messages, new)
         fresh = [message for key, message in by_id.items() if key in new]
-        doubted = self._doubt(work, fresh)
+        doubted = self._doubted(work, fresh)
         self._letters_wait = any_holds = bool(any_holds[0] or doubted)
-        fresh = [message for message in fresh if message.receipt not in doubted]
-        return fresh, letters.held(work, fresh) if any_holds else set()
+        blocked = letters.held(work, fresh) if any_holds else set()
+        if doubted:
+            fresh = self._sift(work, fresh, doubted, blocked)
+        return fresh, blocked
 
-    def _doubt(self, work: Work, messages: Sequence[Message]) -> set[str]:
-        """Set aside, as stuck letters, what may have been handled before the inbox has forgotten
-        what is as old; gives their receipts."""
+    @staticmethod
+    def _doubted(work: Work, messages: Sequence[Message]) -> set[str]:
+        """Tell what may have been handled before the inbox has forgotten what is as old; gives
+        their receipts."""
         late = work.clock() - MARGIN
         old = [m for m in messages if m.born is not None and m.born < late]
         if not old:
             return set()
         until = forgotten_of(work, {message.envelope.source for message in old})
-        doubted = [m for m in old if (m.born or 0.0) <= until[m.envelope.source]]
-        for message in doubted:
-            letters.park(work, message, letters.STUCK, _FORGOTTEN, awaits=None, attempt=0)
-            kind = message.envelope.type
-            self.log.error("letter stuck", id=message.id, type=kind, reason=_FORGOTTEN)
-        return {message.receipt for message in doubted}
+        return {m.receipt for m in old if (m.born or 0.0) <= until[m.envelope.source]}
+
+    def _sift(
+        self,
+        work: Work,
+        messages: Sequence[Message],
+        doubted: Collection[str],
+        blocked: set[letters.Stream],
+    ) -> list[Message]:
+        """Set aside, as stuck letters, what is doubted, and as waiting ones what precedes it or
+        follows it in its stream; gives the rest."""
+        streams = {message.stream for message in messages if message.receipt in doubted}
+        for message in (each for each in messages if each.stream in streams):
+            if message.receipt in doubted:
+                letters.park(work, message, letters.STUCK, _FORGOTTEN, awaits=None, attempt=0)
+                kind = message.envelope.type
+                self.log.error("letter stuck", id=message.id, type=kind, reason=_FORGOTTEN)
+            else:
+                self._park(work, message, "one of its stream is set aside", attempt=0)
+        blocked |= streams
+        return [message for message in messages if message.stream not in streams]
 
     def _receipts_of(self, messages: Iterable[Message], now: float) -> list[dict[str, Any]]:
         """Give the inbox rows of messages, in order of id."""
@@ -515,6 +535,9 @@ class Listener:
         which must be a newer version's."""
         found = self.handlers.get(message.envelope.type)
         if not found:
+            kind = message.envelope.type
+            if not message.is_command and self.hearing.was_given_up(work, kind):
+                raise Undecodable(f"nothing here handles {kind} any more")
             raise Unknown(message, f"nothing here handles {message.envelope.type}")
         if not message.handler:
             return found
@@ -597,6 +620,7 @@ class Listener:
         try:
             with self.store.write() as work:
                 fresh, blocked = self._admit(work, [message])
+                self._forget_attempts(work, [message])
                 if not fresh:
                     return "duplicate"
                 if message.stream in blocked:
@@ -606,7 +630,6 @@ class Listener:
                     self.service.prepare([message], work)
                 self._call(work, message)
                 self._react(work, [message], blocked, apart=apart or suspect)
-                self._forget_attempts(work, [message])
         except SlotLost:
             raise
         except Exception as error:
@@ -629,10 +652,10 @@ class Listener:
         transaction whose COMMIT was done and not answered."""
         try:
             with self.store.write() as work:
+                self._forget_attempts(work, [message])
                 if not self._admit(work, [message])[0]:
                     return "duplicate"
                 outcome = self._conclude(work, message, error, set())
-                self._forget_attempts(work, [message])
         except STORAGE_ERRORS as down:
             raise _StorageDown from down
         self._committed(work)

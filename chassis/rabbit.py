@@ -61,6 +61,7 @@ LONGEST_NAME = 64
 """Characters of the name of an exchange, a handler or a marker, at the most."""
 CAREFUL = 60.0
 """Seconds after a refusal in which a key's next message waits for the confirm of the one before."""
+SLOTS = "slots"
 AHEAD = 800
 """Messages that are taken ahead, at the least: never fewer than any process before this one took.
 RabbitMQ gives what came back in its order only as long as all of it is taken at once: what of it
@@ -339,7 +340,8 @@ class _Publisher:
         """Close the connection, so that another may begin, and look no more whether the broker
         blocks."""
         if (connection := self._connection) is not None:
-            end(self._reader)
+            if self._reader is not None:
+                end(self._reader)
             with suppress(*BROKEN), eventlet.Timeout(1, BusDown):
                 connection.close()
         self.drop()
@@ -367,9 +369,14 @@ class _Cork:
         self._held = []
 
     def __exit__(self, *_: object) -> None:
-        """Let go."""
-        held, self._held = self._held, None
-        self._through(b"".join(held or ()))
+        """Let go, also of what comes while the connection takes it: a heartbeat say."""
+        try:
+            while self._held:
+                data = b"".join(self._held)
+                self._held.clear()
+                self._through(data)
+        finally:
+            self._held = None
 
 
 class _Inbox:
@@ -390,6 +397,9 @@ class _Inbox:
         """Until when (of `time.monotonic`) more may be received than is already: not while it could
         not be handled, since what comes back too often is set aside by the broker, nor when
         another may serve a slot by now, to whom it would come first."""
+        self.kept_until = math.inf
+        """Until when what was received is kept: it goes back when nobody here could handle it for
+        longer than a lease lasts, so that whoever can is given it."""
         self.on_missing: Callable[[int], bool] = lambda _slot: True
         """Called before a queue that is not there is declared: what it held may be lost. False
         where it is not to be declared, since the slot is another replica's by now."""
@@ -458,6 +468,8 @@ class _Inbox:
                     channel.close()
             self._leaving.pop(0)
             closed.send()
+        if time.monotonic() >= self.kept_until and any(map(_has_channel, self._inlets.values())):
+            raise BusDown("leases cannot be renewed")
         for inlet in [*self._inlets.values()]:
             if self._inlets.get(inlet.slot) is not inlet or inlet.channel is not None:
                 continue
@@ -616,6 +628,10 @@ class RabbitInlet:
 _Inbox.inlet_kind = RabbitInlet
 
 
+def _has_channel(inlet: RabbitInlet) -> bool:
+    return inlet.channel is not None
+
+
 def waves(messages: Sequence[Message], *, returnable: bool = False) -> list[list[Message]]:
     """Part messages into waves, every key's in their order.
 
@@ -700,16 +716,36 @@ def standing(connection: Any, services: Iterable[str], slots: int) -> tuple[int,
     return sum(ready for ready, _ in filter(None, found)), sum(n for _, n in filter(None, found))
 
 
+def refuse_any_message(connection: Any, queues: Iterable[str]) -> None:
+    """Go on only if each of these queues is there no more, or surely empty; raises `BusDown`.
+
+    RabbitMQ says that a queue is empty and that nobody consumes it also where the queue does not
+    answer in time. So it is consumed: it must count this one consumer, and have given it nothing.
+    """
+    for queue in queues:
+        if _found(connection, queue) is None:
+            continue
+        with connection.channel() as channel:
+            given = list[Any]()
+            channel.basic_qos(prefetch_size=0, prefetch_count=1, a_global=False)
+            channel.basic_consume(queue, callback=given.append)
+            found = channel.queue_declare(queue, passive=True)
+            channel.basic_qos(prefetch_size=0, prefetch_count=1, a_global=False)  # given by then
+            if (found.message_count, found.consumer_count) != (0, 1) or given:
+                raise BusDown(f"{queue} is not empty, or does not answer")
+
+
 def remake(connection: Any, service: str, bindings: Bindings, before: int, slots: int) -> None:
-    """Take away the empty queues of a service and make so many; one that is not empty, or that
-    somebody consumes, is kept, and raises `BusDown`."""
-    for slot in range(max(before, slots)):
-        queue = queue_of(service, slot)
-        if (found := _found(connection, queue)) and any(found):
-            raise BusDown(f"{queue} is not empty")
+    """Take away the queues of a service, and make so many; one that is not empty, or that somebody
+    consumes, is kept, and raises `BusDown`."""
+    slot = 0
+    while (found := _found(connection, queue_of(service, slot))) or slot < max(before, slots):
+        if found and any(found):
+            raise BusDown(f"{queue_of(service, slot)} is not empty")
         if found:
             with connection.channel() as channel:
-                channel.queue_delete(queue)
+                channel.queue_delete(queue_of(service, slot))
+        slot += 1
     declare(connection, service, bindings, slots)
     for slot in range(slots):
         declare_queue(connection, service, slot)
@@ -717,6 +753,7 @@ def remake(connection: Any, service: str, bindings: Bindings, before: int, slots
 
 def lock(connection: Any, service: str) -> bool:
     """Be the only connection that may publish for a service, until it ends; False while another is.
+    `SLOTS` is what only one may change, as if it were a service.
 
     A process that is stopped keeps it until the broker misses its heartbeat and ends the
     connection: from then on nothing of it arrives, whatever it sends when it goes on.

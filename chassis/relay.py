@@ -241,6 +241,9 @@ class Relay:
         """
         if time.monotonic() < self._look_for_resends and not even_put_off:
             return 0
+        if even_put_off:  # another relay may have come to its end with it
+            for request in resending.done_of(self.store, self._put_off):
+                self._is_done(request)
         later = set[int]() if even_put_off else {*self._put_off}
         while (request := resending.next_of(self.store, later)) is not None:
             if not self.knows(request.receiver, request.slot):  # any more: nobody waits for it

@@ -70,7 +70,7 @@ class Replica:
             started = time.monotonic()
             try:
                 share = self.leases.tick(able=self._hears())
-                self.inbox.until = started + LEASE
+                self.inbox.until, self.inbox.kept_until = started + LEASE, started + 2 * LEASE
                 agreed = self._agree(share)
                 self.relay.until = started + LEASE if share.relay and agreed else 0.0
                 self._follow(share if agreed else replace(share, held=frozenset()))

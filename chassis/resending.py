@@ -72,20 +72,32 @@ def next_of(store: Store, but: Collection[int] = ()) -> Any:
         ).first()
 
 
+def done_of(store: Store, seqs: Collection[int]) -> list[Any]:
+    """Read those of these requests that are finished."""
+    query = select(resends).where(resends.c.seq.in_(seqs), resends.c.done_at.is_not(None))
+    with store.engine.connect() as connection:
+        return list(connection.execute(query))
+
+
 def begin(store: Store, request: Any) -> Any:
     """Fix how far a request goes, just before its marker; gives the request as it then is.
 
     Until the marker arrives the receiver leaves alone what comes, also what the relay has sent
     since it was asked: all of that is to come again. So is what operators have had sent again to
-    that receiver, which the queue may have held too: those requests begin once more.
+    that receiver, which the queue may have held too: those requests begin once more. What was sent
+    again for an earlier loss, and may have been lost with this one, comes from where that began.
     """
     last = select(func.coalesce(func.max(outbox.c.seq), 0)).scalar_subquery()
     its_row = resends.c.seq == request.seq
-    operators = and_(resends.c.receiver == request.receiver, resends.c.marker.is_(None))
-    lost = or_(resends.c.done_at.is_(None), resends.c.done_at >= request.since)
+    to_it = resends.c.receiver == request.receiver
+    lost = and_(to_it, or_(resends.c.done_at.is_(None), resends.c.done_at >= request.since))
+    earlier = select(func.min(resends.c.since)).where(lost, resends.c.slot == request.slot)
     with store.write(durable=False) as work:
-        work.execute(update(resends).where(its_row).values(last=last))
-        work.execute(update(resends).where(operators, lost).values(cursor=0, sent=0, done_at=None))
+        since = work.scalar(earlier.where(resends.c.marker.is_not(None)))
+        values = {"last": last, "since": min(request.since, since or request.since)}
+        work.execute(update(resends).where(its_row).values(values))
+        again = update(resends).where(lost, resends.c.marker.is_(None))
+        work.execute(again.values(cursor=0, sent=0, done_at=None))
         return work.execute(select(resends).where(its_row)).one()
 
 
@@ -216,9 +228,10 @@ def gaps_of(work: Work, slot: int) -> dict[str, str]:
 def close_gap(work: Work, slot: int, source: str, began: ResendBegan) -> None:
     """Note that a marker has arrived. Who does not mark what follows, since he is of an earlier
     version, sends it again so that it cannot be told from what was left out: that is forgotten."""
-    work.execute(deployment.delete().where(deployment.c.name == f"gap {slot} {source}"))
+    its_row = and_(deployment.c.name == f"gap {slot} {source}", deployment.c.value == began.marker)
+    work.execute(deployment.delete().where(its_row))
     if not began.marked:
-        work.execute(strays.delete().where(strays.c.marker == began.marker))
+        work.execute(strays.delete().where(strays.c.marker <= began.marker))
 
 
 def stray(store: Store, work: Work, message: Message, marker: str) -> None:

@@ -21,7 +21,7 @@ from chassis.green import pause
 from chassis.leases import RELAY, served_slots
 from chassis.settings import Misconfigured, Settings
 from chassis.store import Store
-from chassis.tables import deployment, leases
+from chassis.tables import deployment, leases, resends
 from console.client import Unanswered
 from console.databases import answering, opened
 from console.district import BROUGHT, SERVICES
@@ -47,11 +47,8 @@ def slots(
         raise Misconfigured("AMQP_URI is missing: an embedded district has one slot.")
     settings.need_databases_of(len(SERVICES))
     with opened(settings, [kind.name for kind in SERVICES]) as stores, answering("a service"):
-        numbers = {served_slots(store, settings.slots)[0] for store in stores.values()}
-        before = max(numbers)
-        _refuse_gaps(stores)
         try:
-            _change(settings, stores, before, number, patience, may_go_on=len(numbers) == 1)
+            _change(settings, stores, number, patience)
         except BusDown as error:
             raise Unanswered(f"RabbitMQ: {error}. Give the command again.") from None
         _pause(stores, "")
@@ -61,19 +58,21 @@ def slots(
 def _change(
     settings: Settings,
     stores: dict[str, Store],
-    before: int,
     number: int,
     patience: float,
-    *,
-    may_go_on: bool,
 ) -> None:
     """Drain and make anew, over one connection that locks all relays.
 
     What runs goes on if nothing was changed, unless an earlier run was broken off."""
-    from chassis.rabbit import administering
+    from chassis.rabbit import SLOTS, administering, lock
 
     with administering(settings) as broker:
-        begun = not may_go_on or _was_begun(broker, stores, before)
+        if not lock(broker, SLOTS):
+            raise Unanswered("Another `bihuan slots` is at work; wait for that.")
+        numbers = {served_slots(store, settings.slots)[0] for store in stores.values()}
+        before = max(numbers)
+        _refuse_gaps(stores)
+        begun = len(numbers) > 1 or _was_begun(broker, stores, before)
         try:
             _drain(broker, stores, before, patience, is_empty=begun)
         except BaseException:
@@ -105,10 +104,16 @@ def _paused(store: Store) -> str:
 def _refuse_gaps(stores: dict[str, Store]) -> None:
     for name, store in stores.items():
         with store.engine.connect() as connection:
-            query = select(deployment.c.name).where(deployment.c.name.startswith("gap "))
-            if connection.execute(query).first() is not None:
+            gaps = select(deployment.c.name).where(deployment.c.name.startswith("gap "))
+            asked = resends.c.marker.is_not(None), resends.c.done_at.is_(None)
+            left = select(resends.c.receiver).where(*asked)
+            if connection.execute(gaps).first() is not None:
                 raise Unanswered(
                     f"{name} is being sent again what a queue has lost; wait for that."
+                )
+            if (receiver := connection.scalar(left.limit(1))) is not None:
+                raise Unanswered(
+                    f"{name} sends {receiver} again what a queue has lost; wait for that."
                 )
 
 
@@ -125,7 +130,7 @@ def _drain(
 ) -> None:
     """Wait until nothing is published, nothing queued, and nothing in anybody's hand. Where all was
     empty before, and queues are gone since, nobody is let on."""
-    from chassis.rabbit import lock, standing
+    from chassis.rabbit import lock, queue_of, refuse_any_message, standing
 
     until = time.monotonic() + patience
 
@@ -154,6 +159,8 @@ def _drain(
         _wait(is_let_go, until, "the listeners' connections to end")
         if standing(broker, stores, slots_) == (0, 0):
             _refuse_gaps(stores)
+            every = (queue_of(name, slot) for name in stores for slot in range(slots_))
+            refuse_any_message(broker, every)
             print("The queues are empty, and nobody listens.", flush=True)
             return
         if is_empty:

@@ -167,6 +167,39 @@ def test_a_replica_that_is_cut_from_the_broker_leaves_everything_to_the_other(
     await_messages(settings, "gateway", outcomes)
 
 
+@pytest.fixture
+def database_line(postgres_server):
+    """A network between a replica and its database."""
+    with Proxy(postgres_server.port) as proxy:
+        yield proxy
+
+
+@pytest.mark.parametrize("way", ["black_hole", "refuse"])
+def test_a_replica_that_is_cut_from_its_database_gives_back_what_it_was_given(
+    settings, start, shares, postgres_server, database_line, way
+):
+    """Its broker is well, and would go on to give it what nobody can handle there."""
+    for name, hears in TOPOLOGY.items():
+        prepare(settings, name, hears, settings.slots, ())
+    there, here = (f":{port}/" for port in (postgres_server.port, database_line.port))
+    start(DATABASE_URL=settings.database_url.replace(there, here))
+    until(lambda: shares() == ([8], 1))
+    start()
+    until(lambda: shares() == ([4, 4], 1))
+    getattr(database_line, way)()
+    ask_filing(settings, range(40))
+    causes = [f"cause-{number}" for number in range(80)]
+    until(lambda: said_and_sent(settings)[0] == sorted(causes[:40]))
+
+    database_line.restore()
+    until(lambda: shares() == ([4, 4], 1))
+    ask_filing(settings, range(40, 80))
+    until(lambda: len(said_and_sent(settings)[0]) >= 80)
+    found, outcomes = said_and_sent(settings)
+    assert found == sorted(causes), "every command is carried out once"
+    await_messages(settings, "gateway", outcomes)
+
+
 def test_when_the_broker_is_away_nobody_holds_anything_until_it_is_back(
     settings, start, shares, rabbitmq_server
 ):

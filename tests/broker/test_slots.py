@@ -12,7 +12,9 @@ import eventlet
 import psycopg
 import pytest
 
-from chassis import rabbit
+from chassis import rabbit, resending
+from chassis.bus import BusDown
+from chassis.ids import new_id
 from chassis.rabbit import RabbitBus, prepare, queue_of
 from chassis.relay import Relay
 from chassis.store import Store
@@ -158,6 +160,53 @@ def killed(*given):
     os.kill(os.getpid(), signal.SIGKILL)
 rabbit.remake = killed
 """
+
+
+def test_slots_wait_until_what_a_lost_queue_held_has_been_sent_again(settings):
+    """The marker has closed the gap, and pages are left: a slot of theirs may be no more."""
+    declare_all(settings)
+    store = Store("filing", settings.database_of("filing"), Filings.metadata)
+    with store.write() as work:
+        resending.ask(work, "gateway", 0.0, slot=5, marker=new_id())
+    code, said = bihuan(settings, "slots", "4")
+    store.close()
+    assert (code, queues(settings)) == (1, set(range(8)))
+    assert "filing sends gateway again what a queue has lost" in said
+
+
+def test_two_do_not_change_the_slots_at_once(settings):
+    declare_all(settings)
+    with rabbit.administering(settings) as first:
+        assert rabbit.lock(first, rabbit.SLOTS)
+        code, said = bihuan(settings, "slots", "4")
+    assert (code, "Another `bihuan slots` is at work" in said) == (1, True), said
+    assert queues(settings) == set(range(8))
+
+
+@pytest.mark.parametrize("stalls", [False, True])
+def test_a_queue_is_taken_away_only_where_it_is_surely_empty(settings, rabbitmq_server, stalls):
+    """RabbitMQ 3.10 says of a queue that does not answer that nothing is in it."""
+    declare_all(settings)
+    queue = queue_of("filing", 2)
+    with channel_to(settings) as channel:
+        channel.confirm_select()
+        channel.basic_publish(amqp.Message("{}", delivery_mode=2), "", queue)
+    with rabbit.administering(settings) as broker:
+        until(lambda: rabbit._found(broker, queue) == (1, 0))
+        if stalls:
+            rabbitmq_server.ctl("eval", STALLED.format(queue=queue))
+        with pytest.raises((BusDown, amqp.AMQPError)):
+            rabbit.refuse_any_message(broker, [queue_of("filing", 1), queue])
+        until(lambda: rabbit._found(broker, queue) == (1, 0))
+        rabbit.refuse_any_message(broker, [queue_of("filing", 1), "filing.inbox.99"])
+
+
+STALLED = (
+    '{{ok,Q}}=rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>,queue,<<"{queue}">>)),'
+    "{{N,_}}=amqqueue:get_pid(Q),P=whereis(N),"
+    "spawn(fun() -> erlang:suspend_process(P), timer:sleep(3000),"
+    " erlang:resume_process(P) end), ok."
+)
 
 
 def test_nothing_is_lost_by_a_relay_that_still_publishes_although_its_lease_is_gone(

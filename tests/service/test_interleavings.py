@@ -6,7 +6,7 @@ from datetime import date
 from itertools import count
 
 import pytest
-from sqlalchemy import func, select, true
+from sqlalchemy import func, select, true, update
 from sqlalchemy.exc import OperationalError
 
 from chassis import letters, resending
@@ -19,7 +19,7 @@ from chassis.relay import Relay
 from chassis.retention import DAY, Aged, Retention
 from chassis.settings import Settings
 from chassis.store import Store, Work
-from chassis.tables import attempts, inbox, leases, outbox, strays
+from chassis.tables import attempts, inbox, leases, outbox, resends, strays
 from chassis.tables import letters as kept
 from contracts.filing import FilingWithdrawn
 from contracts.inspection import DispatchPatrol
@@ -235,6 +235,47 @@ def test_a_later_marker_is_later_although_the_clock_was_set_back(leased, monkeyp
     second = lose_the_queue(leased)
     assert second > first
     again = [marker(second), *(said(each, marker=second) for each in "56")]
+    Process(leased, handled).take(once_more(*again))
+    assert handled == ["5", "6"]
+
+
+def test_a_second_loss_asks_for_what_the_first_has_not_been_given(store):
+    """However late it is noticed: the queue was thought to be drained in between."""
+    for identity in ("1", "2", "3"):
+        with store.write() as work:
+            work.outgoing.append(said(identity))
+    store.mark_sent(store.unsent(10))
+    now = store.now()
+    with store.write() as work:
+        work.execute(update(outbox).values(sent_at=now - 3600.0))
+        resending.ask(work, "inspection", now - 4000.0, slot=SLOT, marker="a-first")
+        resending.ask(work, "inspection", now - 300.0, slot=SLOT, marker="a-second")
+    bus = Bus()
+    relay = Relay(
+        store, bus, 10, {"inspection": frozenset({("filing.events", FilingWithdrawn.type)})}
+    )
+    with store.write() as work:  # its marker was sent, and a part
+        work.execute(update(resends).where(resends.c.marker == "a-first").values(done_at=now))
+    relay.publish_next()
+    assert bus.published == [("a-second", None, None), *((i, None, "a-second") for i in "123")]
+
+
+def test_a_marker_closes_its_own_gap_alone(leased):
+    """Another loss may be noted between the look for the gap and its end."""
+    first = lose_the_queue(leased)
+    began = marker(first).fact
+    second = lose_the_queue(leased)
+    with leased.write() as work:
+        resending.close_gap(work, SLOT, "filing", began)
+    with leased.read() as session:
+        assert resending.gaps_of(session, SLOT) == {"filing": second}
+
+
+def test_a_second_loss_may_be_made_good_by_an_earlier_version(leased):
+    first, handled = lose_the_queue(leased), []
+    Process(leased, handled).take(Queue(said("6"), marker(first)))
+    second = lose_the_queue(leased)
+    again = [marker(second, marked=False), *map(said, "56")]
     Process(leased, handled).take(once_more(*again))
     assert handled == ["5", "6"]
 

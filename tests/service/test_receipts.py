@@ -1,6 +1,7 @@
 """What a receipt is for: nothing happens twice, whatever comes again, to whom, and how late."""
 
 import time
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import Column, Integer, MetaData, String, Table, func, insert, select, update
@@ -14,10 +15,11 @@ from chassis.message import Message
 from chassis.retention import DAY, Retention, let_go_until, remembered_since
 from chassis.settings import Settings
 from chassis.store import Store
-from chassis.tables import deployment, inbox, outbox, resends
+from chassis.tables import attempts, deployment, inbox, origin_of, outbox, resends
 from chassis.tables import letters as kept
 from contracts.filing import FilingWithdrawn
 from contracts.message import Envelope
+from contracts.shared import HourSwept
 
 NOW = time.time()
 metadata = MetaData()
@@ -423,3 +425,87 @@ def test_an_earlier_version_notes_for_all_what_it_forgets(store):
     assert called(store) == []
     deliver(here, old_message(29, key="another"))
     assert [name for name, _ in called(store)] == ["first"]
+
+
+# what one version handles and another does not
+
+
+def speaking(store, **handlers):
+    """Begin a process with handlers by type: `w` is the withdrawal, `o` another."""
+    kinds = {"w": FilingWithdrawn.type, "o": HourSwept.type}
+    made = Listener(Deaf(), store, {kinds[kind]: each for kind, each in handlers.items()}, list)
+    made.begin()
+    return made
+
+
+def swept(identity=None, *, feeds=None):
+    fact = HourSwept(hour_id="1", at=datetime.now(UTC), cases=0, last=True, clock="shop")
+    identity = identity or new_id()
+    envelope = Envelope(identity, "filing", fact.type, "2020-02-10T00:00:00Z", "shop", identity)
+    message = Message.of(fact, envelope)
+    message.handler = feeds
+    return message
+
+
+def test_what_no_version_handles_any_more_holds_nothing_back(store):
+    """Its binding stays for ever."""
+    speaking(store, w=[handler("g")], o=[handler("g")])
+    new, later = speaking(store, w=[handler("g")]), [withdrawn() for _ in range(3)]
+    old = swept()
+    deliver(new, old, *later)
+    assert called(store) == [("g", message.id) for message in later]
+    assert aside(store) == [(letters.REJECTED, old.id)]
+
+
+def test_what_a_later_version_handles_waits_in_the_earlier_one(store):
+    earlier = speaking(store, w=[handler("g")])
+    later, message = speaking(store, w=[handler("g")], o=[handler("g")]), swept()
+    deliver(earlier, message)
+    assert aside(store) == [(letters.WAITING, message.id)]
+    letters.hasten_unknown(store)
+    later.retry_due()
+    assert called(store) == [("g", message.id)]
+
+
+def test_a_handler_hears_later_what_it_did_not_handle_when_it_was_fed_it(store):
+    g, h = handler("g"), handler("h")
+    message = swept()
+    deliver(speaking(store, w=[g], o=[g]), message)
+    deliver(speaking(store, w=[g, h], o=[g]), swept(message.id, feeds="h"))
+    assert called(store) == [("g", message.id)]
+    deliver(speaking(store, w=[g, h], o=[g, h]), swept(message.id, feeds="h"))
+    assert called(store) == [("g", message.id), ("h", message.id)]
+
+
+def test_what_is_meant_for_a_handler_of_a_later_version_waits_for_that(store):
+    g, h, message = handler("g"), handler("h"), withdrawn()
+    deliver(process(store, g), fed(message, "h"))
+    assert called(store) == []
+    later = process(store, g, h)
+    deliver(later, withdrawn(message.id))
+    later.retry_due()
+    assert sorted(called(store)) == [("g", message.id), ("h", message.id)]
+    assert aside(store) == []
+
+
+def test_what_is_doubted_overtakes_nothing_of_its_stream(store):
+    name = f"{retention.FORGOTTEN} {origin_of('filing')}"
+    with store.write() as work:
+        work.execute(insert(deployment), {"name": name, "value": str(NOW - 1000.0)})
+    unknown, doubted = withdrawn(derived_id("of no known age")), withdrawn(new_id(NOW - 2000.0))
+    other = withdrawn(key="other")
+    deliver(process(store, handler("g")), unknown, doubted, other)
+    assert called(store) == [("g", other.id)]
+    assert aside(store) == [(letters.WAITING, unknown.id), (letters.STUCK, doubted.id)]
+
+
+def test_no_attempt_stays_counted_of_what_is_held_back(store):
+    with store.write() as work:
+        letters.park(work, withdrawn(), letters.STUCK, "x", awaits=None, attempt=4)
+    again = withdrawn()
+    again.redelivered = True
+    with store.write() as work:
+        work.execute(insert(attempts), {"id": again.id, "count": 3})
+    deliver(process(store, handler("g")), again)
+    with store.read() as session:
+        assert session.scalars(select(attempts.c.id)).all() == []

@@ -5,11 +5,12 @@ from math import inf
 
 import eventlet
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from chassis import relay as relaying
 from chassis import resending
 from chassis.bus import BusDown
+from chassis.ids import new_id
 from chassis.message import Message, slot_of
 from chassis.relay import Relay
 from chassis.store import Store
@@ -288,3 +289,30 @@ def test_a_relay_whose_lease_has_ended_lets_another_publish(store, bus, relay):
         while bus.is_held:
             eventlet.sleep(0.01)
     end()
+
+
+def test_a_request_that_another_relay_has_finished_holds_nothing_back(
+    store, bus, relay, monkeypatch
+):
+    """This one has put it off, stood still, and is the relay again without having noticed."""
+    monkeypatch.setattr(relaying, "pause", lambda *_given, **_more: 0.0)
+    with store.write() as work:
+        resending.ask(work, "inspection", 0.0, slot=0, marker=new_id())
+    monkeypatch.setattr(bus, "publish", refusing)
+    relay.publish_next()
+    assert relay._put_off
+    with store.write() as work:
+        work.execute(update(resends).values(done_at=1.0))
+    monkeypatch.undo()
+    say(store, KEYS[0])
+    relay._round.at = 0.0
+    relay.publish_next()
+    relay.publish_next()
+    assert not relay._put_off
+    assert (None, KEYS[0]) in bus.taken
+
+
+def refusing(messages, to=None):
+    for message in messages:
+        message.refused = True
+    return []
