@@ -34,6 +34,9 @@ SERVICE_TESTS = (
     "tests/service/test_sharing.py",
     "tests/service/test_storage_trouble.py",
     "tests/service/test_retention.py",
+    "tests/service/test_interleavings.py",
+    "tests/service/test_receipts.py",
+    "tests/service/test_relay.py",
 )
 GROUPS = {
     "permissions": Group(
@@ -53,7 +56,12 @@ GROUPS = {
         ("tests/api/test_webhooks.py", "tests/api/test_failing_webhooks.py"),
     ),
     "chassis-receiving": Group(
-        ("chassis/listener.py", "chassis/letters.py", "chassis/resending.py"),
+        (
+            "chassis/listener.py",
+            "chassis/letters.py",
+            "chassis/resending.py",
+            "chassis/hearing.py",
+        ),
         SERVICE_TESTS,
     ),
     "chassis-sending": Group(
