@@ -129,6 +129,9 @@ def hasten(store: Store, streams: Iterable[Stream]) -> None:
 def hasten_unknown(store: Store) -> None:
     """Have what waits for a version that knows it tried at once: this may be one."""
     unknown = (letters.c.state == WAITING, letters.c.awaits == letters.c.type)
+    with store.engine.connect() as connection:
+        if not connection.scalar(select(exists().where(*unknown))):
+            return
     with store.write(durable=False) as work:
         work.execute(update(letters).where(*unknown).values(try_at=0.0))
 
