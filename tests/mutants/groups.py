@@ -31,6 +31,7 @@ class Group:
 SERVICE_TESTS = (
     "tests/service/test_failure.py",
     "tests/service/test_reactions.py",
+    "tests/service/test_sharing.py",
     "tests/service/test_storage_trouble.py",
     "tests/service/test_retention.py",
     "tests/service/test_interleavings.py",
