@@ -74,13 +74,17 @@ class Retention:
         while True:
             try:
                 if self.active() and self.store.clock.agrees:  # what has gone does not come back
-                    self.sweep(self.store.now())
+                    self.sweep()
             except STORAGE_ERRORS as error:
                 log(self.store.service).warning("retention put off", error=str(error))
             pause(EVERY)
 
-    def sweep(self, now: float) -> dict[str, int]:
-        """Take away all that is too old; gives how many rows of each table went."""
+    def sweep(self, now: float | None = None) -> dict[str, int]:
+        """Take away all that is too old, by the database's own word unless a moment is given (s
+        since 1970); gives how many rows of each table went."""
+        if now is None:
+            with self.store.read() as session:
+                now = self.store.seconds(session)
         sent_before = now - self.settings.keep_outbox * DAY
         handled_before = now - self.settings.keep_inbox * DAY
         oldest = select(outbox.c.seq).where(outbox.c.sent_at.is_not(None)).order_by(outbox.c.seq)

@@ -253,7 +253,7 @@ def test_many_are_asked_about_first(operated):
 
     def all_stuck():
         operated.stuck("inspection")
-        return all(row.state == STUCK for row in operated.rows("inspection"))
+        return [row.state for row in operated.rows("inspection")] == [STUCK] * len(shops)
 
     until(all_stuck)
     for mend in reversed(mends):
