@@ -107,13 +107,16 @@ class Hearing:
             return [*handlers]
         its_row = inbox.c.id == message.id
         work.execute(update(inbox).where(its_row).values(hearers=self.number))
-        fed = {replace(message, handler=name_of(handler)).receipt: handler for handler in handlers}
-        known = set(work.scalars(select(inbox.c.id).where(inbox.c.id.in_(fed))))
+        fed = [
+            (replace(message, handler=name_of(handler)).receipt, handler) for handler in handlers
+        ]
+        asked = inbox.c.id.in_({receipt for receipt, _ in fed})
+        known = set(work.scalars(select(inbox.c.id).where(asked)))
         its_letters = select(letters.c.handler).where(letters.c.id == message.id)
         behind = set(work.scalars(its_letters))  # which then find that it has been heard
         return [
             handler
-            for receipt, handler in fed.items()
+            for receipt, handler in fed
             if receipt not in known or name_of(handler) in behind
         ]
 
