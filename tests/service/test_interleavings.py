@@ -260,6 +260,34 @@ def test_a_second_loss_asks_for_what_the_first_has_not_been_given(store):
     assert bus.published == [("a-second", None, None), *((i, None, "a-second") for i in "123")]
 
 
+def test_who_has_lost_a_queue_says_which_and_asks_the_publisher_for_it(leased):
+    lose_the_queue(leased)
+    assert resending.gap_found(leased, SLOT, ["gateway"], lambda *_: None) == ["gateway"]
+    with leased.read() as session:
+        row = session.execute(select(outbox).where(outbox.c.type == "resend")).one()
+    said_so = json.loads(row.body)
+    assert (row.exchange, said_so["receiver"], said_so["slot"]) == ("gateway.commands", "filing", 3)
+
+
+def test_a_queue_that_is_made_says_nothing_of_another_slot(leased):
+    with leased.write() as work:
+        work.execute(leases.insert().values(name="slot 5", until=0.0))
+    resending.queue_made(leased, SLOT, 7.0)
+    with leased.read() as session:
+        rows = session.execute(select(leases.c.name, leases.c.drained_at).order_by(leases.c.name))
+        assert [tuple(row) for row in rows] == [(f"slot {SLOT}", 7.0), ("slot 5", None)]
+
+
+def test_an_operator_has_nothing_sent_again_that_was_not_sent(store):
+    with store.write() as work:
+        work.outgoing.append(said("1"))
+    with store.write() as work:
+        resending.ask(work, "inspection", 0.0)
+    hears = frozenset({("filing.events", FilingWithdrawn.type)})
+    request = resending.next_of(store)
+    assert resending.page_of(store, request, hears, SLOTS, 10) == ([], request.last)
+
+
 def test_a_marker_closes_its_own_gap_alone(leased):
     """Another loss may be noted between the look for the gap and its end."""
     first = lose_the_queue(leased)
