@@ -101,7 +101,8 @@ def of_the_chassis(store):
     yield "letters by state", lambda: letters.counts(store)
     yield "the oldest letters", lambda: letters.ages(store)
     yield "messages that were handled before", lambda: ask_suspects(store)
-    request = Having(cursor=0, last=ROWS, since=ROWS - 5000.0, handler=None, slot=None, marker=None)
+    rows = {"cursor": 0, "last": ROWS, "since": ROWS - 5000.0}
+    request = Having(receiver="filing", handler=None, slot=None, marker=None, **rows)
     asked = store, request, frozenset(), 8, 400
     yield "what was sent since a moment, again", lambda: resending.page_of(*asked)
     yield "what is old", partial(sweep, store, {})
@@ -129,7 +130,8 @@ def sweep(store, aging):
 def ask_suspects(store):
     """Ask as the listener does for what the broker has delivered before."""
     listener = Listener(Having(), store, {}, lambda: None)
-    messages = [Having(id=f"id-{n}", receipt=f"id-{n}", redelivered=True) for n in (1, 2)]
+    known = {"redelivered": True, "slot": lambda _slots: 0}
+    messages = [Having(id=f"id-{n}", receipt=f"id-{n}", **known) for n in (1, 2)]
     listener._suspects(messages)
 
 
