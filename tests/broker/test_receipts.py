@@ -27,10 +27,11 @@ def feed(district, handler):
     its_row = select(resends).where(resends.c.seq == number)
     with sender.read() as session:
         until(lambda: session.execute(its_row).one().done_at or session.rollback())
-        sent = session.execute(its_row).one().sent
-    assert sent > 0
+        assert session.execute(its_row).one().sent > 0
+    # what the handler does not handle is left out, without a receipt
+    handled = count(sender, outbox, outbox.c.type == "enterprise-reopened")
     fed = inbox.c.id.endswith(f" {handler}")
-    until(lambda: count(receiver, inbox, fed) == sent)
+    until(lambda: count(receiver, inbox, fed) == handled)
     district.settle()
 
 
