@@ -183,22 +183,26 @@ class Listener:
         What is left out is remembered before it is acknowledged: whoever dies in between is given
         it once more, when the marker has closed the gap and all that follows is wanted.
         """
-        gaps = resending.gaps_of(work, slot)
-        strays, wanted = resending.strays_of(work, messages), []
+        gaps, wanted, left_out = resending.gaps_of(work, slot), [], set()
+        strays = resending.strays_of(work, messages)
         for message in messages:
             source, kind = message.envelope.source, message.envelope.type
             if kind == ResendBegan.type and self._readable(message):
                 if gaps.get(source) == message.fact.marker:
                     del gaps[source]
                     resending.close_gap(work, slot, source, message.fact)
-                    if not message.fact.marked:
-                        strays = resending.strays_of(work, messages)
+                    if not message.fact.marked:  # what follows cannot be told from them
+                        last = message.fact.marker
+                        strays = {each: its for each, its in strays.items() if its > last}
             elif kind == Resend.type:
                 wanted.append(message)
             elif source in gaps:
-                resending.stray(self.store, work, message, gaps[source])
+                strays[message.receipt] = gaps[source]
+                left_out.add(message.receipt)
             elif (message.marker or "") >= strays.get(message.receipt, ""):
                 wanted.append(message)
+        remembered = {each: strays[each] for each in left_out & strays.keys()}
+        resending.remember(self.store, work, remembered)
         return wanted, bool(gaps)
 
     def stop(self) -> None:
@@ -652,8 +656,9 @@ class Listener:
         transaction whose COMMIT was done and not answered."""
         try:
             with self.store.write() as work:
+                fresh, _ = self._admit(work, [message])
                 self._forget_attempts(work, [message])
-                if not self._admit(work, [message])[0]:
+                if not fresh:
                     return "duplicate"
                 outcome = self._conclude(work, message, error, set())
         except STORAGE_ERRORS as down:

@@ -62,6 +62,7 @@ LONGEST_NAME = 64
 CAREFUL = 60.0
 """Seconds after a refusal in which a key's next message waits for the confirm of the one before."""
 SLOTS = "slots"
+"""What only one command may change at a time: it is locked as a service is."""
 AHEAD = 800
 """Messages that are taken ahead, at the least: never fewer than any process before this one took.
 RabbitMQ gives what came back in its order only as long as all of it is taken at once: what of it

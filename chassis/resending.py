@@ -9,7 +9,7 @@ order of each key is kept although a part was lost.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
@@ -234,10 +234,10 @@ def close_gap(work: Work, slot: int, source: str, began: ResendBegan) -> None:
         work.execute(strays.delete().where(strays.c.marker <= began.marker))
 
 
-def stray(store: Store, work: Work, message: Message, marker: str) -> None:
-    """Remember a message that is left out, since it comes again after a marker."""
-    remember = store.insert_or_replace(strays, "id")
-    work.execute(remember, {"id": message.receipt, "marker": marker})
+def remember(store: Store, work: Work, left_out: Mapping[str, str]) -> None:
+    """Remember what is left out, by receipt, since it comes again after a marker, and which."""
+    rows = [{"id": receipt, "marker": marker} for receipt, marker in sorted(left_out.items())]
+    store.write_rows(work, store.insert_or_replace(strays, "id"), rows)
 
 
 def strays_of(work: Work, messages: Iterable[Message]) -> dict[str, str]:

@@ -144,7 +144,7 @@ class Retention:
         newest = dict(sorted(marks))
         rows = [{"name": name, "value": str(moment)} for name, moment in newest.items()]
         if rows:
-            work.execute(self.store.insert_or_raise(deployment, "name", "value"), rows)
+            work.execute(self.store.insert_or_advance(deployment, "name", "value"), rows)
 
 
 def _forgotten(identity: str, origin: int | None, handled_at: float) -> tuple[str, float]:

@@ -261,9 +261,9 @@ class Store:
             lambda new: {c.name: c + new[c.name] for c in table.c if c.name not in keys},
         )
 
-    def insert_or_raise(self, table: Table, key: str, moment: str) -> Any:
-        """Build an insert that, of the row with the same key, only ever raises the moment that is
-        written there as text."""
+    def insert_or_advance(self, table: Table, key: str, moment: str) -> Any:
+        """Build an insert that, of the row with the same key, only ever advances the moment that
+        is written there as text."""
 
         def build() -> Any:
             new = (made := self._insert(table)).excluded[moment]

@@ -71,9 +71,9 @@ def _change(
             raise Unanswered("Another `bihuan slots` is at work; wait for that.")
         numbers = {served_slots(store, settings.slots)[0] for store in stores.values()}
         before = max(numbers)
-        _refuse_gaps(stores)
         begun = len(numbers) > 1 or _was_begun(broker, stores, before)
         try:
+            _refuse_gaps(stores)
             _drain(broker, stores, before, patience, is_empty=begun)
         except BaseException:
             if not begun:

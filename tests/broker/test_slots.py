@@ -11,6 +11,7 @@ import amqp
 import eventlet
 import psycopg
 import pytest
+from sqlalchemy import select
 
 from chassis import rabbit, resending
 from chassis.bus import BusDown
@@ -18,6 +19,7 @@ from chassis.ids import new_id
 from chassis.rabbit import RabbitBus, prepare, queue_of
 from chassis.relay import Relay
 from chassis.store import Store
+from chassis.tables import deployment
 from console.child import Process
 from console.district import SERVICES, TOPOLOGY
 from console.fleet import Fleet
@@ -168,7 +170,12 @@ def test_slots_wait_until_what_a_lost_queue_held_has_been_sent_again(settings):
     store = Store("filing", settings.database_of("filing"), Filings.metadata)
     with store.write() as work:
         resending.ask(work, "gateway", 0.0, slot=5, marker=new_id())
+        left = {"name": "paused", "value": "relay"}  # by a run that was killed: nothing would go on
+        work.execute(store.insert_or_replace(deployment, "name"), left)
     code, said = bihuan(settings, "slots", "4")
+    with store.read() as session:
+        paused = select(deployment.c.value).where(deployment.c.name == "paused")
+        assert session.scalar(paused) == ""
     store.close()
     assert (code, queues(settings)) == (1, set(range(8)))
     assert "filing sends gateway again what a queue has lost" in said

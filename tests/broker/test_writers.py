@@ -14,7 +14,7 @@ from chassis import letters, listener, resending
 from chassis.bus import Closed
 from chassis.errors import Conflict, NotYet
 from chassis.leases import Leases, SlotLost
-from chassis.listener import FATAL_ATTEMPTS, Listener
+from chassis.listener import FATAL_ATTEMPTS, OFTEN, Listener
 from chassis.message import Message
 from chassis.store import Store
 from chassis.tables import attempts
@@ -174,6 +174,12 @@ def test_every_writer_holds_the_slot(serving, store, monkeypatch):
     take(told("is done"), told("waits"), told("refuses"))
     take(told("is done", "together"), told("writes and refuses"))
     take(told("breaks"))
+    with store.write() as work:
+        work.execute(attempts.insert(), {"id": "breaks again", "count": 1})
+    take(told("breaks", "breaks again", again=True))
+    often = told("is done", "came often", again=True)
+    often.returned = OFTEN
+    take(often)
     for count in (1, FATAL_ATTEMPTS):
         with store.write() as work:
             work.execute(attempts.insert(), {"id": f"came {count}", "count": count})
