@@ -24,6 +24,7 @@ from contracts.message import Envelope
 from services.filing.service import Filings
 from tests.broker.conftest import NAMES, start_anew, until
 from tests.district import DistributedDistrict
+from tests.service.given import Deaf
 
 
 def rows(settings, service, query):
@@ -203,19 +204,6 @@ def withdrawn(identity):
 
 
 IN_SLOT_3 = next(key for key in map(str, count()) if slot_of(key, 8) == 3)
-
-
-class Deaf:
-    """A service that has nothing to prepare or to finish."""
-
-    def prepare(self, messages, work):
-        pass
-
-    def finish(self, work):
-        pass
-
-    def committed(self, work):
-        pass
 
 
 class Slot3:

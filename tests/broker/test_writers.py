@@ -21,7 +21,8 @@ from chassis.tables import attempts
 from contracts.inspection import DispatchPatrol
 from contracts.message import Envelope
 from services.inspection.service import Inspection
-from tests.service.test_interleavings import KEY, SLOT, SLOTS, Deaf, marker, said
+from tests.service.given import Deaf
+from tests.service.test_interleavings import KEY, SLOT, SLOTS, marker, said
 
 WRITES = ("INSERT INTO", "UPDATE", "DELETE FROM")
 KEPT = ("inbox", "letters", "attempts", "strays", "outbox", "deployment")

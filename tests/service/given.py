@@ -13,6 +13,21 @@ from contracts.shapes import moment_to_json
 from rulebook import Rulebook
 
 
+class Deaf:
+    """A service that has nothing to prepare or to finish."""
+
+    at_once = False
+
+    def prepare(self, messages, work):
+        pass
+
+    def finish(self, work):
+        pass
+
+    def committed(self, work):
+        pass
+
+
 class Given:
     """One service with its real handlers, a database of its own, and the clock of the story."""
 

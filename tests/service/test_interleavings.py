@@ -26,6 +26,7 @@ from contracts.inspection import DispatchPatrol
 from contracts.message import Envelope
 from services.filing.service import Filings
 from services.inspection.service import Inspection
+from tests.service.given import Deaf
 from tests.service.sayings import registered, types
 from tests.service.test_failure import review, time_comes, waiting
 
@@ -107,21 +108,6 @@ def first_letter(story):
 
 SLOTS, SLOT = 8, 3
 KEY = next(key for key in map(str, count()) if slot_of(key, SLOTS) == SLOT)
-
-
-class Deaf:
-    """A service that has nothing to prepare or to finish."""
-
-    at_once = False
-
-    def prepare(self, messages, work):
-        pass
-
-    def finish(self, work):
-        pass
-
-    def committed(self, work):
-        pass
 
 
 class Queue:

@@ -20,6 +20,7 @@ from chassis.tables import letters as kept
 from contracts.filing import FilingWithdrawn
 from contracts.message import Envelope
 from contracts.shared import HourSwept
+from tests.service.given import Deaf
 
 NOW = time.time()
 metadata = MetaData()
@@ -30,19 +31,6 @@ calls = Table(
     Column("handler", String, nullable=False),
     Column("id", String, nullable=False),
 )
-
-
-class Deaf:
-    """A service that has nothing to prepare or to finish."""
-
-    def prepare(self, messages, work):
-        pass
-
-    def finish(self, work):
-        pass
-
-    def committed(self, work):
-        pass
 
 
 class Inlet:
