@@ -54,41 +54,34 @@ class Hearing:
         """Make of what is meant for one handler, though the service has never heard it, what it is
         to all of them: or it would come to that one twice. Leaves out what that handler does not
         handle: it might one day."""
-        fed = [message for message in messages if message.handler in self._names]
+        fed = {message.id for message in messages if message.handler in self._names}
         if not fed:
             return messages
-        idle = {id(each) for each in fed if not self._handles(each)}
         with self.store.read() as session:
-            asked = inbox.c.id.in_({message.id for message in fed})
-            known = set(session.scalars(select(inbox.c.id).where(asked)))
-        news = {id(each) for each in fed if each.id not in known}
-        return [
-            replace(message, handler=None) if id(message) in news else message
-            for message in messages
-            if id(message) in news or id(message) not in idle
-        ]
-
-    def _handles(self, message: Message) -> bool:
-        return f"{message.envelope.type} {message.handler}" in self._each
+            known = set(session.scalars(select(inbox.c.id).where(inbox.c.id.in_(fed))))
+        meant = []
+        for each in messages:
+            if each.handler in self._names and each.id not in known:
+                meant.append(replace(each, handler=None))
+            elif each.handler not in self._names or _named(each) in self._each:
+                meant.append(each)
+        return meant
 
     def was_given_up(self, session: Session, kind: str) -> bool:
         """Tell whether earlier versions have heard messages of this type, and none since: what is
         bound is never unbound. One that a later version hears is waited for."""
         rows = session.execute(select(hearers.c.number, hearers.c.handlers)).all()
-        had = {row.number for row in rows if any(_is_of(kind, one) for one in json.loads(row[1]))}
+        had = [row.number for row in rows if f'"{kind} ' in row.handlers]
         return bool(had) and max(had) < (self.number or 0)
 
     def has_heard(self, work: Work, message: Message) -> bool:
         """Tell whether the handler that a message is for has heard it with all the others: not
         where it still stands behind, to be given to them."""
-        behind = select(letters.c.seq).where(
-            letters.c.id == message.id, letters.c.handler.is_(None)
-        )
-        if work.execute(behind).first() is not None:
+        itself = letters.c.id == message.id, letters.c.handler.is_(None)
+        if work.execute(select(letters.c.seq).where(*itself)).first() is not None:
             return False
         row = work.execute(select(inbox.c.hearers).where(inbox.c.id == message.id)).first()
-        name = f"{message.envelope.type} {message.handler}"
-        return row is not None and name in self._of(work, row.hearers)
+        return row is not None and _named(message) in self._of(work, row.hearers)
 
     def _of(self, session: Session, number: int | None) -> frozenset[str]:
         """Read a set of handlers. A row without a number is from before there were any: those of
@@ -121,5 +114,5 @@ class Hearing:
         ]
 
 
-def _is_of(kind: str, name: str) -> bool:
-    return name.rpartition(" ")[0] == kind
+def _named(message: Message) -> str:
+    return f"{message.envelope.type} {message.handler}"

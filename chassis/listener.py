@@ -693,14 +693,8 @@ class Listener:
             count = self._count_one(work, message)
             if count < FATAL_ATTEMPTS or not self._admit(work, [message])[0]:
                 return False
-            letters.park(
-                work,
-                message,
-                letters.STUCK,
-                _ENDED.format(count - 1),
-                awaits=None,
-                attempt=count,
-            )
+            reason = _ENDED.format(count - 1)
+            letters.park(work, message, letters.STUCK, reason, awaits=None, attempt=count)
             self._forget_attempts(work, [message])
         return True
 

@@ -469,7 +469,8 @@ class _Inbox:
                     channel.close()
             self._leaving.pop(0)
             closed.send()
-        if time.monotonic() >= self.kept_until and any(map(_has_channel, self._inlets.values())):
+        receives = any(inlet.channel is not None for inlet in self._inlets.values())
+        if receives and time.monotonic() >= self.kept_until:
             raise BusDown("leases cannot be renewed")
         for inlet in [*self._inlets.values()]:
             if self._inlets.get(inlet.slot) is not inlet or inlet.channel is not None:
@@ -627,10 +628,6 @@ class RabbitInlet:
 
 
 _Inbox.inlet_kind = RabbitInlet
-
-
-def _has_channel(inlet: RabbitInlet) -> bool:
-    return inlet.channel is not None
 
 
 def waves(messages: Sequence[Message], *, returnable: bool = False) -> list[list[Message]]:
