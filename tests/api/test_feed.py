@@ -13,13 +13,13 @@ import urllib3
 from sqlalchemy import select, update
 
 import rulebook
-from chassis import web
-from chassis.bus import EmbeddedBus
-from services.gateway import feed as feeding
-from services.gateway import streams as streaming
-from services.gateway.model import events
+from chassis.http import server
+from chassis.messaging.memory_bus import EmbeddedBus
+from services.gateway.event_log import feed as feeding
+from services.gateway.event_log import stream as streaming
 from services.gateway.resources import VIEWS
 from services.gateway.service import FACTS, OFFERED
+from services.gateway.tables import events
 from tests import PATIENCE
 from tests.api.conftest import problem
 from tests.district import TestDistrict
@@ -328,7 +328,7 @@ def test_a_reader_that_takes_nothing_holds_nobody_up(told):
 
 
 def test_a_reader_that_takes_nothing_for_long_is_let_go(make_district, monkeypatch):
-    monkeypatch.setattr(web, "SEND_SECONDS", 0.5)
+    monkeypatch.setattr(server, "SEND_SECONDS", 0.5)
     district = make_district(streams=1)
     district.begin()
     narrow(district)

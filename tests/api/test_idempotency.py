@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import event, func, select
 from sqlalchemy.exc import OperationalError
 
-from services.gateway.door import _Ticket
-from services.gateway.model import commands
+from services.gateway.commands.intake import _Ticket
+from services.gateway.tables import commands
 from tests import PATIENCE
 from tests.api.conftest import Sentences, problem, stored
 

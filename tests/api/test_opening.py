@@ -7,10 +7,10 @@ import json
 import pytest
 from sqlalchemy import func, select
 
-from services.gateway.callers import Caller, Role
-from services.gateway.chains import AUDIT
-from services.gateway.model import audit, commands, person_keys
-from services.gateway.people import by_identity, by_phone
+from services.gateway.access.callers import Caller, Role
+from services.gateway.event_log.chain import AUDIT
+from services.gateway.person_keys import by_identity, by_phone
+from services.gateway.tables import audit, commands, person_keys
 from tests.api.conftest import problem
 from tests.api.test_openapi import check
 

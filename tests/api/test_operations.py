@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
-from chassis.tables import outbox
-from console.documents import ASYNCAPI
+from chassis.storage.tables import outbox
 from tests.api.conftest import problem
+from tools.documents import ASYNCAPI
 
 
 class Lines:

@@ -6,9 +6,9 @@ import json
 import pytest
 from sqlalchemy import select
 
-from console.synthetic import identity_number
-from services.gateway.model import commands, person_keys
+from console.demo.synthetic import identity_number
 from services.gateway.resources import VIEWS
+from services.gateway.tables import commands, person_keys
 from services.insurance.model import Medic
 
 CALLER, PHONE, MEDIC, IDENTITY, CLAIMANT, SECOND = (

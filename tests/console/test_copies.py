@@ -167,8 +167,8 @@ def test_a_copy_that_has_waited_for_long_gives_nothing_up_when_it_is_made_the_li
 ):
     from sqlalchemy import update
 
-    from services.gateway.model import webhooks
-    from services.gateway.sending import DAY
+    from services.gateway.tables import webhooks
+    from services.gateway.webhooks.sender import DAY
 
     with receiving(lambda *_: "500 Oh") as receiver:
         with running(tmp_path / "live", "") as live:
@@ -196,7 +196,7 @@ def test_a_deployment_of_another_name_is_another_home(tmp_path):
 
 
 def test_a_district_from_before_there_were_homes_is_at_home_where_it_starts(tmp_path):
-    from chassis.tables import deployment
+    from chassis.storage.tables import deployment
 
     with receiving() as receiver:
         with running(tmp_path / "d", "") as live:
@@ -210,8 +210,8 @@ def test_a_district_from_before_there_were_homes_is_at_home_where_it_starts(tmp_
 
 
 def test_a_server_that_does_not_say_what_it_is_is_known_by_the_rest(server):
-    from chassis.store import Store
-    from services.gateway.home import Home
+    from chassis.storage.store import Store
+    from services.gateway.webhooks.home import Home
 
     empty(f"{server.base}{{service}}")
     server.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC", "gateway")
@@ -228,8 +228,8 @@ def test_who_adopts_what_nobody_has_sent_from_is_told_so(tmp_path):
     with running(tmp_path / "d", "") as live:
         until(lambda: live.service("gateway").sender._home.known().home)
     home = live.environ
-    from chassis.tables import deployment
-    from console.databases import opened, settings_of
+    from chassis.storage.tables import deployment
+    from console.admin.databases import opened, settings_of
 
     with (
         opened(settings_of(tmp_path / "d"), ["gateway"]) as stores,

@@ -7,15 +7,15 @@ import threading
 import pytest
 from sqlalchemy import select, text
 
-from chassis.bus import EmbeddedBus
-from chassis.green import pause
+from chassis.messaging.memory_bus import EmbeddedBus
+from chassis.runtime.green import pause
 from chassis.sealing import KeyFile, PersonKey, Seal
 from chassis.settings import Misconfigured
-from services.gateway.callers import Caller, Role
-from services.gateway.chains import AUDIT
-from services.gateway.model import audit, person_keys, webhook_secrets
-from services.gateway.people import People, by_identity, by_phone
-from services.gateway.rotating import Rotating
+from services.gateway.access.callers import Caller, Role
+from services.gateway.event_log.chain import AUDIT
+from services.gateway.person_keys import People, by_identity, by_phone
+from services.gateway.privacy.key_rotation import Rotating
+from services.gateway.tables import audit, person_keys, webhook_secrets
 from tests.console.conftest import here
 from tests.district import TestDistrict
 

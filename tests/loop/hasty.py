@@ -3,7 +3,7 @@
 import eventlet
 from sqlalchemy import select
 
-from chassis.tables import outbox
+from chassis.storage.tables import outbox
 from contracts.gateway import HourBegan
 from tests import PATIENCE
 from tests.district import Client, DistributedDistrict, TestDistrict
