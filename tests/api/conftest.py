@@ -5,7 +5,7 @@ from sqlalchemy import select
 
 from chassis.messaging.memory_bus import EmbeddedBus
 from console.demo.synthetic import credit_code, identity_number
-from services.gateway.exports.endpoints import endpoints, jobs
+from services.gateway.exports import endpoints, jobs
 from tests.api.filled import GRIDS, fill
 from tests.district import TestDistrict
 

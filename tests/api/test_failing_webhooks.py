@@ -8,7 +8,7 @@ from sqlalchemy import func, select, update
 from chassis.http import client as http_client
 from console.runtime.process import Child
 from services.gateway.tables import deliveries, webhooks
-from services.gateway.webhooks.endpoints import deliveries as delivering
+from services.gateway.webhooks import deliveries as delivering
 from services.gateway.webhooks.sender import DAY, SCHEDULE
 from tests import PATIENCE
 from tests.api.certificates import certificate

@@ -5,7 +5,7 @@ from sqlalchemy import event, func, select
 
 from chassis.storage.retention import DAY, Retention
 from services.gateway.access.callers import Caller, Role
-from services.gateway.exports.endpoints import endpoints, formats, jobs
+from services.gateway.exports import endpoints, formats, jobs
 from services.gateway.read_models.list_query import Asked
 from services.gateway.read_models.queries import Reads
 from services.gateway.resources import VIEWS

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select, update
 
 from services.gateway.tables import audit, webhook_secrets
-from services.gateway.webhooks.endpoints import endpoints as registering
+from services.gateway.webhooks import endpoints as registering
 from tests.api.conftest import problem
 from tests.api.test_feed import feed
 from tests.api.webhooks import REGISTERED, history, keys_in_order, since

@@ -5,7 +5,7 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import select
 
-from services.gateway.exports.endpoints import endpoints, jobs
+from services.gateway.exports import endpoints, jobs
 from services.gateway.tables import exports as kept
 from tests.api.exported import get, ids, made, rows_of
 
