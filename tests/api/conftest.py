@@ -151,7 +151,7 @@ def calling_district(tmp_path_factory):
 @pytest.fixture
 def sender(district, monkeypatch):
     """What sends webhooks; it tries again soon."""
-    sender = district.service("gateway").sender
+    sender = district.service("gateway").components.sender
     monkeypatch.setattr(sender, "schedule", (0.05,) * 9)
     return sender
 
