@@ -22,7 +22,8 @@ from chassis.logs import log
 from chassis.message import Message
 from chassis.messaging import parked, replay
 from chassis.messaging.bus import ANY, Bindings, Bus
-from chassis.messaging.consumer import Handler, Listener
+from chassis.messaging.consumer import Consumer
+from chassis.messaging.handling import Handler
 from chassis.messaging.relay import Relay
 from chassis.runtime.green import end
 from chassis.settings import Misconfigured, Settings
@@ -93,7 +94,7 @@ def brought_to(service: type[Service]) -> Bindings:
 
 
 class Carriage(SharedExtension):
-    """Carries the messages of one service: its store, its relay and its listener."""
+    """Carries the messages of one service: its store, its relay and its consumer."""
 
     web = Web()
 
@@ -126,7 +127,7 @@ class Carriage(SharedExtension):
         ready = config.get("ready", self.ready)
         self.web.admit, self.web.client_of = self.service.admit, self.service.client_of
         self.web.routes = lambda: [*health(ready), *self.service.routes()]
-        self.listener = Listener(self.service, self.store, handlers_of(self.service), self._wake)
+        self.consumer = Consumer(self.service, self.store, handlers_of(self.service), self._wake)
         self.calls = Calls(self.store, self._called, OUTBOX, OUTCOMES)
         self.replica: Replica | None = None
         self.log = log(kind.name)
@@ -175,12 +176,12 @@ class Carriage(SharedExtension):
         self._begin(leases)
 
     def _begin(self, leases: Leases | None) -> None:
-        self.listener.begin()
+        self.consumer.begin()
         service = type(self.service)
         inbox = self.bus.inbox(service.name, brought_to(service))
         spawn = self.container.spawn_managed_thread
         batch = self.settings.batch
-        replica = Replica(self.bus, inbox, self.listener, self.relay, leases, batch, spawn)
+        replica = Replica(self.bus, inbox, self.consumer, self.relay, leases, batch, spawn)
         inbox.on_missing, inbox.on_declared = replica.lost, replica.declared
         if not inbox.ready.ready():
             self.log.info("waiting for the broker")
@@ -243,7 +244,7 @@ class Carriage(SharedExtension):
         while not self._stopping:
             eventlet.sleep(LETTERS_EVERY)
             try:
-                self.listener.retry_due()
+                self.consumer.retries.retry_due()
             except STORAGE_ERRORS as error:
                 self.log.warning("letters put off", error=str(error))
 

@@ -9,7 +9,7 @@ from sqlalchemy import event, select
 from werkzeug.datastructures import MultiDict
 
 from chassis.messaging import parked, replay
-from chassis.messaging.consumer import Listener
+from chassis.messaging.consumer import Consumer
 from chassis.sealing import Seal
 from chassis.settings import Settings
 from chassis.storage import postgres
@@ -112,7 +112,7 @@ def of_the_chassis(store):
     )
     yield (
         "the first letter of a stream",
-        in_work(store, lambda work: parked.first_of(work, stream)),
+        in_work(store, lambda work: parked.first_of(work, stream, for_update=True)),
     )
     yield (
         "commands that were sent in an earlier hour",
@@ -128,11 +128,11 @@ def sweep(store, aging):
 
 
 def ask_suspects(store):
-    """Ask as the listener does for what the broker has delivered before."""
-    listener = Listener(Having(), store, {}, lambda: None)
+    """Ask as the consumer does for what the broker has delivered before."""
+    consumer = Consumer(Having(), store, {}, lambda: None)
     known = {"redelivered": True, "slot": lambda _slots: 0}
     messages = [Having(id=f"id-{n}", receipt=f"id-{n}", **known) for n in (1, 2)]
-    listener._suspects(messages)
+    consumer.guard.suspects(messages)
 
 
 def in_work(store, act):

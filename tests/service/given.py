@@ -5,7 +5,7 @@ from datetime import datetime
 from chassis.ids import new_id
 from chassis.message import Message
 from chassis.messaging.bus import ANY, Closed
-from chassis.messaging.consumer import Listener
+from chassis.messaging.consumer import Consumer
 from chassis.service import bindings_of, handlers_of
 from chassis.storage import migrations
 from chassis.storage.store import Store
@@ -41,7 +41,7 @@ class Given:
         migrations.apply(self.store)
         self.service, self.hears = kind(), bindings_of(kind)
         self.service.rulebook, self.service.store = Rulebook.load(), self.store
-        self.listener = Listener(self.service, self.store, handlers_of(self.service), lambda: None)
+        self.consumer = Consumer(self.service, self.store, handlers_of(self.service), lambda: None)
 
     def on(self, day):
         self.at = self.at.replace(year=day.year, month=day.month, day=day.day)
@@ -62,7 +62,7 @@ class Given:
 
     def deliver(self, *messages):
         self.batches = [list(messages)] if messages else []
-        self.listener.run(self, most=400)  # this is its inlet, which closes after the batch
+        self.consumer.run(self, most=400)  # this is its inlet, which closes after the batch
         if not (said := self.store.unsent(10_000)):
             return []
         self.store.mark_sent(said)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import rulebook
-from chassis.messaging.consumer import Listener
+from chassis.messaging.consumer import Consumer
 from chassis.service import handlers_of
 from contracts.complaints import (
     AcceptComplaint,
@@ -181,7 +181,7 @@ def test_with_500_open_the_oldest_overdue_is_escalated_first_and_each_once_by_th
     desk.on(date(2020, 2, 3)).facts(complain("oldest"))
     desk.on(feb(21))
     workers = [
-        Listener(desk.service, desk.store, handlers_of(desk.service), lambda: None)
+        Consumer(desk.service, desk.store, handlers_of(desk.service), lambda: None)
         for _ in range(3)
     ]
     said = []

@@ -8,7 +8,7 @@ import eventlet
 import pytest
 from sqlalchemy import inspect, select, text
 
-from chassis.messaging.consumer import Listener
+from chassis.messaging.consumer import Consumer
 from chassis.service import handlers_of
 from chassis.storage import migrations
 from chassis.storage.store import Store
@@ -47,7 +47,7 @@ class Crowd(Given):
     def _worker(self):
         service = Inspection()
         service.rulebook, service.store = Rulebook.load(), self.store
-        return Listener(service, self.store, handlers_of(service), lambda: None)
+        return Consumer(service, self.store, handlers_of(service), lambda: None)
 
     def tell(self, *said):
         """Let all workers handle these at once, and then what they say to themselves."""
