@@ -453,7 +453,7 @@ def test_what_a_later_version_handles_waits_in_the_earlier_one(store):
     deliver(earlier, message)
     assert aside(store) == [(parked.WAITING, message.id)]
     parked.hasten_unknown(store)
-    later.retry_due()
+    later.retries.retry_due()
     assert called(store) == [("g", message.id)]
 
 
@@ -473,7 +473,7 @@ def test_what_is_meant_for_a_handler_of_a_later_version_waits_for_that(store):
     assert called(store) == []
     later = process(store, g, h)
     deliver(later, withdrawn(message.id))
-    later.retry_due()
+    later.retries.retry_due()
     assert sorted(called(store)) == [("g", message.id), ("h", message.id)]
     assert aside(store) == []
 
