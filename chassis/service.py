@@ -118,7 +118,7 @@ class Carriage(SharedExtension):
         self.service.wake, self.service.call = self._wake, self._call
         self.service.ask_again = self.relay.ask_again
         self.service.leads = lambda: self.relay.active
-        self.service.knows = self.relay.knows
+        self.service.knows = self.relay.resender.knows
         self.is_alone = not self.settings.amqp_uri
         if self.is_alone:
             migrations.apply(self.store)

@@ -159,7 +159,7 @@ def test_more_keys_than_can_be_held_wait_for_those_that_are(store, bus, relay, m
     say(store, *(f"{key}:0" for key in keys))
     for _ in range(10):
         relay.publish_next()
-    assert len(relay._held) == 20
+    assert len(relay._held.rows) == 20
     bus.refuses = set()
     while store.unsent(1):
         relay.publish_next()
@@ -301,7 +301,7 @@ def test_a_request_that_another_relay_has_finished_holds_nothing_back(
         replay.ask(work, "inspection", 0.0, slot=0, marker=new_id())
     monkeypatch.setattr(bus, "publish", refusing)
     relay.publish_next()
-    assert relay._put_off
+    assert relay.resender.put_off
     with store.write() as work:
         work.execute(update(resends).values(done_at=1.0))
     monkeypatch.undo()
@@ -309,7 +309,7 @@ def test_a_request_that_another_relay_has_finished_holds_nothing_back(
     relay._round.at = 0.0
     relay.publish_next()
     relay.publish_next()
-    assert not relay._put_off
+    assert not relay.resender.put_off
     assert (None, KEYS[0]) in bus.taken
 
 
