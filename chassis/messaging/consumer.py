@@ -31,9 +31,10 @@ from chassis.storage.clock import MARGIN
 from chassis.storage.engine import STORAGE_ERRORS
 from chassis.storage.leases import Leases, SlotLost
 from chassis.storage.retention import forgotten_of
+from chassis.storage.statements import Statement
 from chassis.storage.store import Store
 from chassis.storage.tables import attempts, inbox, message_of, origin_of
-from chassis.storage.unit_of_work import Ask, Work
+from chassis.storage.unit_of_work import Work
 from contracts.catalogue import contracts
 from contracts.shared import CommandSettled, Outcome, Resend, ResendBegan
 
@@ -344,7 +345,7 @@ class Listener:
     def _admit(
         self, work: Work, messages: Sequence[Message]
     ) -> tuple[list[Message], set[parked.Stream]]:
-        """Hold the slots of messages and write their inbox rows, in order of id, in one journey.
+        """Hold the slots of messages and write their inbox rows, in order of id, in one round trip.
 
         Gives the messages not seen before, and which of their streams a letter holds back. Raises
         `SlotLost`.
@@ -353,15 +354,17 @@ class Listener:
         for message in messages:
             by_id.setdefault(message.receipt, message)
         rows = self._receipts_of(by_id.values(), work.clock())
-        insert = self.store.built(
-            "admitted", lambda: self.store.insert_new(inbox).returning(inbox.c.id)
+        insert = self.store.statements.build_once(
+            "admitted", lambda: self.store.statements.insert_new(inbox).returning(inbox.c.id)
         )
-        asked = [Ask(insert, rows=rows), Ask(parked.ANY_HOLDS)]
+        asked = [Statement(insert, rows=rows), Statement(parked.ANY_HOLDS)]
         slots = {message.slot(self.slots) for message in messages}
         if self.leases is None:
-            written, (any_holds,) = self.store.ask(work, *asked)
+            written, (any_holds,) = self.store.execute_many(work, *asked)
         else:
-            held, written, (any_holds,) = self.store.ask(work, self.leases.holding(slots), *asked)
+            held, written, (any_holds,) = self.store.execute_many(
+                work, self.leases.holding(slots), *asked
+            )
             self.leases.judge(held, slots)
         new = {identity for (identity,) in written}
         if len(new) < len(messages):
@@ -423,7 +426,7 @@ class Listener:
     def hold(self, work: Work, slots: Collection[int]) -> None:
         """Keep slots with this replica until the transaction ends; raises `SlotLost`."""
         if self.leases is not None:
-            (held,) = self.store.ask(work, self.leases.holding(slots))
+            (held,) = self.store.execute_many(work, self.leases.holding(slots))
             self.leases.judge(held, slots)
 
     def _reject_impostors(self, work: Work, messages: Sequence[Message], new: set[str]) -> None:
@@ -479,7 +482,7 @@ class Listener:
                 if not any(map(self._hears, work.outgoing[looked:])):
                     break
         # only now, since the end of the transaction may have them said otherwise
-        work.at_end(self.store.insert_new(inbox), self._receipts_of(heard, work.clock()))
+        work.at_end(self.store.statements.insert_new(inbox), self._receipts_of(heard, work.clock()))
         return outcomes
 
     @staticmethod
@@ -686,7 +689,7 @@ class Listener:
             first = again - handled - counted
             if first:
                 rows = [{"id": key, "count": 1} for key in sorted(first)]
-                work.execute(self.store.insert_new(attempts), rows)
+                work.execute(self.store.statements.insert_new(attempts), rows)
         return counted - handled or None
 
     def _spent(self, message: Message) -> bool:
@@ -704,7 +707,7 @@ class Listener:
     def _count_one(self, work: Work, message: Message) -> int:
         query = select(attempts.c.count).where(attempts.c.id == message.receipt)
         count = (work.scalar(query) or 0) + 1
-        replace = self.store.insert_or_replace(attempts, "id")
+        replace = self.store.statements.insert_or_replace(attempts, "id")
         work.execute(replace, {"id": message.receipt, "count": count})
         return count
 

@@ -48,7 +48,9 @@ class Hearing:
         names = encode(sorted(each))
         digest = blake2b(names.encode(), digest_size=16).hexdigest()
         with self.store.write() as work:
-            work.execute(self.store.insert_new(hearers), {"digest": digest, "handlers": names})
+            work.execute(
+                self.store.statements.insert_new(hearers), {"digest": digest, "handlers": names}
+            )
             self.number = work.scalar(select(hearers.c.number).where(hearers.c.digest == digest))
 
     def for_whom(self, messages: Sequence[Message]) -> Sequence[Message]:

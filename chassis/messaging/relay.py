@@ -21,6 +21,7 @@ from chassis.logs import log
 from chassis.message import Message, slot_of
 from chassis.messaging import replay
 from chassis.messaging.bus import Bindings, Bus, BusDown
+from chassis.messaging.outbox import Outbox
 from chassis.messaging.parked import pause
 from chassis.storage.engine import STORAGE_ERRORS
 from chassis.storage.store import Store
@@ -57,6 +58,7 @@ class Relay:
         self, store: Store, bus: Bus, batch: int, topology: Mapping[str, Bindings]
     ) -> None:
         self.store = store
+        self.outbox = Outbox(store)
         self.bus = bus
         self.batch = batch
         self.topology = topology
@@ -156,13 +158,13 @@ class Relay:
             resent = self._resend(even_put_off=due)
             again = self._oldest_held() if due else []
             full = len(self._held) >= MOST_HELD
-            new = [] if full else self.store.unsent(self.batch, self._held)
+            new = [] if full else self.outbox.unsent(self.batch, self._held)
             messages = self._free([*again, *new])
             self._mark_redelivered(messages)
             messages = self._hand_over(messages)
             safe = self.bus.publish(messages) if messages else []
             if safe:
-                self.store.mark_sent(safe)
+                self.outbox.mark_sent(safe)
                 metrics.PUBLISHED.labels(self.store.service).inc(len(safe))
             refused = self._note(messages, safe)
             if not self._waits:
@@ -187,7 +189,7 @@ class Relay:
     def _oldest_held(self) -> list[Message]:
         """Read the oldest row of each key that is held back, of a batch of them in turn."""
         keys = {self._held[key]: key for key in islice(self._held, self.batch)}
-        found = self.store.unsent_of(keys)
+        found = self.outbox.unsent_of(keys)
         for key in keys.values():
             del self._held[key]
         # behind those that are still to come

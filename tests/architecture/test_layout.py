@@ -11,7 +11,7 @@ PACKAGES = ("contracts", "chassis", "rulebook", "services", "console", "tools")
 SMALL = ("chassis", "services/gateway")
 LARGEST_FOLDER, LONGEST_FILE, MOST_METHODS = 14, 350, 20
 STILL_TOO_LARGE = {
-    "chassis/messaging/consumer.py", "chassis/messaging/relay.py", "chassis/storage/store.py",
+    "chassis/messaging/consumer.py", "chassis/messaging/relay.py",
 }  # fmt: skip
 
 
