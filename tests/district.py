@@ -236,7 +236,7 @@ class TestDistrict(Stories):
 
     def client_as(self, caller):
         """Give a client with the token of a caller."""
-        token = self.service("gateway").issuer.issue(caller, 3600)
+        token = self.service("gateway").components.issuer.issue(caller, 3600)
         return Client(f"http://127.0.0.1:{self.running.port}", token)
 
     def settle(self):

@@ -5,7 +5,7 @@ from sqlalchemy import select
 
 from chassis.messaging.memory_bus import EmbeddedBus
 from console.demo.synthetic import credit_code, identity_number
-from services.gateway.exports.endpoints import endpoints, jobs
+from services.gateway.exports import endpoints, jobs
 from tests.api.filled import GRIDS, fill
 from tests.district import TestDistrict
 
@@ -151,7 +151,7 @@ def calling_district(tmp_path_factory):
 @pytest.fixture
 def sender(district, monkeypatch):
     """What sends webhooks; it tries again soon."""
-    sender = district.service("gateway").sender
+    sender = district.service("gateway").components.sender
     monkeypatch.setattr(sender, "schedule", (0.05,) * 9)
     return sender
 

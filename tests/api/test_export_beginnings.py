@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from services.gateway.exports.endpoints import formats
+from services.gateway.exports import formats
 from services.gateway.read_models.queries import Reads
 from tests.api.conftest import problem
 

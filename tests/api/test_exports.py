@@ -10,7 +10,7 @@ import pytest
 
 from chassis.sealing import Seal
 from services.gateway.access.callers import Caller, Role
-from services.gateway.exports.endpoints import formats
+from services.gateway.exports import formats
 from services.gateway.resources import VIEWS
 from tests.api.conftest import problem
 from tests.api.exported import (

@@ -8,7 +8,7 @@ from sqlalchemy import func, select, update
 from chassis.http import client as http_client
 from console.runtime.process import Child
 from services.gateway.tables import deliveries, webhooks
-from services.gateway.webhooks.endpoints import deliveries as delivering
+from services.gateway.webhooks import deliveries as delivering
 from services.gateway.webhooks.sender import DAY, SCHEDULE
 from tests import PATIENCE
 from tests.api.certificates import certificate
@@ -37,7 +37,7 @@ def district(calling_district):
 
 def test_the_schedule_is_what_the_standard_recommends(district):
     assert SCHEDULE == (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
-    assert district.service("gateway").sender.schedule is SCHEDULE
+    assert district.service("gateway").components.sender.schedule is SCHEDULE
 
 
 def test_what_fails_holds_back_its_own_key_and_no_other(district, webhook, sender, monkeypatch):
@@ -377,7 +377,7 @@ def test_what_is_disabled_goes_on_later_without_a_gap(district, webhook):
 def test_who_was_away_for_an_hour_catches_up_each_way_without_a_gap(make_district):
     district = make_district(webhooks_to="private")
     district.begin()
-    district.service("gateway").sender.schedule = (0.05,) * 9
+    district.service("gateway").components.sender.schedule = (0.05,) * 9
     with receiving(lambda _got, _connection: "500 Away") as receiver:
         made = district.client.post("/v1/webhooks", {"url": receiver.url})
         with stream(district, f"after={made['reached']}") as open_one:

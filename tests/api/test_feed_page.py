@@ -17,7 +17,7 @@ import pytest
 from chassis.messaging.memory_bus import EmbeddedBus
 from services.gateway.event_log import feed, stream
 from services.gateway.service import OFFERED
-from services.gateway.webhooks.endpoints import deliveries, endpoints
+from services.gateway.webhooks import deliveries, endpoints
 from tests.district import TestDistrict
 from tests.receivers import until
 
@@ -128,7 +128,7 @@ def is_open(port):
 
 def test_the_numbers_of_the_page_are_those_of_the_code():
     from chassis.http import client
-    from services.gateway.webhooks.endpoints import sender
+    from services.gateway.webhooks import sender
 
     assert f"{feed.WINDOW * feed.WINDOWS:,} positions" in PAGE
     assert f"after {feed.HELD:,} further events" in PAGE

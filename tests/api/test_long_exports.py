@@ -5,7 +5,7 @@ from sqlalchemy import event, func, select
 
 from chassis.storage.retention import DAY, Retention
 from services.gateway.access.callers import Caller, Role
-from services.gateway.exports.endpoints import endpoints, formats, jobs
+from services.gateway.exports import endpoints, formats, jobs
 from services.gateway.read_models.list_query import Asked
 from services.gateway.read_models.queries import Reads
 from services.gateway.resources import VIEWS
@@ -207,7 +207,7 @@ def idle(make_district, monkeypatch, small):
 def another(district):
     """Give another gateway's exporting, on the same database."""
     gateway = district.service("gateway")
-    return jobs.Exporting(gateway.exporting.reads, gateway.rulebook)
+    return jobs.Exporting(gateway.components.exporting.reads, gateway.rulebook)
 
 
 def test_an_export_survives_the_gateway_that_was_asked_for_it(idle, make_district):
@@ -307,7 +307,7 @@ def test_a_file_that_goes_while_it_is_read_does_not_pass_for_a_whole_one(idle):
 
 
 def test_an_export_that_cannot_even_be_ended_ends_nothing_else(district, shops, small, monkeypatch):
-    exporting = district.service("gateway").exporting
+    exporting = district.service("gateway").components.exporting
     end, failed = exporting._end, []
 
     def fail(row, *given, **named):

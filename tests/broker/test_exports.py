@@ -5,7 +5,7 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import select
 
-from services.gateway.exports.endpoints import endpoints, jobs
+from services.gateway.exports import endpoints, jobs
 from services.gateway.tables import exports as kept
 from tests.api.exported import get, ids, made, rows_of
 
@@ -31,9 +31,9 @@ def test_a_long_export_is_the_list(distributed, shops):
 
 def test_an_export_that_one_gateway_takes_no_other_waits_for(distributed, shops):
     gateway = distributed.service("gateway")
-    gateway.exporting.close()
+    gateway.components.exporting.close()
     answer = get(distributed.client, "/v1/enterprises?format=csv")
-    other = jobs.Exporting(gateway.exporting.reads, gateway.rulebook)
+    other = jobs.Exporting(gateway.components.exporting.reads, gateway.rulebook)
     with gateway.store.write() as work:
         assert work.execute(select(kept).with_for_update()).first().state == "pending"
         assert other._claim() is None

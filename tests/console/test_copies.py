@@ -97,7 +97,7 @@ def held(district):
 
 def looks(district, monkeypatch):
     """Count how often it is looked whether this is the home."""
-    sender, found = district.service("gateway").sender, []
+    sender, found = district.service("gateway").components.sender, []
     look = sender._home.look
     monkeypatch.setattr(sender._home, "look", lambda: found.append(look()) or found[-1])
     return found
@@ -190,7 +190,7 @@ def test_a_deployment_of_another_name_is_another_home(tmp_path):
     with receiving() as receiver:
         with running(tmp_path / "d", "", deployment="豐澤") as live:
             live.client.post("/v1/webhooks", {"url": receiver.url, "types": REGISTERED})
-            until(lambda: live.service("gateway").sender._home.known().home)
+            until(lambda: live.service("gateway").components.sender._home.known().home)
         with running(tmp_path / "d", "", like=live, deployment="rehearsal") as other:
             until(lambda: held(other) == {True})
 
@@ -226,7 +226,7 @@ def test_a_server_that_does_not_say_what_it_is_is_known_by_the_rest(server):
 
 def test_who_adopts_what_nobody_has_sent_from_is_told_so(tmp_path):
     with running(tmp_path / "d", "") as live:
-        until(lambda: live.service("gateway").sender._home.known().home)
+        until(lambda: live.service("gateway").components.sender._home.known().home)
     home = live.environ
     from chassis.storage.tables import deployment
     from console.admin.databases import opened, settings_of

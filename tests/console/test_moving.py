@@ -32,7 +32,7 @@ class Office:
         self.district = district
         self.environ = EMBEDDED | district.environ
         self.store = district.store("gateway")
-        self.seal = district.service("gateway").seal
+        self.seal = district.service("gateway").components.seal
         self.monkeypatch = monkeypatch
 
     @contextmanager

@@ -34,7 +34,7 @@ class Office:
         self.environ = EMBEDDED | district.environ
         self.store = district.store("gateway")
         self.file = district.running.settings.data / "seal.key"
-        self.seal = district.service("gateway").seal
+        self.seal = district.service("gateway").components.seal
         self.complaint = district.complain(caller=CALLER, phone=PHONE, against="某店")
         medic = {"name": MEDIC, "identity": IDENTITY, "institution": "豐澤區醫院"}
         self.medic = district.client.post("/v1/medics", medic)["medic_id"]
