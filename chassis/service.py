@@ -238,7 +238,7 @@ class Carriage(SharedExtension):
 
     def idle(self) -> bool:
         """Tell whether the relay has nothing to send."""
-        return not self.relay.busy and self.store.backlog()[0] == 0
+        return not self.relay.busy and self.relay.outbox.backlog()[0] == 0
 
     def _tend_letters(self) -> None:
         while not self._stopping:
@@ -252,7 +252,7 @@ class Carriage(SharedExtension):
         while not self._stopping:
             try:
                 self.store.clock.look()
-                unsent, oldest = self.store.backlog()
+                unsent, oldest = self.relay.outbox.backlog()
                 counts, ages = parked.counts(self.store), parked.ages(self.store)
             except STORAGE_ERRORS:
                 pass

@@ -55,7 +55,7 @@ class CrashGuard:
             first = again - handled - counted
             if first:
                 rows = [{"id": key, "count": 1} for key in sorted(first)]
-                uow.execute(self.store.insert_new(attempts), rows)
+                uow.execute(self.store.statements.insert_new(attempts), rows)
         return counted - handled
 
     def is_suspect(self, row: Any) -> bool:
@@ -84,7 +84,7 @@ class CrashGuard:
     def _count(self, uow: Work, message: Message) -> int:
         query = select(attempts.c.count).where(attempts.c.id == message.receipt)
         count = (uow.scalar(query) or 0) + 1
-        replace = self.store.insert_or_replace(attempts, "id")
+        replace = self.store.statements.insert_or_replace(attempts, "id")
         uow.execute(replace, {"id": message.receipt, "count": count})
         return count
 

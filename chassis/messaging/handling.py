@@ -134,7 +134,7 @@ class Handling:
                     break
         # only now, since the end of the transaction may restate them
         receipts = self.admission.receipts_of(heard, uow.clock())
-        uow.at_end(self.store.insert_new(inbox), receipts)
+        uow.at_end(self.store.statements.insert_new(inbox), receipts)
         return outcomes
 
     def _hears(self, message: Message) -> bool:

@@ -27,9 +27,10 @@ from chassis.storage.clock import MARGIN
 from chassis.storage.engine import STORAGE_ERRORS
 from chassis.storage.leases import Leases
 from chassis.storage.retention import forgotten_of
+from chassis.storage.statements import Statement
 from chassis.storage.store import Store
 from chassis.storage.tables import hearers, inbox, letters, origin_of
-from chassis.storage.unit_of_work import Ask, Work
+from chassis.storage.unit_of_work import Work
 
 FORGOTTEN = "whether it was handled is no longer known: the inbox has forgotten what is as old"
 _ANOTHER_BODY = "another message had the same id"
@@ -61,7 +62,9 @@ class Hearing:
         names = encode(sorted(each))
         digest = blake2b(names.encode(), digest_size=16).hexdigest()
         with self.store.write() as work:
-            work.execute(self.store.insert_new(hearers), {"digest": digest, "handlers": names})
+            work.execute(
+                self.store.statements.insert_new(hearers), {"digest": digest, "handlers": names}
+            )
             self.number = work.scalar(select(hearers.c.number).where(hearers.c.digest == digest))
 
     def for_whom(self, messages: Sequence[Message]) -> Sequence[Message]:
@@ -186,13 +189,15 @@ class Partitions:
     def hold(self, uow: Work, partitions: Collection[int]) -> None:
         """Keep partitions with this replica until the transaction ends; raises `SlotLost`."""
         if self.leases is not None:
-            self.ask(uow, partitions)
+            self.hold_and_execute(uow, partitions)
 
-    def ask(self, uow: Work, partitions: Collection[int], *asked: Ask) -> list[list[Any]]:
+    def hold_and_execute(
+        self, uow: Work, partitions: Collection[int], *statements: Statement
+    ) -> list[list[Any]]:
         """Hold partitions and execute statements in one round trip; raises `SlotLost`."""
         if self.leases is None:
-            return self.store.ask(uow, *asked)
-        held, *answers = self.store.ask(uow, self.leases.holding(partitions), *asked)
+            return self.store.execute_many(uow, *statements)
+        held, *answers = self.store.execute_many(uow, self.leases.holding(partitions), *statements)
         self.leases.judge(held, partitions)
         return answers
 
@@ -244,12 +249,12 @@ class Admission:
         by_id: dict[str, Message] = {}
         for message in messages:
             by_id.setdefault(message.receipt, message)
-        insert = self.store.built(
-            "admitted", lambda: self.store.insert_new(inbox).returning(inbox.c.id)
+        insert = self.store.statements.build_once(
+            "admitted", lambda: self.store.statements.insert_new(inbox).returning(inbox.c.id)
         )
-        receipts = Ask(insert, rows=self.receipts_of(by_id.values(), uow.clock()))
-        written, (any_holds,) = self.partitions.ask(
-            uow, self.partitions.of(messages), receipts, Ask(parked.ANY_HOLDS)
+        receipts = Statement(insert, rows=self.receipts_of(by_id.values(), uow.clock()))
+        written, (any_holds,) = self.partitions.hold_and_execute(
+            uow, self.partitions.of(messages), receipts, Statement(parked.ANY_HOLDS)
         )
         new = {identity for (identity,) in written}
         if len(new) < len(messages):

@@ -7,9 +7,9 @@ nothing else: the look for unsent rows goes past it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from typing import Any
 
 import eventlet
 from eventlet.event import Event
@@ -20,8 +20,8 @@ from chassis.logs import log
 from chassis.message import Message, slot_of
 from chassis.messaging import replay
 from chassis.messaging.bus import Bindings, Bus, BusDown
+from chassis.messaging.outbox import HeldKeys, Outbox
 from chassis.messaging.parked import pause
-from chassis.messaging.replay import Resender
 from chassis.storage.engine import STORAGE_ERRORS
 from chassis.storage.store import Store
 from chassis.storage.tables import deployment
@@ -46,54 +46,102 @@ class _Round:
         self.at = time.monotonic() + pause(self.tries, longest=LONGEST_WAIT)
 
 
-class HeldKeys:
-    """The keys that are held back, since somebody does not take what is about them."""
+class Resender:
+    """Sends again, for the relay of a service, what receivers have asked it for.
 
-    def __init__(self, service: str) -> None:
-        self.service = service
-        self.log = log(service)
-        self.rows: dict[str, int] = {}
-        """The number of the oldest unsent row of each key."""
+    `topology` maps each service to what it listens to. `put_off` has the requests whose receiver
+    takes nothing, by number, each with the slot that waits for it; `release` is called with a slot
+    that waits no more.
+    """
 
-    def oldest(self, most: int, read: Callable[[Collection[int]], list[Message]]) -> list[Message]:
-        """Read the oldest row of each key, of some of them in turn."""
-        keys = {self.rows[key]: key for key in islice(self.rows, most)}
-        found = read(keys)
-        for key in keys.values():
-            del self.rows[key]
-        # behind those that are still to come
-        self.rows |= {message.envelope.partitionkey: message.seq for message in found}
-        return found
+    def __init__(
+        self,
+        store: Store,
+        bus: Bus,
+        batch: int,
+        topology: Mapping[str, Bindings],
+        release: Callable[[int], None],
+    ) -> None:
+        self.store = store
+        self.bus = bus
+        self.batch = batch
+        self.topology = topology
+        self.release = release
+        self.log = log(store.service)
+        self.put_off: dict[int, int | None] = {}
+        self.next_look = 0.0
+        """When requests are looked for again (of `time.monotonic`)."""
 
-    def note(self, messages: list[Message], safe: list[Message]) -> list[Message]:
-        """Hold back the keys of what was refused, and release those of what was taken; return what
-        was refused."""
-        for message in safe:
-            if self.rows.get(message.envelope.partitionkey) == message.seq:
-                del self.rows[message.envelope.partitionkey]
-        refused = [message for message in messages if message.refused]
-        self.hold(refused)
-        metrics.OUTBOX_HELD.labels(self.service).set(len(self.rows))
-        return refused
+    def knows(self, service: str, slot: int | None) -> bool:
+        """Return whether there is such a service, with such a slot if one is named."""
+        return service in self.topology and (slot is None or 0 <= slot < self.bus.slots)
 
-    def hold(self, messages: list[Message]) -> None:
-        """Hold back the keys of messages, each with the first of them."""
-        new = [m for m in messages if m.envelope.partitionkey not in self.rows]
-        for message in new:
-            self.rows.setdefault(message.envelope.partitionkey, message.seq)
-        if new:
-            last, keys = new[-1], len(self.rows)
-            self.log.warning("not taken", keys=keys, type=last.envelope.type, to=last.exchange)
+    def waiting_slots(self) -> set[int | None]:
+        """Return the slots to which nothing new may be sent yet: it would overtake."""
+        return {*self.put_off.values()} - {None}
 
-    def release(self, chosen: Callable[[str], bool]) -> None:
-        """Release some keys: what follows in them is looked at again."""
-        for key in [key for key in self.rows if chosen(key)]:
-            del self.rows[key]
+    def resend(self, *, even_put_off: bool) -> int:
+        """Send again what was asked for; return how many rows were, or 1 where there may be more.
 
-    def clear(self) -> None:
-        """Release all keys."""
-        self.rows.clear()
-        metrics.OUTBOX_HELD.labels(self.service).set(0)
+        What is not taken is put off, and goes on where it was. New messages to a slot that lost its
+        queue wait until then. Raises `BusDown`.
+        """
+        if time.monotonic() < self.next_look and not even_put_off:
+            return 0
+        if even_put_off:  # another relay may have come to its end with it
+            for request in replay.done_of(self.store, self.put_off):
+                self._is_done(request)
+        later = set[int]() if even_put_off else {*self.put_off}
+        while (request := replay.next_of(self.store, later)) is not None:
+            if not self.knows(request.receiver, request.slot):  # any more: nobody waits for it
+                self.log.warning("not sent again", to=request.receiver, slot=request.slot)
+                replay.advance(self.store, request, request.last, 0)
+                self._is_done(request)
+            elif not self._send_page(request):
+                later.add(request.seq)
+            elif not request.marker:
+                return 1
+        self.next_look = time.monotonic() + POLL
+        return 0
+
+    def _send_page(self, request: Any) -> bool:
+        """Send the next page of a request, after its marker; return whether it was taken."""
+        slots, receiver = self.bus.slots, request.receiver
+        if request.marker and not request.cursor:
+            source, request = self.store.service, replay.begin(self.store, request)
+            marker = replay.marker_of(source, request.marker, request.slot, slots, self.store.now())
+            if not is_taken(self.bus, [marker], receiver):
+                return self._put_off(request)
+        messages, cursor = replay.page_of(
+            self.store, request, self.topology[receiver], slots, self.batch
+        )
+        if not is_taken(self.bus, messages, receiver):
+            return self._put_off(request)
+        replay.advance(self.store, request, cursor, len(messages))
+        metrics.RESENT.labels(self.store.service).inc(len(messages))
+        if cursor >= request.last:
+            self._is_done(request)
+            self.log.info("sent again", to=receiver, rows=request.sent + len(messages))
+        return True
+
+    def _put_off(self, request: Any) -> bool:
+        self.put_off[request.seq] = request.slot if request.marker else None
+        self.log.warning("not sent again yet", to=request.receiver, slot=request.slot)
+        return False
+
+    def _is_done(self, request: Any) -> None:
+        slot = self.put_off.pop(request.seq, None)
+        if slot is not None:
+            self.release(slot)
+
+
+def is_taken(bus: Bus, messages: list[Message], receiver: str) -> bool:
+    """Publish to one receiver alone; return whether it has taken all. Raises `BusDown`."""
+    if not messages or len(bus.publish(messages, receiver)) == len(messages):
+        return True
+    if not any(message.refused for message in messages):
+        raise BusDown("not all that is sent again was safe")
+    return False
 
 
 class Relay:
@@ -107,6 +155,7 @@ class Relay:
         self, store: Store, bus: Bus, batch: int, topology: Mapping[str, Bindings]
     ) -> None:
         self.store = store
+        self.outbox = Outbox(store)
         self.bus = bus
         self.batch = batch
         self.topology = topology
@@ -118,7 +167,7 @@ class Relay:
         self.busy = False
         self.stopped = Event()
         self._halt = Event()
-        self._held = HeldKeys(store.service)
+        self._held = HeldKeys(self.outbox)
         self.resender = Resender(store, bus, batch, topology, self._release)
         self._round = _Round()
 
@@ -200,15 +249,15 @@ class Relay:
         try:
             due = self._is_due()
             resent = self.resender.resend(even_put_off=due)
-            again = self._held.oldest(self.batch, self.store.unsent_of) if due else []
+            again = self._held.oldest(self.batch) if due else []
             full = len(self._held.rows) >= MOST_HELD
-            new = [] if full else self.store.unsent(self.batch, self._held.rows)
+            new = [] if full else self.outbox.unsent(self.batch, self._held.rows)
             messages = self._free([*again, *new])
             self._mark_redelivered(messages)
             messages = self._hand_over(messages)
             safe = self.bus.publish(messages) if messages else []
             if safe:
-                self.store.mark_sent(safe)
+                self.outbox.mark_sent(safe)
                 metrics.PUBLISHED.labels(self.store.service).inc(len(safe))
             refused = self._held.note(messages, safe)
             if not self._waits:
@@ -263,7 +312,7 @@ class Relay:
         version has not handled it at once. What was handled is dropped. Gives what may go on."""
         hears = self.topology.get(self.store.service, ())
         old = [m for m in messages if m.redelivered and (m.exchange, m.envelope.type) in hears]
-        if replay.is_taken(self.bus, old, self.store.service):
+        if is_taken(self.bus, old, self.store.service):
             return messages
         refused = [message for message in old if message.refused]
         self._held.hold(refused)

@@ -9,7 +9,6 @@ order of each key is kept although a part was lost.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from itertools import count
@@ -21,7 +20,7 @@ from chassis import metrics
 from chassis.ids import moment_of, new_id
 from chassis.logs import log
 from chassis.message import Message, slot_of
-from chassis.messaging.bus import ANY, Bindings, Bus, BusDown
+from chassis.messaging.bus import ANY, Bindings
 from chassis.storage.clock import MARGIN
 from chassis.storage.retention import let_go_until
 from chassis.storage.store import Store
@@ -30,9 +29,6 @@ from chassis.storage.unit_of_work import Work
 from contracts.message import Envelope
 from contracts.shapes import Id, Key, moment_to_json
 from contracts.shared import Resend, ResendBegan
-
-LOOK_EVERY = 1.0
-"""Seconds between looks for what is to be sent again."""
 
 
 def ask(
@@ -161,102 +157,6 @@ def marker_of(source: str, marker: str, slot: int, slots: int, now: float) -> Me
     return Message.of(fact, Envelope(new_id(), source, fact.type, _iso(now), lane, marker))
 
 
-class Resender:
-    """Sends again, for the relay of a service, what receivers have asked it for.
-
-    `topology` maps each service to what it listens to. `put_off` has the requests whose receiver
-    takes nothing, by number, each with the slot that waits for it; `release` is called with a slot
-    that waits no more.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        bus: Bus,
-        batch: int,
-        topology: Mapping[str, Bindings],
-        release: Callable[[int], None],
-    ) -> None:
-        self.store = store
-        self.bus = bus
-        self.batch = batch
-        self.topology = topology
-        self.release = release
-        self.log = log(store.service)
-        self.put_off: dict[int, int | None] = {}
-        self.next_look = 0.0
-        """When requests are looked for again (of `time.monotonic`)."""
-
-    def knows(self, service: str, slot: int | None) -> bool:
-        """Return whether there is such a service, with such a slot if one is named."""
-        return service in self.topology and (slot is None or 0 <= slot < self.bus.slots)
-
-    def waiting_slots(self) -> set[int | None]:
-        """Return the slots to which nothing new may be sent yet: it would overtake."""
-        return {*self.put_off.values()} - {None}
-
-    def resend(self, *, even_put_off: bool) -> int:
-        """Send again what was asked for; return how many rows were, or 1 where there may be more.
-
-        What is not taken is put off, and goes on where it was. New messages to a slot that lost its
-        queue wait until then. Raises `BusDown`.
-        """
-        if time.monotonic() < self.next_look and not even_put_off:
-            return 0
-        if even_put_off:  # another relay may have come to its end with it
-            for request in done_of(self.store, self.put_off):
-                self._is_done(request)
-        later = set[int]() if even_put_off else {*self.put_off}
-        while (request := next_of(self.store, later)) is not None:
-            if not self.knows(request.receiver, request.slot):  # any more: nobody waits for it
-                self.log.warning("not sent again", to=request.receiver, slot=request.slot)
-                advance(self.store, request, request.last, 0)
-                self._is_done(request)
-            elif not self._send_page(request):
-                later.add(request.seq)
-            elif not request.marker:
-                return 1
-        self.next_look = time.monotonic() + LOOK_EVERY
-        return 0
-
-    def _send_page(self, request: Any) -> bool:
-        """Send the next page of a request, after its marker; return whether it was taken."""
-        slots, receiver = self.bus.slots, request.receiver
-        if request.marker and not request.cursor:
-            source, request = self.store.service, begin(self.store, request)
-            marker = marker_of(source, request.marker, request.slot, slots, self.store.now())
-            if not is_taken(self.bus, [marker], receiver):
-                return self._put_off(request)
-        messages, cursor = page_of(self.store, request, self.topology[receiver], slots, self.batch)
-        if not is_taken(self.bus, messages, receiver):
-            return self._put_off(request)
-        advance(self.store, request, cursor, len(messages))
-        metrics.RESENT.labels(self.store.service).inc(len(messages))
-        if cursor >= request.last:
-            self._is_done(request)
-            self.log.info("sent again", to=receiver, rows=request.sent + len(messages))
-        return True
-
-    def _put_off(self, request: Any) -> bool:
-        self.put_off[request.seq] = request.slot if request.marker else None
-        self.log.warning("not sent again yet", to=request.receiver, slot=request.slot)
-        return False
-
-    def _is_done(self, request: Any) -> None:
-        slot = self.put_off.pop(request.seq, None)
-        if slot is not None:
-            self.release(slot)
-
-
-def is_taken(bus: Bus, messages: list[Message], receiver: str) -> bool:
-    """Publish to one receiver alone; return whether it has taken all. Raises `BusDown`."""
-    if not messages or len(bus.publish(messages, receiver)) == len(messages):
-        return True
-    if not any(message.refused for message in messages):
-        raise BusDown("not all that is sent again was safe")
-    return False
-
-
 def gap_found(
     store: Store, slot: int, sources: Iterable[str], hold: Callable[[Work, Collection[int]], None]
 ) -> list[str]:
@@ -280,7 +180,7 @@ def gap_found(
             marker = _next_marker(work, slot, source)
             asked.append(source)
             work.execute(
-                store.insert_or_replace(deployment, "name"),
+                store.statements.insert_or_replace(deployment, "name"),
                 {"name": f"gap {slot} {source}", "value": marker},
             )
             if source == store.service:
@@ -338,7 +238,7 @@ def close_gap(work: Work, slot: int, source: str, began: ResendBegan) -> None:
 def remember(store: Store, work: Work, left_out: Mapping[str, str]) -> None:
     """Remember what is left out, by receipt, since it comes again after a marker, and which."""
     rows = [{"id": receipt, "marker": marker} for receipt, marker in sorted(left_out.items())]
-    store.write_rows(work, store.insert_or_replace(strays, "id"), rows)
+    store.write_rows(work, store.statements.insert_or_replace(strays, "id"), rows)
 
 
 def strays_of(work: Work, messages: Iterable[Message]) -> dict[str, str]:

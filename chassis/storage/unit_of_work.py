@@ -4,40 +4,25 @@ end.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from functools import partial
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import event, insert
 from sqlalchemy.orm import Session
 
 from chassis.aggregate import Aggregate
 from chassis.ids import new_id
 from chassis.message import Message
+from chassis.storage.engine import Dialect
+from chassis.storage.statements import Statement
+from chassis.storage.tables import outbox, row_of
 from contracts.message import RULE, Contract, Envelope
 
 SHANGHAI = timezone(timedelta(hours=8), "Asia/Shanghai")
 """Days are Shanghai's, which has kept UTC+8 without daylight saving since 1991."""
-
-
-@dataclass(frozen=True)
-class Ask:
-    """A statement, and what it is given: parameters of its own, or many rows.
-
-    Rows are of plain text and numbers, all with the same names. Each statement is built once: its
-    text is remembered by it, and by the names.
-    """
-
-    statement: Any
-    given: dict[str, Any] | None = None
-    rows: list[dict[str, Any]] | None = None
-
-
-Worded = tuple[str, dict[str, Any] | None]
-"""A statement as text, and its parameters."""
+_POST = insert(outbox)
 
 
 class Work(Session):
@@ -47,31 +32,29 @@ class Work(Session):
     cause. So the same facts lead to the same loop, however late or often they are delivered.
     """
 
-    source: str = ""
     message: Message
-    outgoing: list[Message]
-    clock: Callable[[], float] = time.time
-    """Tells the time by the database's clock (s since 1970), which dates what is stored."""
-    closing: list[Ask]
-    """What is written at the end of the transaction, in this order, before the outbox."""
+    clock: Callable[[], float]
+    """Returns the time by the database's clock (s since 1970), which dates what is stored."""
 
-    def __init__(self, source: str, **kwargs: Any) -> None:
+    def __init__(
+        self, source: str, dialect: Dialect, clock: Callable[[], float], **kwargs: Any
+    ) -> None:
         super().__init__(expire_on_commit=False, **kwargs)
         self.source = source
-        self.outgoing = []
-        self.closing = []
+        self.clock = clock
+        self.outgoing: list[Message] = []
+        self.closing: list[Statement] = []
+        """What is written at the end of the transaction, in this order, before the outbox."""
+        self._dialect = dialect
 
     def flush(self, objects: Any = None) -> None:
-        """Write what has changed; PostgreSQL is not waited for in between."""
-        if self.is_changed and self.connection().dialect.name == "postgresql":
-            from chassis.storage.postgres import journey
-
-            journey(self.connection(), [], first=partial(super().flush, objects))
-        elif self.is_changed:
-            super().flush(objects)
+        """Write what has changed, on PostgreSQL in one round trip."""
+        if self.is_changed:
+            flush = partial(super().flush, objects)
+            self._dialect.execute_many(self.connection(), [], flush=flush)
 
     def write_last(self) -> None:
-        """Write what has changed, in a journey that goes on."""
+        """Write what has changed, in a round trip that goes on."""
         super().flush()
 
     @property
@@ -79,10 +62,18 @@ class Work(Session):
         """Whether there may be something to write."""
         return not self._is_clean()
 
-    def at_end(self, statement: Any, rows: list[dict[str, Any]]) -> None:
-        """Have one statement executed for many rows at the end of the transaction."""
+    def at_end(self, clause: Any, rows: list[dict[str, Any]]) -> None:
+        """Execute one clause for many rows at the end of the transaction."""
         if rows:
-            self.closing.append(Ask(statement, rows=rows))
+            self.closing.append(Statement(clause, rows=rows))
+
+    def last_statements(self) -> list[Statement]:
+        """Return what is left for the end of the transaction, and the outbox."""
+        if not self.outgoing:
+            return self.closing
+        now = self.clock()
+        rows = [row_of(message) | {"written_at": now} for message in self.outgoing]
+        return [*self.closing, Statement(_POST, rows=rows)]
 
     @property
     def now(self) -> datetime:

@@ -126,6 +126,6 @@ class AssignsLiaison(FollowsRules):
         rows = {row.officer: row for row in db.scalars(query)}
         if missing := sorted(officers - rows.keys()):
             new = [{"officer": officer, "load": 0} for officer in missing]
-            db.connection().execute(self.store.insert_new(Officer.__table__), new)
+            db.connection().execute(self.store.statements.insert_new(Officer.__table__), new)
             rows = {row.officer: row for row in db.scalars(query)}
         return rows

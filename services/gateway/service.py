@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sqlalchemy import text, true
+from sqlalchemy import true
 from werkzeug.wrappers import Request
 
 from chassis.http.responses import Route
@@ -13,7 +13,7 @@ from chassis.message import Message
 from chassis.service import OUTCOMES, Service, on
 from chassis.storage.retention import Aged, Aging
 from chassis.storage.tables import outbox, row_of
-from chassis.storage.unit_of_work import Ask, Work
+from chassis.storage.unit_of_work import Work
 from contracts.catalogue import contracts
 from contracts.insurance import HolderKind
 from contracts.message import Event
@@ -41,7 +41,6 @@ from services.gateway.tables import (
 if TYPE_CHECKING:
     from services.gateway.components import Components
 
-_LOCK = text("LOCK TABLE events IN ROW EXCLUSIVE MODE")
 _KEPT = [column.name for column in events.columns if column.name in outbox.columns]
 FACTS = tuple(
     kind
@@ -146,7 +145,7 @@ class Gateway(Service):
         writing. On SQLite the transaction alone is enough.
         """
         page = Page(self.store, FED_BY)
-        page.load(db, messages, *([] if self.store.is_sqlite else [Ask(_LOCK)]))
+        page.load(db, messages, *self.store.dialect.lock_table(events, "ROW EXCLUSIVE"))
         db.info.update(page=page, events=[], settled=[], hours=[])
 
     def finish(self, db: Work) -> None:
@@ -155,7 +154,7 @@ class Gateway(Service):
             return
         moved = db.info["page"].write(db, VIEWS)
         rows = [{"name": name, "value": by} for name, by in sorted(moved.items()) if by]
-        db.at_end(self.store.insert_or_add(counters, ["name"]), rows)
+        db.at_end(self.store.statements.insert_or_add(counters, ["name"]), rows)
         settle(db, [fact for fact, _ in db.info["settled"]])
         tally(self.store, db, db.info["hours"])
         append(self.store, db, {EVENTS: db.info["events"], AUDIT: ended(db.info["settled"])})

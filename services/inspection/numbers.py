@@ -83,7 +83,7 @@ class NumbersPapers(FollowsRules, Service):
     def _draw(self, db: Work, kind: str, year: int, count: int) -> int:
         """Lock a series and draw so many numbers; give the last of them."""
         table = Series.metadata.tables[Series.__tablename__]
-        drawn = self.store.insert_or_add(table, ["name"]).returning(table.c.last)
+        drawn = self.store.statements.insert_or_add(table, ["name"]).returning(table.c.last)
         name = f"{self.rulebook.district.code}/{kind}/{year}"
         end: int = db.connection().execute(drawn, {"name": name, "last": count}).scalar_one()
         return end

@@ -278,7 +278,7 @@ def test_a_letter_in_hand_is_left_alone(operated):
     letter = operated.stuck("inspection")
     at_work = parked_messages.Desk({"inspection": store}, "安")
     (found,) = at_work.named([str(letter.seq)])
-    if not store.is_sqlite:
+    if store.dialect.name != "sqlite":
         with store.write() as work:
             work.execute(select(letters).where(letters.c.seq == letter.seq).with_for_update())
             (said,) = operated.ok("drop", "inspection", letter.seq, "--reason", "試")

@@ -114,7 +114,7 @@ def test_what_the_receiver_no_longer_remembers_is_refused(bihuan, district):
     with store.write() as work:
         moment = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
         row = {"name": FORGOTTEN, "value": str(moment)}
-        work.execute(store.insert_or_replace(deployment, "name"), row)
+        work.execute(store.statements.insert_or_replace(deployment, "name"), row)
     early = "2025-12-31T00:00:00+08:00"
     code, said = resend(bihuan, district, "filing", "gateway", since=early)
     assert (code, "might be done twice" in said) == (2, True), said

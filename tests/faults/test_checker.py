@@ -14,6 +14,7 @@ from sqlalchemy import insert, update
 from chassis.messaging.bus import Closed
 from chassis.messaging.consumer import Consumer
 from chassis.messaging.memory_bus import EmbeddedBus
+from chassis.messaging.outbox import Outbox
 from chassis.messaging.receipts import Admission
 from chassis.storage.store import Store
 from chassis.storage.tables import inbox, letters, outbox
@@ -136,17 +137,17 @@ def test_publishing_before_the_commit_raises_ghosts(make_district, monkeypatch):
 
 
 def test_a_relay_without_an_order_breaks_that_of_the_keys(make_district, monkeypatch):
-    rng, whole_unsent = Random(SEED), Store.unsent
+    rng, whole_unsent = Random(SEED), Outbox.unsent
 
     def unsent(self, most, but=()):
-        if self.service == "inspection":
+        if self.store.service == "inspection":
             eventlet.sleep(0.2)  # so that there are some of one key
         rows = whole_unsent(self, most, but)
-        if self.service == "inspection":
+        if self.store.service == "inspection":
             rng.shuffle(rows)
         return rows
 
-    monkeypatch.setattr(Store, "unsent", unsent)
+    monkeypatch.setattr(Outbox, "unsent", unsent)
     district = make_district()
     district.settle = lambda: None
     district.begin()

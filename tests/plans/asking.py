@@ -10,6 +10,7 @@ from werkzeug.datastructures import MultiDict
 
 from chassis.messaging import parked, replay
 from chassis.messaging.consumer import Consumer
+from chassis.messaging.outbox import Outbox
 from chassis.sealing import Seal
 from chassis.settings import Settings
 from chassis.storage import postgres
@@ -73,17 +74,17 @@ def heard(store):
     def hear(_connection, _cursor, statement, parameters, _context, many):
         statements.append((statement, parameters[0] if many else parameters))
 
-    def journey(connection, asked, **how):
+    def pipeline(connection, asked, **how):
         statements.extend((words, given or {}) for words, given in asked)
-        return journey_there(connection, asked, **how)
+        return pipeline_there(connection, asked, **how)
 
-    journey_there = postgres.journey
+    pipeline_there = postgres.pipeline
     event.listen(store.engine, "before_cursor_execute", hear)
-    postgres.journey = journey
+    postgres.pipeline = pipeline
     try:
         yield statements
     finally:
-        postgres.journey = journey_there
+        postgres.pipeline = pipeline_there
         event.remove(store.engine, "before_cursor_execute", hear)
 
 
@@ -92,10 +93,10 @@ def of_the_chassis(store):
     stream = "filing", "enterprise_id-100"
     messages = [Having(id=f"id-{n}", stream=stream, envelope=Having(partitionkey=key))
                 for n, key in enumerate(KEYS)]  # fmt: skip
-    yield "the outbox's oldest unsent rows", lambda: store.unsent(400)
-    yield "the outbox's backlog", store.backlog
-    yield "marking as sent", lambda: store.mark_sent([Having(seq=7), Having(seq=8)])
-    yield "the last row at the start", store._look_back
+    yield "the outbox's oldest unsent rows", lambda: Outbox(store).unsent(400)
+    yield "the outbox's backlog", Outbox(store).backlog
+    yield "marking as sent", lambda: Outbox(store).mark_sent([Having(seq=7), Having(seq=8)])
+    yield "the last row at the start", store.note_last_seq
     yield "letters that are due", lambda: parked.due(store)
     yield "letters that a key frees", lambda: parked.freed_by(store, KEYS)
     yield "letters by state", lambda: parked.counts(store)

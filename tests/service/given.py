@@ -6,6 +6,7 @@ from chassis.ids import new_id
 from chassis.message import Message
 from chassis.messaging.bus import ANY, Closed
 from chassis.messaging.consumer import Consumer
+from chassis.messaging.outbox import Outbox
 from chassis.service import bindings_of, handlers_of
 from chassis.storage import migrations
 from chassis.storage.store import Store
@@ -63,9 +64,9 @@ class Given:
     def deliver(self, *messages):
         self.batches = [list(messages)] if messages else []
         self.consumer.run(self, most=400)  # this is its inlet, which closes after the batch
-        if not (said := self.store.unsent(10_000)):
+        if not (said := Outbox(self.store).unsent(10_000)):
             return []
-        self.store.mark_sent(said)
+        Outbox(self.store).mark_sent(said)
         own = [m for m in said if self.hears & {(m.exchange, m.fact.type), (ANY, m.fact.type)}]
         return [m.fact for m in said] + (self.deliver(*own) if own else [])
 

@@ -9,6 +9,7 @@ import pytest
 
 import rulebook
 from chassis.messaging.consumer import Consumer
+from chassis.messaging.outbox import Outbox
 from chassis.service import handlers_of
 from contracts.complaints import (
     AcceptComplaint,
@@ -190,8 +191,8 @@ def test_with_500_open_the_oldest_overdue_is_escalated_first_and_each_once_by_th
         for number, worker in enumerate([*workers, *workers]):
             if share := [m for m in inbox if m.slot(3) == number % 3]:
                 worker.handle(share)
-        rows = desk.store.unsent(10_000)
-        desk.store.mark_sent(rows)
+        rows = Outbox(desk.store).unsent(10_000)
+        Outbox(desk.store).mark_sent(rows)
         said += [row.fact for row in rows]
         inbox = [m for m in rows if m.envelope.type in ("sweep-hour", "escalate-complaint")]
     escalations = [fact for fact in said if isinstance(fact, EscalateComplaint)]

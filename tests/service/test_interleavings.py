@@ -14,6 +14,7 @@ from chassis.message import Message, slot_of
 from chassis.messaging import parked, replay
 from chassis.messaging.bus import Closed
 from chassis.messaging.consumer import Consumer
+from chassis.messaging.outbox import Outbox
 from chassis.messaging.relay import Relay
 from chassis.settings import Settings
 from chassis.storage import migrations
@@ -232,7 +233,7 @@ def test_a_second_loss_asks_for_what_the_first_has_not_been_given(store):
     for identity in ("1", "2", "3"):
         with store.write() as work:
             work.outgoing.append(said(identity))
-    store.mark_sent(store.unsent(10))
+    Outbox(store).mark_sent(Outbox(store).unsent(10))
     now = store.now()
     with store.write() as work:
         work.execute(update(outbox).values(sent_at=now - 3600.0))
@@ -321,7 +322,7 @@ def test_what_an_operator_has_sent_again_begins_once_more_where_a_queue_is_lost(
     for identity in ("1", "2"):
         with store.write() as work:
             work.outgoing.append(said(identity))
-    store.mark_sent(store.unsent(10))
+    Outbox(store).mark_sent(Outbox(store).unsent(10))
     bus = Bus()
     relay = Relay(
         store, bus, 10, {"inspection": frozenset({("filing.events", said("").fact.type)})}
@@ -390,7 +391,8 @@ def test_a_letter_has_one_outcome_although_its_slot_changes_hands(store, error, 
     b = replica("B", lambda _fact, _work: None, store)
     with store.write() as work:
         work.execute(
-            store.insert_new(inbox), [{"id": "command", "fingerprint": "", "handled_at": 0}]
+            store.statements.insert_new(inbox),
+            [{"id": "command", "fingerprint": "", "handled_at": 0}],
         )
         parked.park(work, command, parked.WAITING, "", awaits=None, attempt=0)
 

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import inspect, select, text
 
 from chassis.messaging.consumer import Consumer
+from chassis.messaging.outbox import Outbox
 from chassis.service import handlers_of
 from chassis.storage import migrations
 from chassis.storage.store import Store
@@ -56,8 +57,8 @@ class Crowd(Given):
             own = [[m for m in messages if m.slot(WORKERS) == n] for n in range(WORKERS)]
             self._at_once(own)
             self._at_once([messages] * WORKERS)
-            new = self.store.unsent(20_000)
-            self.store.mark_sent(new)
+            new = Outbox(self.store).unsent(20_000)
+            Outbox(self.store).mark_sent(new)
             told += [message.fact for message in new]
             messages = [m for m in new if m.envelope.type in self.workers[0].handlers]
         return told

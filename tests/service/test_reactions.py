@@ -8,6 +8,7 @@ from sqlalchemy import select
 from chassis.messaging import parked
 from chassis.messaging.consumer import Consumer
 from chassis.messaging.crash_guard import FATAL_ATTEMPTS
+from chassis.messaging.outbox import Outbox
 from chassis.service import bindings_of, brought_to
 from chassis.storage.tables import inbox, outbox
 from console.runtime.district import SERVICES
@@ -46,7 +47,7 @@ def said_of(story, shop):
 def test_all_that_follows_is_said_in_one_transaction(filing):
     message = filing.message(submit(shop="good"))
     assert filing.consumer.handle([message])
-    said = filing.store.unsent(99)
+    said = Outbox(filing.store).unsent(99)
     assert types([one.fact for one in said]) == [CHAIN[0], *CHAIN[1:]]
     assert {one.envelope.causationtype for one in said} >= {"submit-filing", *CHAIN[:3]}
     assert waiting(filing) == []
@@ -54,7 +55,7 @@ def test_all_that_follows_is_said_in_one_transaction(filing):
 
 def test_each_reaction_leaves_its_receipt_and_is_dropped_when_it_comes_again(filing):
     filing.consumer.handle([filing.message(submit(shop="good"))])
-    own = [m for m in filing.store.unsent(99) if m.envelope.type in CHAIN[:3]]
+    own = [m for m in Outbox(filing.store).unsent(99) if m.envelope.type in CHAIN[:3]]
     known = {key for (key,) in rows(filing, select(inbox.c.id))}
     assert {one.id for one in own} <= known
     before = Counter(said_of(filing, "good"))

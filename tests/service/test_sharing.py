@@ -11,9 +11,9 @@ from chassis.messaging.consumer import Consumer
 from chassis.runtime.green import Event, pause, spawn
 from chassis.storage import migrations
 from chassis.storage.leases import SlotLost
+from chassis.storage.statements import Statement
 from chassis.storage.store import Store
 from chassis.storage.tables import inbox, letters
-from chassis.storage.unit_of_work import Ask
 from contracts.filing import FilingWithdrawn
 from contracts.message import Envelope
 
@@ -120,7 +120,7 @@ class Held:
     lost = 5
 
     def holding(self, _slots):
-        return Ask(text("SELECT 1"))
+        return Statement(text("SELECT 1"))
 
     def judge(self, _answer, slots):
         if self.lost in slots:
