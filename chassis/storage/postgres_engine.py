@@ -162,7 +162,7 @@ def is_trouble(error: BaseException | None) -> bool:
 
 
 def _translated(connection: Connection, error: psycopg.Error) -> Exception:
-    """Translate an error of the driver to SQLAlchemy's, and invalidate a connection that is broken."""
+    """Translate an error of the driver to SQLAlchemy's; invalidate a connection that is broken."""
     driver: Any = connection.connection.driver_connection
     is_read_only = error.sqlstate == READ_ONLY
     if gone := driver.closed or is_read_only:
