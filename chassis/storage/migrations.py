@@ -84,7 +84,7 @@ def apply(store: Store) -> tuple[str | None, str]:
     """
     found, known = revision(store), known_to(store)
     if found is None or found in known[:-1]:
-        with store.exclusive() as connection:
+        with store.dialect.exclusive() as connection:
             there = inspect(connection).get_table_names()  # another process may have been here
             found = connection.scalar(select(_mark.c.version_num)) if _mark.name in there else None
             if found is None:
@@ -147,7 +147,7 @@ def run(service: Any) -> None:
         configure(given)
     else:
         url = Settings.read().database_of(service.name)
-        with Store(service.name, url, service.metadata).exclusive() as connection:
+        with Store(service.name, url, service.metadata).dialect.exclusive() as connection:
             configure(connection)
 
 

@@ -214,7 +214,7 @@ _GIVEN = re.compile(r"%\((\w+)\)s(?:::(?:DOUBLE PRECISION|[A-Z]+))?")
 
 
 def for_many(compiled: Compiled) -> str:
-    """Turn a statement for one row into one for many, which are its one parameter `rows`: JSON.
+    """Return a statement for one row as one for many, which are its one parameter `rows`, as JSON.
 
     So the rows are written by one C function, sent as one value and read by one of the server's.
     It may be an INSERT of values, an INSERT of a SELECT, or an UPDATE.
@@ -235,7 +235,7 @@ def for_many(compiled: Compiled) -> str:
 
 
 def _type_of(bind: BindParameter[Any], compiled: Compiled) -> str:
-    """Name the type of a parameter; one of which nothing is known is text."""
+    """Return the type of a parameter; an unknown one is text."""
     known: str = (
         "TEXT" if isinstance(bind.type, NullType) else bind.type.compile(dialect=compiled.dialect)
     )

@@ -60,10 +60,10 @@ class Bounded(psycopg.Connection[Any]):
             raise
 
     def _converse(self, gen: Generator[Any, Any, Any], late: Exception) -> Any:
-        """Let a conversation with the server go on whenever the socket is ready.
+        """Continue a conversation with the server whenever the socket is ready.
 
-        psycopg asks before each command of a pipeline whether it may write. It may, as a rule: so
-        that is looked at first, and other green threads run only while there is nothing to do.
+        psycopg asks before each command of a pipeline whether it may write. As a rule it may, which
+        is checked first: other green threads run only while there is nothing to do.
         """
         fileno, within = self.pgconn.socket, self.answer_within
         until = None if within is None else time.monotonic() + within
@@ -84,7 +84,7 @@ class Bounded(psycopg.Connection[Any]):
             return end.value
 
     def cork(self, *, held: bool) -> None:
-        """Hold what is written back, or let it go: so many commands wake the server once."""
+        """Hold back what is written, or send it: many commands then wake the server once."""
         if held == self._corked or self.closed:
             return
         self._corked = held
@@ -97,7 +97,7 @@ class Bounded(psycopg.Connection[Any]):
 
 
 def _ready(fileno: int, wanted: int) -> int:
-    """Tell for which of reading and writing a socket is ready now."""
+    """Return for which of reading and writing a socket is ready now."""
     poll = _select.poll()
     poll.register(
         fileno, (wanted & Wait.R and _select.POLLIN) | (wanted & Wait.W and _select.POLLOUT)
@@ -134,7 +134,7 @@ def pipeline(
             if commit:
                 driver.execute("COMMIT")
     except psycopg.Error as error:
-        raise _named(connection, error) from error
+        raise _translated(connection, error) from error
     finally:
         driver.cork(held=False)
     return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
@@ -150,8 +150,10 @@ long been writable again: it is thrown away, with all that nobody uses just now.
 
 
 def is_trouble(error: BaseException | None) -> bool:
-    """Tell whether an error of the driver is the database's own, by its SQLSTATE: what fails so may
-    work later. One without a SQLSTATE is the connection's, which ended or never was."""
+    """Return whether an error of the driver is the database's own, by its SQLSTATE, and may pass.
+
+    An error without a SQLSTATE is that of a connection, which ended or never was.
+    """
     if not isinstance(error, psycopg.Error):
         return False
     if error.sqlstate is None:
@@ -159,9 +161,8 @@ def is_trouble(error: BaseException | None) -> bool:
     return error.sqlstate.startswith(TROUBLE)
 
 
-def _named(connection: Connection, error: psycopg.Error) -> Exception:
-    """Give an error of the driver the name that we have for it, and throw away a connection that is
-    of no use any more."""
+def _translated(connection: Connection, error: psycopg.Error) -> Exception:
+    """Translate an error of the driver to SQLAlchemy's; invalidate a connection that is broken."""
     driver: Any = connection.connection.driver_connection
     is_read_only = error.sqlstate == READ_ONLY
     if gone := driver.closed or is_read_only:
@@ -177,11 +178,11 @@ def _named(connection: Connection, error: psycopg.Error) -> Exception:
 
 
 def engine_of(url: URL, pool: int) -> Engine:
-    """Make the engine of a database, with so many connections at the most."""
+    """Return the engine of a database, with at most `pool` connections."""
     kept = max(1, pool * 2 // 3)
     engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
-        isolation_level="AUTOCOMMIT",  # a read is one journey, without BEGIN and ROLLBACK
+        isolation_level="AUTOCOMMIT",  # a read is one round trip, without BEGIN and ROLLBACK
         pool_size=kept,
         max_overflow=pool - kept,
         pool_timeout=POOL_WAIT,
@@ -219,7 +220,7 @@ def _insert_many(cursor: Any, statement: str, given: Any, context: Any) -> bool 
 
 @lru_cache(maxsize=TEXTS)
 def _numbered(statement: str) -> tuple[str, list[str]]:
-    """Give a statement with numbers, and the names in their order."""
+    """Return a statement with numbered parameters, and their names in order."""
     order: list[str] = []
 
     def number(name: re.Match[str]) -> str:
@@ -234,7 +235,7 @@ def _note_when(_connection: Any, record: Any) -> None:
 
 
 def _ask_if_idle(engine: Engine, connection: Bounded, record: Any, _proxy: Any) -> None:
-    """Before the use of a connection that was idle: does it work? If not, none of its age does."""
+    """Check an idle connection before it is used: if it is broken, so are all of its age."""
     if time.monotonic() - record.info.get("left_at", float("inf")) <= IDLE:
         return
     connection.answer_within = PING_WITHIN
@@ -246,8 +247,8 @@ def _ask_if_idle(engine: Engine, connection: Bounded, record: Any, _proxy: Any) 
 
 
 def _name_by_state(context: Any) -> Exception | None:
-    """Call whatever is the database's own trouble by one name, and nothing else by it, as the
-    driver does not."""
+    """Raise `OperationalError` for the database's own trouble, and for nothing else, as the driver
+    does not."""
     said, error = context.sqlalchemy_exception, context.original_exception
     if said is None:
         return None

@@ -180,7 +180,7 @@ def _machine() -> str:
 
 
 def engine_of(url: URL, synchronous: str) -> Engine:
-    """Make the engine of a file; `synchronous` says how surely a commit is on the disk."""
+    """Return the engine of a file; `synchronous` says how surely a commit is on the disk."""
     engine = create_engine(
         url,
         paramstyle="named",
@@ -206,8 +206,8 @@ def _begin(connection: Any) -> None:
 
 
 def _name_by_code(context: Any) -> Exception | None:
-    """Call whatever is the file's own trouble by one name, and nothing else by it, as the driver
-    does not."""
+    """Raise `OperationalError` for the file's own trouble, and for nothing else, as the driver does
+    not."""
     said, error = context.sqlalchemy_exception, context.original_exception
     code = getattr(error, "sqlite_errorcode", None)
     if said is None or code is None:

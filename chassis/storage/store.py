@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, MetaData, func, select
+from sqlalchemy import MetaData, func, select
 from sqlalchemy.orm import Session
 
 from chassis.ids import new_id
@@ -35,12 +35,6 @@ class Store:
         self.last_seq_at_start = 0
         """The newest row of the outbox at the start."""
         self._has_failed = False
-
-    @contextmanager
-    def exclusive(self) -> Iterator[Connection]:
-        """Open a transaction that changes tables, while no other process changes them."""
-        with self.dialect.exclusive() as connection:
-            yield connection
 
     def note_last_seq(self) -> None:
         """Note the newest row of the outbox, which an earlier process wrote."""

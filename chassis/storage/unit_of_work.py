@@ -107,12 +107,12 @@ class Work(Session):
         return made
 
     def cause_of(self, fact: Contract) -> dict[str, str]:
-        """Tell what a fact is, who asked for what led to it, and when."""
+        """Return what a fact is, who asked for what led to it, and when."""
         by = getattr(self.message.fact, "by", RULE)
         return {"what": fact.type, "by": by, "at": self.message.envelope.time}
 
     def held(self, kind: type[Any], identity: str) -> Any:
-        """Give an aggregate that this transaction has loaded or stored, without asking for it."""
+        """Return an aggregate that this transaction has loaded or stored, without a query."""
         key = kind.__mapper__.identity_key_from_primary_key((identity,))
         return self.identity_map.get(key)
 

@@ -43,7 +43,7 @@ def by_statement(store):
         work.execute(text(INSERT), ROW)
 
 
-def by_journey(store):
+def by_pipeline(store):
     with store.write() as work:
         store.execute_many(work, Statement(text("SELECT 1")), Statement(text(INSERT), ROW))
 
@@ -63,7 +63,7 @@ def read(store):
         return session.scalar(text("SELECT count(*) FROM deployment WHERE name = 'tried'"))
 
 
-@pytest.mark.parametrize("write", [by_statement, by_journey, at_the_end, by_itself])
+@pytest.mark.parametrize("write", [by_statement, by_pipeline, at_the_end, by_itself])
 def test_a_write_is_refused_as_if_the_database_were_away_and_reading_goes_on(
     postgres_server, store, write
 ):

@@ -357,7 +357,7 @@ def test_the_server_knows_the_bounds(store):
 
 
 def test_a_migration_is_not_bound_by_them(store):
-    with store.exclusive() as connection:
+    with store.dialect.exclusive() as connection:
         shown = [
             connection.scalar(text(f"SHOW {n}")) for n in ("statement_timeout", "lock_timeout")
         ]
