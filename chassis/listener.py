@@ -442,7 +442,7 @@ class Listener:
     def _take(
         self, work: Work, messages: Sequence[Message], blocked: set[letters.Stream]
     ) -> list[str]:
-        self.service.prepare([m for m in messages if self._readable(m)], work)
+        self.service.before_batch([m for m in messages if self._readable(m)], work)
         return [self._take_one(work, message, blocked) for message in messages]
 
     def _react(
@@ -472,7 +472,7 @@ class Listener:
                 self._check_keys(work, own, keys)
                 outcomes += self._take(work, own, blocked)
             else:
-                self.service.finish(work)
+                self.service.before_commit(work)
                 if not any(map(self._hears, work.outgoing[looked:])):
                     break
         # only now, since the end of the transaction may have them said otherwise
@@ -631,7 +631,7 @@ class Listener:
                     self._park(work, message, "an earlier letter stands before it", attempt=0)
                     return "held"
                 if self._readable(message):
-                    self.service.prepare([message], work)
+                    self.service.before_batch([message], work)
                 self._call(work, message)
                 self._react(work, [message], blocked, apart=apart or suspect)
         except SlotLost:
@@ -745,7 +745,7 @@ class Listener:
                     return self._count(work, letter, message)
                 letters.delivered(work, letter.seq)
                 if self._readable(message):
-                    self.service.prepare([message], work)
+                    self.service.before_batch([message], work)
                 self._call(work, message, late=True)
                 apart = apart or letter.seq in self._counted
                 self._react(work, [message], letters.held(work, [message]), apart=apart)
@@ -830,9 +830,9 @@ class Listener:
     def _committed(self, work: Work) -> None:
         if work.outgoing:
             self.wake()
-        if "resend" in work.info:
+        if work.asks_resend:
             self.service.ask_again()
-        self.service.committed(work)
+        self.service.after_commit(work)
 
     def _follow_up(self, messages: Sequence[Message]) -> None:
         """Try the letters that waited for what has just been handled.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 from eventlet.semaphore import Semaphore
 from sqlalchemy import (
@@ -36,14 +36,16 @@ from sqlalchemy.dialects import sqlite as lite
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
+from typing_extensions import TypeVar
 
 from chassis import migrations
 from chassis.aggregate import Aggregate
 from chassis.clocks import DatabaseClock
+from chassis.errors import NotFound, NotYet
 from chassis.ids import new_id
 from chassis.message import Message, encode
 from chassis.tables import carriage, deployment, message_of, outbox, row_of
-from contracts.message import RULE, Contract, Envelope
+from contracts.message import RULE, Act, Contract, Envelope
 
 SHANGHAI = timezone(timedelta(hours=8), "Asia/Shanghai")
 """Days are Shanghai's, which has kept UTC+8 without daylight saving since 1991."""
@@ -74,13 +76,25 @@ PIECE = 1 << 20
 """Characters of rows, as JSON, that one statement is given; a single row may be more."""
 
 
-class Work(Session):
+State = TypeVar("State", default=Any)
+Kind = TypeVar("Kind")
+Thing = TypeVar("Thing", bound=Aggregate)
+Payload = TypeVar("Payload", bound=Contract)
+
+
+class Work(Session, Generic[State]):
     """One transaction of a service: state changes, the facts they state, and the message handled.
 
     `now` and `today` are the time of the message in hand: the moment at which the outside gave its
     cause. So the same facts lead to the same loop, however late or often they are delivered.
     """
 
+    state: State
+    """What the handlers of a transaction share, as their service makes it in `before_batch`."""
+    loaded: list[Any]
+    """Objects that the identity map, which is weak, keeps until the transaction ends."""
+    asks_resend: bool = False
+    """Whether something is to be sent again: the relay looks for it after the commit."""
     source: str = ""
     message: Message
     outgoing: list[Message]
@@ -92,6 +106,8 @@ class Work(Session):
     def __init__(self, source: str, **kwargs: Any) -> None:
         super().__init__(expire_on_commit=False, **kwargs)
         self.source = source
+        self.state = None  # type: ignore[assignment]  # until `before_batch`
+        self.loaded = []
         self.outgoing = []
         self.closing = []
 
@@ -129,30 +145,49 @@ class Work(Session):
         """The day of the message in hand, in Shanghai."""
         return self.now.astimezone(SHANGHAI).date()
 
-    def record(self, fact: Contract, *, identity: str | None = None) -> Message:
-        """Put a fact or a command in the outbox, as an effect of the message in hand."""
+    def record(self, payload: Payload, *, identity: str | None = None) -> Payload:
+        """Put an event or a command in the outbox, as an effect of the message in hand."""
         cause = self.message.envelope
-        made = Message.of(
-            fact,
-            Envelope(
-                identity or new_id(self.clock()),
-                self.source,
-                fact.type,
-                cause.time,
-                fact.key,
-                cause.correlationid,
-                cause.id,
-                cause.type,
-                cause.traceparent,
-            ),
+        envelope = Envelope(
+            identity or new_id(self.clock()),
+            self.source,
+            payload.type,
+            cause.time,
+            payload.key,
+            cause.correlationid,
+            cause.id,
+            cause.type,
+            cause.traceparent,
         )
-        self.outgoing.append(made)
-        return made
+        self.outgoing.append(Message.of(payload, envelope))
+        return payload
 
-    def cause_of(self, fact: Contract) -> dict[str, str]:
-        """Tell what a fact is, who asked for what led to it, and when."""
+    def cause_of(self, event: Contract) -> dict[str, str]:
+        """Return the type of an event, who asked for what led to it, and when."""
         by = getattr(self.message.fact, "by", RULE)
-        return {"what": fact.type, "by": by, "at": self.message.envelope.time}
+        return {"what": event.type, "by": by, "at": self.message.envelope.time}
+
+    def add_new(self, aggregate: Aggregate) -> Any:
+        """Add a new aggregate, and return the first event that it has recorded."""
+        recorded = len(self.outgoing)
+        self.add(aggregate)
+        return self.outgoing[recorded].fact
+
+    def require(self, kind: type[Thing], identity: str, *, seen_by: Act | None = None) -> Thing:
+        """Load an aggregate; raises `NotFound`, and `Changed` if it is not as `seen_by` saw it."""
+        found = self.get(kind, identity)
+        if found is None:
+            raise NotFound(f"There is no {kind.__name__.lower()} {identity}.")
+        if seen_by is not None:
+            found.as_seen(seen_by)
+        return found
+
+    def expect(self, kind: type[Kind], identity: str) -> Kind:
+        """Load what an event of another service makes; raises `NotYet` until that has arrived."""
+        found = self.get(kind, identity)
+        if found is None:
+            raise NotYet(identity)
+        return found
 
     def held(self, kind: type[Any], identity: str) -> Any:
         """Give an aggregate that this transaction has loaded or stored, without asking for it."""

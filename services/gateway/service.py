@@ -79,7 +79,7 @@ class Gateway(Service):
     quiet: Callable[[], bool] | None = None
     """Tells whether nothing is under way anywhere, where one process can know."""
 
-    def started(self, tend: Callable[[Callable[[], None]], None]) -> None:
+    def on_start(self, tend: Callable[[Callable[[], None]], None]) -> None:
         """Open the door, and start the clock; raises `Misconfigured` without the keys it needs."""
         self.people.check()
         tend(self.door.run)
@@ -90,7 +90,7 @@ class Gateway(Service):
         tend(self.news.look)
         tend(self.sender.run)
 
-    def stopping(self) -> None:
+    def on_stop(self) -> None:
         """Let those who wait go: their commands and exports are durable, and they know where to go
         on in the feed."""
         self.door.close()
@@ -109,7 +109,7 @@ class Gateway(Service):
         yield from Openings(self.people, acts, reads).routes(self.sight)
         yield from Webhooks(self.store, self.feed, acts, self.seal, self.sender.outbound).routes()
 
-    def opened(self) -> None:
+    def on_setup(self) -> None:
         """Make what lives as long as the process, once the store is there."""
         from chassis.outbound import Outbound
         from services.gateway.home import Home
@@ -141,7 +141,7 @@ class Gateway(Service):
         create = not self.settings.seal_key_file and is_new
         return Seal.from_file(key_file(self.settings), create=create)
 
-    def admit(self, request: Request, route: Route) -> None:
+    def authorize(self, request: Request, route: Route) -> None:
         """Let nobody in who may not use the route; raises `Unauthenticated` and `Forbidden`."""
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         if kind.lower() != "bearer" or not token:
@@ -181,7 +181,7 @@ class Gateway(Service):
         """Note what a service found due in an hour."""
         db.info["hours"].append(db.message)
 
-    def prepare(self, messages: list[Message], db: Work) -> None:
+    def before_batch(self, messages: list[Message], db: Work) -> None:
         """Load at once every document that a batch may change.
 
         A rebuild locks `events` too: it never repairs a document between its loading here and its
@@ -191,7 +191,7 @@ class Gateway(Service):
         page.load(db, messages, *([] if self.store.is_sqlite else [Ask(_LOCK)]))
         db.info.update(page=page, events=[], settled=[], hours=[])
 
-    def finish(self, db: Work) -> None:
+    def before_commit(self, db: Work) -> None:
         """Write the events, the documents, the figures and the outcomes of a batch."""
         if "page" not in db.info:
             return
@@ -202,14 +202,14 @@ class Gateway(Service):
         tally(self.store, db, db.info["hours"])
         append(self.store, db, {EVENTS: db.info["events"], AUDIT: ended(db.info["settled"])})
 
-    def committed(self, db: Work) -> None:
+    def after_commit(self, db: Work) -> None:
         """Wake those who wait for an outcome, or for events, that are now readable."""
         if kept := db.info.get("events"):
             self.news.tell(kept[-1]["position"])
         if self.door.tell(fact for fact, _ in db.info.get("settled", ())):
             self.call(OUTCOMES)
 
-    def called(self) -> None:
+    def on_notified(self) -> None:
         """Look for outcomes and events that another gateway has projected."""
         self.door.called()
         self.news.called()

@@ -60,7 +60,8 @@ def subject_of(book: Rulebook, premises: Premises | None, complaint_id: str | No
 
 
 def _values(kind: str, subject: Words, found_on: date | None) -> dict[str, object]:
-    return {"prompt": {}, "problem": {"day": found_on}}.get(kind, {"subject": subject})
+    values: dict[str, dict[str, object]] = {"prompt": {}, "problem": {"day": found_on}}
+    return values.get(kind, {"subject": subject})
 
 
 def _numbered(number: int, words: Words) -> Words:
