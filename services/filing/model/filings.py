@@ -34,12 +34,12 @@ BY_REVIEW = "on-site-review"
 class Filer(Protocol):
     """The enterprise that files, as far as its filing needs to know it."""
 
-    premises: Mapped[str]
-    industry: Mapped[str]
-    grid: Mapped[str]
-    key_project: Mapped[bool]
-    lifted_on: Mapped[date | None]
-    live_filing_id: Mapped[str | None]
+    premises: str
+    industry: str
+    grid: str
+    key_project: bool
+    lifted_on: date | None
+    live_filing_id: str | None
 
 
 class FilingState(StrEnum):
