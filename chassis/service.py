@@ -54,22 +54,17 @@ def on(*kinds: type[Contract]) -> Callable[[Function], Function]:
     return mark
 
 
-def _handlers_in(source: Any) -> Iterator[Any]:
-    """Yield the handlers that a module defines, or that an object or its class has, as written."""
-    if isinstance(source, ModuleType):
-        found = [each for each in vars(source).values() if hasattr(each, "handles")]
-        yield from (each for each in found if each.__module__ == source.__name__)
-        return
-    classes = (source if isinstance(source, type) else type(source)).__mro__
-    names = dict.fromkeys(name for each in classes for name in vars(each))
-    yield from (
-        getattr(source, name) for name in names if hasattr(getattr(source, name), "handles")
-    )
-
-
 def _handlers(service: Any) -> Iterator[Any]:
+    """Yield the handlers of a service, in the order in which they are called: its own methods, then
+    what its modules define and what its objects have, as written."""
     for source in (service, *service.handlers):
-        yield from _handlers_in(source)
+        if isinstance(source, ModuleType):
+            found = [each for each in vars(source).values() if hasattr(each, "handles")]
+            yield from (each for each in found if each.__module__ == source.__name__)
+        else:
+            classes = getattr(source, "__mro__", type(source).__mro__)
+            names = dict.fromkeys(name for each in classes for name in vars(each))
+            yield from (each for name in names if hasattr(each := getattr(source, name), "handles"))
 
 
 def handlers_of(service: Any) -> dict[str, list[Handler]]:
@@ -315,13 +310,8 @@ class Service:
         resending.ask(uow, command.receiver, since, slot=command.slot, marker=command.marker)
         uow.asks_resend = True
 
-    def new_state(self) -> Any:
-        """Return the state that the handlers of a new transaction share."""
-
     def before_batch(self, messages: list[Message], uow: Work) -> None:
         """Before messages are handled: load all aggregates that they name by few queries."""
-        if uow.state is None:
-            uow.state = self.new_state()
         if uow.new:
             uow.loaded.extend(uow.new)
             uow.flush()  # from now on they are found by identity

@@ -41,7 +41,7 @@ from typing_extensions import TypeVar
 from chassis import migrations
 from chassis.aggregate import Aggregate
 from chassis.clocks import DatabaseClock
-from chassis.errors import NotFound, NotYet
+from chassis.errors import NotFound
 from chassis.ids import new_id
 from chassis.message import Message, encode
 from chassis.tables import carriage, deployment, message_of, outbox, row_of
@@ -77,8 +77,7 @@ PIECE = 1 << 20
 
 
 State = TypeVar("State", default=Any)
-Kind = TypeVar("Kind")
-Thing = TypeVar("Thing", bound=Aggregate)
+Kind = TypeVar("Kind", bound=Aggregate)
 Payload = TypeVar("Payload", bound=Contract)
 
 
@@ -173,20 +172,13 @@ class Work(Session, Generic[State]):
         self.add(aggregate)
         return self.outgoing[recorded].fact
 
-    def require(self, kind: type[Thing], identity: str, *, seen_by: Act | None = None) -> Thing:
+    def require(self, kind: type[Kind], identity: str, *, seen_by: Act | None = None) -> Kind:
         """Load an aggregate; raises `NotFound`, and `Changed` if it is not as `seen_by` saw it."""
         found = self.get(kind, identity)
         if found is None:
             raise NotFound(f"There is no {kind.__name__.lower()} {identity}.")
         if seen_by is not None:
             found.as_seen(seen_by)
-        return found
-
-    def expect(self, kind: type[Kind], identity: str) -> Kind:
-        """Load what an event of another service makes; raises `NotYet` until that has arrived."""
-        found = self.get(kind, identity)
-        if found is None:
-            raise NotYet(identity)
         return found
 
     def held(self, kind: type[Any], identity: str) -> Any:

@@ -22,12 +22,9 @@ class Complaints(Service):
     preload: ClassVar[dict[str, type]] = {"complaint_id": Complaint}
     rulebook: Rulebook
 
-    def new_state(self) -> Batch:
-        """Return the state that the handlers of a new transaction share."""
-        return Batch(self.rulebook)
-
     def before_batch(self, messages: list[Message], uow: Uow) -> None:
         """Load what a batch is about: its complaints, and those linked to ended ones."""
+        uow.state = uow.state or Batch(self.rulebook)
         super().before_batch(messages, uow)
         register.note_new(messages, uow)
         links.load_duplicates(messages, uow)

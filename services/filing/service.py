@@ -22,12 +22,9 @@ class Filings(Service):
     preload: ClassVar[dict[str, type]] = {"enterprise_id": Enterprise, "filing_id": Filing}
     rulebook: Rulebook
 
-    def new_state(self) -> Batch:
-        """Return the state that the handlers of a new transaction share."""
-        return Batch(self.rulebook)
-
     def before_batch(self, messages: list[Message], uow: Uow) -> None:
         """Load what a batch is about by few queries."""
+        uow.state = uow.state or Batch(self.rulebook)
         super().before_batch(messages, uow)
         registry.load_owners_of_codes(messages, uow)
         decisions.load_previous_filings(messages, uow)

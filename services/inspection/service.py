@@ -49,12 +49,9 @@ class Inspection(Service):
     }
     rulebook: Rulebook
 
-    def new_state(self) -> Batch:
-        """Return the state that the handlers of a new transaction share."""
-        return Batch(self.rulebook)
-
     def before_batch(self, messages: list[Message], uow: Uow) -> None:
         """Load what a batch is about, and the visits that it may warn of or cancel."""
+        uow.state = uow.state or Batch(self.rulebook)
         super().before_batch(messages, uow)
         visits.load_visits(messages, uow)
         checks.load_checks(messages, uow)

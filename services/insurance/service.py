@@ -28,11 +28,8 @@ class Insurance(Service):
     }
     rulebook: Rulebook
 
-    def new_state(self) -> Batch:
-        """Return the state that the handlers of a new transaction share."""
-        return Batch(self.rulebook)
-
     def before_batch(self, messages: list[Message], uow: Uow) -> None:
         """Load what a batch is about, and which of its persons may be on record already."""
+        uow.state = uow.state or Batch(self.rulebook)
         super().before_batch(messages, uow)
         cover.load_persons(messages, uow)

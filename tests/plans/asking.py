@@ -153,7 +153,7 @@ def in_batch(service, act):
     """Make a question that a handler of a service asks."""
 
     def ask(work):
-        work.state = service.new_state()
+        service.before_batch([], work)
         act(work)
 
     return in_work(service.store, ask)

@@ -138,9 +138,7 @@ class Filing(Aggregate, Base):
             self.seen_on_site = True
             self._approve_or_refer(enterprise, BY_REVIEW, book, today)
 
-    def return_after_review(
-        self, enterprise: Filer, reasons: list[Point], book: Rulebook
-    ) -> None:
+    def return_after_review(self, enterprise: Filer, reasons: list[Point], book: Rulebook) -> None:
         """Return what was seen on site and found wanting."""
         if self.state == FilingState.IN_REVIEW:
             self.send_back(enterprise, reasons, BY_REVIEW, book)
@@ -168,9 +166,7 @@ class Filing(Aggregate, Base):
             reasons.append(Point(code="pledge", words=book.say("The pledge was not given.")))
         return reasons
 
-    def _approve_or_refer(
-        self, enterprise: Filer, by: str, book: Rulebook, today: date
-    ) -> None:
+    def _approve_or_refer(self, enterprise: Filer, by: str, book: Rulebook, today: date) -> None:
         lifted = enterprise.lifted_on
         reasons = book.reasons_to_refer(
             key_project=enterprise.key_project,

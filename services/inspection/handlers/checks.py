@@ -23,8 +23,9 @@ from contracts.complaints import (
 from contracts.inspection import Purpose
 from rulebook import rules_of
 from services.inspection.batch import Uow
+from services.inspection.handlers.premises import premises_of
 from services.inspection.handlers.visits import cancellation
-from services.inspection.model import Premises, Visit, VisitState
+from services.inspection.model import Visit, VisitState
 
 ENDS = (ComplaintAnswered, ComplaintRefused, ComplaintReferred, ComplaintClosed, ComplaintUnmatched)
 """Events after which a complaint needs no check of the enterprise."""
@@ -67,7 +68,7 @@ def _check(
     if event.enterprise_id:
         visit = Visit.plan(
             visit_id,
-            uow.expect(Premises, event.enterprise_id),
+            premises_of(uow, event.enterprise_id),
             Purpose.COMPLAINT,
             uow.today,
             urgent=True,

@@ -23,7 +23,8 @@ from contracts.inspection import (
 from contracts.shapes import Words
 from rulebook import rules_of
 from services.inspection.batch import Uow
-from services.inspection.model import Closure, Issue, IssueState, Notice, Premises, Visit
+from services.inspection.handlers.premises import premises_of
+from services.inspection.model import Closure, Issue, IssueState, Notice, Visit
 from services.inspection.numbers import enter
 
 
@@ -31,7 +32,7 @@ from services.inspection.numbers import enter
 def order_closure(command: OrderClosure, uow: Uow) -> ClosureOrdered:
     """Order an enterprise closed by hand."""
     reason = Words(zh=command.reason, en=command.reason)
-    premises = uow.expect(Premises, command.enterprise_id)
+    premises = premises_of(uow, command.enterprise_id)
     closure = Closure.order(command.closure_id, premises, Grounds.ORDER, reason, uow.today)
     ordered: ClosureOrdered = enter(uow, closure)
     return ordered
@@ -58,7 +59,7 @@ def reinspect_closure(command: ReinspectClosure, uow: Uow) -> VisitRecorded:
 @on(LiftClosure)
 def lift_closure(command: LiftClosure, uow: Uow) -> ClosureLifted:
     """Lift a closure."""
-    premises = uow.expect(Premises, command.enterprise_id)
+    premises = premises_of(uow, command.enterprise_id)
     closure = uow.require(Closure, command.closure_id, seen_by=command)
     rule, standing = rules_of(uow).extension, open_issues(uow, command.enterprise_id)
     return closure.lift(command, premises, rule, uow.today, standing=standing)
@@ -69,7 +70,7 @@ def close(
     *, issue_id: str | None = None, notice_id: str | None = None,
 ) -> None:  # fmt: skip
     """Order premises closed, unless they are closed already."""
-    premises = uow.expect(Premises, enterprise_id)
+    premises = premises_of(uow, enterprise_id)
     if premises.closure_id is None:
         closure_id = derived_id("closure", issue_id, notice_id)
         about = {"issue_id": issue_id, "notice_id": notice_id}
@@ -94,7 +95,7 @@ def look_again(
     command: Reinspect | ReinspectClosure, uow: Uow, notice_id: str | None = None
 ) -> VisitRecorded:
     """Record the visit of a re-inspection."""
-    premises = uow.expect(Premises, command.enterprise_id)
+    premises = premises_of(uow, command.enterprise_id)
     visit = Visit.unplanned(command.visit_id, premises, Purpose.REINSPECTION)
     visited = RecordVisit(
         visit_id=command.visit_id,

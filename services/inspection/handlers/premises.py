@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chassis.errors import NotYet
 from chassis.service import on
 from contracts.filing import (
     EnterpriseCorrected,
@@ -13,6 +14,14 @@ from contracts.filing import (
 from contracts.inspection import PartRecorded, VisitRecorded
 from services.inspection.batch import Uow
 from services.inspection.model import Premises
+
+
+def premises_of(uow: Uow, enterprise_id: str) -> Premises:
+    """Load the premises of an enterprise; raises `NotYet` until filing's event has arrived."""
+    premises = uow.get(Premises, enterprise_id)
+    if premises is None:
+        raise NotYet(enterprise_id)
+    return premises
 
 
 @on(EnterpriseRegistered)
@@ -32,7 +41,7 @@ def know(event: EnterpriseRegistered, uow: Uow) -> None:
 @on(EnterpriseCorrected)
 def know_better(event: EnterpriseCorrected, uow: Uow) -> None:
     """Update what the registry says of an enterprise."""
-    premises = uow.expect(Premises, event.enterprise_id)
+    premises = premises_of(uow, event.enterprise_id)
     premises.name, premises.kind = event.name, event.premises
     premises.grid, premises.size = event.grid, event.size
 
@@ -40,30 +49,30 @@ def know_better(event: EnterpriseCorrected, uow: Uow) -> None:
 @on(EnterpriseReopened)
 def know_open(event: EnterpriseReopened, uow: Uow) -> None:
     """Record that an enterprise is open, and how many work there."""
-    uow.expect(Premises, event.enterprise_id).opened(event)
+    premises_of(uow, event.enterprise_id).opened(event)
 
 
 @on(EnterpriseSuspended)
 def know_shut(event: EnterpriseSuspended, uow: Uow) -> None:
     """Record that an enterprise is no longer open."""
-    uow.expect(Premises, event.enterprise_id).is_open = False
+    premises_of(uow, event.enterprise_id).is_open = False
 
 
 @on(RosterReported)
 def know_staff(event: RosterReported, uow: Uow) -> None:
     """Record how many work there on a day."""
-    uow.expect(Premises, event.enterprise_id).reported(event)
+    premises_of(uow, event.enterprise_id).reported(event)
 
 
 @on(VisitRecorded)
 def remember_visit(event: VisitRecorded, uow: Uow) -> None:
     """Record what a visit found; one for a complaint that found something shows it true."""
     true = event.complaint_id is not None and bool(event.findings)
-    premises = uow.expect(Premises, event.enterprise_id)
+    premises = premises_of(uow, event.enterprise_id)
     premises.was_visited(event.day, len(event.findings), complaint_true=true)
 
 
 @on(PartRecorded)
 def remember_part(event: PartRecorded, uow: Uow) -> None:
     """Record what a further part of a visit found."""
-    uow.expect(Premises, event.enterprise_id).broke_more(event.day, len(event.findings))
+    premises_of(uow, event.enterprise_id).broke_more(event.day, len(event.findings))

@@ -32,7 +32,8 @@ from contracts.shapes import Id, Key, Point, Words
 from rulebook import rules_of
 from rulebook.chapters.inspection import Until
 from services.inspection.batch import Uow
-from services.inspection.model import Premises, Slip
+from services.inspection.handlers.premises import premises_of
+from services.inspection.model import Slip
 from services.inspection.numbers import PAPERS, enter
 from services.inspection.wording import addressed_to, letter, subject_of
 
@@ -156,7 +157,7 @@ def _write(
     book = rules_of(uow)
     on_complaint = isinstance(event, ComplaintOverdue | ComplaintAnswered)
     complaint_id = Id(event.complaint_id) if on_complaint else None
-    premises = None if on_complaint else uow.expect(Premises, event.enterprise_id)
+    premises = None if on_complaint else premises_of(uow, event.enterprise_id)
     to = addressed_to(book, addressee, premises)
     subject = subject_of(book, premises, complaint_id)
     text = letter(

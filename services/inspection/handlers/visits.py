@@ -39,8 +39,9 @@ from contracts.message import RULE
 from contracts.shapes import Id, Key
 from rulebook import rules_of
 from services.inspection.batch import Uow
+from services.inspection.handlers.premises import premises_of
 from services.inspection.judging import judge
-from services.inspection.model import NotAcceptable, Patrol, Premises, Visit, VisitState
+from services.inspection.model import NotAcceptable, Patrol, Visit, VisitState
 from services.inspection.model.visits import named
 
 PLANS = (PlanVisit, RecordVisit, ReplanVisit)
@@ -106,7 +107,7 @@ def plan_review(event: OnsiteReviewRequested, uow: Uow) -> None:
     """Plan the visit without which five-small premises may not open."""
     visit = Visit.plan(
         derived_id("review", event.filing_id),
-        uow.expect(Premises, event.enterprise_id),
+        premises_of(uow, event.enterprise_id),
         Purpose.REVIEW,
         uow.today,
         filing_id=event.filing_id,
@@ -123,7 +124,7 @@ def plan_first_patrol(event: EnterpriseReopened, uow: Uow) -> None:
         uow.add(
             Visit.plan(
                 derived_id("first-patrol", event.filing_id),
-                uow.expect(Premises, event.enterprise_id),
+                premises_of(uow, event.enterprise_id),
                 Purpose.PATROL,
                 event.reopened_on + timedelta(days=days),
             )
@@ -166,7 +167,7 @@ def plan(command: PlanVisit, uow: Uow) -> VisitPlanned:
         faults.append(at("day", f"lies before today, {uow.today}"))
     if faults:
         raise NotAcceptable(errors=faults)
-    premises = uow.expect(Premises, command.enterprise_id)
+    premises = premises_of(uow, command.enterprise_id)
     visit = Visit.plan_by_hand(command, premises, _warnings(uow, command))
     planned: VisitPlanned = uow.add_new(visit)
     uow.state.of_day.append(visit)
@@ -193,7 +194,7 @@ def cancel(command: CancelVisit, uow: Uow) -> VisitCancelled:
 def record(command: RecordVisit, uow: Uow) -> VisitRecorded:
     """Record a visit, planned or not; what follows from its findings are reactions. What a device
     sends again changes nothing, and is answered as it was."""
-    premises = uow.expect(Premises, command.enterprise_id)
+    premises = premises_of(uow, command.enterprise_id)
     visit = uow.get(Visit, command.visit_id)
     if visit is None:
         visit = Visit.unplanned(command.visit_id, premises, Purpose.PATROL)
@@ -224,7 +225,7 @@ def record_part(command: RecordPart, uow: Uow) -> PartRecorded:
     """Record what one agency of a joint visit found."""
     visit = uow.require(Visit, command.visit_id, seen_by=command)
     visit.must_take_part(command.agency)
-    premises = uow.expect(Premises, command.enterprise_id)
+    premises = premises_of(uow, command.enterprise_id)
     checklist, findings = judge(command, premises, uow.state.rulebook, visit.day)
     return visit.add_part(command, findings, checklist.version)
 
