@@ -303,7 +303,7 @@ class Service:
 
     @on(Resend)
     def resend(self, command: Resend, uow: Work) -> None:
-        """Have the relay send again what a service has lost; raises `NoSuchSlot`."""
+        """Request that the relay resend what a service has lost; raises `NoSuchSlot`."""
         if not self.knows(command.receiver, command.slot):
             raise NoSuchSlot
         since = command.since.timestamp()

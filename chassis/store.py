@@ -182,7 +182,7 @@ class Work(Session, Generic[State]):
         return found
 
     def held(self, kind: type[Any], identity: str) -> Any:
-        """Give an aggregate that this transaction has loaded or stored, without asking for it."""
+        """Return an aggregate that this transaction has loaded or stored, without a query."""
         key = kind.__mapper__.identity_key_from_primary_key((identity,))
         return self.identity_map.get(key)
 

@@ -132,7 +132,7 @@ def let_file_again(event: ClosureLifted, uow: Uow) -> None:
 
 
 def _both(uow: Uow, filing_id: str, command: Act | None = None) -> tuple[Filing, Enterprise]:
-    """Load a filing, as whoever acts on it saw it, and its enterprise."""
+    """Load a filing, as `command` saw it, and its enterprise."""
     filing = uow.require(Filing, filing_id, seen_by=command)
     return filing, uow.require(Enterprise, filing.enterprise_id)
 
