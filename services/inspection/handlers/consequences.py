@@ -7,7 +7,6 @@ Words and severity are those of the checklist that the visit pins.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
 from typing import Any
 
 from chassis.ids import derived_id
@@ -56,64 +55,58 @@ def name_issues(event: VisitRecorded | PartRecorded, uow: Uow) -> None:
 
 @on(VisitRecorded)
 def conclude_at_once(event: VisitRecorded, uow: Uow) -> None:
-    """End what one team has recorded for all."""
+    """Conclude what one team has recorded for all."""
     if (event.filing_id or event.complaint_id) and not event.joint:
         found = [
             (finding.rule, event.checklist_version, not finding.rectified_on_the_spot)
             for finding in event.findings
         ]
-        _conclude(
-            uow, event.visit_id, event.enterprise_id, event.purpose, event.day,
-            event.filing_id, event.complaint_id, found,
-        )  # fmt: skip
+        _conclude(uow, event, event.visit_id, found)
 
 
 @on(VisitSigned)
 def conclude_when_all_have_signed(event: VisitSigned, uow: Uow) -> None:
-    """End a joint visit that is complete."""
+    """Conclude a joint visit that is complete."""
     visit = uow.require(Visit, event.visit_id)
     if event.complete and visit.joint and (visit.filing_id or visit.complaint_id):
         found = [(one["rule"], one["version"], one["stands"]) for one in visit.found]
-        _conclude(
-            uow, visit.id, visit.enterprise_id, visit.purpose, visit.day,
-            visit.filing_id, visit.complaint_id, found,
-        )  # fmt: skip
+        _conclude(uow, visit, visit.id, found)
 
 
 def _conclude(
-    uow: Uow, visit_id: str, enterprise_id: str, purpose: str, day: date,
-    filing_id: str | None, complaint_id: str | None,
+    uow: Uow,
+    visit: VisitRecorded | Visit,
+    visit_id: str,
     found: Sequence[tuple[str, str | None, bool]],
-) -> None:  # fmt: skip
+) -> None:
     """Record how a review or a check ended.
 
     A review is passed if nothing that it found still stands; any finding substantiates a
     complaint.
     """
     points = [
-        (checklist_of(uow.state.rulebook, version, day).rules[rule].point, stands)
+        (checklist_of(uow.state.rulebook, version, visit.day).rules[rule].point, stands)
         for rule, version, stands in found
     ]
-    if purpose == Purpose.REVIEW and filing_id:
+    if visit.purpose == Purpose.REVIEW and visit.filing_id:
         about: dict[str, Any] = {
-            "enterprise_id": enterprise_id,
-            "filing_id": filing_id,
+            "enterprise_id": visit.enterprise_id,
+            "filing_id": visit.filing_id,
             "visit_id": visit_id,
         }
-        standing = [point for point, stands in points if stands]
-        if standing:
+        if standing := [point for point, stands in points if stands]:
             uow.record(OnsiteReviewFailed(**about, reasons=standing))
         else:
             uow.record(OnsiteReviewPassed(**about))
-    if complaint_id:
+    if visit.complaint_id:
         uow.record(
             ComplaintChecked(
-                complaint_id=Key(complaint_id),
-                enterprise_id=Id(enterprise_id),
+                complaint_id=Key(visit.complaint_id),
+                enterprise_id=Id(visit.enterprise_id),
                 visit_id=Id(visit_id),
                 substantiated=bool(points),
                 points=[point for point, _ in points],
-                checked_on=day,
+                checked_on=visit.day,
             )
         )
 
