@@ -14,6 +14,7 @@ from chassis.logs import configure
 from console.district import SERVICES
 from tests import servers
 from tests.disorder import Disorder
+from tests.parallel import pytest_configure  # noqa: F401  (a hook)
 
 SEED = int(os.environ.get("SEED", "20200306"))
 
