@@ -1,5 +1,11 @@
-"""Databases as they are when their tables have just been made, which takes longest: made once for
-each server, and only emptied as long as no test has changed them."""
+"""Databases as they are when their tables have just been made, which is what takes longest: it is
+done once, and then PostgreSQL's are emptied, as long as no test has changed them, and SQLite's
+files are copied."""
+
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
 
 import psycopg
 
@@ -54,6 +60,24 @@ def tables_anew(databases):
             store.create()
             store.close()
             _made[url] = _seen(connection)
+
+
+def files_anew(data, kinds=SERVICES):
+    """Have a folder hold the databases of these services; those that it has stay as they are."""
+    data.mkdir(parents=True, exist_ok=True)
+    for kind in kinds:
+        if not (data / f"{kind.name}.db").exists():
+            shutil.copy2(Path(_folder().name) / f"{kind.name}.db", data)
+
+
+@cache
+def _folder():
+    folder = tempfile.TemporaryDirectory(prefix="bihuan-files-")
+    for kind in SERVICES:
+        store = Store(kind.name, f"sqlite:///{folder.name}/{kind.name}.db", kind.metadata)
+        store.create()
+        store.close()
+    return folder
 
 
 def _seen(connection):

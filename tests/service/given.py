@@ -8,9 +8,11 @@ from chassis.listener import Listener
 from chassis.message import Message
 from chassis.service import bindings_of, handlers_of
 from chassis.store import SHANGHAI, Store
+from console.district import SERVICES
 from contracts.message import Command, Envelope
 from contracts.shapes import moment_to_json
 from rulebook import Rulebook
+from tests.emptied import files_anew
 
 
 class Deaf:
@@ -35,6 +37,8 @@ class Given:
 
     def __init__(self, kind, folder):
         self.at, self.acknowledged = datetime(2020, 2, 10, 9, tzinfo=SHANGHAI), []
+        if kind in SERVICES:
+            files_anew(folder, [kind])
         self.store = Store(kind.name, f"sqlite:///{folder / kind.name}.db", kind.metadata)
         self.store.create()
         self.service, self.hears = kind(), bindings_of(kind)
