@@ -13,8 +13,8 @@ import pytest
 from eventlet.patcher import original
 from execnet import gateway_base, gateway_io
 
-TOGETHER = ("deploy", "migrations")
-"""Folders whose tests stay in one process, because they share servers that only they need."""
+TOGETHER = ("tests/deploy/", "tests/migrations/", "tests/broker/test_department")
+"""Beginnings of files whose tests stay in one process: they share servers that only they need."""
 ORDER = ("loop", "broker", "faults", "plans", "fuzzing", "deploy", "console", "migrations", "api")
 """Folders that take longest: they go first, so that at the end no process waits for another."""
 ROOT = Path(__file__).parents[1]
@@ -66,9 +66,8 @@ def pytest_xdist_make_scheduler(config, log):
 def room_of(nodeid):
     """Return what a test shares a process with: its file, as a rule."""
     file, _, test = nodeid.partition("::")
-    folder = file.split("/")[1]
-    if folder in TOGETHER:
-        return folder
+    if room := next(filter(file.startswith, TOGETHER), None):
+        return room
     return f"{file} on servers" if test.startswith("test_story_on_") else file
 
 
