@@ -14,6 +14,11 @@ from chassis.logs import configure
 from console.runtime.district import SERVICES
 from tests import servers
 from tests.disorder import Disorder
+from tests.parallel import (  # noqa: F401  (hooks of pytest)
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_xdist_make_scheduler,
+)
 
 SEED = int(os.environ.get("SEED", "20200306"))
 

@@ -20,6 +20,7 @@ from console.demo.synthetic import credit_code
 from console.runtime.district import District
 from services.gateway.access.callers import Caller, Role
 from tests import PATIENCE
+from tests.emptied import files_anew
 
 SHANGHAI = "+08:00"
 MEASURES = ["masks", "disinfectant", "thermometer", "isolation_room"]
@@ -227,6 +228,8 @@ class TestDistrict(Stories):
 
     def __init__(self, data, bus, **settings):
         settings = {"clock": "manual", "http_port": 0, "data": data, "wait": 20.0} | settings
+        if not settings.get("database_url"):
+            files_anew(settings["data"])
         self.running = District(Settings.read({}, **settings), bus)
         self.running.start()
         self.client = self.client_as(Caller("tester", frozenset(Role), speaks_for_others=True))

@@ -2,17 +2,15 @@
 
 import amqp
 import eventlet
-import psycopg
 import pytest
 from eventlet.hubs import get_hub
 
 from chassis.runtime.green import in_thread
 from chassis.settings import Settings
-from chassis.storage import migrations
-from chassis.storage.store import Store
 from console.runtime.district import SERVICES
 from tests import PATIENCE, servers
 from tests.conftest import available
+from tests.emptied import tables_anew
 from tests.servers.programs import HOST, free_ports
 
 NAMES = [kind.name for kind in SERVICES]
@@ -82,14 +80,7 @@ def district(request):
 
 def start_anew(postgres, rabbitmq):
     """Empty the databases, and take away the exchanges and queues of every service."""
-    for kind in SERVICES:
-        url = postgres.format(service=kind.name)
-        with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
-            connection.execute("DROP SCHEMA public CASCADE")
-            connection.execute("CREATE SCHEMA public")
-        store = Store(kind.name, url, kind.metadata)
-        migrations.apply(store)
-        store.close()
+    tables_anew(postgres)
     with amqp.Connection(rabbitmq.partition("@")[2].rstrip("/")) as connection:
         channel = connection.channel()
         for name in NAMES:

@@ -140,7 +140,7 @@ def is_ready(process):
 
 @pytest.mark.parametrize("way", ["black_hole", "refuse"])
 def test_a_replica_that_is_cut_from_the_broker_leaves_everything_to_the_other(
-    settings, start, shares, rabbitmq_server, line, way
+    settings, line, start, shares, rabbitmq_server, way
 ):
     """Its database is well, so that it could renew whatever it holds, and do nothing with it."""
     for name, hears in TOPOLOGY.items():
@@ -177,7 +177,7 @@ def database_line(postgres_server):
 
 @pytest.mark.parametrize("way", ["black_hole", "refuse"])
 def test_a_replica_that_is_cut_from_its_database_gives_back_what_it_was_given(
-    settings, start, shares, postgres_server, database_line, way
+    settings, database_line, start, shares, postgres_server, way
 ):
     """Its broker is well, and would go on to give it what nobody can handle there."""
     for name, hears in TOPOLOGY.items():

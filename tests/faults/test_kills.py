@@ -67,7 +67,7 @@ class Resurrected:
         """Give a client that plays everybody, and is patient with a district that dies."""
         issuer = issuer_of(Settings.read({}, data=self.data))
         base = f"http://127.0.0.1:{self.port}"
-        return Client(base, token=token_of_all(issuer), patience=60)
+        return Client(base, token=token_of_all(issuer), patience=PATIENCE)
 
     def kill(self):
         """Kill the district, if it lives; one that is dead or just starting is left to rise."""

@@ -38,6 +38,8 @@ def stores(tmp_path_factory):
     names, made = [kind.name for kind in SERVICES], {}
     folder = tmp_path_factory.mktemp("plans")
     with available(servers.postgres(folder, databases=names)) as server:
+        server.execute("ALTER SYSTEM SET fsync = off")
+        server.execute("SELECT pg_reload_conf()")
         for kind in SERVICES:
             made[kind.name] = store = Store(kind.name, server.url(kind.name), kind.metadata)
             migrations.apply(store)

@@ -11,9 +11,11 @@ from chassis.service import bindings_of, handlers_of
 from chassis.storage import migrations
 from chassis.storage.store import Store
 from chassis.storage.unit_of_work import SHANGHAI
+from console.runtime.district import SERVICES
 from contracts.message import Command, Envelope
 from contracts.shapes import moment_to_json
 from rulebook import Rulebook
+from tests.emptied import files_anew
 
 
 class Deaf:
@@ -38,6 +40,8 @@ class Given:
 
     def __init__(self, kind, folder):
         self.at, self.acknowledged = datetime(2020, 2, 10, 9, tzinfo=SHANGHAI), []
+        if kind in SERVICES:
+            files_anew(folder, [kind])
         self.store = Store(kind.name, f"sqlite:///{folder / kind.name}.db", kind.metadata)
         migrations.apply(self.store)
         self.service, self.hears = kind(), bindings_of(kind)

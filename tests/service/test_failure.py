@@ -11,6 +11,7 @@ from chassis.messaging import parked
 from chassis.messaging.consumer import Consumer
 from chassis.storage.tables import attempts, inbox
 from chassis.storage.tables import letters as kept
+from contracts import catalogue
 from contracts.filing import EnterpriseRegistered, OnsiteReviewRequested
 from contracts.inspection import (
     DispatchPatrol,
@@ -19,7 +20,6 @@ from contracts.inspection import (
     RecordVisit,
     VisitPlanned,
 )
-from contracts.message import declared
 from contracts.shared import CommandSettled, Outcome
 from services.filing.service import Filings
 from services.inspection.service import Inspection
@@ -229,7 +229,8 @@ def older(story, kind, lacks):
     handlers = story.consumer.handlers
     with pytest.MonkeyPatch.context() as patch:
         if lacks == "contract":
-            patch.delitem(declared, kind.type)
+            known = {name: each for name, each in catalogue.declared.items() if each is not kind}
+            patch.setattr(catalogue, "declared", known)
         if lacks == "readable":
             patch.setattr(kind, "from_data", lambda data: kind(**data, unheard_of=1))
         if lacks in ("contract", "handler"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from functools import cache
 from typing import Any
 
 from argon2 import PasswordHasher
@@ -60,6 +61,12 @@ class Credentials(Schema):
     password = String(required=True, validate=Length(1, LONGEST))
 
 
+@cache
+def _hash_of_nobody() -> str:
+    """Return what a password is compared with where there is no account: that takes as long."""
+    return HASHER.hash("nobody has this password, and who is not there takes as long")
+
+
 class Accounts:
     """Gives tokens for passwords."""
 
@@ -68,7 +75,7 @@ class Accounts:
         self.issuer = issuer
         self._pool = Pool(AT_ONCE)
         self._wrong: dict[str, list[float]] = {}
-        self._nobody = HASHER.hash("nobody has this password, and who is not there takes as long")
+        self._nobody = _hash_of_nobody()
 
     def token(self, request: Request) -> Response:
         """Answer with a token, or refuse: never whether it was the name that was wrong."""
