@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from chassis.settings import Misconfigured, Settings
 from services.gateway.access import tokens
-from services.gateway.access.callers import Caller, Role
+from services.gateway.access.callers import Caller
+from services.gateway.resources.roles import Role
 from services.gateway.access.tokens import Issuer
 
 A_DAY = 24.0

@@ -130,7 +130,7 @@ def of_body(post: Post) -> Json:
         properties[name] = or_null(SEALED) if "null" in _types(properties[name]) else SEALED
     if post.reference:
         properties[post.reference.source] = SEALED | {"description": _PAPER}
-    found = {*post.copies} | ({post.creates[0]} if post.creates else set())
+    found = {*post.copies} | ({post.creates.id_field} if post.creates else set())
     for name in found & properties.keys():
         properties[name] = or_null(properties[name])
     required = [name for name in made.pop("required", ()) if name not in found]
@@ -154,11 +154,11 @@ def of_shape(shape: Mapping[str, Any]) -> Json:
 def of_documents(view: View) -> Json:
     """Describe the documents of a view, as far as its declaration tells: they may hold more."""
     known: dict[str, list[Json]] = {}
-    for taken in view.takes:
-        shapes = taken.kind.describe()
-        for name in taken.names:
+    for effect in view.fed_by:
+        shapes = effect.event.describe()
+        for name in effect.fields:
             known.setdefault(name, []).append(of_shape(shapes[name]))
-        for name, value in taken.constants.items():
+        for name, value in effect.constants.items():
             known.setdefault(name, []).append(_of_constant(value))
     for name, kind in view.columns.items():
         given = known.setdefault(name, [])
