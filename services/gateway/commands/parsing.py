@@ -7,7 +7,6 @@ data is taken out here, so that no command holds it in clear, and sealed at the 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +19,7 @@ from chassis.sealing import Seal
 from contracts.catalogue import sealed_fields
 from contracts.message import Command
 from services.gateway.http.bodies import escaped
-from services.gateway.http.request import UNKNOWN, not_found, pointers, pointers_in
+from services.gateway.http.request import IDENTIFIER, UNKNOWN, not_found, pointers, pointers_in
 from services.gateway.identities import number_of
 from services.gateway.person_keys import HIDDEN, Known, Personal, known_by_identity, reference_of
 from services.gateway.resources.post import Post
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
 LONGEST_SEALED = 80
 """Characters of a name, a phone or an identity number; sealed, they fit where they are stored."""
-_IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 NOT_SEALED = f"Must be 1 to {LONGEST_SEALED} characters, not all blank."
 
 
@@ -101,7 +99,7 @@ class Edge:
             wanted[post.creates.id_field] = post.creates
         for name, view in wanted.items():
             value = data.get(name)
-            if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
+            if not isinstance(value, str) or not IDENTIFIER.fullmatch(value):
                 continue  # absent, or no identifier: the schema says so
             document = self.look(view, value, sight.of(view))
             if document is None:

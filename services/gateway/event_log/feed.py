@@ -7,7 +7,6 @@ for what is rare as for what is common, and no filter needs an index. docs/feed.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +20,7 @@ from contracts.catalogue import sealed_fields
 from rulebook import Rulebook
 from services.gateway.event_log.chain import last_event
 from services.gateway.http.media_types import JSON
-from services.gateway.http.request import BadRequest, once, page_of
+from services.gateway.http.request import IDENTIFIER, BadRequest, once, page_of
 from services.gateway.resources import VIEWS
 from services.gateway.tables import events
 
@@ -34,7 +33,6 @@ TURNS = 3
 HELD = 1000
 """Events at the end among which one about an enterprise that is still unknown is waited for."""
 FILTERS = ["type", "source", "enterprise", "grid"]
-_IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 _enterprises = VIEWS["enterprises"].table
 
 Scope = Sequence[ColumnElement[bool]]
@@ -115,7 +113,7 @@ class Feed:
         said: list[str],
     ) -> Wanted:
         """Put a filter together, and say what is wrong with it."""
-        if enterprise is not None and not _IDENTIFIER.fullmatch(enterprise):
+        if enterprise is not None and not IDENTIFIER.fullmatch(enterprise):
             said.append("enterprise must be the id of an enterprise.")
         grids = self.beneath(grid) if grid is not None else ()
         if grid is not None and not grids:

@@ -21,6 +21,7 @@ LARGEST_PAGE = 100
 PAGES = ("limit", "after")
 """What every list knows."""
 _LIMIT = re.compile(r"[0-9]{1,3}")
+IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 _KEY = re.compile(r"[\x20-\x7e]{1,200}")
 
 

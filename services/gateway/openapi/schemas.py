@@ -12,6 +12,7 @@ from contracts.catalogue import sealed_fields
 from contracts.message import Change
 from contracts.shapes import NotBlank
 from services.gateway.commands.parsing import LONGEST_SEALED
+from services.gateway.http import request
 from services.gateway.resources.columns import NUMBER
 from services.gateway.resources.post import Post
 from services.gateway.resources.view import View
@@ -21,7 +22,7 @@ Json = dict[str, Any]
 NOT_BLANK = r"\S"
 IDENTIFIER: Json = {
     "type": "string",
-    "pattern": "^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$",
+    "pattern": f"^{request.IDENTIFIER.pattern}$",
     "examples": ["0170ad1c-9d40-7c3e-8f21-5b8e4d1a6c02"],
 }
 TEXT: Json = {"type": "string"}
