@@ -113,7 +113,7 @@ class Telling:
         """Let two services fail, with an error that says all that they were told."""
         kinds = {"insurance": "enrol-medic", "gateway": "medic-enrolled"}
         for service, kind in ((service, kinds[service]) for service in self.failing):
-            handlers = self.district.running.carriages[service].listener.handlers
+            handlers = self.district.running.carriages[service].consumer.handlers
             handlers[kind] = [_failing(FAILS[service]), *handlers[kind]]
 
     def _tell(self):

@@ -167,7 +167,7 @@ def prepared(stage: Stage, *, relays: bool, stored: int = 0) -> Iterator[dict[st
         migrations.apply(store)
     with store.write() as work:
         paused = {"name": "paused", "value": "" if relays else RELAY}
-        work.execute(store.insert_or_replace(deployment, "name"), paused)
+        work.execute(store.statements.insert_or_replace(deployment, "name"), paused)
     store.close()
     with stage.channel() as channel:
         forget(channel, SERVICE)

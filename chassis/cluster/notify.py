@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import psycopg
 from eventlet.hubs import trampoline
-from sqlalchemy import make_url, text
+from sqlalchemy import make_url
 
 from chassis.logs import log
 from chassis.runtime.green import Event, Timeout, pause
@@ -48,9 +48,7 @@ class Calls:
             self._some = Event()
             channels, self._to_call = self._to_call, set()
             try:
-                with self.store.engine.connect() as connection:
-                    for channel in sorted(channels):
-                        connection.execute(text(f"NOTIFY {channel}"))
+                self.store.dialect.notify(*sorted(channels))
             except STORAGE_ERRORS as error:
                 self.log.warning("call not made", error=str(error))  # the others look by themselves
 

@@ -11,7 +11,7 @@ from chassis import metrics
 from chassis.logs import log
 from chassis.messaging import replay
 from chassis.messaging.bus import Bus, Inbox, Inlet
-from chassis.messaging.consumer import Listener
+from chassis.messaging.consumer import Consumer
 from chassis.messaging.relay import Relay
 from chassis.runtime.green import Event, Timeout
 from chassis.storage.engine import STORAGE_ERRORS
@@ -35,7 +35,7 @@ class Replica:
         self,
         bus: Bus,
         inbox: Inbox,
-        listener: Listener,
+        consumer: Consumer,
         relay: Relay,
         leases: Leases | None,
         batch: int,
@@ -43,7 +43,7 @@ class Replica:
     ) -> None:
         self.bus = bus
         self.inbox = inbox
-        self.listener = listener
+        self.consumer = consumer
         self.relay = relay
         self.leases = leases
         self.others = 0
@@ -55,10 +55,11 @@ class Replica:
         self._drained = 0.0
         self._deaf = 0
         self._missing: dict[int, float] = {}
-        self.log = log(listener.store.service)
-        listener.slots = inbox.slots
+        self.log = log(consumer.store.service)
+        self.partitions = consumer.partitions
+        self.partitions.count = inbox.slots
         if leases is not None:
-            listener.serves, listener.leases = self._serving.__contains__, leases
+            self.partitions.serves, self.partitions.leases = self._serving.__contains__, leases
 
     def run(self) -> None:
         """Follow the leases until stopped."""
@@ -97,14 +98,14 @@ class Replica:
             return True
         if self._serving or self._leaving:
             return False
-        self.inbox.slots = self.bus.slots = self.listener.slots = share.slots
+        self.inbox.slots = self.bus.slots = self.partitions.count = share.slots
         self.log.info("slots changed", slots=share.slots)
         return True
 
     def _follow(self, share: Share) -> None:
         """Serve what is held, and give up what is too much or lost.
 
-        A listener that has found its slot lost has ended. The slot may be held again by now, with
+        A consumer that has found its slot lost has ended. The slot may be held again by now, with
         no tick between: it is given up all the same, so that what was in hand comes once more. So
         is one that was taken although it is served: another replica has had it meanwhile.
         """
@@ -118,14 +119,14 @@ class Replica:
             self._serve(slot)
         for slot in share.surplus - serving - self._leaving:
             self._spawn(lambda slot=slot: self._release(slot))  # type: ignore[misc]
-        metrics.SLOTS.labels(self.listener.store.service).set(len(self._serving))
-        metrics.RELAYS.labels(self.listener.store.service).set(share.relay)
+        metrics.SLOTS.labels(self.consumer.store.service).set(len(self._serving))
+        metrics.RELAYS.labels(self.consumer.store.service).set(share.relay)
 
     def _serve(self, slot: int) -> None:
         if self.leases is not None:
-            self.listener.gaps.add(slot)  # until the first message shows that there is none
+            self.consumer.gaps.add(slot)  # until the first message shows that there is none
         inlet = self.inbox.open(slot)
-        thread = self._spawn(lambda: self.listener.run(inlet, self._batch))
+        thread = self._spawn(lambda: self.consumer.run(inlet, self._batch))
         self._serving[slot] = inlet, thread
 
     def _give_up(self, slot: int) -> None:
@@ -154,7 +155,7 @@ class Replica:
     def _note_drained(self, now: float) -> None:
         if self.leases is None or now < self._drained + DRAINED_EVERY:
             return
-        self._drained, at = now, self.listener.store.now()
+        self._drained, at = now, self.consumer.store.now()
         idle = {slot for slot, (inlet, _) in self._serving.items() if inlet.idle()}
         try:
             self.leases.drained(dict.fromkeys(sorted(idle), at))
@@ -166,7 +167,7 @@ class Replica:
 
         False where another replica serves the slot by now, whose business it is.
         """
-        store, hold = self.listener.store, self.listener.hold
+        store, hold = self.consumer.store, self.partitions.hold
         self._missing[slot] = store.now()
         try:
             asked = replay.gap_found(store, slot, self.relay.sources(), hold)
@@ -174,13 +175,13 @@ class Replica:
             return False
         if asked:
             self.log.error("queue lost", slot=slot, asked=asked)
-        self.listener.gaps.add(slot)
+        self.consumer.gaps.add(slot)
         self.relay.ask_again()
         return True
 
     def declared(self, slot: int) -> None:
         """Note that a queue is there, and was not when it was missed; raises `STORAGE_ERRORS`."""
-        replay.queue_made(self.listener.store, slot, self._missing.pop(slot))
+        replay.queue_made(self.consumer.store, slot, self._missing.pop(slot))
 
     def stop(self, seconds: float) -> None:
         """Finish what is in hand within a bound, and let everything go."""
@@ -193,7 +194,7 @@ class Replica:
             for _, thread in list(self._serving.values()):
                 thread.wait()
             self.relay.stopped.wait()
-        self.listener.stop()
+        self.consumer.stop()
 
     def leave(self) -> None:
         """Give the leases back, once nothing is consumed any more."""

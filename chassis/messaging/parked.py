@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Row, and_, bindparam, delete, exists, func, insert, or_, select, text, update
+from sqlalchemy.orm import Session
 
 from chassis.message import Message
 from chassis.storage.store import Store
@@ -144,10 +145,16 @@ def due(store: Store, most: int = 1000) -> list[Stream]:
         return [(row.source, row.partitionkey) for row in rows]
 
 
-def first_of(work: Work, stream: Stream) -> Row[Any] | None:
+def head_of(store: Store, stream: Stream) -> Row[Any] | None:
     """Read the letter at the head of a stream, if it is not stuck."""
+    with store.read() as session:
+        return first_of(session, stream)
+
+
+def first_of(session: Session, stream: Stream, *, for_update: bool = False) -> Row[Any] | None:
+    """Read the letter at the head of a stream, if it is not stuck, and lock it for an update."""
     source, key = stream
-    row = work.execute(
+    query = (
         select(letters)
         .where(
             letters.c.source == source,
@@ -156,8 +163,8 @@ def first_of(work: Work, stream: Stream) -> Row[Any] | None:
         )
         .order_by(letters.c.seq)
         .limit(1)
-        .with_for_update()
-    ).first()
+    )
+    row = session.execute(query.with_for_update() if for_update else query).first()
     return row if row is not None and row.state == WAITING else None
 
 

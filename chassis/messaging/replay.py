@@ -180,7 +180,7 @@ def gap_found(
             marker = _next_marker(work, slot, source)
             asked.append(source)
             work.execute(
-                store.insert_or_replace(deployment, "name"),
+                store.statements.insert_or_replace(deployment, "name"),
                 {"name": f"gap {slot} {source}", "value": marker},
             )
             if source == store.service:
@@ -238,7 +238,7 @@ def close_gap(work: Work, slot: int, source: str, began: ResendBegan) -> None:
 def remember(store: Store, work: Work, left_out: Mapping[str, str]) -> None:
     """Remember what is left out, by receipt, since it comes again after a marker, and which."""
     rows = [{"id": receipt, "marker": marker} for receipt, marker in sorted(left_out.items())]
-    store.write_rows(work, store.insert_or_replace(strays, "id"), rows)
+    store.write_rows(work, store.statements.insert_or_replace(strays, "id"), rows)
 
 
 def strays_of(work: Work, messages: Iterable[Message]) -> dict[str, str]:

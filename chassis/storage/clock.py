@@ -31,25 +31,26 @@ _CLOCK = text("SELECT CAST(extract(epoch FROM clock_timestamp()) AS double preci
 class DatabaseClock:
     """Tells the time by the database's clock. SQLite has none but that of its only process.
 
-    `ahead` is by how many seconds the clock of this machine is surely ahead; negative if behind.
+    `is_own` says that the database's clock is that of this process. `ahead` is by how many seconds
+    the clock of this machine is surely ahead; negative if behind.
     """
 
     def __init__(self, service: str, engine: Engine) -> None:
         self.service = service
         self.ahead = 0.0
         self._engine = engine
-        self._is_own = engine.dialect.name == "sqlite"
+        self.is_own = engine.dialect.name == "sqlite"
         self._start: float | None = None
         """What the database's clock said when the monotonic one began."""
 
     @property
     def agrees(self) -> bool:
         """Whether the clock of this machine is known to say much the same."""
-        return self._is_own or (self._start is not None and abs(self.ahead) <= FURTHEST)
+        return self.is_own or (self._start is not None and abs(self.ahead) <= FURTHEST)
 
     def now(self) -> float:
         """Tell the time (s since 1970), by what the database has said last; asks it at first."""
-        if self._is_own:
+        if self.is_own:
             return time.time()
         if self._start is None:
             self.look()
@@ -57,13 +58,13 @@ class DatabaseClock:
 
     def look(self) -> None:
         """Ask the database, and learn from it."""
-        if not self._is_own:
+        if not self.is_own:
             with self._engine.connect() as connection:
                 self.read(connection)
 
     def read(self, session: Connection | Session) -> float:
         """Give what the database's clock says (s since 1970), and learn from it."""
-        if self._is_own:
+        if self.is_own:
             return time.time()
         if isinstance(session, Session):
             session.connection()  # the time that its making takes must not count

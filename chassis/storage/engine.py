@@ -1,24 +1,105 @@
-"""The SQLAlchemy engine of a database URL, and the errors that mean that storage is
-unavailable.
-"""
+"""Which database a URL names: its dialect, and the errors that mean that storage is unavailable."""
 
 from __future__ import annotations
 
-from sqlalchemy import Engine, make_url
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, make_url
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from chassis.storage.statements import Statement
 
 STORAGE_ERRORS = (OperationalError, InterfaceError, PoolTimeout)
 """What a database that is away looks like, and now and then a statement that can never work."""
 
 
-def engine_of_url(url: str, pool: int, synchronous: str = "FULL") -> Engine:
-    """Make the engine of a database, for SQLite or PostgreSQL."""
+class Dialect(Protocol):
+    """What a service does differently on SQLite and on PostgreSQL, and its engines."""
+
+    name: str
+    engine: Engine
+    """For reads, and for single statements that commit by themselves."""
+    engines: tuple[Engine, ...]
+    """All engines, to dispose of at the end."""
+    is_shared: bool
+    """Whether several processes serve from this database."""
+    lock_interval: float
+    """Seconds that a lock is left free so that another process which waits for it gets it."""
+    position: Any
+    """The function that finds a text in another, from 1 on."""
+
+    def writer(self, *, durable: bool, reserved: bool) -> AbstractContextManager[Engine]:
+        """Return the engine for one transaction that writes."""
+
+    def write_one(self, statement: Statement) -> None:
+        """Execute one statement that writes, in a transaction that need not be durable."""
+
+    def exclusive(self) -> AbstractContextManager[Connection]:
+        """Open a transaction that changes tables, while no other process changes them."""
+
+    def insert(self, table: Table) -> Any:
+        """Return an insert that knows `ON CONFLICT`."""
+
+    def execute(self, connection: Connection, statement: Statement) -> list[Any]:
+        """Execute one statement and return its rows."""
+
+    def execute_many(
+        self,
+        connection: Connection,
+        statements: Sequence[Statement],
+        *,
+        flush: Callable[[], None] | None = None,
+        commit: bool = False,
+    ) -> list[list[Any]]:
+        """Execute `flush`, then statements in order; return the rows of each statement.
+
+        With `commit` the transaction may end with them. Raises what SQLAlchemy raises.
+        """
+
+    def in_array(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        """Return the condition that a column holds a value of the array parameter `name`: the same
+        clause for any number of values."""
+
+    def not_in_array(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        """Return the condition that a column holds no value of the array parameter `name`."""
+
+    def array(self, values: Iterable[Any]) -> Any:
+        """Return values as an array parameter."""
+
+    def oldest(
+        self, query: Select[Any], moment: ColumnElement[float], before: float
+    ) -> Select[Any]:
+        """Return the query for old rows first, by the means that the table's indexes allow."""
+
+    def lock_table(self, table: Table, mode: str) -> tuple[Statement, ...]:
+        """Return what locks a table in a transaction that writes, if that alone does not."""
+
+    def notify(self, *channels: str) -> None:
+        """Notify the other processes of a service, if there may be any."""
+
+    def exists(self) -> bool:
+        """Return whether there is a database; on SQLite a connection would create it."""
+
+    def identity(self) -> tuple[str, list[str]]:
+        """Return the name of the database for people, and the facts that tell it from a copy."""
+
+    def secure_delete(self, connection: Connection) -> None:
+        """Overwrite what this connection deletes, where the database can."""
+
+    def scrub(self, table: Table) -> bool:
+        """Remove deleted rows of a table from the files; return whether no trace is left."""
+
+
+def dialect_of(url: str, pool: int) -> Dialect:
+    """Return the dialect of a database, whose engines are new."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        from chassis.storage import sqlite
+        from chassis.storage.sqlite import SQLite
 
-        return sqlite.engine_of(parsed, synchronous)
-    from chassis.storage import postgres
+        return SQLite(parsed)
+    from chassis.storage.postgres import PostgreSQL
 
-    return postgres.engine_of(parsed, pool)
+    return PostgreSQL(parsed, pool)

@@ -18,8 +18,9 @@ from typing import Any
 from sqlalchemy import bindparam, text
 
 from chassis.ids import new_id
+from chassis.storage.statements import Statement
 from chassis.storage.store import Store
-from chassis.storage.unit_of_work import Ask, Work
+from chassis.storage.unit_of_work import Work
 
 LEASE = 5.0
 """Seconds for which a replica holds what it does not renew."""
@@ -97,7 +98,7 @@ class Leases:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.owner = new_id()
-        self._write = partial(store.write, apart=True)
+        self._write = partial(store.write, reserved=True)
 
     def agree(self, slots: int) -> int:
         """Make the rows that are missing; give the number of slots that the replicas agree on."""
@@ -152,9 +153,9 @@ class Leases:
     def _deployment(work: Work) -> dict[str, str]:
         return {row.name: row.value for row in work.execute(_DEPLOYMENT)}
 
-    def holding(self, slots: Collection[int]) -> Ask:
+    def holding(self, slots: Collection[int]) -> Statement:
         """Ask to keep slots from changing hands until the transaction ends; `judge` the answer."""
-        return Ask(_HOLD, {"names": [name_of(slot) for slot in slots], "me": self.owner})
+        return Statement(_HOLD, {"names": [name_of(slot) for slot in slots], "me": self.owner})
 
     @staticmethod
     def judge(answer: list[Any], slots: Collection[int]) -> None:

@@ -74,7 +74,7 @@ def check(store: Store) -> None:
         lacks = "has not been set up" if found is None else "is behind this version"
         raise Misconfigured(f"The database of {name} {lacks}; run `bihuan migrate {name}` first.")
     _say_if_newer(store, found, known)
-    store.look_back()
+    store.note_last_seq()
 
 
 def apply(store: Store) -> tuple[str | None, str]:
@@ -84,7 +84,7 @@ def apply(store: Store) -> tuple[str | None, str]:
     """
     found, known = revision(store), known_to(store)
     if found is None or found in known[:-1]:
-        with store.alone() as connection:
+        with store.dialect.exclusive() as connection:
             there = inspect(connection).get_table_names()  # another process may have been here
             found = connection.scalar(select(_mark.c.version_num)) if _mark.name in there else None
             if found is None:
@@ -93,7 +93,7 @@ def apply(store: Store) -> tuple[str | None, str]:
                 _upgrade(store, connection)
     after = known[-1] if found is None or found in known else found
     _say_if_newer(store, after, known)
-    store.look_back()
+    store.note_last_seq()
     return found, after
 
 
@@ -147,7 +147,7 @@ def run(service: Any) -> None:
         configure(given)
     else:
         url = Settings.read().database_of(service.name)
-        with Store(service.name, url, service.metadata).alone() as connection:
+        with Store(service.name, url, service.metadata).dialect.exclusive() as connection:
             configure(connection)
 
 

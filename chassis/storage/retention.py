@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, Connection, Table, delete, exists, func, literal_column, select
+from sqlalchemy import Column, Connection, Table, delete, exists, func, select
 from sqlalchemy.orm import Session
 
 from chassis import metrics
@@ -101,13 +101,10 @@ class Retention:
             )
         }
         # what is still to be handled could come once more beside its letter
-        place = func.instr if self.store.is_sqlite else func.strpos
-        its_id = func.substr(inbox.c.id, 1, place(inbox.c.id + " ", " ") - 1)
+        place = self.store.dialect.position(inbox.c.id + " ", " ")
+        its_id = func.substr(inbox.c.id, 1, place - 1)
         some = select(inbox.c.id).where(~exists().where(letters.c.id == its_id)).limit(AT_ONCE)
-        if self.store.is_sqlite:  # in the order of writing; PostgreSQL has an index of the times
-            some = some.order_by(literal_column("rowid"))
-        else:
-            some = some.where(inbox.c.handled_at < handled_before)
+        some = self.store.dialect.oldest(some, inbox.c.handled_at, handled_before)
         gone["inbox"] = self._take_away(
             inbox,
             inbox.c.id.in_(some),
@@ -146,7 +143,7 @@ class Retention:
         newest = dict(sorted(marks))
         rows = [{"name": name, "value": str(moment)} for name, moment in newest.items()]
         if rows:
-            work.execute(self.store.insert_or_advance(deployment, "name", "value"), rows)
+            work.execute(self.store.statements.insert_or_advance(deployment, "name", "value"), rows)
 
 
 def _forgotten(identity: str, origin: int | None, handled_at: float) -> tuple[str, float]:

@@ -1,8 +1,11 @@
-"""How a service keeps its data in an SQLite file: everything in one process."""
+"""SQLite: how a service keeps its data in a file, which one process serves."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from sqlite3 import (
     SQLITE_BUSY,
     SQLITE_CANTOPEN,
@@ -18,8 +21,29 @@ from sqlite3 import (
 )
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, event
+from eventlet.semaphore import Semaphore
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Engine,
+    Select,
+    Table,
+    Text,
+    bindparam,
+    create_engine,
+    event,
+    func,
+    literal_column,
+    select,
+)
+from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import OperationalError, ProgrammingError
+
+from chassis.message import encode
+from chassis.storage.statements import Statement, Texts
+
+MACHINE = Path("/etc/machine-id")
 
 PASSING = {SQLITE_BUSY, SQLITE_LOCKED, SQLITE_NOMEM, SQLITE_FULL, SQLITE_PROTOCOL}
 LASTING = {
@@ -34,8 +58,129 @@ LASTING = {
 and those after which it is of no use, also when the file is well again."""
 
 
+class SQLite:
+    """The dialect of SQLite. Green threads write one at a time: one that yields inside of a
+    transaction would stall the process."""
+
+    name = "sqlite"
+    is_shared = False
+    lock_interval = 0.1
+    """SQLite polls for a lock this often."""
+    position = func.instr
+
+    def __init__(self, url: URL) -> None:
+        relaxed = engine_of(url, "NORMAL")
+        self.engine = engine_of(url, "FULL")
+        self.engines: tuple[Engine, ...] = (self.engine, relaxed)
+        self._writer = self.engine.execution_options(bihuan_write=True)
+        self._relaxed = relaxed.execution_options(bihuan_write=True)
+        self._writing = Semaphore(1)
+        self._texts = Texts(self.engine.dialect)
+
+    @contextmanager
+    def writer(self, *, durable: bool, reserved: bool) -> Iterator[Engine]:
+        """Wait until no green thread writes; a transaction that need not be durable reaches the
+        disk with the next one that is."""
+        with self._writing:
+            yield self._writer if durable else self._relaxed
+
+    def write_one(self, statement: Statement) -> None:
+        """Execute one statement that writes; it reaches the disk with the next transaction."""
+        with self._writing, self._relaxed.begin() as connection:
+            self.execute(connection, statement)
+
+    @contextmanager
+    def exclusive(self) -> Iterator[Connection]:
+        """Open a transaction that writes, of which SQLite allows only one."""
+        with self._writer.begin() as connection:
+            yield connection
+
+    def insert(self, table: Table) -> Any:
+        """Return an insert that knows `ON CONFLICT`."""
+        return insert(table)
+
+    def execute(self, connection: Connection, statement: Statement) -> list[Any]:
+        """Execute one statement; many rows go to the driver as they are: SQLAlchemy's work on each
+        parameter would cost more than the database's own."""
+        clause, rows = statement.clause, statement.rows
+        if rows and not getattr(clause, "_returning", ()):
+            connection.exec_driver_sql(self._texts.compile(clause, rows[0]), rows)
+            return []
+        result = connection.execute(clause, rows or statement.parameters)
+        return list(result) if result.returns_rows else []
+
+    def execute_many(
+        self,
+        connection: Connection,
+        statements: Sequence[Statement],
+        *,
+        flush: Callable[[], None] | None = None,
+        commit: bool = False,
+    ) -> list[list[Any]]:
+        """Execute `flush`, then statements in order; return the rows of each statement."""
+        if flush is not None:
+            flush()
+        return [self.execute(connection, statement) for statement in statements]
+
+    def in_array(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        """Return the condition that a column holds a value of a JSON array."""
+        each = func.json_each(bindparam(name, type_=Text)).table_valued("value")
+        return column.in_(select(each.c.value))
+
+    def not_in_array(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        """Return the condition that a column holds no value of a JSON array."""
+        return ~self.in_array(column, name)
+
+    def array(self, values: Iterable[Any]) -> str:
+        """Return values as a JSON array."""
+        return encode(sorted(values))
+
+    def oldest(
+        self,
+        query: Select[Any],
+        moment: ColumnElement[float],
+        before: float,
+    ) -> Select[Any]:
+        """Return rows in the order of writing: there is no index of their moments."""
+        return query.order_by(literal_column("rowid"))
+
+    def lock_table(self, table: Table, mode: str) -> tuple[Statement, ...]:
+        """Return nothing: a transaction that writes keeps all others out."""
+        return ()
+
+    def notify(self, *channels: str) -> None:
+        """Notify nothing: there is no other process."""
+
+    def exists(self) -> bool:
+        """Return whether the file is there."""
+        file = self.engine.url.database
+        return bool(file) and Path(str(file)).exists()
+
+    def identity(self) -> tuple[str, list[str]]:
+        """Return the path of the file; with it the inode and the machine tell it from a copy."""
+        file = Path(str(self.engine.url.database)).resolve()
+        return str(file), [str(file), str(file.stat().st_ino), _machine()]
+
+    def secure_delete(self, connection: Connection) -> None:
+        """Overwrite what this connection deletes."""
+        connection.exec_driver_sql("PRAGMA secure_delete=ON")
+
+    def scrub(self, table: Table) -> bool:
+        """Empty the write-ahead log; return whether no reader prevented it."""
+        with self.engine.connect() as connection:
+            busy: int = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
+        return not busy
+
+
+def _machine() -> str:
+    try:
+        return MACHINE.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
 def engine_of(url: URL, synchronous: str) -> Engine:
-    """Make the engine of a file; `synchronous` says how surely a commit is on the disk."""
+    """Return the engine of a file; `synchronous` says how surely a commit is on the disk."""
     engine = create_engine(
         url,
         paramstyle="named",
@@ -61,8 +206,8 @@ def _begin(connection: Any) -> None:
 
 
 def _name_by_code(context: Any) -> Exception | None:
-    """Call whatever is the file's own trouble by one name, and nothing else by it, as the driver
-    does not."""
+    """Raise `OperationalError` for the file's own trouble, and for nothing else, as the driver does
+    not."""
     said, error = context.sqlalchemy_exception, context.original_exception
     code = getattr(error, "sqlite_errorcode", None)
     if said is None or code is None:

@@ -4,74 +4,71 @@ end.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from functools import partial
-from typing import Any
+from typing import Any, Generic
 
-from sqlalchemy import event
+from sqlalchemy import event, insert
 from sqlalchemy.orm import Session
+from typing_extensions import TypeVar
 
 from chassis.aggregate import Aggregate
+from chassis.errors import NotFound
 from chassis.ids import new_id
 from chassis.message import Message
-from contracts.message import RULE, Contract, Envelope
+from chassis.storage.engine import Dialect
+from chassis.storage.statements import Statement
+from chassis.storage.tables import outbox, row_of
+from contracts.message import RULE, Act, Contract, Envelope
 
 SHANGHAI = timezone(timedelta(hours=8), "Asia/Shanghai")
 """Days are Shanghai's, which has kept UTC+8 without daylight saving since 1991."""
+_POST = insert(outbox)
+
+State = TypeVar("State", default=Any)
+Kind = TypeVar("Kind", bound=Aggregate)
+Payload = TypeVar("Payload", bound=Contract)
 
 
-@dataclass(frozen=True)
-class Ask:
-    """A statement, and what it is given: parameters of its own, or many rows.
-
-    Rows are of plain text and numbers, all with the same names. Each statement is built once: its
-    text is remembered by it, and by the names.
-    """
-
-    statement: Any
-    given: dict[str, Any] | None = None
-    rows: list[dict[str, Any]] | None = None
-
-
-Worded = tuple[str, dict[str, Any] | None]
-"""A statement as text, and its parameters."""
-
-
-class Work(Session):
+class Work(Session, Generic[State]):
     """One transaction of a service: state changes, the facts they state, and the message handled.
 
     `now` and `today` are the time of the message in hand: the moment at which the outside gave its
     cause. So the same facts lead to the same loop, however late or often they are delivered.
     """
 
-    source: str = ""
+    state: State
+    """What the handlers of a transaction share, as their service makes it in `before_batch`."""
+    loaded: list[Any]
+    """Objects that the identity map, which is weak, keeps until the transaction ends."""
+    asks_resend: bool = False
+    """Whether something is to be sent again: the relay looks for it after the commit."""
     message: Message
-    outgoing: list[Message]
-    clock: Callable[[], float] = time.time
-    """Tells the time by the database's clock (s since 1970), which dates what is stored."""
-    closing: list[Ask]
-    """What is written at the end of the transaction, in this order, before the outbox."""
+    clock: Callable[[], float]
+    """Returns the time by the database's clock (s since 1970), which dates what is stored."""
 
-    def __init__(self, source: str, **kwargs: Any) -> None:
+    def __init__(
+        self, source: str, dialect: Dialect, clock: Callable[[], float], **kwargs: Any
+    ) -> None:
         super().__init__(expire_on_commit=False, **kwargs)
         self.source = source
-        self.outgoing = []
-        self.closing = []
+        self.clock = clock
+        self.state = None  # type: ignore[assignment]  # until `before_batch`
+        self.loaded = []
+        self.outgoing: list[Message] = []
+        self.closing: list[Statement] = []
+        """What is written at the end of the transaction, in this order, before the outbox."""
+        self._dialect = dialect
 
     def flush(self, objects: Any = None) -> None:
-        """Write what has changed; PostgreSQL is not waited for in between."""
-        if self.is_changed and self.connection().dialect.name == "postgresql":
-            from chassis.storage.postgres import journey
-
-            journey(self.connection(), [], first=partial(super().flush, objects))
-        elif self.is_changed:
-            super().flush(objects)
+        """Write what has changed, on PostgreSQL in one round trip."""
+        if self.is_changed:
+            flush = partial(super().flush, objects)
+            self._dialect.execute_many(self.connection(), [], flush=flush)
 
     def write_last(self) -> None:
-        """Write what has changed, in a journey that goes on."""
+        """Write what has changed, in a round trip that goes on."""
         super().flush()
 
     @property
@@ -79,10 +76,18 @@ class Work(Session):
         """Whether there may be something to write."""
         return not self._is_clean()
 
-    def at_end(self, statement: Any, rows: list[dict[str, Any]]) -> None:
-        """Have one statement executed for many rows at the end of the transaction."""
+    def at_end(self, clause: Any, rows: list[dict[str, Any]]) -> None:
+        """Execute one clause for many rows at the end of the transaction."""
         if rows:
-            self.closing.append(Ask(statement, rows=rows))
+            self.closing.append(Statement(clause, rows=rows))
+
+    def last_statements(self) -> list[Statement]:
+        """Return what is left for the end of the transaction, and the outbox."""
+        if not self.outgoing:
+            return self.closing
+        now = self.clock()
+        rows = [row_of(message) | {"written_at": now} for message in self.outgoing]
+        return [*self.closing, Statement(_POST, rows=rows)]
 
     @property
     def now(self) -> datetime:
@@ -95,33 +100,45 @@ class Work(Session):
         """The day of the message in hand, in Shanghai."""
         return self.now.astimezone(SHANGHAI).date()
 
-    def record(self, fact: Contract, *, identity: str | None = None) -> Message:
-        """Put a fact or a command in the outbox, as an effect of the message in hand."""
+    def record(self, payload: Payload, *, identity: str | None = None) -> Payload:
+        """Put an event or a command in the outbox, as an effect of the message in hand."""
         cause = self.message.envelope
-        made = Message.of(
-            fact,
-            Envelope(
-                identity or new_id(self.clock()),
-                self.source,
-                fact.type,
-                cause.time,
-                fact.key,
-                cause.correlationid,
-                cause.id,
-                cause.type,
-                cause.traceparent,
-            ),
+        envelope = Envelope(
+            identity or new_id(self.clock()),
+            self.source,
+            payload.type,
+            cause.time,
+            payload.key,
+            cause.correlationid,
+            cause.id,
+            cause.type,
+            cause.traceparent,
         )
-        self.outgoing.append(made)
-        return made
+        self.outgoing.append(Message.of(payload, envelope))
+        return payload
 
-    def cause_of(self, fact: Contract) -> dict[str, str]:
-        """Tell what a fact is, who asked for what led to it, and when."""
+    def cause_of(self, event: Contract) -> dict[str, str]:
+        """Return the type of an event, who asked for what led to it, and when."""
         by = getattr(self.message.fact, "by", RULE)
-        return {"what": fact.type, "by": by, "at": self.message.envelope.time}
+        return {"what": event.type, "by": by, "at": self.message.envelope.time}
+
+    def add_new(self, aggregate: Aggregate) -> Any:
+        """Add a new aggregate, and return the first event that it has recorded."""
+        recorded = len(self.outgoing)
+        self.add(aggregate)
+        return self.outgoing[recorded].fact
+
+    def require(self, kind: type[Kind], identity: str, *, seen_by: Act | None = None) -> Kind:
+        """Load an aggregate; raises `NotFound`, and `Changed` if it is not as `seen_by` saw it."""
+        found = self.get(kind, identity)
+        if found is None:
+            raise NotFound(f"There is no {kind.__name__.lower()} {identity}.")
+        if seen_by is not None:
+            found.as_seen(seen_by)
+        return found
 
     def held(self, kind: type[Any], identity: str) -> Any:
-        """Give an aggregate that this transaction has loaded or stored, without asking for it."""
+        """Return an aggregate that this transaction has loaded or stored, without a query."""
         key = kind.__mapper__.identity_key_from_primary_key((identity,))
         return self.identity_map.get(key)
 

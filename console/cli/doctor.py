@@ -100,7 +100,7 @@ def _database(check: str, store: Store) -> Iterator[Finding]:
         yield _fault(check, said, f"Run `bihuan migrate {store.service}`.")
     else:
         yield _ok(check, f"answers, at {found}")
-    if store.is_sqlite:
+    if store.clock.is_own:
         return
     store.clock.look()
     yield _clock(f"clock of {store.service}", -store.clock.ahead)

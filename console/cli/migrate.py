@@ -9,7 +9,6 @@ import fcntl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -75,8 +74,7 @@ def _bring_up(store: Store) -> None:
 
 
 def _is_ready(store: Store) -> bool:
-    file = store.engine.url.database
-    if store.is_sqlite and not (file and Path(file).exists()):  # a look would make it
+    if not store.dialect.exists():
         print(f"{store.service}: not set up")
         return False
     try:

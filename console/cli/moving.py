@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from sqlalchemy import text
 
 from chassis.runtime.green import pause
 from chassis.sealing import CannotOpen, Seal
@@ -126,9 +125,8 @@ def _moved(store: Store, seal: Seal, found: Found, who: str, clock: Clock) -> bo
     for person, keys in found.joined.items():
         print(f"  {person} has {keys} keys now, which end together")
     told = moving.tell(found.medics, who, clock.now)
-    if told and not store.is_sqlite:
-        with store.engine.connect() as connection:
-            connection.execute(text(f"NOTIFY {OUTBOX}"))
+    if told:
+        store.dialect.notify(OUTBOX)
     pending = _wait(moving, [*told])
     refused = dict(moving.refused(told))
     done = len(told) - len(refused) - pending

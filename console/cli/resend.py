@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import Progress
-from sqlalchemy import select, text
+from sqlalchemy import select
 
 from chassis.messaging import replay
 from chassis.runtime.green import pause
@@ -61,9 +61,7 @@ def resend(
             _refuse_what_is_gone(store, sender, moment)
             with store.write() as work:
                 number = replay.ask(work, receiver, moment, handler=handler)
-            if not store.is_sqlite:
-                with store.engine.connect() as connection:
-                    connection.execute(text(f"NOTIFY {OUTBOX}"))
+            store.dialect.notify(OUTBOX)
             print(f"{sender} sends again to {receiver} what it sent since {_iso(moment)}.")
             if wait:
                 _watch(store, sender, number)

@@ -121,7 +121,7 @@ def _pause(stores: dict[str, Store], what: str) -> None:
     """Pause the relays, or everything, or nothing, in every service."""
     for store in stores.values():
         with store.write() as work:
-            statement = store.insert_or_replace(deployment, "name")
+            statement = store.statements.insert_or_replace(deployment, "name")
             work.execute(statement, {"name": "paused", "value": what})
 
 
@@ -209,6 +209,6 @@ def _make_anew(broker: Any, stores: dict[str, Store], before: int, number: int) 
         with store.write() as work:
             work.execute(delete(leases).where(leases.c.name.startswith("slot ")))
             work.execute(leases.insert(), rows)
-            statement = store.insert_or_replace(deployment, "name")
+            statement = store.statements.insert_or_replace(deployment, "name")
             work.execute(statement, {"name": "slots", "value": str(number)})
         print(f"{name}: {number} slots", flush=True)

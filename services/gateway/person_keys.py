@@ -126,7 +126,7 @@ class People:
                 found |= self._known(work, missing[begin : begin + TOGETHER])
             made = [self._row(person) for person in missing if person not in found]
             if made:
-                work.connection().execute(self.store.insert_new(person_keys), made)
+                work.connection().execute(self.store.statements.insert_new(person_keys), made)
         return found
 
     def _known(self, work: Work, persons: Sequence[str]) -> dict[str, PersonKey]:

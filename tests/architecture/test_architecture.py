@@ -49,7 +49,6 @@ def hears(kind):
 BY_CLOCK = ("chassis", "services", "console", "rulebook", "contracts")
 ASKS_THE_MACHINE = {
     "chassis/storage/clock.py": "compares it with the database's clock",
-    "chassis/storage/unit_of_work.py": "of work that no store has begun",
     "chassis/ids.py": "for the order of messages that this process makes",
     "chassis/http/client.py": "what an answer says of its own moment",
     "services/gateway/access/tokens.py": "of `bihuan token`, which knows no database",

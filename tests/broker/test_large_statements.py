@@ -5,10 +5,10 @@ from sqlalchemy import Column, Integer, MetaData, Table, Text, insert, select, t
 from sqlalchemy.exc import IntegrityError
 
 from chassis.runtime.green import Pool
-from chassis.storage import postgres as manners
-from chassis.storage import store as stores
+from chassis.storage import postgres
+from chassis.storage import postgres_engine as manners
+from chassis.storage.statements import Statement
 from chassis.storage.store import Store
-from chassis.storage.unit_of_work import Ask
 
 MEGABYTE = 1 << 20
 metadata = MetaData()
@@ -45,7 +45,9 @@ def test_a_large_statement_that_the_server_has_to_be_written_to(store, megabytes
 @pytest.mark.parametrize("megabytes", [6, 32])
 def test_one_text_that_is_larger_than_what_a_socket_holds(store, megabytes):
     with store.write() as work:
-        store.ask(work, Ask(insert(papers), {"id": 1, "words": "x" * megabytes * MEGABYTE}))
+        store.execute_many(
+            work, Statement(insert(papers), {"id": 1, "words": "x" * megabytes * MEGABYTE})
+        )
     with store.write() as work:
         work.execute(insert(papers), {"id": 2, "words": "y" * megabytes * MEGABYTE})
     assert lengths(store) == (2, 2 * megabytes * MEGABYTE)
@@ -56,8 +58,11 @@ def test_a_large_statement_behind_a_large_answer(store):
     large = "x" * 8 * MEGABYTE
     with store.write() as work:
         work.execute(insert(papers), {"id": 1, "words": large})
-        asked = [Ask(select(papers.c.words)), Ask(insert(papers), {"id": 2, "words": large})]
-        (((words,),), _, (found,)) = store.ask(work, *asked, Ask(text("SELECT 1")))
+        asked = [
+            Statement(select(papers.c.words)),
+            Statement(insert(papers), {"id": 2, "words": large}),
+        ]
+        (((words,),), _, (found,)) = store.execute_many(work, *asked, Statement(text("SELECT 1")))
     assert words == large
     assert tuple(found) == (1,)
 
@@ -76,13 +81,15 @@ def test_others_write_while_large_statements_are_under_way(store):
 
 def test_many_rows_go_in_pieces_and_their_answers_come_together(store, monkeypatch):
     sent = []
-    monkeypatch.setattr(stores, "PIECE", 1000)
-    monkeypatch.setattr(manners, "journey", noting(sent, manners.journey))
+    monkeypatch.setattr(postgres, "PIECE", 1000)
+    monkeypatch.setattr(postgres, "pipeline", noting(sent, postgres.pipeline))
     rows = [{"id": number, "words": "閉環" * 50} for number in range(100)]
-    new = store.insert_new(papers).returning(papers.c.id)
+    new = store.statements.insert_new(papers).returning(papers.c.id)
     with store.write() as work:
         store.write_rows(work, insert(papers), rows[:30])
-        (written, (one,)) = store.ask(work, Ask(new, rows=rows), Ask(text("SELECT 1")))
+        (written, (one,)) = store.execute_many(
+            work, Statement(new, rows=rows), Statement(text("SELECT 1"))
+        )
     assert [identity for (identity,) in written] == list(range(30, 100))
     assert tuple(one) == (1,)
     assert len(sent) > 10
@@ -90,18 +97,18 @@ def test_many_rows_go_in_pieces_and_their_answers_come_together(store, monkeypat
 
 
 def test_where_one_piece_fails_nothing_is_written(store, monkeypatch):
-    monkeypatch.setattr(stores, "PIECE", 1000)
+    monkeypatch.setattr(postgres, "PIECE", 1000)
     rows = [{"id": number % 99, "words": "閉環" * 50} for number in range(100)]
     with pytest.raises(IntegrityError), store.write() as work:
         store.write_rows(work, insert(papers), rows)
     assert lengths(store)[0] == 0
 
 
-def noting(sent, journey):
-    """Note what each statement of a journey is given."""
+def noting(sent, pipeline):
+    """Note what each statement of a pipeline is given."""
 
     def noted(connection, asked, **more):
         sent.extend(given for _, given in asked)
-        return journey(connection, asked, **more)
+        return pipeline(connection, asked, **more)
 
     return noted

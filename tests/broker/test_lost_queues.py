@@ -11,7 +11,7 @@ from sqlalchemy import select
 from chassis.message import Message, slot_of
 from chassis.messaging import replay
 from chassis.messaging.bus import Closed
-from chassis.messaging.consumer import Listener
+from chassis.messaging.consumer import Consumer
 from chassis.messaging.relay import Relay
 from chassis.rabbitmq import inbox as rabbitmq_inbox
 from chassis.rabbitmq import topology
@@ -66,7 +66,7 @@ def test_what_lost_queues_held_is_sent_again_in_order(settings, tmp_path):
 
 
 def test_what_was_sent_between_the_question_and_the_marker_is_sent_again(tmp_path):
-    """The relay may be of another process than the listener that was asked, and looks a second
+    """The relay may be of another process than the consumer that was asked, and looks a second
     later; who asked leaves alone whatever comes before the marker."""
     store = Store("filing", f"sqlite:///{tmp_path}/filing.db", Filings.metadata)
     migrations.apply(store)
@@ -162,7 +162,7 @@ def test_who_has_lost_a_slot_neither_takes_its_marker_nor_asks_for_what_was_lost
         marker = replay.gaps_of(session, 3)["filing"]
     lane = replay.marker_of("filing", marker, 3, 8, store.now())
 
-    before, mine = listener(store, lost), listener(store, held)
+    before, mine = consumer(store, lost), consumer(store, held)
     for batch in ([lane], [withdrawn("early")], [lane, withdrawn("again")]):
         inlet = Slot3(batch)
         before.run(inlet, 10)
@@ -190,10 +190,10 @@ def lost(_work, slot):
     raise SlotLost(slot)
 
 
-def listener(store, hold):
-    """Make a listener to whom slot 3 has been given, with what its queue lost being sent again."""
-    made = Listener(Deaf(), store, {FilingWithdrawn.type: [lambda _fact, _work: None]}, list)
-    made.slots, made.hold = 8, hold
+def consumer(store, hold):
+    """Make a consumer to whom slot 3 has been given, with what its queue lost being sent again."""
+    made = Consumer(Deaf(), store, {FilingWithdrawn.type: [lambda _fact, _work: None]}, list)
+    made.partitions.count, made.partitions.hold = 8, hold
     made.gaps.add(3)
     return made
 

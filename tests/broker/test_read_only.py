@@ -8,8 +8,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from chassis.storage.engine import STORAGE_ERRORS
+from chassis.storage.statements import Statement
 from chassis.storage.store import Store
-from chassis.storage.unit_of_work import Ask
 from console.demo.fleet import Fleet
 from console.demo.plan import plan
 from console.runtime.process import Process
@@ -43,14 +43,14 @@ def by_statement(store):
         work.execute(text(INSERT), ROW)
 
 
-def by_journey(store):
+def by_pipeline(store):
     with store.write() as work:
-        store.ask(work, Ask(text("SELECT 1")), Ask(text(INSERT), ROW))
+        store.execute_many(work, Statement(text("SELECT 1")), Statement(text(INSERT), ROW))
 
 
 def at_the_end(store):
     with store.write() as work:
-        work.closing.append(Ask(text(INSERT), ROW))
+        work.closing.append(Statement(text(INSERT), ROW))
 
 
 def by_itself(store):
@@ -63,7 +63,7 @@ def read(store):
         return session.scalar(text("SELECT count(*) FROM deployment WHERE name = 'tried'"))
 
 
-@pytest.mark.parametrize("write", [by_statement, by_journey, at_the_end, by_itself])
+@pytest.mark.parametrize("write", [by_statement, by_pipeline, at_the_end, by_itself])
 def test_a_write_is_refused_as_if_the_database_were_away_and_reading_goes_on(
     postgres_server, store, write
 ):
@@ -101,7 +101,10 @@ LONG = "INSERT INTO long SELECT string_agg(md5(n::text), '') FROM generate_serie
 
 @pytest.mark.parametrize(
     "write",
-    [lambda work, _: work.execute(text(LONG)), lambda work, s: s.ask(work, Ask(text(LONG)))],
+    [
+        lambda work, _: work.execute(text(LONG)),
+        lambda work, s: s.execute_many(work, Statement(text(LONG))),
+    ],
 )
 def test_what_a_statement_asks_too_much_is_not_the_database_being_away(store, write):
     """SQLSTATE 54000, which the driver calls by the same name: it would be tried for ever."""

@@ -4,7 +4,7 @@ what waits for a newer version."""
 import pytest
 from sqlalchemy import func, select, update
 
-from chassis.messaging import consumer, replay
+from chassis.messaging import receipts, replay
 from chassis.messaging.receipts import name_of
 from chassis.settings import Settings
 from chassis.storage.retention import DAY, Retention
@@ -37,7 +37,7 @@ def feed(district, handler):
 
 def test_a_handler_is_fed_what_it_has_not_heard(district):
     district.begin()
-    taker, called = district.running.carriages["inspection"].listener, []
+    taker, called = district.running.carriages["inspection"].consumer, []
     heard = taker.handlers["enterprise-reopened"]
 
     def prompt(fact, _db):
@@ -70,7 +70,7 @@ def test_what_comes_once_more_after_its_receipt_has_gone_is_set_aside(district, 
     district.settle()
     receiver = district.store("inspection")
     source = {"hour-began": "gateway"}.get(kind, "filing")
-    monkeypatch.setattr(consumer, "MARGIN", 0.0)  # they are not old yet
+    monkeypatch.setattr(receipts, "MARGIN", 0.0)  # they are not old yet
     sweeper = Retention(receiver, Settings(), {}, lambda: True)
     assert sweeper.sweep(receiver.now() + 31 * DAY)["inbox"] > 0
     before = count(receiver, outbox)
@@ -91,7 +91,7 @@ def test_a_command_of_a_newer_version_is_settled_by_it(distributed, postgres, ra
     district.begin()
     shop = district.register()
     older = district.running.carriages["inspection"]
-    del older.listener.handlers["order-closure"]
+    del older.consumer.handlers["order-closure"]
     asked = {"enterprise_id": shop, "reason": "檢查"}
     answer = district.client.request("POST", "/v1/closures", asked, {"Prefer": "respond-async"})
     until(lambda: count(older.store, letters, letters.c.type == "order-closure") == 1)

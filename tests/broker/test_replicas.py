@@ -257,7 +257,7 @@ def test_a_relay_that_is_paused_keeps_its_lease_until_nothing_is_in_flight(
 
     def pause(what):
         with store.write() as work:
-            statement = store.insert_or_replace(deployment, "name")
+            statement = store.statements.insert_or_replace(deployment, "name")
             work.execute(statement, {"name": "paused", "value": what})
 
     distributed.client.post("/v1/clock", {"at": "2020-02-10T08:00:00+08:00"})

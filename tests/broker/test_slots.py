@@ -16,6 +16,7 @@ from sqlalchemy import select
 from chassis.ids import new_id
 from chassis.messaging import replay
 from chassis.messaging.bus import BusDown
+from chassis.messaging.outbox import Outbox
 from chassis.messaging.relay import Relay
 from chassis.rabbitmq import publisher, topology
 from chassis.rabbitmq.bus import RabbitBus
@@ -173,7 +174,7 @@ def test_slots_wait_until_what_a_lost_queue_held_has_been_sent_again(settings):
     with store.write() as work:
         replay.ask(work, "gateway", 0.0, slot=5, marker=new_id())
         left = {"name": "paused", "value": "relay"}  # by a run that was killed: nothing would go on
-        work.execute(store.insert_or_replace(deployment, "name"), left)
+        work.execute(store.statements.insert_or_replace(deployment, "name"), left)
     code, said = bihuan(settings, "slots", "4")
     with store.read() as session:
         paused = select(deployment.c.value).where(deployment.c.name == "paused")
@@ -250,7 +251,7 @@ def test_nothing_is_lost_by_a_relay_that_still_publishes_although_its_lease_is_g
         relay.until = 0.0
         code, words = bihuan(settings, "slots", "3", "--patience", "5")
         on.send()
-        until(lambda: not store.unsent(1) and not relay.busy)
+        until(lambda: not Outbox(store).unsent(1) and not relay.busy)
         with channel_to(settings) as channel:
             there = taken(channel, "gateway", max(queues(settings)) + 1)
         assert there == {f"shop-{number}": [f"shop-{number}:0"] for number in range(40)}

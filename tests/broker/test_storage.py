@@ -29,12 +29,13 @@ from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from chassis.message import Message
+from chassis.messaging.outbox import Outbox
 from chassis.runtime.green import Event, pause, spawn
 from chassis.storage import migrations
-from chassis.storage import postgres as manners
+from chassis.storage import postgres_engine as manners
 from chassis.storage.engine import STORAGE_ERRORS
+from chassis.storage.statements import Statement
 from chassis.storage.store import Store
-from chassis.storage.unit_of_work import Ask
 from contracts.filing import FilingWithdrawn
 from contracts.message import Envelope
 from tests import servers
@@ -356,7 +357,7 @@ def test_the_server_knows_the_bounds(store):
 
 
 def test_a_migration_is_not_bound_by_them(store):
-    with store.alone() as connection:
+    with store.dialect.exclusive() as connection:
         shown = [
             connection.scalar(text(f"SHOW {n}")) for n in ("statement_timeout", "lock_timeout")
         ]
@@ -428,7 +429,7 @@ def test_where_one_of_many_is_there_already_nothing_is_stored(store, many, in_be
 
     def store_again():
         with store.write() as work:
-            work.closing.append(Ask(store.insert_new(notes), rows=ODD))
+            work.closing.append(Statement(store.statements.insert_new(notes), rows=ODD))
             work.add_all(Paper(**paper) for paper in papers(many))
             if in_between:
                 work.flush()
@@ -469,10 +470,10 @@ def by_id(rows):
 
 def test_many_rows_of_odd_values_are_written_as_they_are(store):
     with store.write() as work:
-        store.write_rows(work, store.insert_new(notes), ODD)
+        store.write_rows(work, store.statements.insert_new(notes), ODD)
     assert kept(store) == by_id(ODD)
     with store.write() as work:  # again, and nothing changes
-        store.write_rows(work, store.insert_new(notes), ODD)
+        store.write_rows(work, store.statements.insert_new(notes), ODD)
     assert kept(store) == by_id(ODD)
 
 
@@ -485,9 +486,11 @@ def test_many_rows_are_replaced_added_to_and_updated(store):
         .values(words=bindparam("new"), number=notes.c.number + bindparam("by"))
     )
     with store.write() as work:
-        store.write_rows(work, store.insert_new(notes), first)
+        store.write_rows(work, store.statements.insert_new(notes), first)
         again = [each | {"words": "new"} for each in first[:2]]
-        store.write_rows(work, store.insert_or_replace(notes, "id", keep=["number"]), again)
+        store.write_rows(
+            work, store.statements.insert_or_replace(notes, "id", keep=["number"]), again
+        )
         store.write_rows(
             work, change, [{"of": "c", "new": "c", "by": 5}, {"of": "b", "new": "b", "by": 7}]
         )
@@ -500,7 +503,7 @@ def test_many_rows_are_replaced_added_to_and_updated(store):
 
 def test_what_is_left_for_the_end_is_written_with_the_commit(store):
     with store.write() as work:
-        work.closing.append(Ask(store.insert_new(notes), rows=ODD))
+        work.closing.append(Statement(store.statements.insert_new(notes), rows=ODD))
         assert work.scalar(select(func.count()).select_from(notes)) == 0
     assert kept(store) == by_id(ODD)
 
@@ -511,9 +514,9 @@ def close_with(store, *asked):
 
 
 def test_a_way_on_which_one_statement_fails_leaves_nothing(store):
-    fails = Ask(insert(things), rows=[{"id": 3}, {"id": 1}])
+    fails = Statement(insert(things), rows=[{"id": 3}, {"id": 1}])
     with pytest.raises(IntegrityError):
-        close_with(store, Ask(store.insert_new(notes), rows=ODD), fails)
+        close_with(store, Statement(store.statements.insert_new(notes), rows=ODD), fails)
     assert kept(store) == []
     ask(store)
 
@@ -522,7 +525,7 @@ def ask_when_cut_off(store, server):
     with store.write() as work:
         work.execute(text("SELECT 1"))
         server.execute(f"SELECT pg_terminate_backend({number_of(work)})")
-        store.ask(work, Ask(text("SELECT 1")), Ask(text("SELECT 2")))
+        store.execute_many(work, Statement(text("SELECT 1")), Statement(text("SELECT 2")))
 
 
 def test_a_database_that_goes_away_on_the_way_is_away(store, server):
@@ -549,4 +552,6 @@ def test_the_outbox_keeps_the_order_in_which_things_were_said(store):
     ]
     with store.write() as work:
         work.outgoing.extend(said)
-    assert [message.id for message in store.unsent(2000)] == [message.id for message in said]
+    assert [message.id for message in Outbox(store).unsent(2000)] == [
+        message.id for message in said
+    ]

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from chassis.ids import new_id
-from chassis.messaging.consumer import OFTEN
+from chassis.messaging.crash_guard import OFTEN
 from chassis.rabbitmq import bus
 from chassis.rabbitmq.topology import prepare, queue_of
 from chassis.settings import Settings

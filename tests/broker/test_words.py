@@ -67,9 +67,9 @@ def test_words_are_found_in_what_holds_all_of_them(store):
             if all(any(plain(word) in plain(field) for field in fields) for word in wanted)
         ]
         there += len(holding)
-        assert found(store, WORDS.found(wanted, sqlite=store.is_sqlite)) == holding, wanted
-        if not store.is_sqlite:
-            assert found(store, WORDS.near(wanted, 0)) == holding, wanted
+        assert found(store, WORDS.found(wanted, store.dialect.name)) == holding, wanted
+        if store.dialect.name != "sqlite":
+            assert found(store, WORDS.near(wanted, 0, store.dialect.name)) == holding, wanted
             later = [at for at in holding if at > MANY // 2]
-            assert found(store, WORDS.near(wanted, MANY // 2)) == later, wanted
+            assert found(store, WORDS.near(wanted, MANY // 2, store.dialect.name)) == later, wanted
     assert there > MANY, "hardly anything was there to be found"

@@ -48,7 +48,7 @@ class Operated:
 
     def fails(self, service, kind, key, error=None):
         """Let a service fail at a type of message for one key; gives how to mend it."""
-        handlers = self.district.running.carriages[service].listener.handlers
+        handlers = self.district.running.carriages[service].consumer.handlers
         real = handlers[kind]
 
         def fail(fact, _db):
@@ -183,7 +183,7 @@ def test_a_dropped_command_is_settled_once_as_rejected(operated):
 def test_a_command_that_nobody_knows_waits_until_it_is_dropped_and_is_then_settled(operated):
     district, problem = operated.district, "urn:bihuan:problem:given-up"
     shop = district.register()
-    del district.running.carriages["inspection"].listener.handlers["order-closure"]
+    del district.running.carriages["inspection"].consumer.handlers["order-closure"]
     asked = {"enterprise_id": shop, "reason": "檢查"}
     answer = district.client.request("POST", "/v1/closures", asked, {"Prefer": "respond-async"})
     until(lambda: operated.rows("inspection"))
@@ -278,7 +278,7 @@ def test_a_letter_in_hand_is_left_alone(operated):
     letter = operated.stuck("inspection")
     at_work = parked_messages.Desk({"inspection": store}, "安")
     (found,) = at_work.named([str(letter.seq)])
-    if not store.is_sqlite:
+    if store.dialect.name != "sqlite":
         with store.write() as work:
             work.execute(select(letters).where(letters.c.seq == letter.seq).with_for_update())
             (said,) = operated.ok("drop", "inspection", letter.seq, "--reason", "試")

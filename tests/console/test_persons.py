@@ -108,7 +108,7 @@ def test_a_destroyed_key_leaves_no_trace_but_that_it_is_destroyed(office):
     assert office.open("medics", office.medic).status == 201
     (after,) = [each for each in office.rows() if each.person == office.caller]
     assert (after.id, after.wrapped, after.destroyed_by) == (row.id, None, "op-1")
-    if office.store.is_sqlite:
+    if office.store.dialect.name == "sqlite":
         box = row.wrapped.partition(".")[2].encode()
         files = [*office.district.running.settings.data.glob("gateway.db*")]
         assert len(files) > 1
@@ -228,7 +228,7 @@ def test_two_gateways_that_meet_a_person_at_once_make_one_key(office):
         found["first"] = people.keys(work, persons)
         other = threading.Thread(target=lambda: found.update(second=_keys(people, persons[::-1])))
         other.start()
-        while not office.store.is_sqlite and not work.scalar(WAITING):
+        while office.store.dialect.name != "sqlite" and not work.scalar(WAITING):
             pause(0)
     other.join()
     assert found["first"] == found["second"]

@@ -73,15 +73,15 @@ def test_a_handler_is_fed_what_its_service_has_seen_and_it_has_not(bihuan, make_
     """The first shop has reopened before there was the handler, the second since."""
     district, called = make_district(deliver), []
     district.begin()
-    listener = district.running.carriages["inspection"].listener
-    others = [h for h in listener.handlers["enterprise-reopened"] if h.__name__ != "prompt"]
+    consumer = district.running.carriages["inspection"].consumer
+    others = [h for h in consumer.handlers["enterprise-reopened"] if h.__name__ != "prompt"]
 
     def prompt(fact, _db):
         called.append(fact.enterprise_id)
 
     def has(*handlers):
-        listener.handlers["enterprise-reopened"] = [*others, *handlers]
-        listener.begin()
+        consumer.handlers["enterprise-reopened"] = [*others, *handlers]
+        consumer.begin()
 
     has()
     first = district.reopened()
@@ -96,13 +96,13 @@ def test_a_handler_is_fed_what_its_service_has_seen_and_it_has_not(bihuan, make_
 
 
 def test_a_handler_that_has_heard_everything_is_fed_nothing(bihuan, district):
-    listener = district.running.carriages["inspection"].listener
+    consumer = district.running.carriages["inspection"].consumer
     called = []
 
     def prompt(fact, _db):
         called.append(fact.enterprise_id)
 
-    heard = listener.handlers["enterprise-reopened"]
+    heard = consumer.handlers["enterprise-reopened"]
     assert "prompt" in {h.__name__ for h in heard}
     heard[:] = [prompt if h.__name__ == "prompt" else h for h in heard]
     feed_prompt(bihuan, district)
@@ -114,7 +114,7 @@ def test_what_the_receiver_no_longer_remembers_is_refused(bihuan, district):
     with store.write() as work:
         moment = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
         row = {"name": FORGOTTEN, "value": str(moment)}
-        work.execute(store.insert_or_replace(deployment, "name"), row)
+        work.execute(store.statements.insert_or_replace(deployment, "name"), row)
     early = "2025-12-31T00:00:00+08:00"
     code, said = resend(bihuan, district, "filing", "gateway", since=early)
     assert (code, "might be done twice" in said) == (2, True), said

@@ -177,7 +177,7 @@ def test_the_answer_is_200_while_nothing_downstream_is_stored_and_every_check_st
     district, monkeypatch
 ):
     """12: what has no outcome is 202; how long letters and unsent rows wait is measured."""
-    handlers = district.running.carriages["filing"].listener.handlers
+    handlers = district.running.carriages["filing"].consumer.handlers
     real = handlers["register-enterprise"]
 
     def fail(_fact, _db):

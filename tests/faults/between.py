@@ -26,7 +26,7 @@ PATIENCE = 90.0
 OFTEN = 60
 """From how many statements one is chosen."""
 LOST = ((5, 1), (5, 1), (5, 2), (4, 3))
-"""How many commits about a message are undone, and then unanswered: as many as a listener takes for
+"""How many commits about a message are undone, and then unanswered: as many as a consumer takes for
 the database's own trouble, and those after which it judges the handler."""
 PROBES = 32
 """Requests of different keys: one slot of eight, which is served by nobody, is missed by all of

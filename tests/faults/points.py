@@ -22,7 +22,7 @@ from amqp.abstract_channel import AbstractChannel
 from amqp.spec import Basic
 from psycopg.pq import TransactionStatus
 
-from chassis.storage.postgres import Bounded
+from chassis.storage.postgres_engine import Bounded
 from chassis.rabbitmq.inbox import RabbitInlet
 from chassis.rabbitmq.publisher import _Cork, Publisher
 
@@ -164,7 +164,7 @@ def execute(original, obedient):
         link = cursor.connection
         if not isinstance(link, Bounded):
             return original(cursor, words, given, *rest, **named)
-        if words == "COMMIT":  # in a journey
+        if words == "COMMIT":  # in a pipeline
             return commits(link, lambda: original(cursor, words))
         if not link.spoken or link.pgconn.transaction_status == TransactionStatus.IDLE:
             link.spoken = []
@@ -180,7 +180,7 @@ def execute(original, obedient):
 def commit(original, obedient):
     def wrapped(link, *given):
         if link.closed or link.pgconn.transaction_status == TransactionStatus.IDLE:
-            return original(link, *given)  # it has been, in a journey
+            return original(link, *given)  # it has been, in a pipeline
         obedient.reached("before-commit", link.spoken)
         link.fate, link.is_committing = obedient.fate(link.spoken), True
         if link.fate == "undone":

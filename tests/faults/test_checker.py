@@ -12,8 +12,10 @@ import pytest
 from sqlalchemy import insert, update
 
 from chassis.messaging.bus import Closed
-from chassis.messaging.consumer import Listener
+from chassis.messaging.consumer import Consumer
 from chassis.messaging.memory_bus import EmbeddedBus
+from chassis.messaging.outbox import Outbox
+from chassis.messaging.receipts import Admission
 from chassis.storage.store import Store
 from chassis.storage.tables import inbox, letters, outbox
 from services.gateway.tables import commands
@@ -84,7 +86,7 @@ def test_an_acknowledgement_before_the_commit_loses(make_district, monkeypatch):
                     continue
             self.handle(taken)
 
-    monkeypatch.setattr(Listener, "run", run)
+    monkeypatch.setattr(Consumer, "run", run)
     district = make_district()
     live_a_little(district)
     district.running.settle()
@@ -95,13 +97,13 @@ def test_an_acknowledgement_before_the_commit_loses(make_district, monkeypatch):
 
 def test_an_inbox_that_forgets_lets_things_happen_twice(make_district, monkeypatch):
     """Inspection's inbox has no key: what comes twice is handled twice."""
-    whole_admit = Listener._admit
+    whole_admit = Admission.admit
 
     def admit(self, work, messages):
         fresh, blocked = whole_admit(self, work, messages)
         return [*messages] if self.store.service == "inspection" else fresh, blocked
 
-    monkeypatch.setattr(Listener, "_admit", admit)
+    monkeypatch.setattr(Admission, "admit", admit)
     district = make_district(deliver="twice", wait=3.0)
     live_a_little(district)
     verdict, red = verdict_of(district)
@@ -135,17 +137,17 @@ def test_publishing_before_the_commit_raises_ghosts(make_district, monkeypatch):
 
 
 def test_a_relay_without_an_order_breaks_that_of_the_keys(make_district, monkeypatch):
-    rng, whole_unsent = Random(SEED), Store.unsent
+    rng, whole_unsent = Random(SEED), Outbox.unsent
 
     def unsent(self, most, but=()):
-        if self.service == "inspection":
+        if self.store.service == "inspection":
             eventlet.sleep(0.2)  # so that there are some of one key
         rows = whole_unsent(self, most, but)
-        if self.service == "inspection":
+        if self.store.service == "inspection":
             rng.shuffle(rows)
         return rows
 
-    monkeypatch.setattr(Store, "unsent", unsent)
+    monkeypatch.setattr(Outbox, "unsent", unsent)
     district = make_district()
     district.settle = lambda: None
     district.begin()

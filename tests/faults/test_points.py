@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from chassis.rabbitmq.inbox import RabbitInlet
 from chassis.rabbitmq.publisher import Publisher, _Cork
 from chassis.storage.engine import STORAGE_ERRORS
-from chassis.storage.postgres import Bounded
+from chassis.storage.postgres_engine import Bounded
 from chassis.storage.store import Store
 from tests.faults.points import (
     FAIL,
@@ -57,9 +57,9 @@ def store(postgres, file):
 
 
 def write(store, name, way="by itself"):
-    """Write a row, in a journey that commits or by a statement before the commit."""
+    """Write a row, in a pipeline that commits or by a statement before the commit."""
     with store.write() as work:
-        if way == "in a journey":
+        if way == "in a pipeline":
             work.at_end(insert(struck), [{"name": name}])
         else:
             work.execute(insert(struck), {"name": name})
@@ -70,7 +70,7 @@ def names_in(store):
         return sorted(session.scalars(select(struck.c.name)))
 
 
-@pytest.mark.parametrize("way", ["in a journey", "by itself"])
+@pytest.mark.parametrize("way", ["in a pipeline", "by itself"])
 def test_commits_about_one_thing_are_undone_and_then_unanswered(store, file, way):
     give(file, do=LOSE, of=ABOUT, undone=2, unanswered=1)
     for other in ("four", "two"):
@@ -108,7 +108,7 @@ def test_a_statement_fails_until_told_otherwise_and_the_transaction_is_undone(st
         (FREEZE, "before-statement", []),
     ],
 )
-@pytest.mark.parametrize("way", ["in a journey", "by itself"])
+@pytest.mark.parametrize("way", ["in a pipeline", "by itself"])
 def test_a_process_is_struck_once_and_at_the_point(store, file, monkeypatch, do, at, there, way):
     """What others see of the database at that moment tells where it is."""
     signals, seen = [], []

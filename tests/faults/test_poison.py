@@ -23,16 +23,16 @@ def parked(store):
 def test_a_poison_message_parks_its_enterprise_in_order_and_nobody_else(make_district):
     district = make_district()
     district.begin()
-    listener = district.running.carriages["inspection"].listener
+    consumer = district.running.carriages["inspection"].consumer
     store = district.store("inspection")
     healthy, ill = district.register(), district.register()
-    real = listener.handlers["enterprise-reopened"]
+    real = consumer.handlers["enterprise-reopened"]
 
     def fails_for_one(fact, _db):
         if fact.enterprise_id == ill:
             raise RuntimeError("this trade is not in the book")
 
-    listener.handlers["enterprise-reopened"] = [fails_for_one, *real]
+    consumer.handlers["enterprise-reopened"] = [fails_for_one, *real]
     district.file(ill)
     closure = district.client.post("/v1/closures", {"enterprise_id": healthy, "reason": "檢查"})
     lifting = f"/v1/closures/{closure['closure_id']}/lifting"
@@ -56,7 +56,7 @@ def test_a_poison_message_parks_its_enterprise_in_order_and_nobody_else(make_dis
     until(lambda: parked(store)[0].state == messaging_parked.STUCK)
     assert parked(store)[0].attempts == messaging_parked.RETRIES + 1
 
-    listener.handlers["enterprise-reopened"] = real
+    consumer.handlers["enterprise-reopened"] = real
     assert messaging_parked.retry(store, message_id=letter.id)
     until(lambda: not parked(store))
     district.settle()

@@ -103,7 +103,7 @@ def later(tmp_path):
 def picture(store):
     """Tell all that the database itself says of its tables."""
     with store.engine.connect() as connection:
-        asked = SQLITE if store.is_sqlite else POSTGRES
+        asked = SQLITE if store.dialect.name == "sqlite" else POSTGRES
         found = {name: connection.execute(text(query)).all() for name, query in asked.items()}
     return {name: sorted(map(_in_one_line, rows)) for name, rows in found.items()}
 
@@ -115,6 +115,6 @@ def _in_one_line(row):
 
 def tables(store):
     """Name the tables of a database."""
-    rows = picture(store)["tables and indexes" if store.is_sqlite else "columns"]
-    kind = "('table', '" if store.is_sqlite else "('"
+    rows = picture(store)["tables and indexes" if store.dialect.name == "sqlite" else "columns"]
+    kind = "('table', '" if store.dialect.name == "sqlite" else "('"
     return {row.removeprefix(kind).partition("'")[0] for row in rows if row.startswith(kind)}

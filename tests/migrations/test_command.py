@@ -31,7 +31,7 @@ def test_tables_of_unknown_making_are_told_and_not_touched(databases, open_store
     url = databases()
     store = open_store(url)
     migrations.apply(store)
-    with store.alone() as connection:
+    with store.dialect.exclusive() as connection:
         connection.exec_driver_sql("DROP TABLE alembic_version")
     before = picture(store)
     word = "The database of filing has not been set up; run `bihuan migrate filing` first."

@@ -86,7 +86,7 @@ def differences(store):
 
 
 def mark(store, revision):
-    with store.alone() as connection:
+    with store.dialect.exclusive() as connection:
         connection.execute(text(f"UPDATE alembic_version SET version_num = '{revision}'"))
 
 
@@ -97,7 +97,7 @@ def mark(store, revision):
 def test_the_revisions_make_what_a_new_database_is_made_with(empty, open_store, service):
     created, migrated = open_store(empty(), service), open_store(empty(), service)
     migrations.apply(created)
-    with migrated.alone() as connection:
+    with migrated.dialect.exclusive() as connection:
         migrations._upgrade(migrated, connection)
     assert picture(migrated) == picture(created)
     head = migrations.revisions(migrations.folder_of(service))[-1]
@@ -190,7 +190,7 @@ def test_a_database_that_a_newer_version_made_is_good_enough(empty, open_store, 
 
 def test_tables_without_a_revision_are_not_touched(empty, open_store):
     store = open_store(empty())
-    with store.alone() as connection:
+    with store.dialect.exclusive() as connection:
         store.metadata[0].create_all(connection)
     before = picture(store)
     with pytest.raises(Misconfigured, match=r"^The database of filing was made before there were"):
@@ -200,7 +200,7 @@ def test_tables_without_a_revision_are_not_touched(empty, open_store):
 
 def test_tables_of_others_are_no_hindrance(empty, open_store):
     store = open_store(empty())
-    with store.alone() as connection:
+    with store.dialect.exclusive() as connection:
         connection.execute(text("CREATE TABLE somebody_elses (id integer)"))
     migrations.apply(store)
     assert migrations.revision(store) == HEAD

@@ -42,7 +42,7 @@ def stores(tmp_path_factory):
             made[kind.name] = store = Store(kind.name, server.url(kind.name), kind.metadata)
             migrations.apply(store)
             filled = (carriage, kind.metadata) if kind.name == "filing" else (kind.metadata,)
-            with store.alone() as connection:
+            with store.dialect.exclusive() as connection:
                 for metadata in filled:
                     fill(connection, metadata)
             with store.engine.connect() as connection:

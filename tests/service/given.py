@@ -5,7 +5,8 @@ from datetime import datetime
 from chassis.ids import new_id
 from chassis.message import Message
 from chassis.messaging.bus import ANY, Closed
-from chassis.messaging.consumer import Listener
+from chassis.messaging.consumer import Consumer
+from chassis.messaging.outbox import Outbox
 from chassis.service import bindings_of, handlers_of
 from chassis.storage import migrations
 from chassis.storage.store import Store
@@ -20,13 +21,13 @@ class Deaf:
 
     at_once = False
 
-    def prepare(self, messages, work):
+    def before_batch(self, messages, work):
         pass
 
-    def finish(self, work):
+    def before_commit(self, work):
         pass
 
-    def committed(self, work):
+    def after_commit(self, work):
         pass
 
 
@@ -41,7 +42,7 @@ class Given:
         migrations.apply(self.store)
         self.service, self.hears = kind(), bindings_of(kind)
         self.service.rulebook, self.service.store = Rulebook.load(), self.store
-        self.listener = Listener(self.service, self.store, handlers_of(self.service), lambda: None)
+        self.consumer = Consumer(self.service, self.store, handlers_of(self.service), lambda: None)
 
     def on(self, day):
         self.at = self.at.replace(year=day.year, month=day.month, day=day.day)
@@ -62,10 +63,10 @@ class Given:
 
     def deliver(self, *messages):
         self.batches = [list(messages)] if messages else []
-        self.listener.run(self, most=400)  # this is its inlet, which closes after the batch
-        if not (said := self.store.unsent(10_000)):
+        self.consumer.run(self, most=400)  # this is its inlet, which closes after the batch
+        if not (said := Outbox(self.store).unsent(10_000)):
             return []
-        self.store.mark_sent(said)
+        Outbox(self.store).mark_sent(said)
         own = [m for m in said if self.hears & {(m.exchange, m.fact.type), (ANY, m.fact.type)}]
         return [m.fact for m in said] + (self.deliver(*own) if own else [])
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import rulebook
-from chassis.messaging.consumer import Listener
+from chassis.messaging.consumer import Consumer
+from chassis.messaging.outbox import Outbox
 from chassis.service import handlers_of
 from contracts.complaints import (
     AcceptComplaint,
@@ -181,7 +182,7 @@ def test_with_500_open_the_oldest_overdue_is_escalated_first_and_each_once_by_th
     desk.on(date(2020, 2, 3)).facts(complain("oldest"))
     desk.on(feb(21))
     workers = [
-        Listener(desk.service, desk.store, handlers_of(desk.service), lambda: None)
+        Consumer(desk.service, desk.store, handlers_of(desk.service), lambda: None)
         for _ in range(3)
     ]
     said = []
@@ -190,8 +191,8 @@ def test_with_500_open_the_oldest_overdue_is_escalated_first_and_each_once_by_th
         for number, worker in enumerate([*workers, *workers]):
             if share := [m for m in inbox if m.slot(3) == number % 3]:
                 worker.handle(share)
-        rows = desk.store.unsent(10_000)
-        desk.store.mark_sent(rows)
+        rows = Outbox(desk.store).unsent(10_000)
+        Outbox(desk.store).mark_sent(rows)
         said += [row.fact for row in rows]
         inbox = [m for m in rows if m.envelope.type in ("sweep-hour", "escalate-complaint")]
     escalations = [fact for fact in said if isinstance(fact, EscalateComplaint)]

@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from chassis.errors import Conflict, Rejected
 from chassis.messaging import parked
-from chassis.messaging.consumer import Listener
+from chassis.messaging.consumer import Consumer
 from chassis.storage.tables import attempts, inbox
 from chassis.storage.tables import letters as kept
 from contracts.filing import EnterpriseRegistered, OnsiteReviewRequested
@@ -45,7 +45,7 @@ class Fault:
 
     def __init__(self, story, kind, error=None, shop="bad"):
         self.error, self.shop, self.calls = error or RuntimeError("broken"), shop, 0
-        story.listener.handlers[kind.type].insert(0, self)
+        story.consumer.handlers[kind.type].insert(0, self)
 
     def __call__(self, fact, _db):
         if self.error and fact.enterprise_id == self.shop:
@@ -82,7 +82,7 @@ def time_comes(story):
     """Have every letter due, and tried; give what is said."""
     with story.store.write() as work:
         work.execute(update(kept).values(try_at=0.0))
-    story.listener.retry_due()
+    story.consumer.retries.retry_due()
     return story.when()
 
 
@@ -226,7 +226,7 @@ def planned(visit="visit"):
 def older(story, kind, lacks):
     """Let the process be one of a version that does not know a contract yet, or not its handler, or
     cannot read what is said in it today."""
-    handlers = story.listener.handlers
+    handlers = story.consumer.handlers
     with pytest.MonkeyPatch.context() as patch:
         if lacks == "contract":
             patch.delitem(declared, kind.type)
@@ -239,12 +239,12 @@ def older(story, kind, lacks):
 
 def upgraded(story):
     """Let the process of the next version begin, and give what it says."""
-    story.listener = Listener(story.service, story.store, story.listener.handlers, list)
-    story.listener.begin()
+    story.consumer = Consumer(story.service, story.store, story.consumer.handlers, list)
+    story.consumer.begin()
     with story.store.write() as work:  # it shall not have to wait for that
         work.execute(update(kept).values(try_at=story.store.now() + 3600.0))
     said = story.when()
-    story.listener.retry_due()
+    story.consumer.retries.retry_due()
     said += story.when()
     return said + time_comes(story)  # what it says to itself, apart from what came before it
 
@@ -463,7 +463,7 @@ def test_what_storage_refuses_for_long_is_handled_in_the_end(inspection, outage,
 
 
 def test_nothing_is_acknowledged_while_storage_is_away(inspection, outage):
-    outage(3, then=inspection.listener.stop)
+    outage(3, then=inspection.consumer.stop)
     inspection.facts(registered())
     assert inspection.acknowledged == []
     with inspection.store.read() as session:

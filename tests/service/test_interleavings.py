@@ -13,7 +13,8 @@ from chassis.errors import Conflict, NotYet
 from chassis.message import Message, slot_of
 from chassis.messaging import parked, replay
 from chassis.messaging.bus import Closed
-from chassis.messaging.consumer import Listener
+from chassis.messaging.consumer import Consumer
+from chassis.messaging.outbox import Outbox
 from chassis.messaging.relay import Relay
 from chassis.settings import Settings
 from chassis.storage import migrations
@@ -89,14 +90,14 @@ def test_a_letter_is_delivered_once_although_its_commit_was_not_answered(
     assert waiting(inspection) == [("waiting", "onsite-review-requested")]
     registration = inspection.message(registered())
     with inspection.store.write() as work:  # it frees nothing by itself
-        inspection.listener._call(work, registration)
+        inspection.consumer.processor.handling.call(work, registration)
     commits([UNDONE] * undone + [UNANSWERED])
     for _ in range(undone + 3):
         with suppress(OperationalError):  # as the loop that tries letters does
-            inspection.listener.retry(("filing", "shop"))
+            inspection.consumer.retries.retry(("filing", "shop"))
     if waiting(inspection) == [("stuck", "onsite-review-requested")]:
         assert parked.retry(inspection.store, message_id=first_letter(inspection))
-        inspection.listener.retry(("filing", "shop"))
+        inspection.consumer.retries.retry(("filing", "shop"))
     assert types(inspection.when()) == ["visit-planned"]
     assert waiting(inspection) == []
 
@@ -152,12 +153,12 @@ class Process:
         def handle(fact, _work):
             handled.append(fact.filing_id)
 
-        self.listener = Listener(Deaf(), store, {FilingWithdrawn.type: [handle]}, lambda: None)
-        self.listener.slots, self.listener.hold = SLOTS, lambda _work, _slots: None
-        self.listener.gaps.add(SLOT)
+        self.consumer = Consumer(Deaf(), store, {FilingWithdrawn.type: [handle]}, lambda: None)
+        self.consumer.partitions.count = SLOTS
+        self.consumer.gaps.add(SLOT)
 
     def take(self, queue, most=10):
-        self.listener.run(queue, most)
+        self.consumer.run(queue, most)
 
 
 def said(identity, *, marker=None):
@@ -232,7 +233,7 @@ def test_a_second_loss_asks_for_what_the_first_has_not_been_given(store):
     for identity in ("1", "2", "3"):
         with store.write() as work:
             work.outgoing.append(said(identity))
-    store.mark_sent(store.unsent(10))
+    Outbox(store).mark_sent(Outbox(store).unsent(10))
     now = store.now()
     with store.write() as work:
         work.execute(update(outbox).values(sent_at=now - 3600.0))
@@ -321,7 +322,7 @@ def test_what_an_operator_has_sent_again_begins_once_more_where_a_queue_is_lost(
     for identity in ("1", "2"):
         with store.write() as work:
             work.outgoing.append(said(identity))
-    store.mark_sent(store.unsent(10))
+    Outbox(store).mark_sent(Outbox(store).unsent(10))
     bus = Bus()
     relay = Relay(
         store, bus, 10, {"inspection": frozenset({("filing.events", said("").fact.type)})}
@@ -373,29 +374,29 @@ def test_a_letter_has_one_outcome_although_its_slot_changes_hands(store, error, 
     )
     owner = ["A"]
 
-    def replica(name, handler):
-        made = Listener(Deaf(), store, {command.envelope.type: [handler]}, lambda: None)
-        made.slots = SLOTS
+    def replica(name, handler, store):
+        made = Consumer(Deaf(), store, {command.envelope.type: [handler]}, lambda: None)
+        made.partitions.count = SLOTS
 
         def hold(_work, slots):
             if owner[0] != name:
                 raise SlotLost(*slots)
 
-        made.hold = hold
-        return made
+        made.partitions.hold = hold
+        return made.retries
 
     def fails(_fact, _work):
         raise error
 
-    a, b = replica("A", fails), replica("B", lambda _fact, _work: None)
+    b = replica("B", lambda _fact, _work: None, store)
     with store.write() as work:
         work.execute(
-            store.insert_new(inbox), [{"id": "command", "fingerprint": "", "handled_at": 0}]
+            store.statements.insert_new(inbox),
+            [{"id": "command", "fingerprint": "", "handled_at": 0}],
         )
         parked.park(work, command, parked.WAITING, "", awaits=None, attempt=0)
 
-    write = a.store.write
-    writes = count(1)
+    write, writes = store.write, count(1)
 
     def b_comes_between(**durable):
         if next(writes) == 2:
@@ -404,7 +405,7 @@ def test_a_letter_has_one_outcome_although_its_slot_changes_hands(store, error, 
             owner[0] = "A" if is_held_again else "B"
         return write(**durable)
 
-    a.store = Between(store, b_comes_between)
+    a = replica("A", fails, Between(store, b_comes_between))
     a.retry(command.stream)
     with store.read() as session:
         bodies = session.scalars(select(outbox.c.body).where(outbox.c.type == "command-settled"))

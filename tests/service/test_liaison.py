@@ -7,6 +7,7 @@ import eventlet
 import pytest
 from sqlalchemy import select
 
+from chassis.messaging.consumer import Consumer
 from chassis.storage import migrations
 from chassis.storage.store import Store
 from contracts.filing import AssignLiaison, CorrectEnterprise, LiaisonAssigned
@@ -95,14 +96,13 @@ class Process(Given):
     def __init__(self, folder, url):
         super().__init__(Filings, folder)
         self.store.close()
-        self.store = self.service.store = self.listener.store = Store(
-            "filing", url, Filings.metadata
-        )
+        self.store = self.service.store = Store("filing", url, Filings.metadata)
         migrations.apply(self.store)
+        self.consumer = Consumer(self.service, self.store, self.consumer.handlers, lambda: None)
 
     def hear(self, *said):
         self.batches = [[self.message(one) for one in said]]
-        self.listener.run(self, most=400)
+        self.consumer.run(self, most=400)
 
 
 @pytest.fixture(scope="module")

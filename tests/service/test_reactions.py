@@ -6,7 +6,9 @@ import pytest
 from sqlalchemy import select
 
 from chassis.messaging import parked
-from chassis.messaging.consumer import FATAL_ATTEMPTS, Listener
+from chassis.messaging.consumer import Consumer
+from chassis.messaging.crash_guard import FATAL_ATTEMPTS
+from chassis.messaging.outbox import Outbox
 from chassis.service import bindings_of, brought_to
 from chassis.storage.tables import inbox, outbox
 from console.runtime.district import SERVICES
@@ -44,20 +46,20 @@ def said_of(story, shop):
 
 def test_all_that_follows_is_said_in_one_transaction(filing):
     message = filing.message(submit(shop="good"))
-    assert filing.listener.handle([message])
-    said = filing.store.unsent(99)
+    assert filing.consumer.handle([message])
+    said = Outbox(filing.store).unsent(99)
     assert types([one.fact for one in said]) == [CHAIN[0], *CHAIN[1:]]
     assert {one.envelope.causationtype for one in said} >= {"submit-filing", *CHAIN[:3]}
     assert waiting(filing) == []
 
 
 def test_each_reaction_leaves_its_receipt_and_is_dropped_when_it_comes_again(filing):
-    filing.listener.handle([filing.message(submit(shop="good"))])
-    own = [m for m in filing.store.unsent(99) if m.envelope.type in CHAIN[:3]]
+    filing.consumer.handle([filing.message(submit(shop="good"))])
+    own = [m for m in Outbox(filing.store).unsent(99) if m.envelope.type in CHAIN[:3]]
     known = {key for (key,) in rows(filing, select(inbox.c.id))}
     assert {one.id for one in own} <= known
     before = Counter(said_of(filing, "good"))
-    assert filing.listener.handle(own)
+    assert filing.consumer.handle(own)
     assert Counter(said_of(filing, "good")) == before
     assert waiting(filing) == []
 
@@ -104,7 +106,7 @@ def test_a_letter_holds_back_what_the_service_says_to_itself_later(filing, late)
 
 
 def test_what_is_about_another_key_is_handled_in_its_own_turn(filing):
-    handlers = filing.listener.handlers[SubmitFiling.type]
+    handlers = filing.consumer.handlers[SubmitFiling.type]
     handlers.append(lambda _fact, db: db.record(reopened("bad")) and None)
     filing.when(submit(shop="good"))
     for _ in CHAIN:
@@ -123,9 +125,9 @@ def test_a_reaction_that_ends_the_process_is_stuck_in_the_end_and_its_cause_stan
             filing.deliver(*messages)
             time_comes(filing)
         except Killed:
-            handlers = filing.listener.handlers
-            filing.listener = Listener(filing.service, filing.store, handlers, list)
-            filing.listener.began = filing.store.now()
+            handlers = filing.consumer.handlers
+            filing.consumer = Consumer(filing.service, filing.store, handlers, list)
+            filing.consumer.guard.began = filing.store.now()
         for message in messages:
             message.redelivered = True
     assert FATAL_ATTEMPTS <= fault.calls < 2 * FATAL_ATTEMPTS
@@ -141,8 +143,8 @@ def test_a_letter_that_outlives_a_process_and_succeeds_leaves_no_count_behind(fi
     fault = Fault(filing, FilingSubmitted)
     filing.when(submit("one", "bad"))
     fault.mend()
-    filing.listener = Listener(filing.service, filing.store, filing.listener.handlers, list)
-    filing.listener.began = filing.store.now()
+    filing.consumer = Consumer(filing.service, filing.store, filing.consumer.handlers, list)
+    filing.consumer.guard.began = filing.store.now()
     time_comes(filing)
     assert said_of(filing, "bad") == CHAIN
     assert rows(filing, select(parked.letters.c.id)) == []

@@ -12,7 +12,7 @@ from chassis.ids import derived_id, new_id
 from chassis.message import Message
 from chassis.messaging import parked, replay
 from chassis.messaging.bus import Closed
-from chassis.messaging.consumer import Listener
+from chassis.messaging.consumer import Consumer
 from chassis.settings import Settings
 from chassis.storage import migrations, retention
 from chassis.storage.retention import DAY, Retention, let_go_until, remembered_since
@@ -75,15 +75,15 @@ def store(tmp_path):
 
 def process(store, *handlers, kind=FilingWithdrawn.type):
     """Begin a process whose service has these handlers."""
-    made = Listener(Deaf(), store, {kind: [*handlers]}, list)
+    made = Consumer(Deaf(), store, {kind: [*handlers]}, list)
     made.begin()
     return made
 
 
-def deliver(listener, *messages):
+def deliver(consumer, *messages):
     """Deliver messages in one batch; all of them are acknowledged."""
     inlet = Inlet([*messages])
-    listener.run(inlet, 400)
+    consumer.run(inlet, 400)
     assert inlet.acknowledged == [*messages]
 
 
@@ -125,11 +125,11 @@ def sweep(store):
     return Retention(store, Settings(), {}, lambda: True).sweep(NOW)
 
 
-def time_comes(store, listener):
+def time_comes(store, consumer):
     """Have every waiting letter due, and tried."""
     with store.write() as work:
         work.execute(update(kept).values(try_at=0.0))
-    listener.retry_due()
+    consumer.retries.retry_due()
 
 
 # a handler is fed what it has not heard itself
@@ -246,7 +246,7 @@ def test_what_may_have_been_handled_before_it_was_forgotten_is_set_aside(store, 
     assert called(store) == [("first", message.id)]
     assert aside(store) == [("stuck", message.id), ("waiting", following.id)]
     assert parked.retry(store, message_id=message.id)  # an operator knows better
-    here.retry_due()
+    here.retries.retry_due()
     assert aside(store) == []
     assert [each for _, each in called(store)] == [message.id, message.id, following.id]
 
@@ -423,7 +423,7 @@ def test_an_earlier_version_notes_for_all_what_it_forgets(store):
 def speaking(store, **handlers):
     """Begin a process with handlers by type: `w` is the withdrawal, `o` another."""
     kinds = {"w": FilingWithdrawn.type, "o": HourSwept.type}
-    made = Listener(Deaf(), store, {kinds[kind]: each for kind, each in handlers.items()}, list)
+    made = Consumer(Deaf(), store, {kinds[kind]: each for kind, each in handlers.items()}, list)
     made.begin()
     return made
 
@@ -453,7 +453,7 @@ def test_what_a_later_version_handles_waits_in_the_earlier_one(store):
     deliver(earlier, message)
     assert aside(store) == [(parked.WAITING, message.id)]
     parked.hasten_unknown(store)
-    later.retry_due()
+    later.retries.retry_due()
     assert called(store) == [("g", message.id)]
 
 
@@ -473,7 +473,7 @@ def test_what_is_meant_for_a_handler_of_a_later_version_waits_for_that(store):
     assert called(store) == []
     later = process(store, g, h)
     deliver(later, withdrawn(message.id))
-    later.retry_due()
+    later.retries.retry_due()
     assert sorted(called(store)) == [("g", message.id), ("h", message.id)]
     assert aside(store) == []
 

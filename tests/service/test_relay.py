@@ -12,6 +12,7 @@ from chassis.message import Message, slot_of
 from chassis.messaging import relay as relaying
 from chassis.messaging import replay
 from chassis.messaging.bus import BusDown
+from chassis.messaging.outbox import Outbox
 from chassis.messaging.relay import Relay
 from chassis.storage import migrations
 from chassis.storage.store import Store
@@ -146,7 +147,7 @@ def test_a_key_that_is_refused_is_tried_with_its_oldest_message_alone(store, bus
 
     bus.refuses = set()
     say(store, f"{a}:30", f"{b}:3")
-    while store.unsent(1):
+    while Outbox(store).unsent(1):
         relay.publish_next()
     assert [name for _, name in bus.taken if name.startswith(a)] == [f"{a}:{n}" for n in range(31)]
     assert [name for _, name in bus.taken if name.startswith(b)] == [f"{b}:{n}" for n in range(4)]
@@ -159,15 +160,15 @@ def test_more_keys_than_can_be_held_wait_for_those_that_are(store, bus, relay, m
     say(store, *(f"{key}:0" for key in keys))
     for _ in range(10):
         relay.publish_next()
-    assert len(relay._held) == 20
+    assert len(relay._held.rows) == 20
     bus.refuses = set()
-    while store.unsent(1):
+    while Outbox(store).unsent(1):
         relay.publish_next()
     assert len(bus.taken) == len(set(bus.taken)) == 100
 
 
 def test_what_is_looked_past_is_bounded(store, bus, relay, monkeypatch):
-    monkeypatch.setattr("chassis.storage.store.LOOK_PAST", 15, raising=False)
+    monkeypatch.setattr("chassis.messaging.outbox.LOOK_PAST", 15, raising=False)
     a, b, *_ = KEYS
     bus.refuses = {(None, a)}
     say(store, *(f"{a}:{n}" for n in range(20)), f"{b}:0")
@@ -175,7 +176,7 @@ def test_what_is_looked_past_is_bounded(store, bus, relay, monkeypatch):
         relay.publish_next()
     assert bus.taken == []
     bus.refuses = set()
-    while store.unsent(1):
+    while Outbox(store).unsent(1):
         relay.publish_next()
     assert len(bus.taken) == 21
 
@@ -200,7 +201,7 @@ def test_what_is_sent_again_and_not_taken_holds_back_its_slot_alone(store, bus, 
 
     bus.refuses = set()
     bus.taken.clear()
-    while store.unsent(1):
+    while Outbox(store).unsent(1):
         relay.publish_next()
     again = [("inspection", name) for name in ("marker", *(f"{lost}:{n}" for n in range(3)))]
     assert bus.taken == [*again, (None, f"{lost}:2")]
@@ -242,7 +243,7 @@ def test_what_a_service_does_not_take_from_itself_holds_back_its_keys_alone(tmp_
     assert bus.taken == [("filing", f"{b}:0"), (None, f"{b}:0")]
     bus.refuses = set()
     relay._round.at = 0.0
-    while store.unsent(1):
+    while Outbox(store).unsent(1):
         relay.publish_next()
     ours = [(to, name) for to, name in bus.taken if name.startswith(a)]
     assert [name for to, name in ours if to is None] == [f"{a}:0", f"{a}:1"]
@@ -259,7 +260,8 @@ def test_a_relay_that_has_become_the_only_one_looks_first_whether_it_may_publish
     def agree(value):
         with store.write() as work:
             work.execute(
-                store.insert_or_replace(deployment, "name"), {"name": name, "value": value}
+                store.statements.insert_or_replace(deployment, "name"),
+                {"name": name, "value": value},
             )
 
     agree(value)
@@ -301,7 +303,7 @@ def test_a_request_that_another_relay_has_finished_holds_nothing_back(
         replay.ask(work, "inspection", 0.0, slot=0, marker=new_id())
     monkeypatch.setattr(bus, "publish", refusing)
     relay.publish_next()
-    assert relay._put_off
+    assert relay.resender.put_off
     with store.write() as work:
         work.execute(update(resends).values(done_at=1.0))
     monkeypatch.undo()
@@ -309,7 +311,7 @@ def test_a_request_that_another_relay_has_finished_holds_nothing_back(
     relay._round.at = 0.0
     relay.publish_next()
     relay.publish_next()
-    assert not relay._put_off
+    assert not relay.resender.put_off
     assert (None, KEYS[0]) in bus.taken
 
 

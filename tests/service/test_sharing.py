@@ -7,13 +7,13 @@ from sqlalchemy import Column, MetaData, String, Table, insert, select, text
 
 from chassis.message import Message, slot_of
 from chassis.messaging.bus import Closed
-from chassis.messaging.consumer import Listener
+from chassis.messaging.consumer import Consumer
 from chassis.runtime.green import Event, pause, spawn
 from chassis.storage import migrations
 from chassis.storage.leases import SlotLost
+from chassis.storage.statements import Statement
 from chassis.storage.store import Store
 from chassis.storage.tables import inbox, letters
-from chassis.storage.unit_of_work import Ask
 from contracts.filing import FilingWithdrawn
 from contracts.message import Envelope
 
@@ -30,7 +30,7 @@ class Withdrawals:
     def __init__(self):
         self.batches, self.go, self.fails = [], Event(), set()
 
-    def prepare(self, messages, _work):
+    def before_batch(self, messages, _work):
         self.batches.append({message.envelope.partitionkey for message in messages})
         if len(self.batches) == 1:
             self.go.wait()
@@ -40,10 +40,10 @@ class Withdrawals:
             raise RuntimeError("no")
         work.execute(insert(effects), {"key": fact.enterprise_id})
 
-    def finish(self, work):
+    def before_commit(self, work):
         pass
 
-    def committed(self, work):
+    def after_commit(self, work):
         pass
 
 
@@ -69,49 +69,49 @@ def withdrawn(key):
 
 
 @pytest.fixture
-def listener(tmp_path):
+def consumer(tmp_path):
     store, service = Store("filing", f"sqlite:///{tmp_path / 'shared.db'}"), Withdrawals()
     migrations.apply(store)
     metadata.create_all(store.engine)
-    made = Listener(service, store, {FilingWithdrawn.type: [service.note]}, list)
-    made.slots = SLOTS
+    made = Consumer(service, store, {FilingWithdrawn.type: [service.note]}, list)
+    made.partitions.count = SLOTS
     yield made
     store.close()
 
 
-def run(listener):
+def run(consumer):
     """Let slot 0 begin, and all the others come while it is busy; give them when they are done."""
     slots = [Slot(number) for number in range(SLOTS)]
-    threads = [spawn(listener.run, slots[0], 400)]
-    while not listener.service.batches:
+    threads = [spawn(consumer.run, slots[0], 400)]
+    while not consumer.processor.service.batches:
         pause(0)
-    threads += [spawn(listener.run, slot, 400) for slot in slots[1:]]
+    threads += [spawn(consumer.run, slot, 400) for slot in slots[1:]]
     pause(0)
-    listener.service.go.send()
+    consumer.processor.service.go.send()
     for thread in threads:
         thread.wait()
     return slots
 
 
-def noted(listener, column):
-    with listener.store.read() as session:
+def noted(consumer, column):
+    with consumer.store.read() as session:
         return sorted(session.scalars(select(column)))
 
 
-def test_what_waits_is_handled_in_one_transaction(listener):
-    slots = run(listener)
-    assert listener.service.batches == [{KEYS[0]}, {*KEYS[1:]}]
+def test_what_waits_is_handled_in_one_transaction(consumer):
+    slots = run(consumer)
+    assert consumer.processor.service.batches == [{KEYS[0]}, {*KEYS[1:]}]
     assert all(len(slot.acknowledged) == 1 for slot in slots)
-    assert noted(listener, effects.c.key) == sorted(KEYS)
+    assert noted(consumer, effects.c.key) == sorted(KEYS)
 
 
-def test_one_that_fails_costs_the_others_a_retry_and_no_effect(listener):
-    listener.service.fails = {KEYS[3]}
-    slots = run(listener)
+def test_one_that_fails_costs_the_others_a_retry_and_no_effect(consumer):
+    consumer.processor.service.fails = {KEYS[3]}
+    slots = run(consumer)
     assert all(len(slot.acknowledged) == 1 for slot in slots), "one is a letter, which is safe"
-    assert noted(listener, effects.c.key) == sorted({*KEYS} - {KEYS[3]}), "each once"
-    assert noted(listener, inbox.c.id) == sorted(f"of-{key}" for key in KEYS)
-    assert noted(listener, letters.c.partitionkey) == [KEYS[3]]
+    assert noted(consumer, effects.c.key) == sorted({*KEYS} - {KEYS[3]}), "each once"
+    assert noted(consumer, inbox.c.id) == sorted(f"of-{key}" for key in KEYS)
+    assert noted(consumer, letters.c.partitionkey) == [KEYS[3]]
 
 
 class Held:
@@ -120,22 +120,22 @@ class Held:
     lost = 5
 
     def holding(self, _slots):
-        return Ask(text("SELECT 1"))
+        return Statement(text("SELECT 1"))
 
     def judge(self, _answer, slots):
         if self.lost in slots:
             raise SlotLost(self.lost)
 
 
-def test_a_slot_that_is_lost_is_written_for_no_more_and_the_others_are(listener):
-    listener.leases = Held()
-    slots = run(listener)
+def test_a_slot_that_is_lost_is_written_for_no_more_and_the_others_are(consumer):
+    consumer.partitions.leases = Held()
+    slots = run(consumer)
     assert [slot.slot for slot in slots if not slot.acknowledged] == [Held.lost]
-    assert noted(listener, effects.c.key) == sorted({*KEYS} - {KEYS[Held.lost]})
+    assert noted(consumer, effects.c.key) == sorted({*KEYS} - {KEYS[Held.lost]})
 
 
-def test_one_transaction_holds_only_so_much(listener, monkeypatch):
-    monkeypatch.setattr("chassis.messaging.consumer.MOST_TOGETHER", 3)
-    run(listener)
-    assert [len(batch) for batch in listener.service.batches] == [1, 3, 3, 1]
-    assert noted(listener, effects.c.key) == sorted(KEYS)
+def test_one_transaction_holds_only_so_much(consumer, monkeypatch):
+    monkeypatch.setattr("chassis.messaging.batching.MOST_TOGETHER", 3)
+    run(consumer)
+    assert [len(batch) for batch in consumer.processor.service.batches] == [1, 3, 3, 1]
+    assert noted(consumer, effects.c.key) == sorted(KEYS)

@@ -38,7 +38,7 @@ def is_read_only(store):
     """Give a switch: whether connections that are made from now on may only read."""
 
     def switch(*, on):
-        for engine in (store.engine, store._marking):
+        for engine in store.dialect.engines:
             if on:
                 event.listen(engine, "connect", only_read)
                 engine.dispose()
@@ -93,7 +93,7 @@ def test_a_district_whose_files_may_only_be_read_says_so_and_goes_on_afterwards(
     district = make_district()
     district.begin()
     stores = [district.store(name) for name in district.running.carriages]
-    engines = [engine for store in stores for engine in (store.engine, store._marking)]
+    engines = [engine for store in stores for engine in store.dialect.engines]
     for engine in engines:
         event.listen(engine, "connect", only_read)
         engine.dispose()

@@ -97,7 +97,7 @@ class Clock:
             if text and moment_from_json(text) > moment:
                 raise ClockRunsForward(now=text)
             work.execute(
-                self.store.insert_or_replace(clock, "name"),
+                self.store.statements.insert_or_replace(clock, "name"),
                 {"name": "now", "at": moment_to_json(moment)},
             )
             identity = _say(work, moment)
@@ -167,7 +167,7 @@ def tally(store: Store, work: Work, messages: list[Message]) -> None:
         }
         for (hour, service), counted in sorted(sums.items())
     ]
-    work.at_end(store.insert_or_add(hours, ["hour_id", "service"]), rows)
+    work.at_end(store.statements.insert_or_add(hours, ["hour_id", "service"]), rows)
 
 
 def _of_an_hour(message: Message) -> bool:

@@ -150,7 +150,7 @@ class Door:
         """Insert the heads that are new, with their rows; give their keys."""
         at = self.store.now()
         heads = [by_key[key][0].columns(at) for key in sorted(by_key)]
-        statement = self.store.insert_new(commands).returning(commands.c.idempotency)
+        statement = self.store.statements.insert_new(commands).returning(commands.c.idempotency)
         new = set(work.scalars(statement, heads))
         rows = [row.columns(at) for key in sorted(new) for row in by_key[key][1:]]
         if rows:

@@ -75,7 +75,7 @@ class Acts:
                 return before
         judge()
         with self.store.write() as work:
-            statement = self.store.insert_new(commands).returning(commands.c.id)
+            statement = self.store.statements.insert_new(commands).returning(commands.c.id)
             new = work.scalars(statement, [entry.columns(work.clock())]).first() is not None
             if not new and (before := self._before(work, entry)) is not None:
                 return before  # it was asked for twice at the same moment

@@ -16,8 +16,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, Table, bindparam, insert, select, update
 
 from chassis.message import encode
+from chassis.storage.statements import Statement
 from chassis.storage.store import Store
-from chassis.storage.unit_of_work import Ask, Work
+from chassis.storage.unit_of_work import Work
 from contracts.shared import CommandSettled, SweepHour
 from services.gateway.tables import audit, events, heads
 
@@ -146,11 +147,11 @@ def append(store: Store, work: Work, entries: Mapping[Chain, list[dict[str, Any]
 
 def _ends(store: Store) -> Any:
     """Build the query for the ends of some chains, or give the one that was built before."""
-    return store.built(
+    return store.statements.build_once(
         "ends of chains",
         lambda: (
             select(heads.c.chain, heads.c.position, heads.c.digest)
-            .where(store.one_of(heads.c.chain, "names"))
+            .where(store.dialect.in_array(heads.c.chain, "names"))
             .order_by(heads.c.chain)
             .with_for_update()
         ),
@@ -159,12 +160,12 @@ def _ends(store: Store) -> Any:
 
 def _locked(store: Store, work: Work, names: list[str]) -> dict[str, Head]:
     """Lock the ends of chains, in one order whoever asks; one that has none begins."""
-    asked = Ask(_ends(store), {"names": store.some_of(names)})
-    (found,) = store.ask(work, asked)
+    asked = Statement(_ends(store), {"names": store.dialect.array(names)})
+    (found,) = store.execute_many(work, asked)
     if missing := {*names}.difference(name for name, *_ in found):
         first = [{"chain": n, "position": 0, "digest": BEGINNING} for n in sorted(missing)]
-        store.write_rows(work, store.insert_new(heads), first)
-        (found,) = store.ask(work, asked)
+        store.write_rows(work, store.statements.insert_new(heads), first)
+        (found,) = store.execute_many(work, asked)
     return {name: Head(name, position, digest) for name, position, digest in found}
 
 

@@ -54,7 +54,7 @@ class News:
 
     def look(self) -> None:
         """Look, as long as somebody watches, for what others have kept; alone there are none."""
-        while not self.store.is_sqlite:
+        while self.store.dialect.is_shared:
             with Timeout(LOOK_EVERY, exception=False):
                 self._call.wait()
             self._call = Event()

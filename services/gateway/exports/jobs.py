@@ -95,7 +95,7 @@ class Exporting:
             }
             known = work.scalar(_alike(fingerprint, now - ALIKE_WITHIN))
             if known is None:
-                work.execute(self.store.insert_new(exports), row)
+                work.execute(self.store.statements.insert_new(exports), row)
                 known = work.scalar(
                     select(exports.c.id).where(exports.c.sameness == row["sameness"])
                 )

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, or_, select, text
+from sqlalchemy import Row, or_, select
 from sqlalchemy.orm import Session
 
 from chassis.message import encode
 from chassis.sealing import PersonKey, key_of
-from chassis.storage.store import Store
 from contracts.catalogue import sealed_fields
 from contracts.shapes import Sealed, moment_to_json
 from services.gateway.event_log.chain import AUDIT
@@ -120,8 +119,7 @@ class Erasing:
             "names": kept.names,
         }
         with store.write() as work:
-            if store.is_sqlite:
-                work.connection().exec_driver_sql("PRAGMA secure_delete=ON")
+            store.dialect.secure_delete(work.connection())
             self.people.destroy(work, kept.person, by)
             said = {
                 "at": moment_to_json(now(work)),
@@ -131,7 +129,7 @@ class Erasing:
                 "content": encode(content),
             }
             AUDIT.append(store, work, [said])
-        return _wipe(store)
+        return store.dialect.scrub(person_keys)
 
 
 def _names(data: dict[str, Any], keys: Mapping[str, PersonKey]) -> Iterator[str]:
@@ -140,14 +138,3 @@ def _names(data: dict[str, Any], keys: Mapping[str, PersonKey]) -> Iterator[str]
         box = data.get(name)
         if box and (key := keys.get(key_of(box))):
             yield name_of(key.open(Sealed(box)))
-
-
-def _wipe(store: Store) -> bool:
-    """Take what the row was before out of the database's files, as far as it lets us."""
-    if store.is_sqlite:
-        with store.engine.connect() as connection:
-            busy: int = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
-            return not busy
-    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(f"VACUUM {person_keys.name}"))
-    return True

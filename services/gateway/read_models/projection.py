@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from chassis.message import Message
+from chassis.storage.statements import Statement
 from chassis.storage.store import Store
-from chassis.storage.unit_of_work import Ask, Work
+from chassis.storage.unit_of_work import Work
 from contracts.message import Change, Event
 from services.gateway.resources.view import Document, View
 
@@ -26,17 +27,17 @@ class Page:
         self._before: dict[tuple[str, str], Document | None] = {}
         self._now: dict[tuple[str, str], Document] = {}
 
-    def load(self, work: Work, messages: Iterable[Message], *first: Ask) -> None:
+    def load(self, work: Work, messages: Iterable[Message], *first: Statement) -> None:
         """Load every document that these messages may change, once `first` has been asked."""
         wanted: dict[View, set[str]] = {}
         for message in messages:
             for view in self._views.get(type(message.fact), ()):
                 wanted.setdefault(view, set()).add(getattr(message.fact, view.id_field))
         asked = [
-            Ask(view.some(self._store), {"ids": self._store.some_of(identities)})
+            Statement(view.some(self._store), {"ids": self._store.dialect.array(identities)})
             for view, identities in wanted.items()
         ]
-        answers = self._store.ask(work, *first, *asked)[len(first) :]
+        answers = self._store.execute_many(work, *first, *asked)[len(first) :]
         for (view, identities), rows in zip(wanted.items(), answers, strict=True):
             found = {identity: json.loads(doc) for identity, doc in rows}
             for identity in identities:
@@ -88,7 +89,7 @@ def write_documents(store: Store, work: Work, view: View, changed: Iterable[Chan
         else:
             row = view.changed(before, document)
             updates.setdefault(tuple(row), []).append(row)
-    work.at_end(store.insert_or_replace(view.table, "id", keep=["position"]), new)
+    work.at_end(store.statements.insert_or_replace(view.table, "id", keep=["position"]), new)
     for names, rows in updates.items():
         work.at_end(view.update(names), rows)
     if view.words:

@@ -12,8 +12,8 @@ from sqlalchemy import ColumnElement, Connection, Select, null, select, tuple_
 
 from chassis.message import encode
 from chassis.runtime.green import Event, Semaphore, pause
+from chassis.storage.statements import Statement
 from chassis.storage.store import Store
-from chassis.storage.unit_of_work import Ask
 from contracts.catalogue import sealed_fields
 from services.gateway.event_log.chain import last_event
 from services.gateway.http.request import not_found
@@ -50,8 +50,8 @@ class Reads:
         """Find the documents that are wanted by now, in one query: many may ask at once."""
         wanted = self._wanted.pop(view)
         try:
-            given = {"ids": self.store.some_of(wanted)}
-            found = dict(self.store.rows(Ask(view.some(self.store), given)))
+            given = {"ids": self.store.dialect.array(wanted)}
+            found = dict(self.store.execute(Statement(view.some(self.store), given)))
         except Exception as error:
             for come in wanted.values():
                 come.send_exception(error)
@@ -124,9 +124,11 @@ class Reads:
     def _rows(self, connection: Connection, view: View, asked: Asked) -> list[Any]:
         """Read the rows of a page, and one more if there is one."""
         rows: list[Any] = []
-        if asked.words and view.words and asked.sort is None and not self.store.is_sqlite:
+        near = None
+        if asked.words and view.words and asked.sort is None:
             begin = asked.after.position if asked.after else 0
-            near = view.words.near(asked.words, begin)
+            near = view.words.near(asked.words, begin, self.store.dialect.name)
+        if near is not None:
             (query,) = self._pages(view, asked, near)
             rows += connection.execute(query.limit(asked.limit + 1)).all()
             if len(rows) > asked.limit:
@@ -144,9 +146,7 @@ class Reads:
         column = null() if asked.sort is None else table.c[asked.sort]
         query = select(position, table.c.doc, column.label("sorted_by")).where(*asked.conditions)
         if asked.words and view.words:
-            rows, place, condition = found or view.words.found(
-                asked.words, sqlite=self.store.is_sqlite
-            )
+            rows, place, condition = found or view.words.found(asked.words, self.store.dialect.name)
             query = query.join(rows, place == position).where(condition)
             position = place
         if asked.sort is None:

@@ -37,7 +37,6 @@ MANY = 20_000
 TRIES = 10
 """Times that a lock is asked for, of some 5 s each on PostgreSQL."""
 CHANGED, MISSING, SURPLUS = "changed", "missing", "surplus"
-_LOCK = text("LOCK TABLE events IN SHARE ROW EXCLUSIVE MODE")
 
 Progress = Callable[[str, int, int], None]
 Suspect = tuple[str, str]
@@ -123,7 +122,7 @@ class Rebuilding:
                 _apply(page, message)
             moved = page.write(work, VIEWS)
             rows = [{"name": name, "value": by} for name, by in moved.items() if by]
-            work.at_end(self.beside.insert_or_add(counters, ["name"]), rows)
+            work.at_end(self.beside.statements.insert_or_add(counters, ["name"]), rows)
         self.found.events += len(messages)
         for message in messages if self._compared else ():
             for view in FED_BY[type(message.fact)]:
@@ -160,7 +159,7 @@ class Rebuilding:
             chosen, last = self._alone(lambda work: self._judge(work, finish=finish))
             for suspect in chosen:
                 del self._suspects[suspect]
-            pause(0.1 if self.live.is_sqlite else 0.02)  # SQLite looks that often for its turn
+            pause(self.live.dialect.lock_interval)
 
     def _acquit(self) -> None:
         """Let go of those that are equal by now, before anybody has to wait for it."""
@@ -195,7 +194,7 @@ class Rebuilding:
         right = [i for i in sorted(unlike) if i in made]
         names = [column.name for column in view.table.columns][1:]
         rows = [dict(zip(names, made[i], strict=False)) for i in right]
-        statement = self.live.insert_or_replace(view.table, "id", keep=["position"])
+        statement = self.live.statements.insert_or_replace(view.table, "id", keep=["position"])
         work.at_end(statement, rows)
         if view.words:
             view.words.write(work, [(i, made[i][-1]) for i in right])
@@ -208,7 +207,7 @@ class Rebuilding:
                 self.found.counters[name] = live[name], made[name]
         if self.repair:
             rows = [{"name": n, "value": right} for n, (_, right) in self.found.counters.items()]
-            work.at_end(self.live.insert_or_replace(counters, "name"), rows)
+            work.at_end(self.live.statements.insert_or_replace(counters, "name"), rows)
 
     def _by_view(self, suspects: Iterable[Suspect]) -> list[tuple[View, list[str]]]:
         found: dict[str, list[str]] = {}
@@ -222,12 +221,12 @@ class Rebuilding:
         A gateway locks `events` before it loads documents, and so it never writes one that it has
         loaded before a repair. What is done may be done again, if the lock is long in coming.
         """
+        lock = self.live.dialect.lock_table(events, "SHARE ROW EXCLUSIVE")
         for tries in count(1):
             try:
                 with self.live.write() as work:
                     work.connection()  # on SQLite this alone keeps others out
-                    if not self.live.is_sqlite:
-                        work.execute(_LOCK)
+                    self.live.execute_many(work, *lock)
                     started = time.monotonic()
                     result = do(work)
             except STORAGE_ERRORS:

@@ -158,14 +158,14 @@ class Words:
         work.at_end(self._upsert, rows)
 
     def found(
-        self, wanted: Sequence[str], *, sqlite: bool
+        self, wanted: Sequence[str], dialect: str
     ) -> tuple[FromClause, ColumnElement[int], ColumnElement[bool]]:
         """Give where all of these words are found: rows, their position, and the condition.
 
         FTS5 gives them by position, one at a time. PostgreSQL finds all of them at once: it is not
         left to guess that some are common and to look for them from the first row to the last.
         """
-        if sqlite:
+        if dialect == "sqlite":
             match = " AND ".join(f'"{grams(word)}"' for word in wanted)
             return self._fts, self._fts.c.rowid, self._fts.c[f"{self.name}_fts"].op("MATCH")(match)
         pairs = {grams(word) for word in wanted if not threes(word)}
@@ -181,9 +181,14 @@ class Words:
         return hits, hits.c.position, true()
 
     def near(
-        self, wanted: Sequence[str], after: int
-    ) -> tuple[FromClause, ColumnElement[int], ColumnElement[bool]]:
-        """Give the same among the next few documents only: enough for words that are common."""
+        self, wanted: Sequence[str], after: int, dialect: str
+    ) -> tuple[FromClause, ColumnElement[int], ColumnElement[bool]] | None:
+        """Return the same among the next few documents only: enough for words that are common.
+
+        FTS5 needs no such help.
+        """
+        if dialect == "sqlite":
+            return None
         position, words = self.table.c.position, self.table.c.words
         some = select(position, words).where(position > after).order_by(position).limit(NEAR)
         few = some.subquery("near")

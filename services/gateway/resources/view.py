@@ -216,9 +216,9 @@ class View:
     def some(self, store: Store) -> Any:
         """Return the query for the documents with some `ids`; always the same one."""
         stored = self.table.c
-        return store.built(
+        return store.statements.build_once(
             f"some {self.name}",
-            lambda: select(stored.id, stored.doc).where(store.one_of(stored.id, "ids")),
+            lambda: select(stored.id, stored.doc).where(store.dialect.in_array(stored.id, "ids")),
         )
 
     def update(self, names: tuple[str, ...]) -> Update:

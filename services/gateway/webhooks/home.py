@@ -9,30 +9,19 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from sqlalchemy import select, text, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import select, update
 
-from chassis.storage.engine import STORAGE_ERRORS
 from chassis.storage.store import Store
 from chassis.storage.tables import deployment
 from chassis.storage.unit_of_work import Work
 from services.gateway.tables import ACTIVE, WAITING, deliveries, webhooks
 
-MACHINE = Path("/etc/machine-id")
 _HOME, _PLACE, _SINCE, _HELD, _HELD_SINCE = _NAMES = (
     "home", "home place", "home since", "held place", "held since",
 )  # fmt: skip
 _WIDTH = 64
 """Characters of a value in the table."""
-_ASKED = (
-    "SELECT system_identifier FROM pg_control_system()",
-    "SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)",
-    "SELECT oid FROM pg_database WHERE datname = current_database()",
-)
-"""What makes a cluster, its timeline, which a restoration or a failover begins, and a database."""
 
 
 @dataclass(frozen=True)
@@ -107,40 +96,16 @@ class Home:
     def _note(self, values: dict[str, str]) -> None:
         rows = [{"name": name, "value": value} for name, value in values.items()]
         with self.store.write() as work:
-            work.at_end(self.store.insert_new(deployment), rows)
+            work.at_end(self.store.statements.insert_new(deployment), rows)
 
     def _here(self) -> Place:
         """Tell where the database is."""
-        url = self.store.engine.url
-        if self.store.is_sqlite:
-            file = Path(str(url.database)).resolve()
-            words = str(file)
-            facts: list[Any] = [words, file.stat().st_ino, _machine()]
-        else:
-            facts = [url.host, url.database, *map(self._answer, _ASKED)]
-            words = f"{url.database} on {url.host}, timeline {facts[3].lstrip('0')}"
-        told = "\n".join(map(str, [*facts, self._name]))
+        words, facts = self.store.dialect.identity()
+        told = "\n".join([*facts, self._name])
         made = hashlib.sha256(told.encode()).hexdigest()
         name = f"{self._name[:12]}: " if self._name else ""
         return Place(made, f"{name}{words} #{made[:6]}"[-_WIDTH:])
 
-    def _answer(self, question: str) -> str:
-        """Ask the server what it is; nothing where it tells that to nobody."""
-        try:
-            with self.store.engine.connect() as connection:
-                return str(connection.scalar(text(question)))
-        except STORAGE_ERRORS:
-            raise
-        except DBAPIError:
-            return ""
-
 
 def _forget(work: Work, *names: str) -> None:
     work.execute(deployment.delete().where(deployment.c.name.in_(names)))
-
-
-def _machine() -> str:
-    try:
-        return MACHINE.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
