@@ -8,7 +8,6 @@ import json
 import shutil
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -26,6 +25,7 @@ class AnswerPraised(Event):
     praise: Text
 '''
 REACTION = '''
+
 @on(AnswerPraised)
 def pass_praise_on(event, uow):
     """Pass praise on to those who looked."""
@@ -48,21 +48,13 @@ class PraiseAnswer(Command):
     praise: Text
 '''
 HANDLER = '''
+
 @on(PraiseAnswer)
 def praise_answer(command, uow):
     """Note that the answer is praised."""
-    praised = AnswerPraised.echo(command)
-    uow.record(praised)
-    return praised
+    return uow.record(AnswerPraised.echo(command))
 '''
 ENDPOINT = '    _upon("praise", PraiseAnswer, DESK, {"praise": "辦得好"}),\n'
-
-
-def as_method(function):
-    """Write a handler as a method, at the end of the class that is last in a file."""
-    decorator, head, *body = function.strip().splitlines()
-    lines = [decorator, head.replace("(", "(self, "), *body]
-    return "\n" + textwrap.indent("\n".join(lines), "    ") + "\n"
 
 
 def append(file, text, imports=""):
@@ -84,12 +76,12 @@ def seen(tmp_path_factory):
     event = "\nfrom contracts.message import Event\n"
     append(copy / "contracts/complaints.py", EVENT + COMMAND, event)
     append(copy / "contracts/inspection.py", WHAT_IT_SAYS, event)
-    on = "\nfrom chassis.service import on\nfrom contracts.complaints import AnswerPraised"
-    append(copy / "services/complaints/service.py", as_method(HANDLER), f"{on}, PraiseAnswer\n")
+    praised = "\nfrom contracts.complaints import AnswerPraised"
+    append(copy / "services/complaints/handlers/desk.py", HANDLER, f"{praised}, PraiseAnswer\n")
     append(
-        copy / "services/inspection/service.py",
-        as_method(REACTION),
-        f"{on}\nfrom contracts.inspection import PraisePassedOn\n",
+        copy / "services/inspection/handlers/consequences.py",
+        REACTION,
+        f"{praised}\nfrom contracts.inspection import PraisePassedOn\n",
     )
     resources = copy / "services/gateway/resources/complaints.py"
     append(resources, "", "\nfrom contracts.complaints import PraiseAnswer\n")
