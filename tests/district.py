@@ -18,7 +18,8 @@ from chassis.storage.tables import inbox, letters, outbox
 from console.admin.tokens import issuer_of, token_of_all
 from console.demo.synthetic import credit_code
 from console.runtime.district import District
-from services.gateway.access.callers import Caller, Role
+from services.gateway.access.callers import Caller
+from services.gateway.resources.roles import Role
 from tests import PATIENCE
 from tests.emptied import files_anew
 

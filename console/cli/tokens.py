@@ -13,8 +13,9 @@ from console.admin.databases import settings_of
 from console.admin.tokens import A_DAY, issuer_of, token_of_all
 from console.exits import Mistaken
 from rulebook import Rulebook
-from services.gateway.access.callers import Caller, Reach, Role
+from services.gateway.access.callers import Caller
 from services.gateway.access.tokens import Issuer
+from services.gateway.resources.roles import Reach, Role
 
 LONGEST = 24.0 * 366
 

@@ -11,9 +11,10 @@ from sqlalchemy import select, update
 
 from chassis.messaging.memory_bus import EmbeddedBus
 from chassis.settings import Misconfigured, Settings
-from services.gateway.access.callers import Caller, Role
+from services.gateway.access.callers import Caller
 from services.gateway.access.tokens import issuer_of, verifier_of
 from services.gateway.event_log.chain import AUDIT
+from services.gateway.resources.roles import Role
 from services.gateway.tables import audit, commands, webhooks
 from tests.api.conftest import problem
 from tests.api.exported import get

@@ -4,11 +4,12 @@ import pytest
 from sqlalchemy import event, func, select
 
 from chassis.storage.retention import DAY, Retention
-from services.gateway.access.callers import Caller, Role
+from services.gateway.access.callers import Caller
 from services.gateway.exports import endpoints, formats, jobs
 from services.gateway.read_models.list_query import Asked
 from services.gateway.read_models.queries import Reads
 from services.gateway.resources import VIEWS
+from services.gateway.resources.roles import Role
 from services.gateway.tables import export_chunks
 from services.gateway.tables import exports as kept
 from tests.api.conftest import problem

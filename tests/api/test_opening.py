@@ -7,9 +7,10 @@ import json
 import pytest
 from sqlalchemy import func, select
 
-from services.gateway.access.callers import Caller, Role
+from services.gateway.access.callers import Caller
 from services.gateway.event_log.chain import AUDIT
 from services.gateway.person_keys import by_identity, by_phone
+from services.gateway.resources.roles import Role
 from services.gateway.tables import audit, commands, person_keys
 from tests.api.conftest import problem
 from tests.api.test_openapi import check

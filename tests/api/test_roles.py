@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from services.gateway.access.callers import Caller, Role
+from services.gateway.access.callers import Caller
+from services.gateway.resources.roles import Role
 from tests.api.conftest import problem
 from tests.api.filled import QINGYUAN, QUANXIU, fill
 from tests.api.rights import INITIALS, LISTS, RIGHTS, may

@@ -7,9 +7,10 @@ from sqlalchemy import select
 
 from console.demo.synthetic import identity_number
 from services.gateway import person_keys
-from services.gateway.access.callers import Caller, Role
+from services.gateway.access.callers import Caller
 from services.gateway.commands import parsing
 from services.gateway.privacy.erasure import Erasing
+from services.gateway.resources.roles import Role
 from services.insurance.model import Medic
 from tests.api.conftest import problem
 

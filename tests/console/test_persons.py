@@ -11,10 +11,11 @@ from chassis.messaging.memory_bus import EmbeddedBus
 from chassis.runtime.green import pause
 from chassis.sealing import KeyFile, PersonKey, Seal
 from chassis.settings import Misconfigured
-from services.gateway.access.callers import Caller, Role
+from services.gateway.access.callers import Caller
 from services.gateway.event_log.chain import AUDIT
 from services.gateway.person_keys import People, by_identity, by_phone
 from services.gateway.privacy.key_rotation import Rotating
+from services.gateway.resources.roles import Role
 from services.gateway.tables import audit, person_keys, webhook_secrets
 from tests.console.conftest import here
 from tests.district import TestDistrict

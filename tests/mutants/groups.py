@@ -40,7 +40,7 @@ SERVICE_TESTS = (
 )
 GROUPS = {
     "permissions": Group(
-        ("services/gateway/access/permissions.py",),
+        ("services/gateway/access/permissions.py", "services/gateway/resources/roles.py"),
         ("tests/api/test_roles.py", "tests/api/test_privacy.py"),
     ),
     "sealing": Group(

@@ -10,49 +10,18 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from enum import StrEnum
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from werkzeug.wrappers import Request
 
 from chassis.errors import Rejected
+from services.gateway.resources.roles import Reach, Role
 
 ENVIRON = "bihuan.caller"
 _DERIVED = re.compile(r"~[0-9a-f]{48}")
 _LONGEST_SCOPE = 380
 """Characters; with what goes before and after it is stored in 400."""
-
-
-class Reach(StrEnum):
-    """How far a role reaches: what is the caller's own, what lies in its grids, the district."""
-
-    OWN = "own"
-    GRID = "grid"
-    DISTRICT = "district"
-
-
-class Role(StrEnum):
-    """What a caller is to the district."""
-
-    ENTERPRISE = "enterprise"
-    GRID_OFFICER = "grid-officer"
-    INSPECTOR = "inspector"
-    AGENCY_HEAD = "agency-head"
-    HOTLINE_DESK = "hotline-desk"
-    INSURER = "insurer"
-    DISTRICT_OFFICE = "district-office"
-    DEPARTMENT = "department"
-    OPERATOR = "operator"
-    AUDITOR = "auditor"
-
-    @property
-    def reach(self) -> Reach:
-        """How far the role reaches."""
-        if self is Role.ENTERPRISE:
-            return Reach.OWN
-        officers = (Role.GRID_OFFICER, Role.INSPECTOR, Role.AGENCY_HEAD)
-        return Reach.GRID if self in officers else Reach.DISTRICT
 
 
 class Unauthenticated(Rejected):

@@ -10,9 +10,9 @@ from werkzeug.wrappers import Request
 
 from contracts.message import Command
 from rulebook import Rulebook
-from services.gateway.access.callers import Acting, Forbidden, Reach, Role
-from services.gateway.access.permissions import DEPARTMENT, READERS
+from services.gateway.access.callers import Acting, Forbidden
 from services.gateway.resources import FED_BY, VIEWS
+from services.gateway.resources.roles import DEPARTMENT, Reach, Role
 from services.gateway.resources.view import View
 from services.gateway.tables import events
 
@@ -101,9 +101,7 @@ def nodes_below(book: Rulebook, grids: Collection[str]) -> frozenset[str]:
 def seen_by(role: Role) -> set[str]:
     """Name the types of the events that a role sees: those that feed a list that it may read."""
     return {
-        kind.type
-        for kind, views in FED_BY.items()
-        if any(role in READERS.get(view.name, ()) for view in views)
+        kind.type for kind, views in FED_BY.items() if any(role in view.readers for view in views)
     }
 
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from marshmallow import Schema, ValidationError, validate
-from marshmallow.fields import AwareDateTime
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Request, Response
 
-from chassis.errors import Rejected
+from chassis.errors import NotFound, Rejected
 from chassis.http.responses import answer, in_pieces, rejected
 from chassis.message import encode
 from chassis.runtime.green import Semaphore
 from contracts.shapes import moment_of, moment_to_json
-from services.gateway.access.callers import Role, Scope, caller_of, scope_of
+from services.gateway.access.callers import Scope, caller_of, scope_of
 from services.gateway.access.scope import sight_of
 from services.gateway.commands.clock import Clock
 from services.gateway.commands.intake import Door
@@ -36,19 +34,12 @@ from services.gateway.http.etags import (
     none_here,
     with_seen,
 )
-from services.gateway.http.request import (
-    PAGES,
-    BadRequest,
-    NoSuchThing,
-    UnknownThing,
-    idempotency_key,
-    next_page,
-    once,
-    page_of,
-    pointers,
-)
+from services.gateway.http.media_types import JSON
+from services.gateway.http.request import PAGES, idempotency_key, load, next_page, once, page_of
 from services.gateway.read_models.queries import Reads
+from services.gateway.resources.gateway import ClockBody
 from services.gateway.resources.post import Post
+from services.gateway.resources.roles import Role
 from services.gateway.tables import DONE, PENDING, REJECTED
 
 if TYPE_CHECKING:
@@ -57,15 +48,6 @@ if TYPE_CHECKING:
 PAGE = 100
 """Rows of a batch whose outcome is read and told at once."""
 LONGEST_WAIT = 60.0
-
-
-class ClockBody(Schema):
-    """What sets the clock: a moment with its offset."""
-
-    at = AwareDateTime(
-        required=True,
-        validate=validate.Range(datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)),
-    )
 
 
 class Taking:
@@ -115,10 +97,7 @@ class Taking:
         """Add to a body what If-Match says; raises `PreconditionFailed` and `Contradiction`."""
         if post.of is None or path_id is None:
             raise NotAPrecondition(NO_THING)
-        view = post.of[1]
-        text = self.reads.document(view, path_id, sight.of(view))
-        if text is None:
-            raise UnknownThing(f"There is nothing with the id {path_id} here.")
+        text = self.reads.require(post.of, path_id, sight.of(post.of))
         if not met(match, text):
             raise PreconditionFailed
         return with_seen(body, match, json.loads(text))
@@ -147,7 +126,7 @@ class Taking:
 
     def batch(self, post: Post, request: Request) -> Response:
         """Take a command a row in; a bad row is told why, and the others go on."""
-        scope = self.scope(f"{post.path}/batch", request)
+        scope = self.scope(post.batch_path, request)
         shapes = post.command.describe()
         with rows_of(request, shapes, self.edge.seal.referring) as taken, self._turn:
             head = Entry(
@@ -217,7 +196,7 @@ class Taking:
             "done": tally.get(DONE, 0),
             "rejected": tally.get(REJECTED, 0),
         }
-        return in_pieces(self._told(batch_id, encode(counted)), "application/json")
+        return in_pieces(self._told(batch_id, encode(counted)), JSON)
 
     def _told(self, batch_id: str, counted: str) -> Iterator[str]:
         """Tell what became of the rows, a page of them after the other."""
@@ -268,7 +247,7 @@ class Taking:
         caller = caller_of(request)
         watches = not caller.roles.isdisjoint((Role.OPERATOR, Role.AUDITOR))
         if record is None or not (watches or record.caller == caller.known_as):
-            raise NoSuchThing(f"There is no command {identity}.")
+            raise NotFound(f"There is no command {identity}.")
         return record
 
     # -- time
@@ -277,10 +256,7 @@ class Taking:
         """Move the manual clock; answers when every service has handled what that made due."""
         none_here(request.headers)
         idempotency_key(request.headers)
-        try:
-            moment: datetime = ClockBody().load(json_body(request))["at"]
-        except ValidationError as error:
-            raise BadRequest(errors=pointers(error.messages)) from None
+        moment: datetime = load(ClockBody(), json_body(request))["at"]
         hour_id = self.clock.set(moment)
         patience = self._patience(request.headers, default=LONGEST_WAIT)
         swept = self.clock.wait_until_swept(hour_id, patience)
@@ -298,7 +274,7 @@ class Taking:
 
 
 def _location(post: Post, thing: str) -> str | None:
-    return f"/v1/{post.creates[1].name}/{thing}" if post.creates else None
+    return f"{post.creates.path}/{thing}" if post.creates else None
 
 
 def _traceparent(headers: Headers) -> str | None:

@@ -10,10 +10,9 @@ from __future__ import annotations
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
-from marshmallow import ValidationError
 from werkzeug.wrappers import Request, Response
 
-from chassis.errors import Rejected, at, told
+from chassis.errors import Invalid, Rejected, at, told
 from contracts.filing import RosterLine
 from contracts.message import Command
 from services.gateway.access.scope import sight_of
@@ -21,7 +20,7 @@ from services.gateway.commands.parsing import NOT_SEALED, can_be_sealed
 from services.gateway.commands.records import Entry
 from services.gateway.commands.rows import Row, Rows, rows_of
 from services.gateway.http.bodies import escaped
-from services.gateway.http.request import UNKNOWN, BadRequest, UnknownThing, once, pointers
+from services.gateway.http.request import UNKNOWN, load, not_found, once, pointers
 from services.gateway.identities import worker_of
 from services.gateway.resources.post import Sheet
 
@@ -44,12 +43,12 @@ class Sheets:
         self.taking, self.edge = taking, taking.edge
 
     def take(self, sheet: Sheet, request: Request, identity: str) -> Response:
-        """Take the sheet of a day in; raises `UnknownThing` and `BadRequest`."""
+        """Take the sheet of a day in; raises `NotFound` and `Invalid`."""
         day = once(request.args, ["day"]).get("day")
         with rows_of(request, COLUMNS, self.edge.seal.referring, f"{day}") as rows:
             sight = sight_of(request)
             if self.edge.look(sheet.of, identity, sight.of(sheet.of)) is None:
-                raise UnknownThing(f"There is nothing with the id {identity} here.")
+                raise not_found(identity, f"the {sheet.of.name}")
             scope = self.taking.scope(sheet.path.replace("<id>", identity), request)
             caller = sight.acting.caller
             entry = Entry(
@@ -75,13 +74,10 @@ class Sheets:
         if not lines:
             every = [e | {"pointer": f"#/{one['row']}{e['pointer'][1:]}"}
                      for one in unread for e in one["errors"]]  # fmt: skip
-            raise BadRequest("No row can be read.", errors=every)
+            raise Invalid("No row can be read.", errors=every)
         about = {} if day is None else {"day": day}
         data = about | {sheet.of.id_field: identity, "by": by, "lines": lines, "unread": unread}
-        try:
-            command: Command = sheet.command.schema().load(data)
-        except ValidationError as error:
-            raise BadRequest(errors=pointers(error.messages)) from None
+        command: Command = load(sheet.command.schema(), data)
         return command
 
     def _line(

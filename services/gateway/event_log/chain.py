@@ -221,3 +221,5 @@ def last_event(connection: Connection) -> dict[str, Any]:
 
 
 _LAST = select(events.c.position, events.c.time).order_by(events.c.position.desc()).limit(1)
+END = select(heads.c.position).where(heads.c.chain == "events")
+"""The query for the position of the last event that is chained."""

@@ -17,6 +17,7 @@ from chassis.runtime.green import Semaphore
 from chassis.storage.engine import STORAGE_ERRORS
 from services.gateway.event_log.feed import TURNS, Feed, Scope, Wanted, cloud_event
 from services.gateway.event_log.notifier import News
+from services.gateway.http.media_types import EVENT_STREAM
 
 AT_ONCE = 100
 """Events of one page."""
@@ -38,7 +39,7 @@ class Streams:
         self._open = 0
 
     def answer(self, request: Request, scope: Scope = ()) -> Response:
-        """Open a stream after `Last-Event-ID`, or after `after`; raises `BadQuery`."""
+        """Open a stream after `Last-Event-ID`, or after `after`; raises `BadRequest`."""
         given = MultiDict(request.args)
         if reached := request.headers.get("Last-Event-ID", "").strip():
             given.setlist("after", [reached])
@@ -46,7 +47,7 @@ class Streams:
         self.feed.page(wanted, after, 1, scope)  # a position that is none is told at once
         if self._open >= self.most or self.news.closed:
             return unavailable("As many streams are open here as may be.")
-        return streamed(request, self._sent(wanted, after, scope), "text/event-stream")
+        return streamed(request, self._sent(wanted, after, scope), EVENT_STREAM)
 
     def _sent(self, wanted: Wanted, after: int, scope: Scope) -> Iterator[str]:
         self._open += 1

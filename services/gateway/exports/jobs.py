@@ -23,13 +23,13 @@ from chassis.runtime.green import Event, Timeout, pause
 from chassis.storage.engine import STORAGE_ERRORS
 from chassis.storage.unit_of_work import Work
 from rulebook import Rulebook
-from services.gateway.access.callers import Caller, Role
-from services.gateway.access.permissions import allowed
+from services.gateway.access.callers import Caller
 from services.gateway.access.scope import Sight
 from services.gateway.exports.formats import FORMATS, Export, Format
 from services.gateway.read_models.list_query import asked_of
 from services.gateway.read_models.queries import Reads
 from services.gateway.resources import VIEWS
+from services.gateway.resources.roles import Role
 from services.gateway.resources.view import Document, View
 from services.gateway.tables import DONE, FAILED, PENDING, export_chunks, exports
 
@@ -205,7 +205,7 @@ class Exporting:
 
     def _write(self, row: Any) -> None:
         view, caller = VIEWS[row.list], _caller_of(json.loads(row.caller))
-        scope = Sight(self._book, caller.acting(allowed("GET", f"/v1/{view.name}"))).of(view)
+        scope = Sight(self._book, caller.acting(view.readers)).of(view)
         asked = replace(asked_of(view, MultiDict(json.loads(row.query)), scope), limit=PAGE)
         export = Export(view, self.reads.as_of())
         pages = self._counted(self.reads.pages(view, asked))

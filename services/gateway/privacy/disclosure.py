@@ -7,28 +7,25 @@ kept of the request says which event it was opened from, never what that holds i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Request, Response
 
 from chassis.errors import NotFound
-from chassis.http.responses import Route, answer
+from chassis.http.responses import answer
 from chassis.storage.unit_of_work import Work
-from contracts.shapes import LONGEST_TEXT, NotBlank, Sealed
+from contracts.shapes import Sealed
 from services.gateway.access.callers import scope_of
 from services.gateway.access.scope import sight_of
 from services.gateway.commands.local import Act, Acts
 from services.gateway.http.bodies import json_body
 from services.gateway.http.etags import none_here
-from services.gateway.http.request import BadRequest, NoSuchThing, idempotency_key, pointers
+from services.gateway.http.request import idempotency_key, load
 from services.gateway.person_keys import People
 from services.gateway.read_models.queries import Reads
-from services.gateway.resources import OPENINGS
+from services.gateway.resources.gateway import OpeningBody
 from services.gateway.resources.post import Opening
 from services.gateway.resources.view import Document
 from services.gateway.tables import OF_PEOPLE, events
@@ -36,13 +33,6 @@ from services.gateway.tables import OF_PEOPLE, events
 
 class NothingSealed(NotFound):
     """Nothing personal is known of it."""
-
-
-class OpeningBody(Schema):
-    """Why somebody wants to see what is personal; `by` is who that is, if not the caller."""
-
-    reason = fields.String(required=True, validate=NotBlank(min=1, max=LONGEST_TEXT))
-    by = fields.String(validate=NotBlank(min=1, max=64))
 
 
 class Openings:
@@ -56,7 +46,7 @@ class Openings:
     def open(self, opening: Opening, request: Request, identity: str) -> Response:
         """Answer with what is personal of a thing, once that stands in the audit.
 
-        Raises `NoSuchThing` out of the caller's sight, and `Destroyed`. A repeat under the same key
+        Raises `NotFound` out of the caller's sight, and `Destroyed`. A repeat under the same key
         opens the same again, without another entry.
         """
         none_here(request.headers)
@@ -64,12 +54,9 @@ class Openings:
         caller, body = sight.acting.caller, json_body(request)
         path = opening.path.replace("<id>", identity)
         scope = scope_of(caller, path, idempotency_key(request.headers))
-        asked, by = self._understood(body), sight.acting.signs(body.get("by"))
-        thing = self.reads.look(opening.view, identity, sight.of(opening.view))
-        if thing is None:
-            raise NoSuchThing(
-                f"There is nothing with the id {identity} among the {opening.view.name}."
-            )
+        asked, by = load(OpeningBody(), body), sight.acting.signs(body.get("by"))
+        view = opening.view
+        thing = json.loads(self.reads.require(view, identity, sight.of(view)))
         kind = f"open-{opening.view.id_field.removesuffix('_id')}"
         noted = {
             "caller": caller.subject,
@@ -89,14 +76,6 @@ class Openings:
             clear = self._boxes(session, opening, result["event"])
         shown = {opening.view.id_field: identity, **clear, "opening_id": opening_id}
         return answer(shown, 201, Cache_Control="no-store")
-
-    @staticmethod
-    def _understood(body: dict[str, Any]) -> dict[str, Any]:
-        try:
-            asked: dict[str, Any] = OpeningBody().load(body)
-        except ValidationError as error:
-            raise BadRequest(errors=pointers(error.messages)) from None
-        return asked
 
     @staticmethod
     def _told(session: Session, opening: Opening, thing: Document) -> str:
@@ -121,8 +100,3 @@ class Openings:
         data = json.loads(text or "{}")
         boxes = {name: Sealed(data[name]) for name in opening.shown if data.get(name)}
         return dict.fromkeys(opening.shown) | self.people.open(session, boxes)
-
-    def routes(self) -> Iterator[Route]:
-        """Return the routes."""
-        for opening in OPENINGS:
-            yield Route("POST", opening.path, partial(self.open, opening))

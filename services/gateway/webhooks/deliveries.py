@@ -31,13 +31,13 @@ from sqlalchemy import (
 
 from chassis.storage.store import Store
 from chassis.storage.unit_of_work import Work
+from services.gateway.event_log.chain import END
 from services.gateway.tables import (
     ACTIVE,
     DELIVERED,
     DISABLED,
     WAITING,
     deliveries,
-    heads,
     webhook_secrets,
     webhooks,
 )
@@ -48,7 +48,7 @@ KEPT = 7 * 86_400.0
 """Seconds for which is kept what became of a delivery."""
 AT_ONCE = 500
 """Rows that go in one transaction."""
-_HEAD = select(heads.c.position).where(heads.c.chain == "events").scalar_subquery()
+_END = END.scalar_subquery()
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Deliveries:
 
     def with_work(self, now: float) -> list[str]:
         """Name the webhooks for which there is something to do, or may be."""
-        behind = webhooks.c.cursor < _HEAD
+        behind = webhooks.c.cursor < _END
         due = exists().where(
             deliveries.c.webhook_id == webhooks.c.id,
             deliveries.c.state == WAITING,

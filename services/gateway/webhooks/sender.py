@@ -214,13 +214,13 @@ class Sender:
             secrets = [self._seal.open(Sealed(one)) for one in sealed]
         except CannotOpen as error:
             return Answer(error=f"The secret cannot be opened: {error}.")
-        body = cloud_event(event).encode()
+        body = cloud_event(event)
         headers = {
             "Content-Type": "application/cloudevents+json; charset=utf-8",
             "User-Agent": "Bihuan-Webhooks/1",
             **signed(event.id, now, body, secrets),
         }
-        return self.outbound.post(hook.url, body, headers)
+        return self.outbound.post(hook.url, body.encode(), headers)
 
     def judge(self, hook: Row[Any], row: Row[Any], answer: Answer) -> Attempt:
         """Tell what an answer means: taken, to be tried again, given up, or never again."""
