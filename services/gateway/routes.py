@@ -1,4 +1,4 @@
-"""The routes of design section 7: what may be asked for, and what may be read."""
+"""The routes of the HTTP API."""
 
 from __future__ import annotations
 

@@ -116,8 +116,8 @@ def test_nothing_that_is_stored_is_dated_by_the_clock_of_a_machine():
 
 
 def test_the_chassis_stays_small():
-    """Beyond the design's guide of 1,500 lines: ADR 0011 says why. What many need stands
-    apart, and so does what speaks to the outside."""
+    """What only a distributed district needs is counted apart, and so is what speaks to the
+    outside: docs/architecture.md."""
     lines = {file.name: code_lines(file) for file in (REPOSITORY / "chassis").glob("*.py")}
     many = [lines.pop(name) for name in FOR_MANY]
     edge = [lines.pop(name) for name in AT_THE_EDGE]

@@ -1,8 +1,7 @@
 """What the gateway shows and takes in: which event fills which read model, what each counts, and
 which command stands behind each POST.
 
-The figures are those of the article (design, section 9): `reopened` and `on_duty` count enterprises
-that are open now.
+The figures are those of the article: `reopened` and `on_duty` count enterprises that are open now.
 """
 
 from __future__ import annotations
