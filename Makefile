@@ -69,7 +69,7 @@ lint: dev
 	$(BIN)/lint-imports --no-cache
 
 docs: dev ## make the generated documents anew
-	$(BIN)/python -m console.documents
+	$(BIN)/python -m tools.documents
 	$(BIN)/pytest tests/loop tests/plans --redraw -q
 
 lock: dev ## resolve the dependencies anew

@@ -13,7 +13,7 @@ from bench.loads import DAY, morning, registration, rest
 from bench.stage import Ended, Stage
 from chassis.ids import new_id
 from console.client import Client
-from console.fleet import Fleet
+from console.demo.fleet import Fleet
 
 KINDS = ("notice", "closure", "prompt", "problem", "supervision", "feedback")
 YOUNG = 5

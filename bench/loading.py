@@ -24,11 +24,11 @@ import psycopg
 from psycopg import sql
 
 from bench.moulds import Mould, plain, read, tables_of, without_indexes
-from chassis.green import Pool
 from chassis.message import encode
-from console.district import SERVICES
-from console.synthetic import credit_code
-from services.gateway.chains import CHAINS
+from chassis.runtime.green import Pool
+from console.demo.synthetic import credit_code
+from console.runtime.district import SERVICES
+from services.gateway.event_log.chain import CHAINS
 from services.gateway.resources import VIEWS
 
 NUMBER = 87_654_321
@@ -228,7 +228,7 @@ class _Chain:
             row[digest] = f"%(digest {which})s"
 
     def fill(self, said: Said) -> None:
-        """Do as `services.gateway.chains.link` does, which would encode every content anew."""
+        """Do as `event_log.chain.link` does, which would encode every content anew."""
         for place, digest, content in self._contents:
             text = f"{self.before}\n{said[place]}\n{content % said}"
             said[digest] = self.before = sha256(text.encode()).hexdigest()

@@ -9,11 +9,11 @@ from typing import Any
 
 from bench.measure import percentile
 from bench.stage import Ended, Stage, depth
-from chassis.rabbit import queue_of
+from chassis.rabbitmq.topology import queue_of
 from chassis.settings import Settings
 from console.client import Client
-from console.district import SERVICES
-from console.synthetic import credit_code
+from console.demo.synthetic import credit_code
+from console.runtime.district import SERVICES
 
 DAY = "2020-02-10"
 MORNING = f"{DAY}T08:00:00+08:00"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, Literal
 
-from chassis.green import Timeout
+from chassis.runtime.green import Timeout
 
 Better = Literal["more", "less"]
 

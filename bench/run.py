@@ -4,7 +4,7 @@ python -m bench.run [--only a,b] [--quick] [--rounds N] [--stored N] [--soak MIN
     [--report FILE]
 """
 
-import chassis.green  # noqa: F401, I001  (before everything else)
+import chassis.runtime.green  # noqa: F401, I001  (before everything else)
 
 import argparse
 import shutil

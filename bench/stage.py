@@ -19,10 +19,10 @@ import amqp
 import psycopg
 
 from chassis.settings import Settings
-from console.child import _end_with_the_parent
-from console.district import SERVICES
-from console.fleet import Fleet
-from console.migrating import migrate_all
+from console.cli.migrate import migrate_all
+from console.demo.fleet import Fleet
+from console.runtime.district import SERVICES
+from console.runtime.process import _end_with_the_parent
 from tests import servers
 from tests.servers.programs import wait_until
 

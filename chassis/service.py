@@ -12,22 +12,27 @@ from nameko.extensions import DependencyProvider, Entrypoint, SharedExtension
 from sqlalchemy import MetaData, select, true
 from werkzeug.wrappers import Request
 
-from chassis import letters, metrics, resending
-from chassis.bus import ANY, Bindings, Bus
-from chassis.calls import Calls
+from chassis import metrics
+from chassis.cluster.notify import Calls
+from chassis.cluster.replica import Replica
 from chassis.errors import NotFound
-from chassis.green import end
-from chassis.leases import Leases
-from chassis.listener import Handler, Listener
+from chassis.http.responses import Route
+from chassis.http.server import Web, health
 from chassis.logs import log
 from chassis.message import Message
-from chassis.relay import Relay
-from chassis.replica import Replica
-from chassis.retention import Aged, Aging, Retention
+from chassis.messaging import parked, replay
+from chassis.messaging.bus import ANY, Bindings, Bus
+from chassis.messaging.consumer import Handler, Listener
+from chassis.messaging.relay import Relay
+from chassis.runtime.green import end
 from chassis.settings import Misconfigured, Settings
-from chassis.store import STORAGE_ERRORS, Store, Work
-from chassis.tables import strays
-from chassis.web import Route, Web, health
+from chassis.storage import migrations
+from chassis.storage.engine import STORAGE_ERRORS
+from chassis.storage.leases import Leases
+from chassis.storage.retention import Aged, Aging, Retention
+from chassis.storage.store import Store
+from chassis.storage.tables import strays
+from chassis.storage.unit_of_work import Work
 from contracts.message import Command, Contract
 from contracts.shared import Resend
 
@@ -115,7 +120,7 @@ class Carriage(SharedExtension):
         self.service.knows = self.relay.knows
         self.is_alone = not self.settings.amqp_uri
         if self.is_alone:
-            self.store.create()
+            migrations.apply(self.store)
             self.store.clock.refuse()
         self.service.opened()
         ready = config.get("ready", self.ready)
@@ -152,12 +157,13 @@ class Carriage(SharedExtension):
         leases, tries = Leases(self.store), 0
         while True:
             try:
-                self.store.check()
+                migrations.check(self.store)
+                self.store.clock.refuse()
                 slots = leases.agree(self.settings.slots)
             except STORAGE_ERRORS as error:
                 tries += 1
                 self.log.warning("waiting for the database", tries=tries, error=str(error))
-                eventlet.sleep(letters.pause(tries, longest=3.0))
+                eventlet.sleep(parked.pause(tries, longest=3.0))
             else:
                 break
         if slots != self.settings.slots:
@@ -246,16 +252,16 @@ class Carriage(SharedExtension):
             try:
                 self.store.clock.look()
                 unsent, oldest = self.store.backlog()
-                counts, ages = letters.counts(self.store), letters.ages(self.store)
+                counts, ages = parked.counts(self.store), parked.ages(self.store)
             except STORAGE_ERRORS:
                 pass
             else:
                 metrics.CLOCK_OFFSET.labels(self.store.service).set(self.store.clock.ahead)
                 metrics.OUTBOX_UNSENT.labels(self.store.service).set(unsent)
                 metrics.OUTBOX_OLDEST.labels(self.store.service).set(oldest)
-                for state in (letters.WAITING, letters.STUCK, letters.REJECTED):
+                for state in (parked.WAITING, parked.STUCK, parked.REJECTED):
                     metrics.LETTERS.labels(self.store.service, state).set(counts.get(state, 0))
-                for state in letters.HOLDS:
+                for state in parked.HOLDS:
                     metrics.LETTERS_OLDEST.labels(self.store.service, state).set(ages.get(state, 0))
             eventlet.sleep(GAUGES_EVERY)
 
@@ -299,7 +305,7 @@ class Service:
         if not self.knows(asked.receiver, asked.slot):
             raise NoSuchSlot
         since = asked.since.timestamp()
-        resending.ask(db, asked.receiver, since, slot=asked.slot, marker=asked.marker)
+        replay.ask(db, asked.receiver, since, slot=asked.slot, marker=asked.marker)
         db.info["resend"] = True
 
     def prepare(self, messages: list[Message], db: Work) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from chassis.origins import networks_of, origins_of
+from chassis.addresses import networks_of, origins_of
 
 _POSITIVE = (
     "batch",

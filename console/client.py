@@ -13,8 +13,8 @@ from urllib.parse import quote
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from chassis.green import pause
-from console.ends import Ended
+from chassis.runtime.green import pause
+from console.exits import Ended
 
 TOO_MANY = 429
 """The status of a request beyond the client's rate, which may be repeated."""

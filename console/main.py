@@ -1,12 +1,12 @@
 """`bihuan`: serve, or do what another of its commands says."""
 
-import chassis.green  # noqa: F401, I001  (before everything else)
+import chassis.runtime.green  # noqa: F401, I001  (before everything else)
 
 import sys
 
 from chassis.settings import Misconfigured
-from console.ends import Ended, Mistaken
-from console.serving import serve_one
+from console.exits import Ended, Mistaken
+from console.runtime.serving import serve_one
 from rulebook import RulebookError
 
 
@@ -30,7 +30,7 @@ def _obey(words: list[str]) -> None:
         case ["run", service, "--port", port] if service.isalpha() and _is_port(port):
             serve_one(service, int(port))
         case _:
-            from console.commands import app
+            from console.app import app
 
             app()
 

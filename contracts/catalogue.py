@@ -1,5 +1,7 @@
 """Every contract there is: importing a module declares its contracts."""
 
+from functools import cache
+
 from contracts import (  # noqa: F401
     complaints,
     filing,
@@ -27,3 +29,10 @@ def public_events() -> dict[str, type[Event]]:
         for kind in sorted(declared.values(), key=lambda kind: kind.type)
         if issubclass(kind, Event) and kind.service not in _INTERNAL
     }
+
+
+@cache
+def sealed_fields(kind: str) -> frozenset[str]:
+    """Name the fields of a contract that hold personal data, which no answer shows."""
+    shapes = contracts()[kind].describe() if kind in contracts() else {}
+    return frozenset(name for name, shape in shapes.items() if shape.get("format") == "sealed")

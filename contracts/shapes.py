@@ -405,3 +405,8 @@ class Point(Part):
 
     code: Code
     words: Words
+
+
+def moment_of(seconds: float | None) -> str | None:
+    """Write an instant of the real clock as RFC 3339."""
+    return None if seconds is None else moment_to_json(datetime.fromtimestamp(seconds, UTC))

@@ -1,6 +1,6 @@
 """What every test may ask for; the first import makes the process cooperative, as in production."""
 
-import chassis.green  # noqa: F401, I001  (before everything else)
+import chassis.runtime.green  # noqa: F401, I001  (before everything else)
 
 import os
 import random
@@ -9,9 +9,9 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from chassis.bus import EmbeddedBus, EmbeddedInlet
+from chassis.messaging.memory_bus import EmbeddedBus, EmbeddedInlet
 from chassis.logs import configure
-from console.district import SERVICES
+from console.runtime.district import SERVICES
 from tests import servers
 from tests.disorder import Disorder
 

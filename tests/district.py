@@ -10,15 +10,15 @@ import eventlet
 import urllib3
 from sqlalchemy import inspect, select, text
 
-from chassis.bus import ANY
-from chassis.letters import WAITING
+from chassis.messaging.bus import ANY
+from chassis.messaging.parked import WAITING
 from chassis.service import bindings_of
 from chassis.settings import Settings
-from chassis.tables import inbox, letters, outbox
-from console.district import District
-from console.synthetic import credit_code
-from console.tokens import issuer_of, token_of_all
-from services.gateway.callers import Caller, Role
+from chassis.storage.tables import inbox, letters, outbox
+from console.admin.tokens import issuer_of, token_of_all
+from console.demo.synthetic import credit_code
+from console.runtime.district import District
+from services.gateway.access.callers import Caller, Role
 from tests import PATIENCE
 
 SHANGHAI = "+08:00"
@@ -236,7 +236,7 @@ class TestDistrict(Stories):
 
     def client_as(self, caller):
         """Give a client with the token of a caller."""
-        token = self.service("gateway").issuer.issue(caller, 3600)
+        token = self.service("gateway").components.issuer.issue(caller, 3600)
         return Client(f"http://127.0.0.1:{self.running.port}", token)
 
     def settle(self):

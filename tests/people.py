@@ -10,12 +10,12 @@ from urllib.parse import quote
 
 from sqlalchemy import LargeBinary, select, update
 
-from chassis.letters import STUCK, WAITING
-from chassis.tables import letters
+from chassis.messaging.parked import STUCK, WAITING
+from chassis.storage.tables import letters
 from console.client import Client
-from console.month import DAYS, plan
-from console.replay import Replay
-from console.synthetic import identity_number
+from console.demo.plan import DAYS, plan
+from console.demo.replay import Replay
+from console.demo.synthetic import identity_number
 from services.gateway.resources import VIEWS
 from tests.api.test_feed import stream
 from tests.receivers import until
@@ -226,7 +226,7 @@ def _feed(client):
 
 
 def commands_of(district):
-    from services.gateway.model import commands
+    from services.gateway.tables import commands
 
     with district.store("gateway").engine.connect() as connection:
         return connection.execute(select(commands.c.id, commands.c.rows)).all()

@@ -80,7 +80,7 @@ class Stranger:
 
     def heard(self):
         """Give the next that it says: of a connection, how it ended."""
-        from chassis.green import in_thread
+        from chassis.runtime.green import in_thread
 
         return in_thread(self._process.stdout.readline).strip()
 

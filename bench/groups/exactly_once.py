@@ -21,12 +21,13 @@ from bench.ours import tally
 from bench.ours.visits import PremisesVisited
 from bench.stage import QUIETLY, Program, Stage, await_depth, depth, forget, publish
 from chassis.ids import new_id
-from chassis.leases import RELAY
 from chassis.message import Message, encode
-from chassis.rabbit import inbox_of, prepare, queue_of
+from chassis.rabbitmq.topology import inbox_of, prepare, queue_of
 from chassis.settings import Settings
-from chassis.store import Store
-from chassis.tables import deployment
+from chassis.storage import migrations
+from chassis.storage.leases import RELAY
+from chassis.storage.store import Store
+from chassis.storage.tables import deployment
 from contracts.message import Envelope
 
 GROUP = "exactly-once"
@@ -163,7 +164,7 @@ def prepared(stage: Stage, *, relays: bool, stored: int = 0) -> Iterator[dict[st
     )
     store = Store(SERVICE, settings.database_url, tally.Tally.metadata)
     with tally.arranged():
-        store.create()
+        migrations.apply(store)
     with store.write() as work:
         paused = {"name": "paused", "value": "" if relays else RELAY}
         work.execute(store.insert_or_replace(deployment, "name"), paused)
@@ -254,7 +255,7 @@ def prepare_peer(stage: Stage, name: str) -> None:
     stage.new_database(name)
     store = Store(SERVICE, stage.database.url(name), tally.Tally.metadata)
     with tally.arranged():
-        store.create()
+        migrations.apply(store)
     store.close()
 
 

@@ -8,8 +8,8 @@ from bench.loads import DAY, Outcome, morning, put, register, rest
 from bench.measure import Figure, percentile
 from bench.peers import fastapi_tables
 from bench.stage import Program, Stage
-from console.fleet import Fleet
-from console.tokens import issuer_of, token_of_all
+from console.admin.tokens import issuer_of, token_of_all
+from console.demo.fleet import Fleet
 from tests.servers.programs import accepts, free_ports, wait_until
 
 GROUP = "filing"

@@ -19,8 +19,8 @@ from bench.lives import load, mould, running
 from bench.loads import DAY, Outcome, put, rest
 from bench.measure import Figure, bounded, percentile
 from bench.stage import Stage
-from console.fleet import Fleet
-from console.tokens import issuer_of, token_of_all
+from console.admin.tokens import issuer_of, token_of_all
+from console.demo.fleet import Fleet
 
 GROUP = "lifecycle"
 DIGITS = (1, 15, 1, 25, 2, 35, 10)

@@ -10,8 +10,8 @@ from statistics import mean
 from bench.loads import DAY, morning, put, register, rest
 from bench.measure import Figure
 from bench.stage import Stage, memory_of
-from console.fleet import Fleet
-from console.tokens import issuer_of, token_of_all
+from console.admin.tokens import issuer_of, token_of_all
+from console.demo.fleet import Fleet
 
 GROUP = "memory"
 RATE = 5.0

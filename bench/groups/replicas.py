@@ -16,7 +16,7 @@ import psycopg
 from bench.groups.exactly_once import SERVICE, SLOTS, content, messages, prepared, rows
 from bench.measure import Figure
 from bench.stage import Stage, publish
-from chassis.rabbit import inbox_of
+from chassis.rabbitmq.topology import inbox_of
 
 GROUP = "replicas"
 

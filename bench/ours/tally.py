@@ -3,7 +3,7 @@
 `python -m bench.ours.tally` runs one process of it.
 """
 
-import chassis.green  # noqa: F401, I001  (before everything else)
+import chassis.runtime.green  # noqa: F401, I001  (before everything else)
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +15,13 @@ from sqlalchemy import Date, Integer, MetaData, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from bench.ours.visits import PremisesVisited
-from chassis import logs, migrations
+from chassis import logs
+from chassis.storage import migrations
 from chassis.service import Service, bindings_of, on
 from chassis.settings import Settings
-from chassis.store import Work
-from console import district
-from console.serving import serve
+from chassis.storage.unit_of_work import Work
+from console.runtime import district
+from console.runtime.serving import serve
 from contracts.message import Event
 from contracts.shapes import Code, Id, Key
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from chassis.errors import at
-from chassis.hours import Due, SweepsHours, page_of
+from chassis.schedule import Due, SweepsHours, page_of
 from chassis.service import on
-from chassis.store import Work
+from chassis.storage.unit_of_work import Work
 from contracts.complaints import (
     EscalateComplaint,
     ExtendClock,

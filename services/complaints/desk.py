@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chassis.errors import at
 from chassis.service import on
-from chassis.store import Work
+from chassis.storage.unit_of_work import Work
 from contracts.complaints import (
     AcceptComplaint,
     AnswerComplaint,

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import select
 
 from chassis.errors import NotFound
-from chassis.store import Work
+from chassis.storage.unit_of_work import Work
 from services.complaints.model import Complaint
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from chassis.errors import at
 from chassis.service import on
-from chassis.store import Work
+from chassis.storage.unit_of_work import Work
 from contracts.complaints import (
     ComplaintReceived,
     FileComplaint,

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from chassis.message import Message
 from chassis.service import Service
-from chassis.store import Work
+from chassis.storage.unit_of_work import Work
 from contracts.complaints import FileComplaint
 from services.complaints.clocks import WatchesClocks
 from services.complaints.desk import WorksOnComplaints

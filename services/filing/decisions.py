@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from sqlalchemy import select
 
-from chassis.hours import Due, SweepsHours, page_of
 from chassis.message import Message
+from chassis.schedule import Due, SweepsHours, page_of
 from chassis.service import on
-from chassis.store import Work
+from chassis.storage.unit_of_work import Work
 from contracts.filing import (
     DecideFiling,
     FilingApproved,

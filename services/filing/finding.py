@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chassis.errors import NotFound
-from chassis.store import Work
+from chassis.storage.unit_of_work import Work
 from services.filing.model import Enterprise, Filing
 
 

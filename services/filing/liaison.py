@@ -9,7 +9,8 @@ from sqlalchemy import select
 from chassis.errors import at
 from chassis.message import Message
 from chassis.service import on
-from chassis.store import Store, Work
+from chassis.storage.store import Store
+from chassis.storage.unit_of_work import Work
 from contracts.filing import (
     AssignLiaison,
     EnterpriseCorrected,

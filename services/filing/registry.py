@@ -9,7 +9,7 @@ from sqlalchemy import select
 from chassis.errors import at
 from chassis.message import Message
 from chassis.service import on
-from chassis.store import Work
+from chassis.storage.unit_of_work import Work
 from contracts.filing import (
     CorrectEnterprise,
     RegisterEnterprise,

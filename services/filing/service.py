@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from chassis.message import Message
 from chassis.service import Service
-from chassis.store import Work
+from chassis.storage.unit_of_work import Work
 from services.filing.decisions import DecidesFilings
 from services.filing.liaison import AssignsLiaison
 from services.filing.model import Base, Enterprise, Filing

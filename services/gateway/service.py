@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from time import monotonic
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import text, true
 from werkzeug.wrappers import Request
 
-from chassis.green import pause
+from chassis.http.responses import Route
 from chassis.message import Message
-from chassis.retention import Aged, Aging
-from chassis.sealing import Seal
 from chassis.service import OUTCOMES, Service, on
-from chassis.store import Ask, Work
-from chassis.tables import outbox, row_of
-from chassis.web import Route
+from chassis.storage.retention import Aged, Aging
+from chassis.storage.tables import outbox, row_of
+from chassis.storage.unit_of_work import Ask, Work
 from contracts.catalogue import contracts
 from contracts.insurance import HolderKind
 from contracts.message import Event
 from contracts.shared import CommandSettled, HourSwept, ResendBegan
 from rulebook import Rulebook
-from services.gateway.acts import Acts
-from services.gateway.callers import ENVIRON, Unauthenticated
-from services.gateway.chains import AUDIT, EVENTS, append, ended
-from services.gateway.clock import Clock, tally
-from services.gateway.door import Door
-from services.gateway.edge import Edge
-from services.gateway.exporting import DAYS_KEPT, Exporting
-from services.gateway.feed import Feed
-from services.gateway.model import (
+from services.gateway.access.callers import ENVIRON, Unauthenticated
+from services.gateway.access.permissions import allowed
+from services.gateway.access.scope import SIGHT, Sight
+from services.gateway.commands.clock import tally
+from services.gateway.commands.records import settle
+from services.gateway.event_log.chain import AUDIT, EVENTS, append, ended
+from services.gateway.exports.jobs import DAYS_KEPT
+from services.gateway.read_models.projection import Page
+from services.gateway.resources import FED_BY, VIEWS
+from services.gateway.tables import (
     PENDING,
     commands,
     counters,
@@ -39,17 +37,10 @@ from services.gateway.model import (
     exports,
     metadata,
 )
-from services.gateway.news import News
-from services.gateway.openings import Openings
-from services.gateway.people import People, key_file
-from services.gateway.permissions import Sight, allowed
-from services.gateway.reads import Reads
-from services.gateway.records import settle
-from services.gateway.resources import FED_BY, VIEWS
-from services.gateway.streams import Streams
-from services.gateway.views import Page
 
-SIGHT = "bihuan.sight"
+if TYPE_CHECKING:
+    from services.gateway.components import Components
+
 _LOCK = text("LOCK TABLE events IN ROW EXCLUSIVE MODE")
 _KEPT = [column.name for column in events.columns if column.name in outbox.columns]
 FACTS = tuple(
@@ -79,74 +70,47 @@ class Gateway(Service):
     quiet: Callable[[], bool] | None = None
     """Tells whether nothing is under way anywhere, where one process can know."""
 
-    def started(self, tend: Callable[[Callable[[], None]], None]) -> None:
-        """Open the door, and start the clock; raises `Misconfigured` without the keys it needs."""
-        self.people.check()
-        tend(self.door.run)
-        tend(self.door.look)
-        tend(self.clock.run)
-        tend(self.exporting.run)
-        tend(self.exporting.keep)
-        tend(self.news.look)
-        tend(self.sender.run)
-
-    def stopping(self) -> None:
-        """Let those who wait go: their commands and exports are durable, and they know where to go
-        on in the feed."""
-        self.door.close()
-        self.exporting.close()
-        self.news.close()
-        self.sender.stop()
-
-    def routes(self) -> Iterable[Route]:
-        """Give the routes, and what they need."""
-        from services.gateway.routes import routes_of  # not in a process of another service, which
-        from services.gateway.webhooks import Webhooks  # asks only what the gateway listens to
-
-        reads, acts = Reads(self.store), Acts(self.store, self.seal, self.clock.now)
-        edge = Edge(self.seal, reads.look, lambda: self.rulebook.on(self.clock.today()))
-        yield from routes_of(self, reads, edge)
-        yield from Openings(self.people, acts, reads).routes(self.sight)
-        yield from Webhooks(self.store, self.feed, acts, self.seal, self.sender.outbound).routes()
+    components: Components
 
     def opened(self) -> None:
         """Make what lives as long as the process, once the store is there."""
-        from chassis.outbound import Outbound
-        from services.gateway.home import Home
-        from services.gateway.sending import Sender
-        from services.gateway.tokens import issuer_of, verifier_of
+        from services.gateway.components import build  # not in a process of another service, which
+        # only asks what the gateway listens to
 
-        self.clock = Clock(self.store, manual=self.settings.clock == "manual", wake=self.wake)
-        self.seal = self._seal()
-        self.people = People(self.store, self.seal)
-        self.door = Door(self.store, self.wake, self.clock.now, self.people)
-        self.exporting = Exporting(Reads(self.store), self.rulebook)
-        self.issuer = issuer_of(self.settings)
-        self.verifier = verifier_of(self.settings, self.issuer)
-        self.verifier.now = self.store.now
-        if self.issuer is not None:
-            self.issuer.now = self.store.now
-        self.news = News(self.store)
-        self.feed = Feed(self.store, self.rulebook, OFFERED)
-        self.streams = Streams(self.feed, self.news, self.settings.streams)
-        outbound = Outbound(private=self.settings.webhooks_to == "private")
-        home = Home(self.store, self.settings.deployment)
-        self.sender = Sender(
-            self.store, self.feed, self.news, self.seal, outbound, self.leads, home
+        self.components = build(
+            self.store,
+            self.settings,
+            self.rulebook,
+            OFFERED,
+            wake=self.wake,
+            leads=self.leads,
+            quiet=self.quiet,
         )
 
-    def _seal(self) -> Seal:
-        """Read the key of what is sealed; raises `Misconfigured`."""
-        is_new = self.store.last_seq_at_start == 0  # a key that is lost is not made anew
-        create = not self.settings.seal_key_file and is_new
-        return Seal.from_file(key_file(self.settings), create=create)
+    def started(self, tend: Callable[[Callable[[], None]], None]) -> None:
+        """Start the loops; raises `Misconfigured` without the keys it needs."""
+        self.components.people.check()
+        for loop in self.components.loops:
+            tend(loop)
+
+    def stopping(self) -> None:
+        """Release everyone who waits."""
+        self.components.stop()
+
+    def routes(self) -> Iterable[Route]:
+        """Return the routes of the API."""
+        from services.gateway.routes import routes_of
+
+        return routes_of(self.components)
 
     def admit(self, request: Request, route: Route) -> None:
         """Let nobody in who may not use the route; raises `Unauthenticated` and `Forbidden`."""
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         if kind.lower() != "bearer" or not token:
             raise Unauthenticated
-        acting = self.verifier.caller(token.strip()).acting(allowed(route.method, route.path))
+        acting = self.components.verifier.caller(token.strip()).acting(
+            allowed(route.method, route.path)
+        )
         request.environ[ENVIRON] = acting.caller
         request.environ[SIGHT] = Sight(self.rulebook, acting)
 
@@ -154,12 +118,6 @@ class Gateway(Service):
         """Tell which caller a request is of, once it is admitted."""
         caller = request.environ.get(ENVIRON)
         return f"caller {caller.known_as}" if caller else None
-
-    @staticmethod
-    def sight(request: Request) -> Sight:
-        """Give what the caller of a request sees."""
-        seen: Sight = request.environ[SIGHT]
-        return seen
 
     # -- what others say
 
@@ -205,25 +163,14 @@ class Gateway(Service):
     def committed(self, db: Work) -> None:
         """Wake those who wait for an outcome, or for events, that are now readable."""
         if kept := db.info.get("events"):
-            self.news.tell(kept[-1]["position"])
-        if self.door.tell(fact for fact, _ in db.info.get("settled", ())):
+            self.components.news.tell(kept[-1]["position"])
+        if self.components.door.tell(fact for fact, _ in db.info.get("settled", ())):
             self.call(OUTCOMES)
 
     def called(self) -> None:
         """Look for outcomes and events that another gateway has projected."""
-        self.door.called()
-        self.news.called()
-
-    # -- time
-
-    def wait_for_hour(self, hour_id: str, seconds: float) -> bool:
-        """Wait until every service has handled an hour and what fell due; False if time is up."""
-        until = monotonic() + seconds
-        while not (self.clock.all_swept(hour_id) and (self.quiet is None or self.quiet())):
-            if monotonic() >= until:
-                return False
-            pause(0.005)
-        return True
+        self.components.door.called()
+        self.components.news.called()
 
 
 def _event_row(fact: Any, message: Message) -> dict[str, Any]:

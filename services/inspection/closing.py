@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from chassis.ids import derived_id
 from chassis.service import on
-from chassis.store import Work
+from chassis.storage.unit_of_work import Work
 from contracts.inspection import (
     Grounds,
     LiftClosure,

@@ -7,7 +7,7 @@ from datetime import date
 
 from chassis.ids import derived_id
 from chassis.service import on
-from chassis.store import Work
+from chassis.storage.unit_of_work import Work
 from contracts.inspection import (
     ComplaintChecked,
     Finding,

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from chassis.aggregate import Aggregate
 from chassis.errors import NotFound, NotYet
-from chassis.store import Work
+from chassis.storage.unit_of_work import Work
 from contracts.inspection import CancelVisit
 from contracts.message import RULE, Act
 from contracts.shapes import Id, Key

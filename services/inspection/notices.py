@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import literal, select, tuple_
 
-from chassis.hours import Due, SweepsHours
+from chassis.schedule import Due, SweepsHours
 from chassis.service import on
-from chassis.store import Work
+from chassis.storage.unit_of_work import Work
 from contracts.inspection import (
     ExtendNotice,
     Grounds,

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from chassis.message import Message
 from chassis.service import Service
-from chassis.store import Work
+from chassis.storage.unit_of_work import Work
 from contracts.inspection import (
     ClosureOrdered,
     FeedbackSlipIssued,

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from chassis.errors import at
 from chassis.service import on
-from chassis.store import Work
+from chassis.storage.unit_of_work import Work
 from contracts.inspection import DrawPatrolPlan, Factor, PatrolPlanDrawn, Stop, Why
 from contracts.shapes import Id
 from rulebook import FollowsRules, Rulebook

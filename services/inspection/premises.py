@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chassis.service import on
-from chassis.store import Work
+from chassis.storage.unit_of_work import Work
 from contracts.filing import (
     EnterpriseCorrected,
     EnterpriseRegistered,

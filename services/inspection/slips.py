@@ -10,7 +10,7 @@ from typing import Any
 
 from chassis.ids import derived_id
 from chassis.service import on
-from chassis.store import Work
+from chassis.storage.unit_of_work import Work
 from contracts.complaints import ComplaintAnswered, ComplaintOverdue, Stage
 from contracts.filing import EnterpriseReopened
 from contracts.inspection import (

@@ -11,7 +11,7 @@ from chassis.errors import at
 from chassis.ids import derived_id
 from chassis.message import Message
 from chassis.service import on
-from chassis.store import Work
+from chassis.storage.unit_of_work import Work
 from contracts.filing import (
     EnterpriseReopened,
     FilingReturned,

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, select
 
 from chassis.errors import NotFound, at
 from chassis.service import on
-from chassis.store import Work
+from chassis.storage.unit_of_work import Work
 from contracts.insurance import CheckClaim, DecideClaim, FileClaim, PayClaim
 from contracts.shapes import Point
 from rulebook import FollowsRules

@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 from sqlalchemy import and_, or_, select
 
 from chassis.errors import NotFound, at
-from chassis.hours import Due, SweepsHours, page_of
 from chassis.message import Message
+from chassis.schedule import Due, SweepsHours, page_of
 from chassis.service import on
-from chassis.store import Work
+from chassis.storage.unit_of_work import Work
 from contracts.filing import EnterpriseCorrected, EnterpriseRegistered
 from contracts.insurance import (
     CorrectMedic,

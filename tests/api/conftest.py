@@ -3,9 +3,9 @@
 import pytest
 from sqlalchemy import select
 
-from chassis.bus import EmbeddedBus
-from console.synthetic import credit_code, identity_number
-from services.gateway import exporting, exports
+from chassis.messaging.memory_bus import EmbeddedBus
+from console.demo.synthetic import credit_code, identity_number
+from services.gateway.exports import endpoints, jobs
 from tests.api.filled import GRIDS, fill
 from tests.district import TestDistrict
 
@@ -62,10 +62,10 @@ def stored(district, *, of_messages=True):
 @pytest.fixture
 def small(monkeypatch):
     """Let two rows be a page, and four the most that are given at once."""
-    monkeypatch.setattr(exports, "PAGE", 2)
-    monkeypatch.setattr(exporting, "PAGE", 2)
-    monkeypatch.setattr(exports, "MOST_AT_ONCE", 4)
-    monkeypatch.setattr(exporting, "CHUNK", 100)
+    monkeypatch.setattr(endpoints, "PAGE", 2)
+    monkeypatch.setattr(jobs, "PAGE", 2)
+    monkeypatch.setattr(endpoints, "MOST_AT_ONCE", 4)
+    monkeypatch.setattr(jobs, "CHUNK", 100)
 
 
 def problem(answer, status, *pointers):
@@ -151,7 +151,7 @@ def calling_district(tmp_path_factory):
 @pytest.fixture
 def sender(district, monkeypatch):
     """What sends webhooks; it tries again soon."""
-    sender = district.service("gateway").sender
+    sender = district.service("gateway").components.sender
     monkeypatch.setattr(sender, "schedule", (0.05,) * 9)
     return sender
 

@@ -1,6 +1,6 @@
 """A district in which every list has something to show, of each of several subdistricts."""
 
-from console.synthetic import identity_number
+from console.demo.synthetic import identity_number
 from tests.api.rights import LISTS
 
 QUANXIU, QINGYUAN = GRIDS = "350503003", "350503004"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from chassis import letters
+from chassis.messaging import parked
 from services.gateway.resources import POSTS
 
 keys = itertools.count(1)
@@ -122,5 +122,5 @@ def test_no_address_makes_a_route_fail(district, path, name, value):
 def test_nothing_of_all_this_is_stuck(district):
     district.settle()
     for name in district.running.carriages:
-        assert not letters.counts(district.store(name)).get(letters.STUCK)
-        assert not letters.counts(district.store(name)).get(letters.WAITING)
+        assert not parked.counts(district.store(name)).get(parked.STUCK)
+        assert not parked.counts(district.store(name)).get(parked.WAITING)

@@ -8,7 +8,7 @@ import json
 import eventlet
 import pytest
 
-from services.gateway import rows as rows_module
+from services.gateway.commands import rows as rows_module
 from tests.api.conftest import problem, stored
 
 NDJSON = "application/x-ndjson"

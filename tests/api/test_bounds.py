@@ -10,10 +10,10 @@ import eventlet
 import pytest
 
 from chassis.settings import Settings
-from console.child import Child
-from console.tokens import issuer_of, token_of_all
-from services.gateway import rows as rows_module
-from services.gateway import sheets
+from console.admin.tokens import issuer_of, token_of_all
+from console.runtime.process import Child
+from services.gateway.commands import rosters
+from services.gateway.commands import rows as rows_module
 from tests import PATIENCE
 from tests.api.conftest import problem
 from tests.district import Client
@@ -184,7 +184,7 @@ def test_a_row_of_a_roster_tells_a_few_of_its_errors(district):
     answer = send(district.client, path, "\n".join(map(json.dumps, rows)).encode())
     assert answer.status == 200, answer.data
     (unread,) = [row for row in answer.json()["rows"] if row["state"] == "unread"]
-    assert len(unread["errors"]) == sheets.MOST_TOLD + 1
+    assert len(unread["errors"]) == rosters.MOST_TOLD + 1
     assert unread["errors"][-1]["detail"].endswith("more are wrong.")
 
 

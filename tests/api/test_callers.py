@@ -9,12 +9,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from sqlalchemy import select, update
 
-from chassis.bus import EmbeddedBus
+from chassis.messaging.memory_bus import EmbeddedBus
 from chassis.settings import Misconfigured, Settings
-from services.gateway.callers import Caller, Role
-from services.gateway.chains import AUDIT
-from services.gateway.model import audit, commands, webhooks
-from services.gateway.tokens import issuer_of, verifier_of
+from services.gateway.access.callers import Caller, Role
+from services.gateway.access.tokens import issuer_of, verifier_of
+from services.gateway.event_log.chain import AUDIT
+from services.gateway.tables import audit, commands, webhooks
 from tests.api.conftest import problem
 from tests.api.exported import get
 from tests.api.test_tokens import claims, public

@@ -3,8 +3,8 @@
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from services.gateway import spreadsheets
-from services.gateway.reads import Reads
+from services.gateway.exports import formats
+from services.gateway.read_models.queries import Reads
 from tests.api.conftest import problem
 
 
@@ -22,5 +22,5 @@ def test_a_file_that_cannot_begin_is_a_problem(district, name, monkeypatch):
 
 @pytest.mark.parametrize("blank", [" ", "\u3000", "\xa0", "\ufeff", "\0", " \t"])
 def test_a_formula_behind_blanks_is_escaped_too(blank):
-    assert spreadsheets._value(f"{blank}=1+1") == f"'{blank}=1+1"
-    assert spreadsheets._value(f"{blank}清源小館") == f"{blank}清源小館"
+    assert formats._value(f"{blank}=1+1") == f"'{blank}=1+1"
+    assert formats._value(f"{blank}清源小館") == f"{blank}清源小館"

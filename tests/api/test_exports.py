@@ -9,9 +9,8 @@ from zipfile import ZipFile
 import pytest
 
 from chassis.sealing import Seal
-from console.documents import example
-from services.gateway import spreadsheets
-from services.gateway.callers import Caller, Role
+from services.gateway.access.callers import Caller, Role
+from services.gateway.exports import formats
 from services.gateway.resources import VIEWS
 from tests.api.conftest import problem
 from tests.api.exported import (
@@ -29,6 +28,7 @@ from tests.api.exported import (
     shops_of_every_kind,
 )
 from tests.api.test_privacy import SEALED
+from tools.documents import example
 
 LONG = "長" * 40_000
 
@@ -136,8 +136,8 @@ def test_what_a_spreadsheet_would_take_for_a_formula_is_text(district, shops):
 
 @pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"])
 def test_every_beginning_of_a_formula_is_escaped_in_csv(begin):
-    assert spreadsheets._value(f"{begin}1+1") == f"'{begin}1+1"
-    assert spreadsheets._value(f"1{begin}1") == f"1{begin}1"
+    assert formats._value(f"{begin}1+1") == f"'{begin}1+1"
+    assert formats._value(f"1{begin}1") == f"1{begin}1"
 
 
 def test_numbers_are_numbers_days_are_days_and_truth_is_truth(district, shops):
@@ -151,7 +151,7 @@ def test_numbers_are_numbers_days_are_days_and_truth_is_truth(district, shops):
     assert row["updated_at"].date() <= district.today
     (row,) = rows_of(get(district.client, path, "text/csv"))
     assert (row["on_duty"], row["reopened_on"]) == (str(shop["on_duty"]), shop["reopened_on"])
-    assert spreadsheets._value(-5) == -5
+    assert formats._value(-5) == -5
 
 
 def test_a_name_that_looks_like_a_day_or_a_number_stays_text(district, shops):
@@ -168,14 +168,14 @@ def test_what_is_nested_is_compact_json(district, shops):
 
 
 def test_a_text_longer_than_a_cell_is_cut_in_xlsx_with_a_sign_and_whole_in_csv():
-    assert spreadsheets._fitting("長" * 32_767) == "長" * 32_767
-    assert spreadsheets._fitting(LONG) == "長" * 32_766 + "…"
-    assert spreadsheets._fitting("😀" * 20_000) == "😀" * 16_383 + "…"
-    assert spreadsheets._value(LONG) == LONG
+    assert formats._fitting("長" * 32_767) == "長" * 32_767
+    assert formats._fitting(LONG) == "長" * 32_766 + "…"
+    assert formats._fitting("😀" * 20_000) == "😀" * 16_383 + "…"
+    assert formats._value(LONG) == LONG
 
 
 def test_more_rows_than_a_worksheet_takes_go_on_in_the_next(district, shops, monkeypatch):
-    monkeypatch.setattr(spreadsheets, "ROWS_PER_SHEET", 4)
+    monkeypatch.setattr(formats, "ROWS_PER_SHEET", 4)
     book = book_of(get(district.client, "/v1/enterprises", XLSX))
     items = district.client.everything("/v1/enterprises")
     assert book.sheetnames[:3] == ["enterprises", "enterprises 2", "enterprises 3"]

@@ -5,11 +5,11 @@ import ssl
 import pytest
 from sqlalchemy import func, select, update
 
-from chassis import outbound
-from console.child import Child
-from services.gateway import deliveries as delivering
-from services.gateway.model import deliveries, webhooks
-from services.gateway.sending import DAY, SCHEDULE
+from chassis.http import client as http_client
+from console.runtime.process import Child
+from services.gateway.tables import deliveries, webhooks
+from services.gateway.webhooks import deliveries as delivering
+from services.gateway.webhooks.sender import DAY, SCHEDULE
 from tests import PATIENCE
 from tests.api.certificates import certificate
 from tests.api.test_feed import feed, stream
@@ -37,7 +37,7 @@ def district(calling_district):
 
 def test_the_schedule_is_what_the_standard_recommends(district):
     assert SCHEDULE == (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
-    assert district.service("gateway").sender.schedule is SCHEDULE
+    assert district.service("gateway").components.sender.schedule is SCHEDULE
 
 
 def test_what_fails_holds_back_its_own_key_and_no_other(district, webhook, sender, monkeypatch):
@@ -234,7 +234,9 @@ def test_while_all_is_well_eight_are_tried_at_a_time(district, webhook, sender, 
 def test_while_all_fails_one_thing_is_tried_at_a_time(district, webhook, sender, monkeypatch):
     monkeypatch.setattr(sender.outbound, "within", 0.2)
     monkeypatch.setattr(sender, "schedule", SCHEDULE)
-    monkeypatch.setattr("services.gateway.sending.LOOK_EVERY", 0.02)  # also while one is tried
+    monkeypatch.setattr(
+        "services.gateway.webhooks.sender.LOOK_EVERY", 0.02
+    )  # also while one is tried
     under_way, together, post = [], [], sender.outbound.post
 
     def counted(*given):
@@ -260,7 +262,7 @@ def test_the_feed_waits_while_too_much_waits_to_be_delivered(
     district, webhook, sender, monkeypatch
 ):
     monkeypatch.setattr(delivering, "MOST_WAITING", 2)
-    monkeypatch.setattr("services.gateway.sending.AT_ONCE", 1)
+    monkeypatch.setattr("services.gateway.webhooks.sender.AT_ONCE", 1)
     with receiving(lambda _got, _connection: "500 Oh") as receiver:
         made = webhook(receiver, types=REGISTERED)
         shops = [district.register() for _ in range(5)]
@@ -275,7 +277,7 @@ def test_the_feed_waits_while_too_much_waits_to_be_delivered(
 
 
 def test_of_several_addresses_one_that_answers_is_called(district, webhook, sender, monkeypatch):
-    monkeypatch.setattr(outbound, "addresses_of", lambda *_: ["::1", "127.0.0.1"])
+    monkeypatch.setattr(http_client, "addresses_of", lambda *_: ["::1", "127.0.0.1"])
     with receiving() as receiver:
         made = webhook(receiver, types=REGISTERED)
         district.register()
@@ -291,7 +293,7 @@ def test_a_name_that_comes_to_lead_inside_is_not_called(district, webhook, sende
         looked_up.append(host)
         return ["1.1.1.1"] if len(looked_up) == 1 else ["127.0.0.1"]
 
-    monkeypatch.setattr(outbound, "addresses_of", rebound)
+    monkeypatch.setattr(http_client, "addresses_of", rebound)
     monkeypatch.setattr(sender.outbound, "private", False)
     with receiving() as receiver:
         url = f"https://tax.example:{receiver.port}/events"
@@ -314,7 +316,7 @@ def test_the_address_that_was_judged_is_called_by_the_name_that_was_given(
         looked_up.append(host)
         return ["127.0.0.1"]
 
-    monkeypatch.setattr(outbound, "addresses_of", resolve)
+    monkeypatch.setattr(http_client, "addresses_of", resolve)
     paths = {host: certificate(tmp_path / host, host) for host in ("tax.example", "evil.example")}
     monkeypatch.setenv("SSL_CERT_FILE", str(paths["tax.example"].authority))
     for host, states in (("tax.example", "delivered"), ("evil.example", "waiting")):
@@ -375,7 +377,7 @@ def test_what_is_disabled_goes_on_later_without_a_gap(district, webhook):
 def test_who_was_away_for_an_hour_catches_up_each_way_without_a_gap(make_district):
     district = make_district(webhooks_to="private")
     district.begin()
-    district.service("gateway").sender.schedule = (0.05,) * 9
+    district.service("gateway").components.sender.schedule = (0.05,) * 9
     with receiving(lambda _got, _connection: "500 Away") as receiver:
         made = district.client.post("/v1/webhooks", {"url": receiver.url})
         with stream(district, f"after={made['reached']}") as open_one:
@@ -437,7 +439,7 @@ def every(client):
 
 
 def register(client, number):
-    from console.synthetic import credit_code
+    from console.demo.synthetic import credit_code
 
     asked = {
         "credit_code": credit_code(number), "name": "閉環小館", "kind": "sole_trader",

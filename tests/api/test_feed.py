@@ -13,13 +13,13 @@ import urllib3
 from sqlalchemy import select, update
 
 import rulebook
-from chassis import web
-from chassis.bus import EmbeddedBus
-from services.gateway import feed as feeding
-from services.gateway import streams as streaming
-from services.gateway.model import events
+from chassis.http import server
+from chassis.messaging.memory_bus import EmbeddedBus
+from services.gateway.event_log import feed as feeding
+from services.gateway.event_log import stream as streaming
 from services.gateway.resources import VIEWS
 from services.gateway.service import FACTS, OFFERED
+from services.gateway.tables import events
 from tests import PATIENCE
 from tests.api.conftest import problem
 from tests.district import TestDistrict
@@ -275,7 +275,7 @@ def test_a_limit_is_between_1_and_100(told, query):
 def test_the_stream_gives_what_is_there_and_what_comes(told, monkeypatch):
     """Page by page, and woken by what is kept: it would look by itself after an hour only."""
     monkeypatch.setattr(streaming, "AT_ONCE", 3)
-    monkeypatch.setattr(told.service("gateway").streams, "keep_alive", 3600)
+    monkeypatch.setattr(told.service("gateway").components.streams, "keep_alive", 3600)
     there = feed(told)
     with stream(told) as open_one:
         assert open_one.some(len(there)) == there
@@ -309,7 +309,7 @@ def test_a_stream_gives_only_what_it_is_asked_for(told):
 
 
 def test_silence_is_filled_and_moves_where_it_would_go_on(told, monkeypatch):
-    monkeypatch.setattr(told.service("gateway").streams, "keep_alive", 0.05)
+    monkeypatch.setattr(told.service("gateway").components.streams, "keep_alive", 0.05)
     end = str(told.client.get("/v1/events?limit=1")["as_of"]["position"])
     with stream(told, "type=claim-paid") as open_one:
         assert open_one.block() == "retry: 1000"
@@ -328,7 +328,7 @@ def test_a_reader_that_takes_nothing_holds_nobody_up(told):
 
 
 def test_a_reader_that_takes_nothing_for_long_is_let_go(make_district, monkeypatch):
-    monkeypatch.setattr(web, "SEND_SECONDS", 0.5)
+    monkeypatch.setattr(server, "SEND_SECONDS", 0.5)
     district = make_district(streams=1)
     district.begin()
     narrow(district)
@@ -352,7 +352,7 @@ def complaint(words):
 def test_more_streams_than_may_be_are_refused_and_one_that_ends_makes_room(make_district):
     district = make_district(streams=1)
     district.begin()
-    streams = district.service("gateway").streams
+    streams = district.service("gateway").components.streams
     streams.keep_alive = 0.05
     with stream(district) as open_one:
         open_one.next()

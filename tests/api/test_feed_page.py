@@ -14,9 +14,10 @@ from threading import Thread
 import eventlet
 import pytest
 
-from chassis.bus import EmbeddedBus
-from services.gateway import deliveries, feed, streams, webhooks
+from chassis.messaging.memory_bus import EmbeddedBus
+from services.gateway.event_log import feed, stream
 from services.gateway.service import OFFERED
+from services.gateway.webhooks import deliveries, endpoints
 from tests.district import TestDistrict
 from tests.receivers import until
 
@@ -126,17 +127,17 @@ def is_open(port):
 
 
 def test_the_numbers_of_the_page_are_those_of_the_code():
-    from chassis import outbound
-    from services.gateway import sending
+    from chassis.http import client
+    from services.gateway.webhooks import sender
 
     assert f"{feed.WINDOW * feed.WINDOWS:,} positions" in PAGE
     assert f"after {feed.HELD:,} further events" in PAGE
-    assert f"After {streams.KEEP_ALIVE:g} s of silence" in PAGE
-    assert f"2xx within {outbound.WITHIN:g} s" in PAGE
-    assert f"At most {outbound.MOST_READ // 1024} KiB" in PAGE
+    assert f"After {stream.KEEP_ALIVE:g} s of silence" in PAGE
+    assert f"2xx within {client.WITHIN:g} s" in PAGE
+    assert f"At most {client.MOST_READ // 1024} KiB" in PAGE
     assert f"While {deliveries.MOST_WAITING:,} events wait" in PAGE
     assert f"kept for {deliveries.KEPT / 86_400:g} days" in PAGE
-    assert f"{webhooks.MOST} webhooks are active" in PAGE.replace("\n", " ")
-    assert sending.PATIENCE == 5 * sending.DAY
+    assert f"{endpoints.MOST} webhooks are active" in PAGE.replace("\n", " ")
+    assert sender.PATIENCE == 5 * sender.DAY
     assert "Five days of nothing but failures" in PAGE.replace("\n", " ")
     assert "command-settled" not in OFFERED

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from chassis.bus import EmbeddedBus
-from console.synthetic import identity_number
+from chassis.messaging.memory_bus import EmbeddedBus
+from console.demo.synthetic import identity_number
 from tests import insured
 from tests.district import TestDistrict
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from chassis.bus import EmbeddedBus
-from services.gateway.callers import Caller, Role
+from chassis.messaging.memory_bus import EmbeddedBus
+from services.gateway.access.callers import Caller, Role
 from tests.api.conftest import Sentences, problem
 from tests.district import Client, TestDistrict
 

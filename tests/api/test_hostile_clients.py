@@ -8,8 +8,8 @@ from dataclasses import replace
 import eventlet
 import pytest
 
-from chassis import connections, web
-from chassis.bus import EmbeddedBus
+from chassis.http import application, connections
+from chassis.messaging.memory_bus import EmbeddedBus
 from tests import PATIENCE
 from tests.api.conftest import problem
 from tests.district import TestDistrict
@@ -232,7 +232,7 @@ def test_one_object_is_smaller_than_a_batch_may_be(district, counted, say):
 
 
 def test_the_length_that_a_body_claims_is_not_waited_for(district, counted):
-    claim = f"Content-Length: {web.LARGEST_BODY * 1000}\r\n\r\n".encode()
+    claim = f"Content-Length: {application.LARGEST_BODY * 1000}\r\n\r\n".encode()
     with connected(district) as boaster, eventlet.Timeout(PATIENCE):
         boaster.sendall(HEAD + authorized(district) + claim + b"{" * 100)
         assert everything(boaster).startswith(b"HTTP/1.1 413 ")

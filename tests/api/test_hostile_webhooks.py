@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
-from chassis import letters
-from services.gateway.model import webhooks
-from services.gateway.sending import SCHEDULE
+from chassis.messaging import parked
+from services.gateway.tables import webhooks
+from services.gateway.webhooks.sender import SCHEDULE
 from tests.api.webhooks import REGISTERED, history, shown, since
 from tests.receivers import receiving, until
 from tests.strangers import stranger
@@ -99,7 +99,7 @@ def test_one_whose_attempts_cannot_be_noted_is_left_alone_for_longer_each_time(
         tries.append(number)
         return 0.05 if number < 3 else 3600
 
-    monkeypatch.setattr(letters, "pause", pause)
+    monkeypatch.setattr(parked, "pause", pause)
     with receiving() as bad, receiving() as good:
         made, well = webhook(bad, types=REGISTERED), webhook(good, types=REGISTERED)
         settle = sender.deliveries.settle
@@ -125,7 +125,7 @@ def test_a_webhook_that_cannot_be_read_ends_nothing_and_is_not_looked_at_without
     district, webhook, sender, monkeypatch
 ):
     tries = []
-    monkeypatch.setattr(letters, "pause", lambda number: tries.append(number) or 3600)
+    monkeypatch.setattr(parked, "pause", lambda number: tries.append(number) or 3600)
     with receiving() as good, receiving() as bad:
         broken, well = webhook(bad, types=REGISTERED), webhook(good, types=REGISTERED)
         with district.store("gateway").write() as work:

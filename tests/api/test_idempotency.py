@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import event, func, select
 from sqlalchemy.exc import OperationalError
 
-from services.gateway.door import _Ticket
-from services.gateway.model import commands
+from services.gateway.commands.intake import _Ticket
+from services.gateway.tables import commands
 from tests import PATIENCE
 from tests.api.conftest import Sentences, problem, stored
 
@@ -186,7 +186,7 @@ def test_nobody_is_remembered_who_no_longer_waits(district, say):
     for prefer in ("wait=5", "respond-async"):
         district.client.post("/v1/enterprises", say.enterprise(), Prefer=prefer)
     district.settle()
-    assert district.service("gateway").door._tickets == {}
+    assert district.service("gateway").components.door._tickets == {}
 
 
 def test_who_prefers_not_to_wait_is_told_where_to_look(district, say, key):
@@ -246,7 +246,7 @@ def test_what_was_taken_in_is_done_after_a_restart(make_district, tmp_path):
 
 
 def test_a_failed_commit_takes_nothing_in_and_the_door_stays_open(district, say, key, monkeypatch):
-    door = district.service("gateway").door
+    door = district.service("gateway").components.door
     before, body = count(district, "gateway", commands), say.enterprise()
 
     def fail(*_):
@@ -263,7 +263,7 @@ def test_a_failed_commit_takes_nothing_in_and_the_door_stays_open(district, say,
 
 
 def test_a_command_that_is_being_written_is_not_taken_for_settled(district, monkeypatch):
-    door = district.service("gateway").door
+    door = district.service("gateway").components.door
     monkeypatch.setitem(door._tickets, "not-yet-committed", _Ticket())
     looks = []
     settled = door.records.settled
@@ -277,7 +277,7 @@ def test_a_command_that_is_being_written_is_not_taken_for_settled(district, monk
 
 
 def test_a_look_at_a_database_that_is_away_ends_nothing(district, say, key, monkeypatch):
-    records = district.service("gateway").door.records
+    records = district.service("gateway").components.door.records
 
     def fail(_identities):
         raise OperationalError("SELECT", {}, Exception("gone"))

@@ -4,8 +4,8 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 
-from chassis.green import Timeout, pause, spawn
-from console.synthetic import credit_code
+from chassis.runtime.green import Timeout, pause, spawn
+from console.demo.synthetic import credit_code
 from tests import PATIENCE
 
 POISON = "poison"
@@ -35,7 +35,7 @@ def register(district, number, key, headers=()):
 def posted_together(district, keys):
     """Post one request a key while the database is held: the first is in hand, and what comes
     behind it is written in one transaction."""
-    queue, threads = district.service("gateway").door._queue, []
+    queue, threads = district.service("gateway").components.door._queue, []
     with district.store("gateway").write(), Timeout(PATIENCE):
         for number, key in enumerate(keys, 1):
             threads.append(spawn(register, district, number, key))
@@ -100,8 +100,8 @@ def test_where_storage_fails_all_of_them_nobody_waits_for_each_in_turn(district)
 
 
 def test_a_batch_has_a_transaction_of_its_own(district, monkeypatch):
-    monkeypatch.setattr("services.gateway.door.MOST_TOGETHER", 4)
-    door, written, write = district.service("gateway").door, [], None
+    monkeypatch.setattr("services.gateway.commands.intake.MOST_TOGETHER", 4)
+    door, written, write = district.service("gateway").components.door, [], None
     write = door._write
     monkeypatch.setattr(door, "_write", lambda groups: written.append(len(groups)) or write(groups))
     answers = posted_together(district, [f"key-{number}" for number in range(10)])

@@ -3,14 +3,14 @@
 import pytest
 from sqlalchemy import event, func, select
 
-from chassis.retention import DAY, Retention
-from services.gateway import exporting, exports, spreadsheets
-from services.gateway.callers import Caller, Role
-from services.gateway.lists import Asked
-from services.gateway.model import export_chunks
-from services.gateway.model import exports as kept
-from services.gateway.reads import Reads
+from chassis.storage.retention import DAY, Retention
+from services.gateway.access.callers import Caller, Role
+from services.gateway.exports import endpoints, formats, jobs
+from services.gateway.read_models.list_query import Asked
+from services.gateway.read_models.queries import Reads
 from services.gateway.resources import VIEWS
+from services.gateway.tables import export_chunks
+from services.gateway.tables import exports as kept
 from tests.api.conftest import problem
 from tests.api.exported import (
     book_of,
@@ -40,7 +40,7 @@ def test_a_file_is_read_page_by_page(district, shops, monkeypatch):
         noted.append((view.name, asked.limit))
         return read(self, connection, view, asked)
 
-    monkeypatch.setattr(exports, "PAGE", 2)
+    monkeypatch.setattr(endpoints, "PAGE", 2)
     monkeypatch.setattr(Reads, "_rows", note)
     rows = len(rows_of(get(district.client, "/v1/enterprises?format=csv")))
     assert noted == [("enterprises", 2)] * -(-rows // 2)
@@ -51,8 +51,8 @@ def test_nothing_is_held_of_the_database_while_somebody_reads_slowly(district, s
     taken, given = [], []
     event.listen(reads.store.engine, "checkout", lambda *_: taken.append(1))
     event.listen(reads.store.engine, "checkin", lambda *_: given.append(1))
-    export = spreadsheets.Export(view, reads.as_of())
-    pieces = spreadsheets.CSV.write(export, reads.pages(view, Asked(limit=2)))
+    export = formats.Export(view, reads.as_of())
+    pieces = formats.CSV.write(export, reads.pages(view, Asked(limit=2)))
     first = next(pieces)
     assert len(taken) == len(given) > 0
     late = district.register(name="後來者")
@@ -62,7 +62,7 @@ def test_nothing_is_held_of_the_database_while_somebody_reads_slowly(district, s
 
 
 def test_a_file_that_breaks_off_does_not_pass_for_a_whole_one(district, shops, monkeypatch):
-    monkeypatch.setattr(exports, "PAGE", 1)
+    monkeypatch.setattr(endpoints, "PAGE", 1)
     pages = Reads.pages
 
     def broken(self, view, asked):
@@ -104,15 +104,15 @@ def test_a_long_list_is_made_and_then_read_where_the_answer_points(
 def test_a_long_file_equals_the_one_that_is_given_at_once(district, shops, monkeypatch):
     path = "/v1/enterprises?format=csv&sort=-registered_on"
     at_once = get(district.client, path)
-    monkeypatch.setattr(exports, "MOST_AT_ONCE", 4)
+    monkeypatch.setattr(endpoints, "MOST_AT_ONCE", 4)
     assert made(district.client, get(district.client, path)).data == at_once.data
 
 
 def test_as_many_rows_as_the_limit_are_given_at_once(district, shops, monkeypatch):
     rows = len(district.client.everything("/v1/enterprises"))
-    monkeypatch.setattr(exports, "MOST_AT_ONCE", rows)
+    monkeypatch.setattr(endpoints, "MOST_AT_ONCE", rows)
     assert get(district.client, "/v1/enterprises?format=csv").status == 200
-    monkeypatch.setattr(exports, "MOST_AT_ONCE", rows - 1)
+    monkeypatch.setattr(endpoints, "MOST_AT_ONCE", rows - 1)
     assert get(district.client, "/v1/enterprises?format=csv").status == 202
 
 
@@ -163,13 +163,13 @@ def test_the_file_of_a_list_that_the_caller_may_no_longer_read_is_not_given(dist
 def test_an_export_whose_asker_may_not_read_the_list_when_it_is_made_fails(
     district, shops, small, monkeypatch
 ):
-    monkeypatch.setattr(exporting, "allowed", lambda *_: frozenset())
+    monkeypatch.setattr(jobs, "allowed", lambda *_: frozenset())
     answer = get(district.client, "/v1/enterprises?format=csv&sort=on_duty")
     told = ended(district.client, answer)
     assert (told["state"], told["problem"]["status"]) == ("failed", 403)
     problem(get(district.client, f"{answer.headers['Location']}/file"), 409)
     monkeypatch.undo()
-    monkeypatch.setattr(exports, "MOST_AT_ONCE", 4)
+    monkeypatch.setattr(endpoints, "MOST_AT_ONCE", 4)
     again = get(district.client, "/v1/enterprises?format=csv&sort=on_duty")
     assert again.json()["export_id"] != told["export_id"]
     assert ended(district.client, again)["state"] == "done"
@@ -180,8 +180,8 @@ def test_an_export_that_cannot_be_written_fails_and_says_so(district, shops, sma
         yield b"begun"
         raise RuntimeError
 
-    broken_csv = spreadsheets.Format("csv", "text/csv", broken)
-    monkeypatch.setitem(spreadsheets.FORMATS, "csv", broken_csv)
+    broken_csv = formats.Format("csv", "text/csv", broken)
+    monkeypatch.setitem(formats.FORMATS, "csv", broken_csv)
     told = ended(district.client, get(district.client, "/v1/enterprises?format=csv&sort=-on_duty"))
     assert told["state"] == "failed"
     assert told["problem"]["type"] == "urn:bihuan:problem:export-broke-off"
@@ -193,21 +193,21 @@ def test_an_export_that_cannot_be_written_fails_and_says_so(district, shops, sma
 @pytest.fixture
 def idle(make_district, monkeypatch, small):
     """A district in which nobody writes exports until told so, with six shops."""
-    run = exporting.Exporting.run
-    monkeypatch.setattr(exporting.Exporting, "run", lambda _self: None)
-    monkeypatch.setattr(exporting, "LOOK_EVERY", 0.05)
+    run = jobs.Exporting.run
+    monkeypatch.setattr(jobs.Exporting, "run", lambda _self: None)
+    monkeypatch.setattr(jobs, "LOOK_EVERY", 0.05)
     district = make_district()
     district.begin()
     for _ in range(6):
         district.register()
-    district.work = lambda: monkeypatch.setattr(exporting.Exporting, "run", run)
+    district.work = lambda: monkeypatch.setattr(jobs.Exporting, "run", run)
     return district
 
 
 def another(district):
     """Give another gateway's exporting, on the same database."""
     gateway = district.service("gateway")
-    return exporting.Exporting(gateway.exporting.reads, gateway.rulebook)
+    return jobs.Exporting(gateway.components.exporting.reads, gateway.rulebook)
 
 
 def test_an_export_survives_the_gateway_that_was_asked_for_it(idle, make_district):
@@ -230,7 +230,7 @@ def test_what_a_gateway_leaves_when_it_stops_another_begins_at_once(idle):
     one.close()
     assert one._claim() is None
     two._work(two._claim())
-    with pytest.raises(exporting._Lost), idle.store("gateway").write() as work:
+    with pytest.raises(jobs._Lost), idle.store("gateway").write() as work:
         one._renew(work, row.id)
     assert rows_of(made(idle.client, answer))
 
@@ -238,12 +238,12 @@ def test_what_a_gateway_leaves_when_it_stops_another_begins_at_once(idle):
 def test_what_a_dead_gateway_has_begun_another_writes_anew_when_the_lease_ends(idle, monkeypatch):
     answer = get(idle.client, "/v1/enterprises?format=csv")
     dead, alive = another(idle), another(idle)
-    monkeypatch.setattr(exporting, "LEASE", -1.0)
+    monkeypatch.setattr(jobs, "LEASE", -1.0)
     row = dead._claim()
     with idle.store("gateway").write() as work:
         place = {"id": "left", "export_id": row.id, "number": 0, "content": b"left behind"}
         work.execute(export_chunks.insert(), place)
-    monkeypatch.setattr(exporting, "LEASE", 30.0)
+    monkeypatch.setattr(jobs, "LEASE", 30.0)
     taken = alive._claim()
     assert taken.id == row.id
     dead._work(row)  # it was only asleep, and writes nothing any more
@@ -254,10 +254,10 @@ def test_what_a_dead_gateway_has_begun_another_writes_anew_when_the_lease_ends(i
 
 def test_an_export_that_ends_its_gateway_again_and_again_fails(idle, monkeypatch):
     answer = get(idle.client, "/v1/enterprises?format=csv")
-    monkeypatch.setattr(exporting, "LEASE", -1.0)
-    for _ in range(exporting.MOST_ATTEMPTS):
+    monkeypatch.setattr(jobs, "LEASE", -1.0)
+    for _ in range(jobs.MOST_ATTEMPTS):
         assert another(idle)._claim() is not None
-    monkeypatch.setattr(exporting, "LEASE", 30.0)
+    monkeypatch.setattr(jobs, "LEASE", 30.0)
     last = another(idle)
     last._work(last._claim())
     assert idle.client.get(answer.headers["Location"])["state"] == "failed"
@@ -302,12 +302,12 @@ def test_a_file_that_goes_while_it_is_read_does_not_pass_for_a_whole_one(idle):
     next(pieces)
     with idle.store("gateway").write() as work:
         work.execute(export_chunks.delete())
-    with pytest.raises(exporting.ExportBrokeOff):
+    with pytest.raises(jobs.ExportBrokeOff):
         next(pieces)
 
 
 def test_an_export_that_cannot_even_be_ended_ends_nothing_else(district, shops, small, monkeypatch):
-    exporting = district.service("gateway").exporting
+    exporting = district.service("gateway").components.exporting
     end, failed = exporting._end, []
 
     def fail(row, *given, **named):

@@ -2,12 +2,13 @@
 
 import pytest
 
-from chassis.green import end, pause, spawn
-from chassis.store import Store
-from services.gateway.model import metadata
-from services.gateway.reads import Reads
+from chassis.runtime.green import end, pause, spawn
+from chassis.storage import migrations
+from chassis.storage.store import Store
+from services.gateway.read_models.projection import write_documents
+from services.gateway.read_models.queries import Reads
 from services.gateway.resources import VIEWS
-from services.gateway.views import write_documents
+from services.gateway.tables import metadata
 
 ENTERPRISES = VIEWS["enterprises"]
 
@@ -15,7 +16,7 @@ ENTERPRISES = VIEWS["enterprises"]
 @pytest.fixture
 def reads(tmp_path):
     store = Store("gateway", f"sqlite:///{tmp_path / 'gateway.db'}", metadata)
-    store.create()
+    migrations.apply(store)
     with store.write() as work:
         shops = [{"id": f"shop-{n}", "name": f"第{n}號店"} for n in range(5)]
         write_documents(store, work, ENTERPRISES, [(None, shop) for shop in shops])

@@ -9,13 +9,13 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from chassis.web import Route
-from console.documents import DESCRIPTION, description
+from chassis.http.responses import Route
+from services.gateway.access.permissions import allowed
 from services.gateway.openapi import document
 from services.gateway.openapi.operations import plain_path
-from services.gateway.permissions import allowed
 from services.gateway.resources import BATCHES, POSTS, SHEETS, VIEWS
 from tests.api.test_every_post import GOOD
+from tools.documents import DESCRIPTION, description
 
 OPERATIONS = [
     (method.upper(), path, operation)

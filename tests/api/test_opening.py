@@ -7,10 +7,10 @@ import json
 import pytest
 from sqlalchemy import func, select
 
-from services.gateway.callers import Caller, Role
-from services.gateway.chains import AUDIT
-from services.gateway.model import audit, commands, person_keys
-from services.gateway.people import by_identity, by_phone
+from services.gateway.access.callers import Caller, Role
+from services.gateway.event_log.chain import AUDIT
+from services.gateway.person_keys import by_identity, by_phone
+from services.gateway.tables import audit, commands, person_keys
 from tests.api.conftest import problem
 from tests.api.test_openapi import check
 
@@ -168,7 +168,7 @@ def keys_of(district, person):
 
 
 def seal_of(district):
-    return district.service("gateway").seal
+    return district.service("gateway").components.seal
 
 
 def test_a_person_has_one_key_however_often_they_call(district):
@@ -216,7 +216,10 @@ def test_what_was_sealed_with_a_destroyed_key_is_gone_and_later_data_is_not(dist
     phone, client = "13911112222", desk(district)
     before = district.complain(caller="夏侯君", phone=phone, against="某店")
     assert opening(client, "complaints", before, key="earlier").status == 201
-    people, person = district.service("gateway").people, by_phone(seal_of(district), phone)
+    people, person = (
+        district.service("gateway").components.people,
+        by_phone(seal_of(district), phone),
+    )
     with people.store.write() as work:
         assert people.destroy(work, person, "operator") == 1
     for key in ("earlier", "later"):
@@ -236,7 +239,7 @@ def test_what_was_sealed_with_a_destroyed_key_is_gone_and_later_data_is_not(dist
 def test_a_destroyed_medic_is_not_taken_for_a_new_one(district, say):
     medic = say.medic()
     made = district.client.post("/v1/medics", medic)["medic_id"]
-    people = district.service("gateway").people
+    people = district.service("gateway").components.people
     with people.store.write() as work:
         people.destroy(work, by_identity(people.seal, medic["identity"]), "operator")
     problem(district.client.request("POST", "/v1/medics", medic), 409, "#/identity")

@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
-from chassis.tables import outbox
-from console.documents import ASYNCAPI
+from chassis.storage.tables import outbox
 from tests.api.conftest import problem
+from tools.documents import ASYNCAPI
 
 
 class Lines:
@@ -114,7 +114,7 @@ def test_a_failure_is_in_the_log_and_not_in_the_answer(district, lines, monkeypa
     def fail(*_):
         raise RuntimeError("secret")
 
-    monkeypatch.setattr(district.service("gateway").door, "take_in", fail)
+    monkeypatch.setattr(district.service("gateway").components.door, "take_in", fail)
     answer = district.client.request("POST", "/v1/complaints", _complaint())
     problem(answer, 500)
     assert b"secret" not in answer.data

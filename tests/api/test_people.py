@@ -5,15 +5,13 @@ import json
 
 import pytest
 
-from chassis.bus import EmbeddedBus
 from chassis.logs import configure
-from chassis.tables import letters
-from contracts.catalogue import contracts
+from chassis.messaging.memory_bus import EmbeddedBus
+from chassis.storage.tables import letters
+from contracts.catalogue import contracts, sealed_fields
 from contracts.message import Command, Event
-from services.gateway.model import OF_PEOPLE, events
-from services.gateway.openings import OPENINGS
-from services.gateway.records import sealed_fields
-from services.gateway.resources import POSTS, SHEETS
+from services.gateway.resources import OPENINGS, POSTS, SHEETS
+from services.gateway.tables import OF_PEOPLE, events
 from tests.console.conftest import here
 from tests.district import TestDistrict
 from tests.people import (

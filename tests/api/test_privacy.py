@@ -6,9 +6,9 @@ import json
 import pytest
 from sqlalchemy import select
 
-from console.synthetic import identity_number
-from services.gateway.model import commands, person_keys
+from console.demo.synthetic import identity_number
 from services.gateway.resources import VIEWS
+from services.gateway.tables import commands, person_keys
 from services.insurance.model import Medic
 
 CALLER, PHONE, MEDIC, IDENTITY, CLAIMANT, SECOND = (
@@ -85,7 +85,7 @@ def test_no_answer_shows_a_person(answers):
 def test_no_answer_shows_what_was_sealed(district, answers):
     with district.store("gateway").engine.connect() as connection:
         keys = [*connection.scalars(select(person_keys.c.id))]
-    keys.append(district.service("gateway").seal.key_id)
+    keys.append(district.service("gateway").components.seal.key_id)
     for answer in answers:
         assert not [key for key in keys if f'"{key}.' in answer.decode()]
     for answer in answers:
@@ -107,7 +107,7 @@ def test_no_file_holds_a_person_in_clear(district, answers):
 
 
 def test_the_services_that_need_a_person_have_them_sealed(district, answers):
-    people = district.service("gateway").people
+    people = district.service("gateway").components.people
     with district.store("insurance").engine.connect() as connection:
         names = [*connection.scalars(select(Medic.name))]
     with people.store.read() as session:

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from chassis import web
+from chassis.http import application
 from tests.api.conftest import problem
 
 A = {"Content-Type": "application/json"}
@@ -45,7 +45,7 @@ def test_another_media_type_is_refused(district, unchanged, say, kind):
 
 
 def test_a_body_too_large_is_refused(district, unchanged, monkeypatch):
-    monkeypatch.setattr(web, "LARGEST_BODY", 1000)
+    monkeypatch.setattr(application, "LARGEST_BODY", 1000)
     raw = json.dumps({"name": "大" * 400}).encode()
     problem(district.client.request("POST", "/v1/enterprises", raw=raw), 413)
     problem(district.client.request("POST", "/v1/enterprises", raw=iter([raw, raw])), 413)

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from services.gateway.callers import Caller, Role
+from services.gateway.access.callers import Caller, Role
 from tests.api.conftest import problem
 from tests.api.filled import QINGYUAN, QUANXIU, fill
 from tests.api.rights import INITIALS, LISTS, RIGHTS, may

@@ -5,10 +5,11 @@ import json
 import pytest
 from sqlalchemy import select
 
-from console.synthetic import identity_number
-from services.gateway import edge, people
-from services.gateway.callers import Caller, Role
-from services.gateway.erasing import Erasing
+from console.demo.synthetic import identity_number
+from services.gateway import person_keys
+from services.gateway.access.callers import Caller, Role
+from services.gateway.commands import parsing
+from services.gateway.privacy.erasure import Erasing
 from services.insurance.model import Medic
 from tests.api.conftest import problem
 
@@ -59,7 +60,7 @@ def medics(district):
 
 def person_of(district, complaint):
     """Tell who is taken to have called."""
-    erasing = Erasing(district.service("gateway").people)
+    erasing = Erasing(district.service("gateway").components.people)
     (person,) = erasing.persons_of(f"complaints/{complaint}")
     return person
 
@@ -135,7 +136,7 @@ def test_destroying_one_stranger_leaves_the_others_readable(district):
             for caller, phone in CALLERS]  # fmt: skip
     shown = [opened(district, complaint).json() for complaint in made]
     assert [(one["caller"], one["phone"]) for one in shown] == [*CALLERS], "as it was given"
-    people = district.service("gateway").people
+    people = district.service("gateway").components.people
     with people.store.write() as work:
         assert people.destroy(work, person_of(district, made[0]), "operator") == 1
     assert [opened(district, complaint).status for complaint in made] == [410, *[201] * 6]
@@ -170,7 +171,7 @@ def test_no_spelling_of_a_code_makes_a_second_enterprise(district, say, spell):
 def test_what_is_too_long_to_be_anybodys_is_looked_at_by_nobody(district, monkeypatch):
     """Its normal form may be many times as long, and takes as long to make."""
     looked = []
-    for place, name in ((people, "phone_of"), (edge, "number_of")):
+    for place, name in ((person_keys, "phone_of"), (parsing, "number_of")):
         monkeypatch.setattr(place, name, noting(looked, getattr(place, name)))
     long = "\N{ARABIC LIGATURE SALLALLAHOU ALAYHE WASALLAM}" * 100_000
     complaint = {"track": "report", "channel": "12315", "content": "x", "against": "某店"}
@@ -179,7 +180,7 @@ def test_what_is_too_long_to_be_anybodys_is_looked_at_by_nobody(district, monkey
     medic = {"name": "某", "institution": "豐澤區醫院", "identity": long}
     refused = district.client.request("POST", "/v1/medics", medic)
     assert [error["pointer"] for error in refused.json()["errors"]] == ["#/identity"]
-    assert max(map(len, looked), default=0) <= edge.LONGEST_SEALED
+    assert max(map(len, looked), default=0) <= parsing.LONGEST_SEALED
 
 
 def noting(looked, act):

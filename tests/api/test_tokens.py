@@ -10,9 +10,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from chassis.settings import Misconfigured, Settings
-from services.gateway import tokens
-from services.gateway.callers import Caller, Role, Unauthenticated
-from services.gateway.tokens import ISSUER, Issuer, Trust, issuer_of, verifier_of
+from services.gateway.access import tokens
+from services.gateway.access.callers import Caller, Role, Unauthenticated
+from services.gateway.access.tokens import ISSUER, Issuer, Trust, issuer_of, verifier_of
 from tests.api.conftest import problem
 
 OFFICER = Caller("FZ-003-01", frozenset({Role.INSPECTOR}), frozenset({"350503003"}))
@@ -262,8 +262,8 @@ def test_a_token_is_taken_and_a_false_one_is_refused_with_the_reason(district):
 @pytest.fixture
 def account(district):
     """Add an account as `bihuan account add` does, and give its name and password."""
-    from services.gateway.accounts import row_of
-    from services.gateway.model import accounts
+    from services.gateway.access.accounts import row_of
+    from services.gateway.tables import accounts
 
     name, password = f"chen-{next(district.codes)}", "correct horse"
     with district.store("gateway").write() as work:

@@ -8,8 +8,8 @@ import json
 import pytest
 from sqlalchemy import select, update
 
-from services.gateway import webhooks as registering
-from services.gateway.model import audit, webhook_secrets
+from services.gateway.tables import audit, webhook_secrets
+from services.gateway.webhooks import endpoints as registering
 from tests.api.conftest import problem
 from tests.api.test_feed import feed
 from tests.api.webhooks import REGISTERED, history, keys_in_order, since
@@ -135,7 +135,7 @@ def test_a_registration_that_cannot_be_is_refused_field_by_field(district, wrong
             "https://[::ffff:127.0.0.1]/", "https://0/", "https://2130706433/"],
 )  # fmt: skip
 def test_nobody_has_an_address_inside_called_unless_told_so(district, monkeypatch, url):
-    monkeypatch.setattr(district.service("gateway").sender.outbound, "private", False)
+    monkeypatch.setattr(district.service("gateway").components.sender.outbound, "private", False)
     problem(district.client.request("POST", "/v1/webhooks", {"url": url}), 422, "#/url")
 
 

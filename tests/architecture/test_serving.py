@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
-SERVING = "import console.main, chassis.postgres, chassis.rabbit"
+SERVING = "import console.main, chassis.storage.postgres, chassis.rabbitmq.bus"
 """What `bihuan run` imports for every service."""
-GATEWAY = "import services.gateway.routes, services.gateway.sending, services.gateway.webhooks"
+GATEWAY = "import services.gateway.components, services.gateway.routes"
 """What a gateway imports when it starts."""
 OTHER_COMMANDS = {
-    "alembic", "console.client", "console.commands", "mako", "pydantic", "typer",
+    "alembic", "console.client", "console.app", "mako", "pydantic", "typer",
 }  # fmt: skip
 SELDOM_ASKED_FOR = {"services.gateway.openapi", "xlsxwriter"}
 NEVER = {"dns", "pygments", "rich"}

@@ -8,10 +8,10 @@ import pytest
 from bench import loading
 from bench.loading import Moulds
 from bench.loads import registration
-from console.district import SERVICES
-from console.synthetic import credit_code
-from services.gateway.chains import CHAINS
-from services.gateway.words import grams
+from console.demo.synthetic import credit_code
+from console.runtime.district import SERVICES
+from services.gateway.event_log.chain import CHAINS
+from services.gateway.resources.search import grams
 from tests.broker.conftest import distributed  # noqa: F401  (the fixture)
 
 COPIES = 3

@@ -17,7 +17,7 @@ from bench.loads import Outcome
 from bench.measure import Figure, bounded, percentile
 from bench.plots import draw
 from bench.run import GROUPS
-from chassis.green import pause
+from chassis.runtime.green import pause
 
 ROOT = Path(__file__).resolve().parents[2]
 MACHINE = {
@@ -156,10 +156,10 @@ def test_what_one_group_arranges_for_itself_is_as_before_for_the_next():
 
 
 ARRANGED = """
-import chassis.green
+import chassis.runtime.green
 from bench.ours import tally
-from chassis import migrations
-from console.district import TOPOLOGY
+from chassis.storage import migrations
+from console.runtime.district import TOPOLOGY
 
 def stands():
     return dict(TOPOLOGY), migrations.folder_of("filing")

@@ -6,10 +6,11 @@ import psycopg
 import pytest
 from eventlet.hubs import get_hub
 
-from chassis.green import in_thread
+from chassis.runtime.green import in_thread
 from chassis.settings import Settings
-from chassis.store import Store
-from console.district import SERVICES
+from chassis.storage import migrations
+from chassis.storage.store import Store
+from console.runtime.district import SERVICES
 from tests import PATIENCE, servers
 from tests.conftest import available
 from tests.servers.programs import HOST, free_ports
@@ -87,7 +88,7 @@ def start_anew(postgres, rabbitmq):
             connection.execute("DROP SCHEMA public CASCADE")
             connection.execute("CREATE SCHEMA public")
         store = Store(kind.name, url, kind.metadata)
-        store.create()
+        migrations.apply(store)
         store.close()
     with amqp.Connection(rabbitmq.partition("@")[2].rstrip("/")) as connection:
         channel = connection.channel()

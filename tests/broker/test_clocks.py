@@ -10,24 +10,25 @@ import amqp
 import pytest
 from sqlalchemy import insert, select, update
 
-from chassis import letters, resending, retention
 from chassis.ids import new_id
-from chassis.leases import Leases
 from chassis.message import Message
-from chassis.rabbit import queue_of
-from chassis.retention import DAY, Retention
+from chassis.messaging import parked, replay
+from chassis.rabbitmq.topology import queue_of
 from chassis.settings import Settings
-from chassis.store import Store
-from chassis.tables import leases, outbox, replicas, resends, row_of
-from console.child import Process
-from console.fleet import Fleet
-from console.month import plan
-from console.tokens import issuer_of, token_of_all
+from chassis.storage import retention
+from chassis.storage.leases import Leases
+from chassis.storage.retention import DAY, Retention
+from chassis.storage.store import Store
+from chassis.storage.tables import leases, outbox, replicas, resends, row_of
+from console.admin.tokens import issuer_of, token_of_all
+from console.demo.fleet import Fleet
+from console.demo.plan import plan
+from console.runtime.process import Process
 from contracts.filing import FilingWithdrawn
 from contracts.message import Envelope
 from contracts.shapes import moment_to_json
 from services.filing.service import Filings
-from services.gateway import clock
+from services.gateway.commands import clock
 from services.gateway.service import Gateway
 from tests import PATIENCE
 from tests.broker.conftest import until
@@ -74,7 +75,7 @@ def store(settings):
 
     def opened(kind):
         made.append(Store(kind.name, settings.database_of(kind.name), kind.metadata))
-        made[-1].check()
+        made[-1].clock.refuse()
         return made[-1]
 
     yield opened
@@ -238,18 +239,18 @@ def test_a_letter_that_a_machine_with_a_wrong_clock_has_parked_is_tried_in_time(
     mine, another = store(Filings), store(Filings)
     machine(3600.0)
     with mine.write() as work:
-        letters.park(work, withdrawn(), letters.WAITING, "it failed", awaits=None, attempt=1)
+        parked.park(work, withdrawn(), parked.WAITING, "it failed", awaits=None, attempt=1)
     machine(0.0)
-    assert until(lambda: letters.due(another), seconds=20) == [("filing", "shop")]
-    assert letters.ages(another)[letters.WAITING] < PATIENCE
+    assert until(lambda: parked.due(another), seconds=20) == [("filing", "shop")]
+    assert parked.ages(another)[parked.WAITING] < PATIENCE
 
 
 def test_a_letter_is_not_tried_too_early_by_a_machine_with_a_wrong_clock(store, machine):
     mine, another = store(Filings), store(Filings)
     with mine.write() as work:
-        letters.park(work, withdrawn(), letters.WAITING, "it failed", awaits=None, attempt=20)
+        parked.park(work, withdrawn(), parked.WAITING, "it failed", awaits=None, attempt=20)
     machine(3600.0)
-    assert letters.due(another) == []
+    assert parked.due(another) == []
 
 
 def test_nothing_is_taken_away_for_its_age_while_the_clock_is_wrong(store, machine, monkeypatch):
@@ -283,7 +284,7 @@ def test_what_was_drained_in_the_future_is_asked_for_from_the_beginning(store):
     with filing.write() as work:
         drained = filing.now() + 3600.0
         work.execute(insert(leases).values(name="slot 3", until=0.0, drained_at=drained))
-    assert resending.gap_found(filing, 3, ["filing"], lambda *_: None) == ["filing"]
+    assert replay.gap_found(filing, 3, ["filing"], lambda *_: None) == ["filing"]
     with filing.read() as session:
         assert session.scalars(select(resends.c.since)).all() == [0.0]
 

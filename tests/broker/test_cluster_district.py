@@ -6,8 +6,8 @@ import eventlet
 import pytest
 
 from console.client import Client
-from console.fleet import Fleet
-from console.month import plan
+from console.demo.fleet import Fleet
+from console.demo.plan import plan
 from tests import servers
 from tests.broker.conftest import until
 from tests.conftest import available

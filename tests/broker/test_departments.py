@@ -16,7 +16,7 @@ from urllib.parse import unquote
 import amqp
 import pytest
 
-from console.department_accounts import queue_of
+from console.admin.department_accounts import queue_of
 from contracts.catalogue import contracts
 from tests import PATIENCE, servers
 from tests.console.conftest import here

@@ -5,16 +5,16 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import select
 
-from services.gateway import exporting, exports
-from services.gateway.model import exports as kept
+from services.gateway.exports import endpoints, jobs
+from services.gateway.tables import exports as kept
 from tests.api.exported import get, ids, made, rows_of
 
 
 @pytest.fixture
 def shops(distributed, monkeypatch):
-    monkeypatch.setattr(exports, "MOST_AT_ONCE", 4)
-    monkeypatch.setattr(exporting, "PAGE", 2)
-    monkeypatch.setattr(exporting, "CHUNK", 1000)
+    monkeypatch.setattr(endpoints, "MOST_AT_ONCE", 4)
+    monkeypatch.setattr(jobs, "PAGE", 2)
+    monkeypatch.setattr(jobs, "CHUNK", 1000)
     distributed.begin()
     return [distributed.register(name=f"閉環{number}號小館") for number in range(6)]
 
@@ -31,13 +31,13 @@ def test_a_long_export_is_the_list(distributed, shops):
 
 def test_an_export_that_one_gateway_takes_no_other_waits_for(distributed, shops):
     gateway = distributed.service("gateway")
-    gateway.exporting.close()
+    gateway.components.exporting.close()
     answer = get(distributed.client, "/v1/enterprises?format=csv")
-    other = exporting.Exporting(gateway.exporting.reads, gateway.rulebook)
+    other = jobs.Exporting(gateway.components.exporting.reads, gateway.rulebook)
     with gateway.store.write() as work:
         assert work.execute(select(kept).with_for_update()).first().state == "pending"
         assert other._claim() is None
     taken = other._claim()
-    assert exporting.Exporting(other.reads, gateway.rulebook)._claim() is None
+    assert jobs.Exporting(other.reads, gateway.rulebook)._claim() is None
     other._work(taken)
     assert ids(rows_of(made(distributed.client, answer))) == shops

@@ -7,14 +7,14 @@ import pytest
 import urllib3
 from sqlalchemy import select
 
-from chassis.store import Store
-from chassis.tables import outbox
+from chassis.storage.store import Store
+from chassis.storage.tables import outbox
 from console.client import Client
-from console.district import SERVICES
-from console.fleet import Fleet
-from console.month import plan
-from services.gateway.model import events
+from console.demo.fleet import Fleet
+from console.demo.plan import plan
+from console.runtime.district import SERVICES
 from services.gateway.service import OFFERED
+from services.gateway.tables import events
 from tests.broker.conftest import until
 from tests.receivers import receiving
 

@@ -3,7 +3,8 @@
 import amqp
 import eventlet
 
-from chassis import rabbit
+from chassis.rabbitmq import bus, topology
+from chassis.rabbitmq import inbox as inbox_module
 from chassis.settings import Settings
 from tests import PATIENCE
 from tests.broker.conftest import until
@@ -23,16 +24,16 @@ def test_a_slot_given_up_while_its_channel_is_being_opened_has_no_consumer(
 ):
     """Or the queue's single active consumer is one that nobody reads, and its keys stand still."""
     opening = eventlet.event.Event()
-    real = rabbit.declare_queue
+    real = topology.declare_queue
 
     def slowly(*given):
         real(*given)
         opening.send()
         eventlet.sleep(0.5)
 
-    monkeypatch.setattr(rabbit, "declare_queue", slowly)
+    monkeypatch.setattr(inbox_module, "declare_queue", slowly)
     settings = Settings(amqp_uri=rabbitmq, database_url=postgres)
-    inbox = rabbit.RabbitBus(settings, {}).inbox("filing", frozenset())
+    inbox = bus.RabbitBus(settings, {}).inbox("filing", frozenset())
     with eventlet.Timeout(PATIENCE):
         inbox.ready.wait()
         inlet = inbox.open(0)
@@ -58,10 +59,10 @@ def test_an_inbox_closes_while_it_declares_a_queue(postgres, rabbitmq_server, mo
             declaring.send()
             eventlet.sleep(60)
 
-    monkeypatch.setattr(rabbit, "declare_queue", for_long)
-    monkeypatch.setattr(rabbit, "OPEN_WITHIN", 5.0)
+    monkeypatch.setattr(inbox_module, "declare_queue", for_long)
+    monkeypatch.setattr(inbox_module, "OPEN_WITHIN", 5.0)
     settings = Settings(amqp_uri=rabbitmq_server.uri, database_url=postgres)
-    inbox = rabbit.RabbitBus(settings, {}).inbox("filing", frozenset())
+    inbox = bus.RabbitBus(settings, {}).inbox("filing", frozenset())
     with eventlet.Timeout(PATIENCE):
         inbox.ready.wait()
         inbox.open(0)

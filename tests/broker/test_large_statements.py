@@ -4,10 +4,11 @@ import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, Text, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
-from chassis import postgres as manners
-from chassis import store as stores
-from chassis.green import Pool
-from chassis.store import Ask, Store
+from chassis.runtime.green import Pool
+from chassis.storage import postgres as manners
+from chassis.storage import store as stores
+from chassis.storage.store import Store
+from chassis.storage.unit_of_work import Ask
 
 MEGABYTE = 1 << 20
 metadata = MetaData()

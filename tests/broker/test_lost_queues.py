@@ -8,17 +8,20 @@ import psycopg
 import pytest
 from sqlalchemy import select
 
-from chassis import rabbit, resending
-from chassis.bus import Closed
-from chassis.leases import SlotLost
-from chassis.listener import Listener
 from chassis.message import Message, slot_of
-from chassis.rabbit import queue_of
-from chassis.relay import Relay
-from chassis.store import Store
-from chassis.tables import inbox, leases, outbox, resends
-from console.fleet import Fleet
-from console.month import MEASURES, plan
+from chassis.messaging import replay
+from chassis.messaging.bus import Closed
+from chassis.messaging.consumer import Listener
+from chassis.messaging.relay import Relay
+from chassis.rabbitmq import inbox as rabbitmq_inbox
+from chassis.rabbitmq import topology
+from chassis.rabbitmq.topology import queue_of
+from chassis.storage import migrations
+from chassis.storage.leases import SlotLost
+from chassis.storage.store import Store
+from chassis.storage.tables import inbox, leases, outbox, resends
+from console.demo.fleet import Fleet
+from console.demo.plan import MEASURES, plan
 from contracts.filing import FilingWithdrawn
 from contracts.message import Envelope
 from services.filing.service import Filings
@@ -66,7 +69,7 @@ def test_what_was_sent_between_the_question_and_the_marker_is_sent_again(tmp_pat
     """The relay may be of another process than the listener that was asked, and looks a second
     later; who asked leaves alone whatever comes before the marker."""
     store = Store("filing", f"sqlite:///{tmp_path}/filing.db", Filings.metadata)
-    store.create()
+    migrations.apply(store)
     bus = RecordingBus()
     relay = Relay(
         store, bus, 10, {"inspection": frozenset({("filing.events", "filing-withdrawn")})}
@@ -74,7 +77,7 @@ def test_what_was_sent_between_the_question_and_the_marker_is_sent_again(tmp_pat
     say(store, "before")
     relay.publish_next()
     with store.write() as work:
-        resending.ask(work, "inspection", 0.0, slot=slot_of("shop", 8), marker="a-marker")
+        replay.ask(work, "inspection", 0.0, slot=slot_of("shop", 8), marker="a-marker")
     say(store, "between")  # this relay has just looked whether it is to send anything again
     relay.publish_next()
     assert bus.published == [(None, "before"), (None, "between")]
@@ -90,11 +93,11 @@ def test_what_an_earlier_process_said_to_itself_and_did_not_send_is_given_to_its
     """One of an earlier version has not handled it in the transaction that says it."""
     hears = {"filing": frozenset({("filing.events", "filing-withdrawn")})}
     earlier = Store("filing", f"sqlite:///{tmp_path}/filing.db", Filings.metadata)
-    earlier.create()
+    migrations.apply(earlier)
     say(earlier, "before")
     earlier.close()
     store = Store("filing", f"sqlite:///{tmp_path}/filing.db", Filings.metadata)
-    store.create()
+    migrations.apply(store)
     bus = RecordingBus()
     relay = Relay(store, bus, 10, hears)
     say(store, "now")
@@ -105,15 +108,15 @@ def test_what_an_earlier_process_said_to_itself_and_did_not_send_is_given_to_its
 
 def test_a_slot_that_changes_hands_before_its_first_queue_is_made_has_lost_nothing(tmp_path):
     store = Store("filing", f"sqlite:///{tmp_path}/filing.db", Filings.metadata)
-    store.create()
+    migrations.apply(store)
     with store.write() as work:
         work.execute(leases.insert().values(name="slot 3", until=0.0))
-    assert resending.gap_found(store, 3, NAMES, held) == []
-    assert resending.gap_found(store, 3, NAMES, held) == [], "the first who looked has made none"
+    assert replay.gap_found(store, 3, NAMES, held) == []
+    assert replay.gap_found(store, 3, NAMES, held) == [], "the first who looked has made none"
 
-    resending.queue_made(store, 3, 100.0)
-    assert resending.gap_found(store, 3, NAMES, held) == sorted(NAMES)
-    resending.queue_made(store, 3, 200.0)
+    replay.queue_made(store, 3, 100.0)
+    assert replay.gap_found(store, 3, NAMES, held) == sorted(NAMES)
+    replay.queue_made(store, 3, 200.0)
     with store.read() as session:
         assert session.scalar(select(leases.c.drained_at)) == 100.0, "what was lost is asked for"
     store.close()
@@ -123,7 +126,7 @@ def test_a_queue_whose_first_declaration_fails_is_not_asked_for(
     postgres, rabbitmq, tmp_path, monkeypatch
 ):
     start_anew(postgres, rabbitmq)
-    declare, failed = rabbit.declare_queue, set()
+    declare, failed = topology.declare_queue, set()
 
     def fail_once(connection, service, slot):
         if (service, slot) not in failed and service == "filing":
@@ -131,8 +134,8 @@ def test_a_queue_whose_first_declaration_fails_is_not_asked_for(
             raise ConnectionResetError
         declare(connection, service, slot)
 
-    monkeypatch.setattr(rabbit, "declare_queue", fail_once)
-    monkeypatch.setattr(rabbit, "pause", lambda *_, **__: 0.1)
+    monkeypatch.setattr(rabbitmq_inbox, "declare_queue", fail_once)
+    monkeypatch.setattr(rabbitmq_inbox, "pause", lambda *_, **__: 0.1)
     district = DistributedDistrict(tmp_path / "district", postgres, rabbitmq)
     try:
         store = district.store("filing")
@@ -151,13 +154,13 @@ def test_who_has_lost_a_slot_neither_takes_its_marker_nor_asks_for_what_was_lost
     """A replica whose lease has ended is still given messages: what it drops, or a marker that it
     takes, would be lost to the one that serves the slot by now."""
     store = Store("inspection", f"sqlite:///{tmp_path}/inspection.db", Filings.metadata)
-    store.create()
+    migrations.apply(store)
     with store.write() as work:
         work.execute(leases.insert().values(name="slot 3", until=0.0, drained_at=100.0))
-    assert resending.gap_found(store, 3, ["filing"], held) == ["filing"]
+    assert replay.gap_found(store, 3, ["filing"], held) == ["filing"]
     with store.read() as session:
-        marker = resending.gaps_of(session, 3)["filing"]
-    lane = resending.marker_of("filing", marker, 3, 8, store.now())
+        marker = replay.gaps_of(session, 3)["filing"]
+    lane = replay.marker_of("filing", marker, 3, 8, store.now())
 
     before, mine = listener(store, lost), listener(store, held)
     for batch in ([lane], [withdrawn("early")], [lane, withdrawn("again")]):
@@ -165,16 +168,16 @@ def test_who_has_lost_a_slot_neither_takes_its_marker_nor_asks_for_what_was_lost
         before.run(inlet, 10)
         assert inlet.acknowledged == [], "whatever it would do with them"
     with pytest.raises(SlotLost):
-        resending.gap_found(store, 3, ["filing"], lost)
+        replay.gap_found(store, 3, ["filing"], lost)
     with store.read() as session:
-        assert resending.gaps_of(session, 3) == {"filing": marker}, "for who serves the slot"
+        assert replay.gaps_of(session, 3) == {"filing": marker}, "for who serves the slot"
 
     early, again = withdrawn("early"), withdrawn("again")
     inlet = Slot3([early], [lane, again])
     mine.run(inlet, 10)
     assert inlet.acknowledged == [early, lane, again]
     with store.read() as session:
-        assert resending.gaps_of(session, 3) == {}
+        assert replay.gaps_of(session, 3) == {}
         assert set(session.scalars(select(inbox.c.id))) == {"again"}
     store.close()
 

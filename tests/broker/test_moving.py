@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.gateway.people import by_identity
+from services.gateway.person_keys import by_identity
 from tests.console.test_moving import NUMBER, OTHER, Office
 
 

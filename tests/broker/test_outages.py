@@ -9,11 +9,11 @@ import psycopg
 import pytest
 import urllib3
 
-from console.child import Process
-from console.fleet import Fleet
-from console.month import plan
-from console.tokens import token_of_all
-from services.gateway.tokens import Issuer
+from console.admin.tokens import token_of_all
+from console.demo.fleet import Fleet
+from console.demo.plan import plan
+from console.runtime.process import Process
+from services.gateway.access.tokens import Issuer
 from tests.broker.conftest import ISSUER_KEY, PATIENCE, until
 
 TOKEN = token_of_all(Issuer(bytes.fromhex(ISSUER_KEY)))

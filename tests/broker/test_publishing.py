@@ -9,14 +9,15 @@ import eventlet
 import pytest
 from sqlalchemy import func, select
 
-from chassis import rabbit
-from chassis import relay as relaying
 from chassis.message import Message
-from chassis.rabbit import RabbitBus, declare_queue, prepare, queue_of
-from chassis.relay import Relay
-from chassis.store import Store
-from chassis.tables import outbox
-from console.district import SERVICES, TOPOLOGY
+from chassis.messaging import relay as relaying
+from chassis.messaging.relay import Relay
+from chassis.rabbitmq import publisher
+from chassis.rabbitmq.bus import RabbitBus
+from chassis.rabbitmq.topology import declare_queue, prepare, queue_of
+from chassis.storage.store import Store
+from chassis.storage.tables import outbox
+from console.runtime.district import SERVICES, TOPOLOGY
 from contracts.filing import FilingWithdrawn
 from contracts.message import Envelope
 from contracts.shapes import Id
@@ -204,7 +205,7 @@ def test_a_relay_that_was_stopped_between_two_waves_is_not_joined_by_another(
 ):
     """Its lease is gone, and it goes on all the same: a process may be stopped anywhere."""
     between, on = eventlet.event.Event(), eventlet.event.Event()
-    publish, waves = rabbit._Publisher._publish_wave, []
+    publish, waves = publisher.Publisher._publish_wave, []
 
     def slowly(publisher, wave):
         if publisher._bus is first.bus:
@@ -214,8 +215,8 @@ def test_a_relay_that_was_stopped_between_two_waves_is_not_joined_by_another(
                 on.wait()
         publish(publisher, wave)
 
-    monkeypatch.setattr(rabbit._Publisher, "_publish_wave", slowly)
-    monkeypatch.setattr(rabbit, "CONFIRM_WITHIN", 1000.0)
+    monkeypatch.setattr(publisher.Publisher, "_publish_wave", slowly)
+    monkeypatch.setattr(publisher, "CONFIRM_WITHIN", 1000.0)
     said = [command("inspection", "shop", number) for number in range(3)]
     first = start()
     say(*said)
@@ -242,7 +243,7 @@ def test_a_batch_is_not_taken_up_again_by_a_connection_that_is_made_in_its_midst
     """The process is stopped between two waves, and the broker ends its connection: another has
     published since."""
     between, on = eventlet.event.Event(), eventlet.event.Event()
-    publish, waves = rabbit._Publisher._publish_wave, []
+    publish, waves = publisher.Publisher._publish_wave, []
 
     def slowly(publisher, wave):
         if publisher._bus is first.bus:
@@ -253,8 +254,8 @@ def test_a_batch_is_not_taken_up_again_by_a_connection_that_is_made_in_its_midst
                 on.wait()
         publish(publisher, wave)
 
-    monkeypatch.setattr(rabbit._Publisher, "_publish_wave", slowly)
-    monkeypatch.setattr(rabbit, "CONFIRM_WITHIN", 1000.0)
+    monkeypatch.setattr(publisher.Publisher, "_publish_wave", slowly)
+    monkeypatch.setattr(publisher, "CONFIRM_WITHIN", 1000.0)
     first = start()
     say(*(command("inspection", "shop", number) for number in range(3)))
     first.wake()

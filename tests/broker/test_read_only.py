@@ -7,10 +7,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from chassis.store import STORAGE_ERRORS, Ask, Store
-from console.child import Process
-from console.fleet import Fleet
-from console.month import plan
+from chassis.storage.engine import STORAGE_ERRORS
+from chassis.storage.store import Store
+from chassis.storage.unit_of_work import Ask
+from console.demo.fleet import Fleet
+from console.demo.plan import plan
+from console.runtime.process import Process
 from tests.broker.conftest import until
 from tests.broker.test_outages import NAMES, ask, count, register
 

@@ -15,14 +15,14 @@ from sqlalchemy import delete, insert, select, update
 import tests.loop.complaints
 import tests.loop.enterprises
 import tests.loop.insurance  # noqa: F401  (each adds its stories)
-from chassis.store import Store
+from chassis.storage.store import Store
+from console.demo.synthetic import credit_code
 from console.main import main
-from console.synthetic import credit_code
 from contracts.inspection import PromptSlipIssued
-from services.gateway import rebuilding
-from services.gateway.model import counters, events, metadata
-from services.gateway.rebuilding import NotProjectable, Rebuilding
+from services.gateway.read_models import rebuild as read_models_rebuild
+from services.gateway.read_models.rebuild import NotProjectable, Rebuilding
 from services.gateway.resources import VIEWS
+from services.gateway.tables import counters, events, metadata
 from tests.console.test_command_line import bihuan
 from tests.loop.telling import STORIES
 
@@ -215,8 +215,8 @@ def test_gateways_go_on_projecting_while_read_models_are_rebuilt(district, monke
 def test_many_differences_are_put_right_a_few_at_a_time(make_district, monkeypatch):
     district = make_district()
     tell_all(district)
-    monkeypatch.setattr(rebuilding, "IN_ONE_LOCK", 3)
-    monkeypatch.setattr(rebuilding, "MANY", 5)
+    monkeypatch.setattr(read_models_rebuild, "IN_ONE_LOCK", 3)
+    monkeypatch.setattr(read_models_rebuild, "MANY", 5)
     before = kept(district)
     with district.store("gateway").write() as work:
         for view in VIEWS.values():
@@ -224,7 +224,7 @@ def test_many_differences_are_put_right_a_few_at_a_time(make_district, monkeypat
         work.execute(delete(SLIPS))
     code, out = rebuild(district, "--check")
     assert code == 1
-    assert len(before["slips"]) > rebuilding.MANY
+    assert len(before["slips"]) > read_models_rebuild.MANY
     told = {tuple(line.split()[:4]) for line in out if line.endswith("differed")}
     for name in VIEWS:
         there = len(before[name])
@@ -277,7 +277,7 @@ def rebuilt(distributed, tmp_path):
 
 
 def test_what_a_gateway_has_loaded_is_not_repaired_before_it_is_written(distributed, rebuilt):
-    from services.gateway.rebuilding import _message
+    from services.gateway.read_models.rebuild import _message
 
     distributed.begin()
     shop = distributed.register()

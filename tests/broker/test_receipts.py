@@ -4,12 +4,12 @@ what waits for a newer version."""
 import pytest
 from sqlalchemy import func, select, update
 
-from chassis import listener, resending
-from chassis.hearing import name_of
-from chassis.retention import DAY, Retention
+from chassis.messaging import consumer, replay
+from chassis.messaging.receipts import name_of
 from chassis.settings import Settings
-from chassis.tables import inbox, letters, outbox, resends
-from console.child import Process
+from chassis.storage.retention import DAY, Retention
+from chassis.storage.tables import inbox, letters, outbox, resends
+from console.runtime.process import Process
 from tests.broker.conftest import until
 
 
@@ -22,7 +22,7 @@ def feed(district, handler):
     """Have filing send again, for one handler of inspection, until all of it is taken there."""
     sender, receiver = district.store("filing"), district.store("inspection")
     with sender.write() as work:
-        number = resending.ask(work, "inspection", 0.0, handler=handler)
+        number = replay.ask(work, "inspection", 0.0, handler=handler)
     district.running.carriages["filing"].relay.ask_again()
     its_row = select(resends).where(resends.c.seq == number)
     with sender.read() as session:
@@ -70,7 +70,7 @@ def test_what_comes_once_more_after_its_receipt_has_gone_is_set_aside(district, 
     district.settle()
     receiver = district.store("inspection")
     source = {"hour-began": "gateway"}.get(kind, "filing")
-    monkeypatch.setattr(listener, "MARGIN", 0.0)  # they are not old yet
+    monkeypatch.setattr(consumer, "MARGIN", 0.0)  # they are not old yet
     sweeper = Retention(receiver, Settings(), {}, lambda: True)
     assert sweeper.sweep(receiver.now() + 31 * DAY)["inbox"] > 0
     before = count(receiver, outbox)

@@ -12,16 +12,17 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from chassis.ids import new_id
-from chassis.leases import LEASE, Leases
 from chassis.message import Message, slot_of
-from chassis.rabbit import RabbitBus, prepare, queue_of
+from chassis.rabbitmq.bus import RabbitBus
+from chassis.rabbitmq.topology import prepare, queue_of
 from chassis.settings import Settings
-from chassis.store import Store
-from chassis.tables import deployment, leases
-from console.child import Process
-from console.district import TOPOLOGY
-from console.fleet import Fleet
-from console.month import plan
+from chassis.storage.leases import LEASE, Leases
+from chassis.storage.store import Store
+from chassis.storage.tables import deployment, leases
+from console.demo.fleet import Fleet
+from console.demo.plan import plan
+from console.runtime.district import TOPOLOGY
+from console.runtime.process import Process
 from contracts.message import Envelope
 from tests.broker.conftest import PATIENCE, until
 from tests.proxy import Proxy

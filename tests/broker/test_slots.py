@@ -13,17 +13,19 @@ import psycopg
 import pytest
 from sqlalchemy import select
 
-from chassis import rabbit, resending
-from chassis.bus import BusDown
 from chassis.ids import new_id
-from chassis.rabbit import RabbitBus, prepare, queue_of
-from chassis.relay import Relay
-from chassis.store import Store
-from chassis.tables import deployment
-from console.child import Process
-from console.district import SERVICES, TOPOLOGY
-from console.fleet import Fleet
-from console.month import plan
+from chassis.messaging import replay
+from chassis.messaging.bus import BusDown
+from chassis.messaging.relay import Relay
+from chassis.rabbitmq import publisher, topology
+from chassis.rabbitmq.bus import RabbitBus
+from chassis.rabbitmq.topology import prepare, queue_of
+from chassis.storage.store import Store
+from chassis.storage.tables import deployment
+from console.demo.fleet import Fleet
+from console.demo.plan import plan
+from console.runtime.district import SERVICES, TOPOLOGY
+from console.runtime.process import Process
 from services.filing.service import Filings
 from tests.broker.conftest import until
 from tests.broker.test_publishing import event, standing, taken
@@ -153,14 +155,14 @@ def test_a_change_that_is_broken_off_is_finished_by_the_next(
 
 BROKEN_OFF = """
 import os, signal, sys
-import chassis.green
-from chassis import rabbit
+import chassis.runtime.green
+from chassis.rabbitmq import topology
 from console.main import main
-remake = rabbit.remake
+remake = topology.remake
 def killed(*given):
     remake(*given)
     os.kill(os.getpid(), signal.SIGKILL)
-rabbit.remake = killed
+topology.remake = killed
 """
 
 
@@ -169,7 +171,7 @@ def test_slots_wait_until_what_a_lost_queue_held_has_been_sent_again(settings):
     declare_all(settings)
     store = Store("filing", settings.database_of("filing"), Filings.metadata)
     with store.write() as work:
-        resending.ask(work, "gateway", 0.0, slot=5, marker=new_id())
+        replay.ask(work, "gateway", 0.0, slot=5, marker=new_id())
         left = {"name": "paused", "value": "relay"}  # by a run that was killed: nothing would go on
         work.execute(store.insert_or_replace(deployment, "name"), left)
     code, said = bihuan(settings, "slots", "4")
@@ -183,8 +185,8 @@ def test_slots_wait_until_what_a_lost_queue_held_has_been_sent_again(settings):
 
 def test_two_do_not_change_the_slots_at_once(settings):
     declare_all(settings)
-    with rabbit.administering(settings) as first:
-        assert rabbit.lock(first, rabbit.SLOTS)
+    with topology.administering(settings) as first:
+        assert topology.lock(first, topology.SLOTS)
         code, said = bihuan(settings, "slots", "4")
     assert (code, "Another `bihuan slots` is at work" in said) == (1, True), said
     assert queues(settings) == set(range(8))
@@ -198,14 +200,14 @@ def test_a_queue_is_taken_away_only_where_it_is_surely_empty(settings, rabbitmq_
     with channel_to(settings) as channel:
         channel.confirm_select()
         channel.basic_publish(amqp.Message("{}", delivery_mode=2), "", queue)
-    with rabbit.administering(settings) as broker:
-        until(lambda: rabbit._found(broker, queue) == (1, 0))
+    with topology.administering(settings) as broker:
+        until(lambda: topology._found(broker, queue) == (1, 0))
         if stalls:
             rabbitmq_server.ctl("eval", STALLED.format(queue=queue))
         with pytest.raises((BusDown, amqp.AMQPError)):
-            rabbit.refuse_any_message(broker, [queue_of("filing", 1), queue])
-        until(lambda: rabbit._found(broker, queue) == (1, 0))
-        rabbit.refuse_any_message(broker, [queue_of("filing", 1), "filing.inbox.99"])
+            topology.refuse_any_message(broker, [queue_of("filing", 1), queue])
+        until(lambda: topology._found(broker, queue) == (1, 0))
+        topology.refuse_any_message(broker, [queue_of("filing", 1), "filing.inbox.99"])
 
 
 STALLED = (
@@ -224,7 +226,7 @@ def test_nothing_is_lost_by_a_relay_that_still_publishes_although_its_lease_is_g
     declare_all(settings)
     store = Store("filing", settings.database_of("filing"), Filings.metadata)
     publish, under_way, on = (
-        rabbit._Publisher._publish_wave,
+        publisher.Publisher._publish_wave,
         eventlet.event.Event(),
         eventlet.event.Event(),
     )
@@ -235,8 +237,8 @@ def test_nothing_is_lost_by_a_relay_that_still_publishes_although_its_lease_is_g
             on.wait()
         publish(publisher, wave)
 
-    monkeypatch.setattr(rabbit._Publisher, "_publish_wave", slowly)
-    monkeypatch.setattr(rabbit, "CONFIRM_WITHIN", 1000.0)
+    monkeypatch.setattr(publisher.Publisher, "_publish_wave", slowly)
+    monkeypatch.setattr(publisher, "CONFIRM_WITHIN", 1000.0)
     bus = RabbitBus(settings, TOPOLOGY)
     relay = Relay(store, bus, 400, TOPOLOGY)
     relay.until = inf
@@ -285,7 +287,7 @@ def test_what_somebody_has_in_hand_is_not_taken_away_with_its_queue(settings):
 
 def test_nothing_is_taken_away_once_the_command_has_lost_its_locks(settings, monkeypatch):
     """What it was sure of it is sure of no more: a relay may have begun."""
-    from console import slots
+    from console.cli import slots
 
     declare_all(settings)
     make_anew = slots._make_anew

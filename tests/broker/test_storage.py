@@ -28,10 +28,13 @@ from sqlalchemy import (
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from chassis import postgres as manners
-from chassis.green import Event, pause, spawn
 from chassis.message import Message
-from chassis.store import STORAGE_ERRORS, Ask, Store
+from chassis.runtime.green import Event, pause, spawn
+from chassis.storage import migrations
+from chassis.storage import postgres as manners
+from chassis.storage.engine import STORAGE_ERRORS
+from chassis.storage.store import Store
+from chassis.storage.unit_of_work import Ask
 from contracts.filing import FilingWithdrawn
 from contracts.message import Envelope
 from tests import servers
@@ -529,7 +532,7 @@ def test_a_database_that_goes_away_on_the_way_is_away(store, server):
 
 
 def test_the_outbox_keeps_the_order_in_which_things_were_said(store):
-    store.create()
+    migrations.apply(store)
     said = [
         Message.of(
             FilingWithdrawn(enterprise_id=f"shop-{n % 7}", filing_id=str(n), reason="none"),

@@ -8,13 +8,13 @@ import amqp
 import psycopg
 import pytest
 
-from chassis import rabbit
 from chassis.ids import new_id
-from chassis.listener import OFTEN
-from chassis.rabbit import prepare, queue_of
+from chassis.messaging.consumer import OFTEN
+from chassis.rabbitmq import bus
+from chassis.rabbitmq.topology import prepare, queue_of
 from chassis.settings import Settings
-from console.child import Process
-from console.district import BROUGHT
+from console.runtime.district import BROUGHT
+from console.runtime.process import Process
 from tests.broker.conftest import until
 from tests.forged import headers_of, misfits, unreadable
 
@@ -214,7 +214,7 @@ def test_what_came_back_often_is_kept_and_not_counted_until_it_is_set_aside(
     settings, rabbitmq, tmp_path, monkeypatch
 ):
     """Else the broker would set it aside after the hundredth time, though nobody has tried it."""
-    monkeypatch.setattr(rabbit, "pause", lambda *_given, **_more: 0.0)
+    monkeypatch.setattr(bus, "pause", lambda *_given, **_more: 0.0)
     prepare(settings, "gateway", BROUGHT["gateway"], SLOTS, ())
     said = []
     with channel_to(rabbitmq) as channel:
@@ -223,7 +223,7 @@ def test_what_came_back_often_is_kept_and_not_counted_until_it_is_set_aside(
             said.append(next(fit))
             publish(channel, *said[-1][1:])
         until(lambda: count(channel, "gateway.inbox.0") == 40)
-        inbox = rabbit.RabbitBus(settings, {}).inbox("gateway", BROUGHT["gateway"])
+        inbox = bus.RabbitBus(settings, {}).inbox("gateway", BROUGHT["gateway"])
         inlet = inbox.open(0)
         for _ in range(OFTEN + 1):
             until(lambda: len(inlet._ready) == 40)
@@ -247,7 +247,7 @@ def test_what_was_taken_ahead_comes_back_in_its_order(settings, rabbitmq):
             publish(channel, headers, "{}")
         ids = [headers["cloudEvents_id"] for headers in sent]
         for handled in (0, 1, 0, 33, 1):
-            inbox = rabbit.RabbitBus(settings, {}).inbox("gateway", hears)
+            inbox = bus.RabbitBus(settings, {}).inbox("gateway", hears)
             inlet = inbox.open(0)
             until(lambda inlet=inlet: len(inlet._ready) == len(ids))
             assert [message.id for message in inlet._ready] == ids
@@ -266,7 +266,7 @@ def test_a_slot_that_changes_hands_under_load_overtakes_nothing(settings, rabbit
     with channel_to(rabbitmq) as channel:
         sent = [headers_of(SLOTS, partitionkey=key) for _ in range(60)]
         ids, came = [headers["cloudEvents_id"] for headers in sent], []
-        inboxes = [rabbit.RabbitBus(settings, {}).inbox("gateway", hears) for _ in range(2)]
+        inboxes = [bus.RabbitBus(settings, {}).inbox("gateway", hears) for _ in range(2)]
         for turn in range(40):
             for headers in sent[2 * turn : 2 * turn + 2]:
                 publish(channel, headers, "{}")

@@ -11,11 +11,11 @@ from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
 
 from chassis.sealing import Seal
-from chassis.store import Store
-from services.gateway.acts import Acts
-from services.gateway.callers import Caller, Role
-from services.gateway.deliveries import Attempt, Deliveries
-from services.gateway.model import (
+from chassis.storage.store import Store
+from services.gateway.access.callers import Caller, Role
+from services.gateway.commands.local import Acts
+from services.gateway.service import Gateway
+from services.gateway.tables import (
     ACTIVE,
     DELIVERED,
     DISABLED,
@@ -24,8 +24,8 @@ from services.gateway.model import (
     deliveries,
     webhooks,
 )
-from services.gateway.service import Gateway
-from services.gateway.webhooks import Webhooks
+from services.gateway.webhooks.deliveries import Attempt, Deliveries
+from services.gateway.webhooks.endpoints import Webhooks
 from tests.broker.conftest import until
 
 OWNER = Caller("tester", frozenset(Role))

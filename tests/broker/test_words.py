@@ -6,10 +6,11 @@ import random
 import pytest
 from sqlalchemy import insert, select
 
-from chassis.store import Store
-from services.gateway.model import metadata
+from chassis.storage import migrations
+from chassis.storage.store import Store
 from services.gateway.resources import VIEWS
-from services.gateway.words import plain
+from services.gateway.resources.search import plain
+from services.gateway.tables import metadata
 from tests.broker.conftest import start_anew
 
 WORDS = VIEWS["enterprises"].words
@@ -22,7 +23,7 @@ MANY = 400
 def store(request, tmp_path):
     if request.param == "sqlite":
         made = Store("gateway", f"sqlite:///{tmp_path}/words.db", metadata)
-        made.create()
+        migrations.apply(made)
     else:
         postgres = request.getfixturevalue("postgres")
         start_anew(postgres, request.getfixturevalue("rabbitmq"))

@@ -10,14 +10,15 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from chassis import letters, listener, resending
-from chassis.bus import Closed
 from chassis.errors import Conflict, NotYet
-from chassis.leases import Leases, SlotLost
-from chassis.listener import FATAL_ATTEMPTS, OFTEN, Listener
 from chassis.message import Message
-from chassis.store import Store
-from chassis.tables import attempts
+from chassis.messaging import consumer, parked, replay
+from chassis.messaging.bus import Closed
+from chassis.messaging.consumer import FATAL_ATTEMPTS, OFTEN, Listener
+from chassis.storage import migrations
+from chassis.storage.leases import Leases, SlotLost
+from chassis.storage.store import Store
+from chassis.storage.tables import attempts
 from contracts.inspection import DispatchPatrol
 from contracts.message import Envelope
 from services.inspection.service import Inspection
@@ -79,9 +80,9 @@ def writer():
     frame = inspect.currentframe()
     while frame is not None:
         code = frame.f_code
-        if code.co_filename == listener.__file__ and code.co_name in WRITERS:
+        if code.co_filename == consumer.__file__ and code.co_name in WRITERS:
             return code.co_name
-        if code.co_filename == resending.__file__ and code.co_name == "gap_found":
+        if code.co_filename == replay.__file__ and code.co_name == "gap_found":
             return code.co_name
         frame = frame.f_back
     return None
@@ -89,7 +90,7 @@ def writer():
 
 def writers():
     """Find the functions of the listener that open a transaction."""
-    tree = ast.parse(Path(listener.__file__).read_text())
+    tree = ast.parse(Path(consumer.__file__).read_text())
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     return {each.name for each in functions if "self.store.write()" in ast.unparse(each)}
 
@@ -121,7 +122,7 @@ def store(postgres):
     with made.engine.connect() as connection:
         connection.execute(text("DROP SCHEMA public CASCADE"))
         connection.execute(text("CREATE SCHEMA public"))
-    made.create()
+    migrations.apply(made)
     yield made
     made.close()
 
@@ -193,11 +194,11 @@ def test_every_writer_holds_the_slot(serving, store, monkeypatch):
     hour_comes(store)
     serving.retry_due()
 
-    resending.queue_made(store, SLOT, 0.0)
-    resending.gap_found(store, SLOT, ["filing"], serving.hold)
+    replay.queue_made(store, SLOT, 0.0)
+    replay.gap_found(store, SLOT, ["filing"], serving.hold)
     serving.gaps.add(SLOT)
     with store.read() as session:
-        name = resending.gaps_of(session, SLOT)["filing"]
+        name = replay.gaps_of(session, SLOT)["filing"]
     take(said("stray"), marker(name))
 
     assert watch.unheld == []
@@ -242,6 +243,6 @@ def test_letters_are_what_the_story_says(serving, store):
     with store.engine.connect() as connection:
         kept = connection.execute(text("SELECT id, state FROM letters ORDER BY id")).all()
     assert [tuple(row) for row in kept] == [
-        ("breaks", letters.WAITING),
-        ("waits", letters.WAITING),
+        ("breaks", parked.WAITING),
+        ("waits", parked.WAITING),
     ]

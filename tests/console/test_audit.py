@@ -6,8 +6,8 @@ import eventlet
 import pytest
 from sqlalchemy import delete, func, insert, select, update
 
-from services.gateway.chains import AUDIT, EVENTS, Head
-from services.gateway.model import audit, events, heads
+from services.gateway.event_log.chain import AUDIT, EVENTS, Head
+from services.gateway.tables import audit, events, heads
 from tests.console.conftest import here
 
 TABLES = {"events": events, "audit": audit}

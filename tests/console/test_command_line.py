@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from console.figures import ARTICLE, REOPENED, compare, scaled
-from console.month import plan
+from console.demo.figures import ARTICLE, REOPENED, compare, scaled
+from console.demo.plan import plan
 from tests import PATIENCE
 
 

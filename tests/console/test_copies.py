@@ -97,7 +97,7 @@ def held(district):
 
 def looks(district, monkeypatch):
     """Count how often it is looked whether this is the home."""
-    sender, found = district.service("gateway").sender, []
+    sender, found = district.service("gateway").components.sender, []
     look = sender._home.look
     monkeypatch.setattr(sender._home, "look", lambda: found.append(look()) or found[-1])
     return found
@@ -167,8 +167,8 @@ def test_a_copy_that_has_waited_for_long_gives_nothing_up_when_it_is_made_the_li
 ):
     from sqlalchemy import update
 
-    from services.gateway.model import webhooks
-    from services.gateway.sending import DAY
+    from services.gateway.tables import webhooks
+    from services.gateway.webhooks.sender import DAY
 
     with receiving(lambda *_: "500 Oh") as receiver:
         with running(tmp_path / "live", "") as live:
@@ -190,13 +190,13 @@ def test_a_deployment_of_another_name_is_another_home(tmp_path):
     with receiving() as receiver:
         with running(tmp_path / "d", "", deployment="豐澤") as live:
             live.client.post("/v1/webhooks", {"url": receiver.url, "types": REGISTERED})
-            until(lambda: live.service("gateway").sender._home.known().home)
+            until(lambda: live.service("gateway").components.sender._home.known().home)
         with running(tmp_path / "d", "", like=live, deployment="rehearsal") as other:
             until(lambda: held(other) == {True})
 
 
 def test_a_district_from_before_there_were_homes_is_at_home_where_it_starts(tmp_path):
-    from chassis.tables import deployment
+    from chassis.storage.tables import deployment
 
     with receiving() as receiver:
         with running(tmp_path / "d", "") as live:
@@ -210,8 +210,8 @@ def test_a_district_from_before_there_were_homes_is_at_home_where_it_starts(tmp_
 
 
 def test_a_server_that_does_not_say_what_it_is_is_known_by_the_rest(server):
-    from chassis.store import Store
-    from services.gateway.home import Home
+    from chassis.storage.store import Store
+    from services.gateway.webhooks.home import Home
 
     empty(f"{server.base}{{service}}")
     server.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC", "gateway")
@@ -226,10 +226,10 @@ def test_a_server_that_does_not_say_what_it_is_is_known_by_the_rest(server):
 
 def test_who_adopts_what_nobody_has_sent_from_is_told_so(tmp_path):
     with running(tmp_path / "d", "") as live:
-        until(lambda: live.service("gateway").sender._home.known().home)
+        until(lambda: live.service("gateway").components.sender._home.known().home)
     home = live.environ
-    from chassis.tables import deployment
-    from console.databases import opened, settings_of
+    from chassis.storage.tables import deployment
+    from console.admin.databases import opened, settings_of
 
     with (
         opened(settings_of(tmp_path / "d"), ["gateway"]) as stores,

@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from console.department_accounts import Accounts
-from console.management import Management
+from console.admin.department_accounts import Accounts
+from console.admin.rabbitmq_api import Management
 from tests.console.conftest import here
 
 NOWHERE = {"BROKER_ADMIN_URI": "http://guest:guest@127.0.0.1:1"}

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from console import doctor
+from console.cli import doctor
 from tests.console.conftest import here
 
 ALONE = {"DATABASE_URL": "", "AMQP_URI": ""}
@@ -28,7 +28,7 @@ def unwell(found):
 @pytest.fixture(scope="module")
 def quiet(tmp_path_factory):
     """The data folder of a district that has run and stopped."""
-    from chassis.bus import EmbeddedBus
+    from chassis.messaging.memory_bus import EmbeddedBus
     from tests.district import TestDistrict
 
     folder = tmp_path_factory.mktemp("quiet") / "d"

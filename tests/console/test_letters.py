@@ -7,11 +7,11 @@ import eventlet
 import pytest
 from sqlalchemy import func, insert, select, update
 
-from chassis.letters import REJECTED, STUCK, WAITING
-from chassis.tables import letter_actions, letters, outbox
-from console import desk
-from console.databases import Mistaken
-from console.letters import age_of, seconds_of
+from chassis.messaging.parked import REJECTED, STUCK, WAITING
+from chassis.storage.tables import letter_actions, letters, outbox
+from console.admin import parked_messages
+from console.admin.databases import Mistaken
+from console.cli.parked import age_of, seconds_of
 from tests import PATIENCE
 from tests.console.conftest import here
 from tests.console.test_command_line import bihuan
@@ -276,7 +276,7 @@ def test_a_letter_in_hand_is_left_alone(operated):
     operated.fails("inspection", "enterprise-reopened", ill)
     district.file(ill)
     letter = operated.stuck("inspection")
-    at_work = desk.Desk({"inspection": store}, "安")
+    at_work = parked_messages.Desk({"inspection": store}, "安")
     (found,) = at_work.named([str(letter.seq)])
     if not store.is_sqlite:
         with store.write() as work:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from chassis.bus import EmbeddedBus
+from chassis.messaging.memory_bus import EmbeddedBus
 from tests.console.conftest import here
 from tests.district import TestDistrict
 from tests.receivers import until
@@ -118,6 +118,6 @@ def test_the_demo_is_played_again_where_it_was_played(tmp_path):
     rehearsed = TestDistrict(tmp_path / "d", EmbeddedBus())
     rehearsed.begin()
     rehearsed.stop()
-    from console.commands import _refuse_a_live_one
+    from console.app import _refuse_a_live_one
 
     _refuse_a_live_one(tmp_path / "d")

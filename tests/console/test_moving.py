@@ -8,13 +8,13 @@ import pytest
 from sqlalchemy import select
 
 from chassis.sealing import KeyFile
-from console import moving
-from console.synthetic import identity_number
-from services.gateway import edge
-from services.gateway.callers import Caller, Role
-from services.gateway.chains import AUDIT
-from services.gateway.model import audit, person_keys
-from services.gateway.people import Known, by_identity, by_phone, once_by_phone
+from console.cli import moving
+from console.demo.synthetic import identity_number
+from services.gateway.access.callers import Caller, Role
+from services.gateway.commands import parsing
+from services.gateway.event_log.chain import AUDIT
+from services.gateway.person_keys import Known, by_identity, by_phone, once_by_phone
+from services.gateway.tables import audit, person_keys
 from services.insurance.model import Claim, Medic
 from tests.console.conftest import here
 
@@ -32,18 +32,20 @@ class Office:
         self.district = district
         self.environ = EMBEDDED | district.environ
         self.store = district.store("gateway")
-        self.seal = district.service("gateway").seal
+        self.seal = district.service("gateway").components.seal
         self.monkeypatch = monkeypatch
 
     @contextmanager
     def before(self):
         """Let the gateway know people as it did."""
         with self.monkeypatch.context() as patch:
-            patch.setattr(edge, "number_of", lambda said, _book: said.strip().upper())
+            patch.setattr(parsing, "number_of", lambda said, _book: said.strip().upper())
             patch.setattr(
-                edge, "known_by_identity", lambda seal, _, number: Known(seal.reference(number), [])
+                parsing,
+                "known_by_identity",
+                lambda seal, _, number: Known(seal.reference(number), []),
             )
-            patch.setattr(edge, "reference_of", _once)
+            patch.setattr(parsing, "reference_of", _once)
             yield
 
     def say(self, *words, said="", code=0):

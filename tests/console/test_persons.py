@@ -7,15 +7,15 @@ import threading
 import pytest
 from sqlalchemy import select, text
 
-from chassis.bus import EmbeddedBus
-from chassis.green import pause
+from chassis.messaging.memory_bus import EmbeddedBus
+from chassis.runtime.green import pause
 from chassis.sealing import KeyFile, PersonKey, Seal
 from chassis.settings import Misconfigured
-from services.gateway.callers import Caller, Role
-from services.gateway.chains import AUDIT
-from services.gateway.model import audit, person_keys, webhook_secrets
-from services.gateway.people import People, by_identity, by_phone
-from services.gateway.rotating import Rotating
+from services.gateway.access.callers import Caller, Role
+from services.gateway.event_log.chain import AUDIT
+from services.gateway.person_keys import People, by_identity, by_phone
+from services.gateway.privacy.key_rotation import Rotating
+from services.gateway.tables import audit, person_keys, webhook_secrets
 from tests.console.conftest import here
 from tests.district import TestDistrict
 
@@ -34,7 +34,7 @@ class Office:
         self.environ = EMBEDDED | district.environ
         self.store = district.store("gateway")
         self.file = district.running.settings.data / "seal.key"
-        self.seal = district.service("gateway").seal
+        self.seal = district.service("gateway").components.seal
         self.complaint = district.complain(caller=CALLER, phone=PHONE, against="某店")
         medic = {"name": MEDIC, "identity": IDENTITY, "institution": "豐澤區醫院"}
         self.medic = district.client.post("/v1/medics", medic)["medic_id"]

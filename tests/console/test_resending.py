@@ -6,10 +6,10 @@ import eventlet
 import pytest
 from sqlalchemy import func, select
 
-from chassis.retention import FORGOTTEN
-from chassis.tables import deployment, letters, outbox, resends
+from chassis.storage.retention import FORGOTTEN
+from chassis.storage.tables import deployment, letters, outbox, resends
 from console.main import main
-from services.gateway.model import events
+from services.gateway.tables import events
 from tests import PATIENCE
 
 

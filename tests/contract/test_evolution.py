@@ -5,13 +5,13 @@ import json
 import pytest
 
 from chassis.message import Message
-from console import documents
 from contracts.catalogue import contracts
 from contracts.examples import example, value
 from contracts.message import Envelope
+from tools import documents
 
 EVERY = sorted(contracts().values(), key=lambda kind: kind.type)
-ANEW = "say: python -m console.documents"
+ANEW = "say: python -m tools.documents"
 
 
 def shape(**fields):

@@ -9,8 +9,8 @@ import amqp
 import psycopg
 import pytest
 
-from chassis.rabbit import lock, queue_of
-from console.district import TOPOLOGY
+from chassis.rabbitmq.topology import lock, queue_of
+from console.runtime.district import TOPOLOGY
 from tests.console.conftest import here
 from tests.deploy.files import SERVICES
 from tests.deploy.test_monitoring import OF_RABBITMQ

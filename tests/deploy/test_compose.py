@@ -12,7 +12,7 @@ import pytest
 import typer.main
 
 from chassis.settings import Settings
-from console.commands import app
+from console.app import app
 from tests.deploy.files import (
     ONE_SHOTS,
     OPS,

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from chassis import metrics
-from console.department_accounts import DEAD, MAX_LENGTH, queue_of
+from console.admin.department_accounts import DEAD, MAX_LENGTH, queue_of
 from tests.deploy.files import OPS, SERVICES, compose, environment
 from tests.servers import promtool
 

@@ -14,9 +14,9 @@ from urllib.request import urlopen
 import pytest
 import yaml
 
-from chassis.store import SHANGHAI
-from console.tokens import token_of_all
-from services.gateway.tokens import ISSUER, Issuer
+from chassis.storage.unit_of_work import SHANGHAI
+from console.admin.tokens import token_of_all
+from services.gateway.access.tokens import ISSUER, Issuer
 from tests import servers
 from tests.conftest import available
 from tests.deploy.files import (

@@ -8,7 +8,7 @@ import eventlet
 import pytest
 import urllib3
 
-from chassis.bus import EmbeddedBus
+from chassis.messaging.memory_bus import EmbeddedBus
 from tests import PATIENCE, servers
 from tests.api.conftest import Sentences, problem
 from tests.conftest import available

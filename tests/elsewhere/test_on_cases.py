@@ -4,7 +4,7 @@ import json
 
 import eventlet
 
-from services.gateway.callers import Caller, Role
+from services.gateway.access.callers import Caller, Role
 
 
 def at_once(district, path, bodies):

@@ -11,14 +11,14 @@ import eventlet
 import pytest
 from sqlalchemy import select
 
-from chassis import letters
 from chassis.aggregate import Aggregate
-from console.district import SERVICES
+from chassis.messaging import parked
+from console.runtime.district import SERVICES
 from contracts.catalogue import contracts
 from contracts.message import Change
-from services.gateway.chains import CHAINS
-from services.gateway.model import audit, events
+from services.gateway.event_log.chain import CHAINS
 from services.gateway.resources import FED_BY
+from services.gateway.tables import audit, events
 from tests import PATIENCE
 
 
@@ -100,7 +100,7 @@ def test_a_state_whose_event_cannot_be_written(district, monkeypatch):
 
 
 def shop_of(district, **more):
-    from console.synthetic import credit_code
+    from console.demo.synthetic import credit_code
 
     return {
         "credit_code": credit_code(next(district.codes)),
@@ -184,7 +184,7 @@ def test_the_answer_is_200_while_nothing_downstream_is_stored_and_every_check_st
         raise RuntimeError("the disk of filing is full")
 
     monkeypatch.setitem(handlers, "register-enterprise", [fail])
-    monkeypatch.setattr(letters, "RETRIES", 1000)  # it is not stuck before it is looked at
+    monkeypatch.setattr(parked, "RETRIES", 1000)  # it is not stuck before it is looked at
     answer = ask(district, wait=1)
     assert answer.status == 202
     assert district.client.get(answer.headers["Location"])["state"] == "pending"

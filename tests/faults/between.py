@@ -11,8 +11,8 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from chassis.green import pause
-from console.synthetic import credit_code
+from chassis.runtime.green import pause
+from console.demo.synthetic import credit_code
 from tests.faults.intruders import handled, put_in_again
 from tests.faults.kinds import RETRIED, Missed, anyone, asked, change, kind
 from tests.faults.load import CLIENT

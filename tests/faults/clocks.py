@@ -60,7 +60,7 @@ def told_by(word):
 
 if __name__ == "__main__":
     shift(told_by(sys.argv.pop(1)))
-    import chassis.green  # noqa: F401  (before everything else that is the product's)
+    import chassis.runtime.green  # noqa: F401  (before everything else that is the product's)
     from console.main import main
 
     main()

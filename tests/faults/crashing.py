@@ -3,15 +3,16 @@
 The product has no hooks for this: the points are put around its own functions here.
 """
 
-import chassis.green  # noqa: F401, I001  (before everything else)
+import chassis.runtime.green  # noqa: F401, I001  (before everything else)
 
 import functools
 import os
 import signal
 import sys
 
-from chassis.bus import EmbeddedBus, EmbeddedInlet
-from chassis.store import Store, Work
+from chassis.messaging.memory_bus import EmbeddedBus, EmbeddedInlet
+from chassis.storage.store import Store
+from chassis.storage.unit_of_work import Work
 
 POINTS = {
     "commit": (Work, "commit"),

@@ -7,9 +7,9 @@ import time
 from contextlib import suppress
 from random import Random
 
-from chassis.green import pause
-from console.child import ChildEnded
-from console.synthetic import credit_code
+from chassis.runtime.green import pause
+from console.demo.synthetic import credit_code
+from console.runtime.process import ChildEnded
 from tests.faults.clocks import turn
 from tests.faults.kinds import anyone, kind
 from tests.faults.stage import HEARS, PLAIN, Stage

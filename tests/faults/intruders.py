@@ -12,7 +12,7 @@ from psycopg.rows import namedtuple_row
 
 from chassis.ids import new_id
 from chassis.message import slot_of
-from chassis.tables import message_of
+from chassis.storage.tables import message_of
 from tests.faults.kinds import Missed, kind
 from tests.faults.stage import HEARS, Stage
 

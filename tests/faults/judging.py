@@ -6,7 +6,7 @@ each. `python -m tests.faults.judging DATABASE_URL [RECORD]` judges what is ther
 what the load has been answered, and what strange messages the harness has put in.
 """
 
-import chassis.green  # noqa: F401, I001  (before everything else)
+import chassis.runtime.green  # noqa: F401, I001  (before everything else)
 
 import json
 import sys
@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from sqlalchemy import NullPool, create_engine, text
 
-from console.district import TOPOLOGY
+from console.runtime.district import TOPOLOGY
 
 ANY = "*"
 COUNTS = (

@@ -10,8 +10,8 @@ from random import Random
 
 import psycopg
 
-from chassis.green import pause
-from console.synthetic import credit_code
+from chassis.runtime.green import pause
+from console.demo.synthetic import credit_code
 from tests.faults.deadly import DEADLY_NAME
 from tests.faults.stage import HEARS, PLAIN, SIDES, Member, Stage
 

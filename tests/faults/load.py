@@ -25,8 +25,8 @@ from urllib.parse import urlsplit
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from console.month import GRIDS, MEASURES
-from console.synthetic import credit_code, identity_number
+from console.demo.plan import GRIDS, MEASURES
+from console.demo.synthetic import credit_code, identity_number
 
 CLIENT = "everybody"
 """Who all the clients say they are."""

@@ -13,7 +13,7 @@ import amqp
 import psycopg
 from psycopg import sql
 
-from chassis.green import pause, spawn
+from chassis.runtime.green import pause, spawn
 from tests.faults.kinds import Missed, kind
 from tests.faults.stage import HEARS, SIDES, Stage
 from tests.proxy import Proxy

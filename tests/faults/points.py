@@ -6,7 +6,7 @@ The product has no hooks for this: the points are put around what it speaks to t
 broker with. Where one of these is gone the process does not start.
 """
 
-import chassis.green  # noqa: F401, I001  (before everything else)
+import chassis.runtime.green  # noqa: F401, I001  (before everything else)
 
 import functools
 import json
@@ -22,8 +22,9 @@ from amqp.abstract_channel import AbstractChannel
 from amqp.spec import Basic
 from psycopg.pq import TransactionStatus
 
-from chassis.postgres import Bounded
-from chassis.rabbit import RabbitInlet, _Cork, _Publisher
+from chassis.storage.postgres import Bounded
+from chassis.rabbitmq.inbox import RabbitInlet
+from chassis.rabbitmq.publisher import _Cork, Publisher
 
 SQL_POINTS = ("before-statement", "after-statement", "before-commit", "after-commit")
 BUS_POINTS = (
@@ -144,7 +145,7 @@ def put_points(obedient):
         (Bounded, "rollback", rollback),
         (Bounded, "wait", wait),
         (_Cork, "__exit__", around("wave")),
-        (_Publisher, "_on_confirm", around("confirm")),
+        (Publisher, "_on_confirm", around("confirm")),
         (RabbitInlet, "take", around("take")),
         (AbstractChannel, "send_method", send),
     ):

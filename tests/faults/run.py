@@ -3,7 +3,7 @@
 python -m tests.faults.run [--seed N] [--minutes M] [--report FILE] [--kinds a,b] [--keep DIR]
 """
 
-import chassis.green  # noqa: F401, I001  (before everything else)
+import chassis.runtime.green  # noqa: F401, I001  (before everything else)
 
 import argparse
 import json
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from chassis import logs
-from chassis.green import pause, spawn
+from chassis.runtime.green import pause, spawn
 from tests.faults import (  # noqa: F401  (they declare kinds)
     between,
     extremes,

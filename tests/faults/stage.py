@@ -22,14 +22,14 @@ from eventlet.semaphore import Semaphore
 from urllib3 import PoolManager
 from urllib3.exceptions import HTTPError
 
-from chassis.frames import reader_of
-from chassis.green import Pool, pause, spawn
+from chassis.rabbitmq.frames import reader_of
+from chassis.runtime.green import Pool, pause, spawn
 from chassis.settings import Settings
-from console.child import ChildEnded, Process
-from console.district import SERVICES, TOPOLOGY
-from console.fleet import Fleet
-from console.migrating import migrate_all
-from console.tokens import issuer_of, token_of_all
+from console.admin.tokens import issuer_of, token_of_all
+from console.cli.migrate import migrate_all
+from console.demo.fleet import Fleet
+from console.runtime.district import SERVICES, TOPOLOGY
+from console.runtime.process import ChildEnded, Process
 from tests import servers
 from tests.faults.load import CLIENT
 from tests.faults.points import give, told

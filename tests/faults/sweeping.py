@@ -5,14 +5,14 @@ AHEAD is in seconds. FILE is written once it has looked at everything. The clock
 whatever else the process does, as where it leaps at the one moment that matters.
 """
 
-import chassis.green  # noqa: F401, I001  (before everything else)
+import chassis.runtime.green  # noqa: F401, I001  (before everything else)
 
 import functools
 import sys
 from pathlib import Path
 
-from chassis import retention
-from chassis.retention import Retention
+from chassis.storage import retention
+from chassis.storage.retention import Retention
 
 EVERY = 0.5
 

@@ -11,11 +11,12 @@ import eventlet
 import pytest
 from sqlalchemy import insert, update
 
-from chassis.bus import Closed, EmbeddedBus
-from chassis.listener import Listener
-from chassis.store import Store
-from chassis.tables import inbox, letters, outbox
-from services.gateway.model import commands
+from chassis.messaging.bus import Closed
+from chassis.messaging.consumer import Listener
+from chassis.messaging.memory_bus import EmbeddedBus
+from chassis.storage.store import Store
+from chassis.storage.tables import inbox, letters, outbox
+from services.gateway.tables import commands
 from tests.conftest import SEED
 from tests.district import Refused
 from tests.faults.judging import COUNTS, Record, embedded, judge, under_way, whole

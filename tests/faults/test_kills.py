@@ -8,12 +8,12 @@ import eventlet
 import pytest
 
 from chassis.settings import Settings
-from console.child import Child, ChildEnded
+from console.admin.tokens import issuer_of, token_of_all
 from console.client import Client
-from console.figures import compare
-from console.month import plan
-from console.replay import Replay
-from console.tokens import issuer_of, token_of_all
+from console.demo.figures import compare
+from console.demo.plan import plan
+from console.demo.replay import Replay
+from console.runtime.process import Child, ChildEnded
 from tests import PATIENCE
 from tests.conftest import SEED
 from tests.faults.crashing import POINTS

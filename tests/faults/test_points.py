@@ -9,9 +9,11 @@ from amqp.abstract_channel import AbstractChannel
 from sqlalchemy import Column, MetaData, Table, Text, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
-from chassis.postgres import Bounded
-from chassis.rabbit import RabbitInlet, _Cork, _Publisher
-from chassis.store import STORAGE_ERRORS, Store
+from chassis.rabbitmq.inbox import RabbitInlet
+from chassis.rabbitmq.publisher import Publisher, _Cork
+from chassis.storage.engine import STORAGE_ERRORS
+from chassis.storage.postgres import Bounded
+from chassis.storage.store import Store
 from tests.faults.points import (
     FAIL,
     FREEZE,
@@ -32,7 +34,7 @@ ABOUT = r"INTO struck.*?(one|two)"
 @pytest.fixture
 def file(tmp_path, monkeypatch):
     """The orders' file of this very process; the points are taken away again."""
-    for owner in (psycopg.Cursor, Bounded, _Cork, _Publisher, RabbitInlet, AbstractChannel):
+    for owner in (psycopg.Cursor, Bounded, _Cork, Publisher, RabbitInlet, AbstractChannel):
         for name, value in [*vars(owner).items()]:
             if callable(value) and not name.startswith("__init"):
                 monkeypatch.setattr(owner, name, value)

@@ -3,7 +3,7 @@
 import eventlet
 from sqlalchemy import select
 
-from chassis import letters
+from chassis.messaging import parked as messaging_parked
 from tests import PATIENCE
 
 
@@ -15,7 +15,7 @@ def until(fact, seconds=PATIENCE):
 
 
 def parked(store):
-    table = letters.letters
+    table = messaging_parked.letters
     with store.engine.connect() as connection:
         return connection.execute(select(table).order_by(table.c.seq)).all()
 
@@ -53,12 +53,14 @@ def test_a_poison_message_parks_its_enterprise_in_order_and_nobody_else(make_dis
     )
     assert "this trade is not in the book" in letter.reason
 
-    until(lambda: parked(store)[0].state == letters.STUCK)
-    assert parked(store)[0].attempts == letters.RETRIES + 1
+    until(lambda: parked(store)[0].state == messaging_parked.STUCK)
+    assert parked(store)[0].attempts == messaging_parked.RETRIES + 1
 
     listener.handlers["enterprise-reopened"] = real
-    assert letters.retry(store, message_id=letter.id)
+    assert messaging_parked.retry(store, message_id=letter.id)
     until(lambda: not parked(store))
     district.settle()
     assert district.story(ill).count("prompt-slip-issued") == 1
-    assert not letters.retry(store, message_id=letter.id), "what was delivered is not tried again"
+    assert not messaging_parked.retry(store, message_id=letter.id), (
+        "what was delivered is not tried again"
+    )

@@ -6,8 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-import chassis.green  # noqa: F401  (before everything that listens)
-from chassis.bus import EmbeddedBus
+import chassis.runtime.green  # noqa: F401  (before everything that listens)
+from chassis.messaging.memory_bus import EmbeddedBus
 from tests.district import TestDistrict
 from tests.fuzzing.asking import ask
 

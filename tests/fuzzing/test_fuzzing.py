@@ -16,9 +16,9 @@ def test_the_api_answers_as_its_document_says(make_district):
 
 def test_an_answer_that_the_document_does_not_know_is_found(make_district, monkeypatch):
     """The checks are on: here the gateway gives figures that are none."""
-    from services.gateway import reads
+    from services.gateway.read_models import queries
 
-    monkeypatch.setattr(reads, "statistics", lambda _counted: {"registered": "many"})
+    monkeypatch.setattr(queries, "statistics", lambda _counted: {"registered": "many"})
     district = make_district(wait=1.0)
     district.begin()
     only = ("--include-path=/v1/statistics", "--max-examples=1", "--phases=examples,coverage")

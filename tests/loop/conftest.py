@@ -5,9 +5,11 @@ from functools import partial
 
 import pytest
 
-from chassis.rabbit import BROKEN, RabbitBus, RabbitInlet
+from chassis.rabbitmq.bus import RabbitBus
+from chassis.rabbitmq.inbox import RabbitInlet
+from chassis.rabbitmq.topology import BROKEN
 from chassis.settings import Settings
-from console.district import SERVICES, TOPOLOGY
+from console.runtime.district import SERVICES, TOPOLOGY
 from tests import servers
 from tests.broker.conftest import start_anew
 from tests.conftest import SEED, available

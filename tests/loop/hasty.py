@@ -3,7 +3,7 @@
 import eventlet
 from sqlalchemy import select
 
-from chassis.tables import outbox
+from chassis.storage.tables import outbox
 from contracts.gateway import HourBegan
 from tests import PATIENCE
 from tests.district import Client, DistributedDistrict, TestDistrict
@@ -84,13 +84,13 @@ class Hasty:
     def _waits(self):
         """Tell whether a command's outcome is waited for, or an hour to be handled by all."""
         gateway = self.service("gateway")
-        tickets = list(gateway.door._tickets.values())
+        tickets = list(gateway.components.door._tickets.values())
         if any(ticket.holders and not ticket.ready() for ticket in tickets):
             return True
         hour = select(outbox.c.id).where(outbox.c.type == HourBegan.type)
         with self.store("gateway").engine.connect() as connection:
             last = connection.scalar(hour.order_by(outbox.c.seq.desc()).limit(1))
-        return last is not None and not gateway.clock.all_swept(last)
+        return last is not None and not gateway.components.clock.all_swept(last)
 
 
 class HastyDistrict(Hasty, TestDistrict):

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from sqlalchemy import Float, select
 
-from chassis.tables import letters, outbox
-from console.district import SERVICES
-from services.gateway.model import commands, counters
+from chassis.storage.tables import letters, outbox
+from console.runtime.district import SERVICES
+from services.gateway.tables import commands, counters
 from tests.conftest import bus_for
 from tests.district import TestDistrict
 from tests.loop.hasty import HastyDistrict

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from chassis.bus import EmbeddedBus
+from chassis.messaging.memory_bus import EmbeddedBus
 from tests.broker.conftest import start_anew
 from tests.district import DistributedDistrict, TestDistrict
 

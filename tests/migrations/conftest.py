@@ -7,9 +7,9 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from chassis import migrations
-from chassis.store import Store
-from console.district import SERVICES
+from chassis.storage import migrations
+from chassis.storage.store import Store
+from console.runtime.district import SERVICES
 from tests import servers
 
 LATER = '''"""A revision of a later version."""

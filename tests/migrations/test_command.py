@@ -4,7 +4,7 @@ import fcntl
 
 import pytest
 
-from chassis import migrations
+from chassis.storage import migrations
 from tests.console.test_command_line import bihuan
 from tests.migrations.conftest import HEAD, NEXT, picture
 
@@ -30,7 +30,7 @@ def test_all_five_are_set_up_and_looked_at(tmp_path):
 def test_tables_of_unknown_making_are_told_and_not_touched(databases, open_store):
     url = databases()
     store = open_store(url)
-    store.create()
+    migrations.apply(store)
     with store.alone() as connection:
         connection.exec_driver_sql("DROP TABLE alembic_version")
     before = picture(store)
@@ -44,16 +44,16 @@ def test_tables_of_unknown_making_are_told_and_not_touched(databases, open_store
 
 
 def test_an_older_one_is_taken_on(databases, open_store, later, monkeypatch, capsys):
-    from console import migrating
+    from console.cli import migrate
 
     url, folder = databases(), later()
-    open_store(url).create()
+    migrations.apply(open_store(url))
     monkeypatch.setattr(migrations, "folder_of", lambda _service: folder)
     monkeypatch.setenv("DATABASE_URL", url + "?application_name={service}")
-    with pytest.raises(migrating.typer.Exit) as ended:
-        migrating.migrate("filing", check=True, wait=0)
+    with pytest.raises(migrate.typer.Exit) as ended:
+        migrate.migrate("filing", check=True, wait=0)
     assert ended.value.exit_code == 1
-    migrating.migrate("filing", check=False, wait=0)
+    migrate.migrate("filing", check=False, wait=0)
     behind = "The database of filing is behind this version; run `bihuan migrate filing` first."
     assert capsys.readouterr().out == f"filing: {behind}\nfiling: from {HEAD} to {NEXT}\n"
 

@@ -14,10 +14,12 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
-from chassis import green, logs, migrations
-from chassis.migrations import concerns
+from chassis import logs
+from chassis.runtime import green
 from chassis.settings import Misconfigured
-from console.district import SERVICES
+from chassis.storage import migrations
+from chassis.storage.migrations import concerns
+from console.runtime.district import SERVICES
 from tests.migrations.conftest import HEAD, NEXT, picture, tables
 
 NAMES = [kind.name for kind in SERVICES]
@@ -25,9 +27,9 @@ REPOSITORY = Path(__file__).parents[2]
 
 CREATE = """
 import sys
-import chassis.green
-from chassis import migrations
-from chassis.store import Store
+import chassis.runtime.green
+from chassis.storage import migrations
+from chassis.storage.store import Store
 from services.filing.model import Base
 store = Store("filing", sys.argv[1], Base.metadata)
 """
@@ -39,7 +41,7 @@ from sqlalchemy import event
 def kill(*args, **kwargs):
     os.kill(os.getpid(), signal.SIGKILL)
 event.listen(Base.metadata.tables["filings"], "after_create", kill)
-store.create()
+migrations.apply(store)
 """
 )
 AT_ONCE = (
@@ -94,7 +96,7 @@ def mark(store, revision):
 @pytest.mark.parametrize("service", NAMES)
 def test_the_revisions_make_what_a_new_database_is_made_with(empty, open_store, service):
     created, migrated = open_store(empty(), service), open_store(empty(), service)
-    created.create()
+    migrations.apply(created)
     with migrated.alone() as connection:
         migrations._upgrade(migrated, connection)
     assert picture(migrated) == picture(created)
@@ -131,51 +133,53 @@ def test_a_database_at_head_stays_as_it_is(empty, open_store):
     assert migrations.apply(store) == (None, HEAD)
     before = picture(store)
     assert migrations.apply(store) == (HEAD, HEAD)
-    store.check()
+    migrations.check(store)
     assert picture(store) == before
 
 
 def test_nothing_is_imported_for_a_database_that_is_new_or_at_head(tmp_path):
-    script = CREATE + "store.create(); store.create(); print('alembic' in sys.modules)"
+    script = (
+        CREATE + "migrations.apply(store); migrations.apply(store); print('alembic' in sys.modules)"
+    )
     assert python(script, f"sqlite:///{tmp_path}/new.db").communicate()[0] == "False\n"
 
 
 def test_an_older_database_is_refused_until_it_is_migrated(empty, open_store, later):
     url = empty()
-    open_store(url).create()
+    migrations.apply(open_store(url))
     newer = open_store(url, later=later())
     with pytest.raises(Misconfigured) as refused:
-        newer.check()
+        migrations.check(newer)
     assert str(refused.value) == (
         "The database of filing is behind this version; run `bihuan migrate filing` first."
     )
     assert migrations.apply(newer) == (HEAD, NEXT)
-    newer.check()
+    migrations.check(newer)
     assert "later" in tables(newer)
 
 
 def test_an_empty_database_is_refused_until_it_is_set_up(empty, open_store):
     store = open_store(empty())
     with pytest.raises(Misconfigured) as refused:
-        store.check()
+        migrations.check(store)
     assert str(refused.value) == (
         "The database of filing has not been set up; run `bihuan migrate filing` first."
     )
-    store.create()
-    store.check()
+    migrations.apply(store)
+    migrations.check(store)
 
 
 def test_a_database_that_a_newer_version_made_is_good_enough(empty, open_store, later):
     url = empty()
     newer = open_store(url, later=later())
-    newer.create()
+    migrations.apply(newer)
     mark(newer, NEXT)
     older, said = open_store(url), io.StringIO()
     logs.configure("warning", said)
     try:
-        older.check()
+        migrations.check(older)
         assert migrations.apply(older) == (NEXT, NEXT)
-        newer.check()
+        migrations.check(newer)
     finally:
         logs.configure("critical")
     assert migrations.revision(older) == NEXT
@@ -190,7 +194,7 @@ def test_tables_without_a_revision_are_not_touched(empty, open_store):
         store.metadata[0].create_all(connection)
     before = picture(store)
     with pytest.raises(Misconfigured, match=r"^The database of filing was made before there were"):
-        store.create()
+        migrations.apply(store)
     assert picture(store) == before
 
 
@@ -198,7 +202,7 @@ def test_tables_of_others_are_no_hindrance(empty, open_store):
     store = open_store(empty())
     with store.alone() as connection:
         connection.execute(text("CREATE TABLE somebody_elses (id integer)"))
-    store.create()
+    migrations.apply(store)
     assert migrations.revision(store) == HEAD
 
 
@@ -217,7 +221,7 @@ def test_a_kill_in_the_middle_of_the_creation_leaves_nothing(empty, open_store):
 
 def test_an_error_in_the_middle_of_a_migration_leaves_it_as_it_was(empty, open_store, later):
     url = empty()
-    open_store(url).create()
+    migrations.apply(open_store(url))
     broken = open_store(url, later=later("op.execute('SELECT nonsense')"))
     before = picture(broken)
     with pytest.raises(Exception, match="nonsense"):
@@ -230,7 +234,7 @@ def test_an_error_in_the_middle_of_a_migration_leaves_it_as_it_was(empty, open_s
 def test_of_several_migrations_at_once_one_does_it(empty, open_store, later, is_new):
     url, words, done = empty(), (), [f"None {HEAD}", f"{HEAD} {HEAD}", f"{HEAD} {HEAD}"]
     if not is_new:
-        open_store(url).create()
+        migrations.apply(open_store(url))
         words, done = (later(),), [f"{HEAD} {NEXT}", f"{NEXT} {NEXT}", f"{NEXT} {NEXT}"]
     together = [python(AT_ONCE, url, *words) for _ in range(3)]
     for process in together:
@@ -245,7 +249,7 @@ def test_of_several_migrations_at_once_one_does_it(empty, open_store, later, is_
 def test_several_services_may_be_migrated_by_one_process(empty, open_store, later):
     folder, stores = later(), [open_store(empty()) for _ in range(3)]
     for store in stores:
-        store.create()
+        migrations.apply(store)
         store.migrations = folder
     threads = [green.spawn(migrations.apply, store) for store in stores]
     assert [thread.wait() for thread in threads] == [(HEAD, NEXT)] * 3

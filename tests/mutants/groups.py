@@ -40,7 +40,7 @@ SERVICE_TESTS = (
 )
 GROUPS = {
     "permissions": Group(
-        ("services/gateway/permissions.py",),
+        ("services/gateway/access/permissions.py",),
         ("tests/api/test_roles.py", "tests/api/test_privacy.py"),
     ),
     "sealing": Group(
@@ -48,24 +48,24 @@ GROUPS = {
         ("tests/unit/test_sealing.py", "tests/unit/test_identities.py"),
     ),
     "figures": Group(
-        ("services/gateway/figures.py",),
+        ("services/gateway/read_models/statistics.py",),
         ("tests/unit/test_figures.py", "tests/api/test_figures.py"),
     ),
     "sending": Group(
-        ("services/gateway/sending.py",),
+        ("services/gateway/webhooks/sender.py",),
         ("tests/api/test_webhooks.py", "tests/api/test_failing_webhooks.py"),
     ),
     "chassis-receiving": Group(
         (
-            "chassis/listener.py",
-            "chassis/letters.py",
-            "chassis/resending.py",
-            "chassis/hearing.py",
+            "chassis/messaging/consumer.py",
+            "chassis/messaging/parked.py",
+            "chassis/messaging/replay.py",
+            "chassis/messaging/receipts.py",
         ),
         SERVICE_TESTS,
     ),
     "chassis-sending": Group(
-        ("chassis/relay.py", "chassis/retention.py", "chassis/bus.py"),
+        ("chassis/messaging/relay.py", "chassis/storage/retention.py", "chassis/messaging/bus.py"),
         SERVICE_TESTS,
     ),
     "resources": Group(

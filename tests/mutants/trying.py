@@ -10,7 +10,7 @@ import os
 
 fork, wait, kill = os.fork, os.waitpid, os.kill  # before they are made green
 
-import chassis.green  # noqa: E402, F401, I001
+import chassis.runtime.green  # noqa: E402, F401, I001
 
 import importlib.util  # noqa: E402
 import json  # noqa: E402

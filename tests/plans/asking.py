@@ -8,13 +8,14 @@ from types import SimpleNamespace as Having
 from sqlalchemy import event, select
 from werkzeug.datastructures import MultiDict
 
-from chassis import letters, postgres, resending
-from chassis.listener import Listener
-from chassis.retention import DAY, Retention
+from chassis.messaging import parked, replay
+from chassis.messaging.consumer import Listener
 from chassis.sealing import Seal
 from chassis.settings import Settings
-from chassis.store import SHANGHAI
-from chassis.tables import outbox
+from chassis.storage import postgres
+from chassis.storage.retention import DAY, Retention
+from chassis.storage.tables import outbox
+from chassis.storage.unit_of_work import SHANGHAI
 from contracts.complaints import ComplaintClosed, LinkDuplicate
 from contracts.filing import FilingWithdrawn
 from contracts.inspection import DrawPatrolPlan, PlanVisit
@@ -22,20 +23,19 @@ from contracts.shapes import Sealed
 from rulebook import Rulebook
 from services.complaints.service import Complaints
 from services.filing.service import Filings
-from services.gateway import columns
-from services.gateway.deliveries import KEPT, Deliveries
-from services.gateway.door import Door
-from services.gateway.exporting import Exporting, _alike, _Lost
-from services.gateway.feed import Feed, Wanted
-from services.gateway.lists import Asked, Place, asked_of
-from services.gateway.model import events
-from services.gateway.openings import OPENINGS, Openings
-from services.gateway.people import People
-from services.gateway.reads import Reads
-from services.gateway.records import Records
-from services.gateway.resources import VIEWS
+from services.gateway.commands.intake import Door
+from services.gateway.commands.records import Records
+from services.gateway.event_log.feed import Feed, Wanted
+from services.gateway.exports.jobs import Exporting, _alike, _Lost
+from services.gateway.person_keys import People
+from services.gateway.privacy.disclosure import Openings
+from services.gateway.read_models.list_query import Asked, Place, asked_of
+from services.gateway.read_models.projection import Page
+from services.gateway.read_models.queries import Reads
+from services.gateway.resources import OPENINGS, VIEWS, columns
 from services.gateway.service import OFFERED, Gateway
-from services.gateway.views import Page
+from services.gateway.tables import events
+from services.gateway.webhooks.deliveries import KEPT, Deliveries
 from services.inspection import closing
 from services.inspection.plans import _at_risk, _due, _on_plans
 from services.inspection.service import Inspection
@@ -96,23 +96,23 @@ def of_the_chassis(store):
     yield "the outbox's backlog", store.backlog
     yield "marking as sent", lambda: store.mark_sent([Having(seq=7), Having(seq=8)])
     yield "the last row at the start", store._look_back
-    yield "letters that are due", lambda: letters.due(store)
-    yield "letters that a key frees", lambda: letters.freed_by(store, KEYS)
-    yield "letters by state", lambda: letters.counts(store)
-    yield "the oldest letters", lambda: letters.ages(store)
+    yield "letters that are due", lambda: parked.due(store)
+    yield "letters that a key frees", lambda: parked.freed_by(store, KEYS)
+    yield "letters by state", lambda: parked.counts(store)
+    yield "the oldest letters", lambda: parked.ages(store)
     yield "messages that were handled before", lambda: ask_suspects(store)
     rows = {"cursor": 0, "last": ROWS, "since": ROWS - 5000.0}
     request = Having(receiver="filing", handler=None, slot=None, marker=None, **rows)
     asked = store, request, frozenset(), 8, 400
-    yield "what was sent since a moment, again", lambda: resending.page_of(*asked)
+    yield "what was sent since a moment, again", lambda: replay.page_of(*asked)
     yield "what is old", partial(sweep, store, {})
     yield (
         "letters that hold messages back",
-        in_work(store, lambda work: letters.held(work, messages)),
+        in_work(store, lambda work: parked.held(work, messages)),
     )
     yield (
         "the first letter of a stream",
-        in_work(store, lambda work: letters.first_of(work, stream)),
+        in_work(store, lambda work: parked.first_of(work, stream)),
     )
     yield (
         "commands that were sent in an earlier hour",

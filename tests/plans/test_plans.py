@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from chassis.store import Store
-from chassis.tables import carriage
-from console.district import SERVICES
+from chassis.storage import migrations
+from chassis.storage.store import Store
+from chassis.storage.tables import carriage
+from console.runtime.district import SERVICES
 from services.gateway.resources import VIEWS
 from tests import servers
 from tests.conftest import available
@@ -39,7 +40,7 @@ def stores(tmp_path_factory):
     with available(servers.postgres(folder, databases=names)) as server:
         for kind in SERVICES:
             made[kind.name] = store = Store(kind.name, server.url(kind.name), kind.metadata)
-            store.create()
+            migrations.apply(store)
             filled = (carriage, kind.metadata) if kind.name == "filing" else (kind.metadata,)
             with store.alone() as connection:
                 for metadata in filled:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chassis import letters
+from chassis.messaging import parked
 from tests.service.given import Given
 
 
@@ -23,4 +23,4 @@ def given(tmp_path):
 @pytest.fixture
 def no_pauses(monkeypatch):
     """Let back-off take no time."""
-    monkeypatch.setattr(letters, "pause", lambda _attempts, **_longest: 0.0)
+    monkeypatch.setattr(parked, "pause", lambda _attempts, **_longest: 0.0)

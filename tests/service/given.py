@@ -2,12 +2,14 @@
 
 from datetime import datetime
 
-from chassis.bus import ANY, Closed
 from chassis.ids import new_id
-from chassis.listener import Listener
 from chassis.message import Message
+from chassis.messaging.bus import ANY, Closed
+from chassis.messaging.consumer import Listener
 from chassis.service import bindings_of, handlers_of
-from chassis.store import SHANGHAI, Store
+from chassis.storage import migrations
+from chassis.storage.store import Store
+from chassis.storage.unit_of_work import SHANGHAI
 from contracts.message import Command, Envelope
 from contracts.shapes import moment_to_json
 from rulebook import Rulebook
@@ -36,7 +38,7 @@ class Given:
     def __init__(self, kind, folder):
         self.at, self.acknowledged = datetime(2020, 2, 10, 9, tzinfo=SHANGHAI), []
         self.store = Store(kind.name, f"sqlite:///{folder / kind.name}.db", kind.metadata)
-        self.store.create()
+        migrations.apply(self.store)
         self.service, self.hears = kind(), bindings_of(kind)
         self.service.rulebook, self.service.store = Rulebook.load(), self.store
         self.listener = Listener(self.service, self.store, handlers_of(self.service), lambda: None)

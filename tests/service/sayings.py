@@ -2,8 +2,8 @@
 
 from datetime import date, datetime, timedelta
 
-from chassis.store import SHANGHAI
-from console.synthetic import credit_code
+from chassis.storage.unit_of_work import SHANGHAI
+from console.demo.synthetic import credit_code
 from contracts.complaints import (
     ComplaintReceived,
     Counting,

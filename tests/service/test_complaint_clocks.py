@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import rulebook
-from chassis.listener import Listener
+from chassis.messaging.consumer import Listener
 from chassis.service import handlers_of
 from contracts.complaints import (
     AcceptComplaint,

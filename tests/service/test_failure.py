@@ -6,11 +6,11 @@ import pytest
 from sqlalchemy import event, func, select, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from chassis import letters
 from chassis.errors import Conflict, Rejected
-from chassis.listener import Listener
-from chassis.tables import attempts, inbox
-from chassis.tables import letters as kept
+from chassis.messaging import parked
+from chassis.messaging.consumer import Listener
+from chassis.storage.tables import attempts, inbox
+from chassis.storage.tables import letters as kept
 from contracts.filing import EnterpriseRegistered, OnsiteReviewRequested
 from contracts.inspection import (
     DispatchPatrol,
@@ -108,22 +108,22 @@ def test_it_is_handled_in_the_batch_that_brings_its_enterprise(inspection):
 
 def test_what_awaits_a_fact_waits_as_long_as_it_takes(inspection):
     inspection.facts(complained())
-    for _ in range(letters.RETRIES + 2):
+    for _ in range(parked.RETRIES + 2):
         assert time_comes(inspection) == []
     assert waiting(inspection) == [("waiting", "complaint-received")]
 
 
 @pytest.mark.parametrize("attempts", [10, 1023, 1024, 10**6])
 def test_the_pause_after_any_number_of_attempts_has_an_end(attempts):
-    assert 0.75 * 3.0 <= letters.pause(attempts, longest=3.0) <= 1.25 * 3.0
+    assert 0.75 * 3.0 <= parked.pause(attempts, longest=3.0) <= 1.25 * 3.0
 
 
 def test_the_age_of_what_waits_can_be_measured(inspection):
-    assert letters.ages(inspection.store) == {}
+    assert parked.ages(inspection.store) == {}
     inspection.facts(complained())
-    assert 0.0 <= letters.ages(inspection.store)["waiting"] < 60.0
+    assert 0.0 <= parked.ages(inspection.store)["waiting"] < 60.0
     inspection.when(registered())
-    assert letters.ages(inspection.store) == {}
+    assert parked.ages(inspection.store) == {}
 
 
 def test_a_complaint_that_waits_holds_nobody_elses(inspection):
@@ -261,7 +261,7 @@ def test_a_command_that_only_a_newer_version_knows_waits_for_it_and_is_settled(i
     with older(inspection, PlanVisit, lacks):
         assert inspection.deliver(message, following, message) == []
         held = [("waiting", "plan-visit"), ("waiting", "record-visit")]
-        for _ in range(letters.RETRIES + 2):
+        for _ in range(parked.RETRIES + 2):
             assert time_comes(inspection) == []
             assert waiting(inspection) == held
         assert tries(inspection) == 0, "it has not failed"
@@ -318,7 +318,7 @@ def test_it_is_tried_again_then_stuck_and_holds_only_what_follows_it_until_it_is
     followers = [inspection.message(fact) for fact in (review("bad"), reopened("bad", "mall"))]
     inspection.deliver(poison, *followers)
     held = [("waiting", "onsite-review-requested"), ("waiting", "enterprise-reopened")]
-    for _ in range(letters.RETRIES):
+    for _ in range(parked.RETRIES):
         assert waiting(inspection) == [("waiting", "enterprise-registered"), *held]
         assert time_comes(inspection) == []
     assert waiting(inspection) == [("stuck", "enterprise-registered"), *held]
@@ -326,7 +326,7 @@ def test_it_is_tried_again_then_stuck_and_holds_only_what_follows_it_until_it_is
     assert types(inspection.facts(registered("good")).when(review("good"))) == ["visit-planned"]
     fault.mend()
     assert time_comes(inspection) == []
-    assert letters.retry(inspection.store, message_id=poison.id)
+    assert parked.retry(inspection.store, message_id=poison.id)
     said = time_comes(inspection)
     assert types(said) == ["visit-planned", "visit-planned", "prompt-slip-issued"]
     assert waiting(inspection) == []
@@ -336,25 +336,25 @@ def test_what_arrives_while_a_letter_is_stuck_takes_its_place_behind_it(inspecti
     fault = Fault(inspection, EnterpriseRegistered)
     poison = inspection.message(registered("bad"))
     inspection.deliver(poison)
-    for _ in range(letters.RETRIES):
+    for _ in range(parked.RETRIES):
         time_comes(inspection)
     assert inspection.when(review("bad")) == []
     fault.mend()
-    letters.retry(inspection.store, message_id=poison.id)
+    parked.retry(inspection.store, message_id=poison.id)
     assert types(time_comes(inspection)) == ["visit-planned"]
 
 
 def test_only_a_stuck_letter_is_retried_by_hand(inspection):
     early = inspection.message(complained())
     inspection.deliver(early)
-    assert not letters.retry(inspection.store, message_id=early.id)
-    assert not letters.retry(inspection.store, message_id="none")
+    assert not parked.retry(inspection.store, message_id=early.id)
+    assert not parked.retry(inspection.store, message_id="none")
 
 
 def test_what_follows_a_failed_message_does_not_spend_its_retries(inspection):
     Fault(inspection, EnterpriseRegistered)
     inspection.facts(registered("bad"))
-    for _ in range(letters.RETRIES + 2):
+    for _ in range(parked.RETRIES + 2):
         inspection.facts(review("bad"))
     assert tries(inspection) == 1
 
@@ -442,7 +442,7 @@ def outage(inspection, no_pauses):
     return begin
 
 
-@pytest.mark.parametrize("commits", range(1, letters.RETRIES + 1))
+@pytest.mark.parametrize("commits", range(1, parked.RETRIES + 1))
 def test_what_storage_refuses_is_handled_as_soon_as_it_recovers(inspection, outage, commits):
     inspection.facts(registered())
     outage(commits)
@@ -451,7 +451,7 @@ def test_what_storage_refuses_is_handled_as_soon_as_it_recovers(inspection, outa
     assert message.id in inspection.acknowledged
 
 
-@pytest.mark.parametrize("commits", range(letters.RETRIES + 1, letters.RETRIES + 8))
+@pytest.mark.parametrize("commits", range(parked.RETRIES + 1, parked.RETRIES + 8))
 def test_what_storage_refuses_for_long_is_handled_in_the_end(inspection, outage, commits):
     inspection.facts(registered())
     outage(commits)
@@ -482,7 +482,7 @@ def test_storage_may_go_away_before_the_letters_are_looked_at(inspection, monkey
     def away(*_args):
         raise AWAY
 
-    monkeypatch.setattr(letters, "freed_by", away)
+    monkeypatch.setattr(parked, "freed_by", away)
     inspection.facts(registered())
     assert len(inspection.acknowledged) == 1
 
@@ -490,6 +490,6 @@ def test_storage_may_go_away_before_the_letters_are_looked_at(inspection, monkey
 def test_a_statement_that_can_never_work_is_a_failed_message_and_no_outage(inspection, no_pauses):
     Fault(inspection, EnterpriseRegistered, OperationalError("SELECT", {}, Exception("nonsense")))
     assert types(inspection.when(registered("bad"), registered("good"))) == []
-    for _ in range(letters.RETRIES):
+    for _ in range(parked.RETRIES):
         time_comes(inspection)
     assert waiting(inspection) == [("stuck", "enterprise-registered")]

@@ -9,18 +9,20 @@ import pytest
 from sqlalchemy import func, select, true, update
 from sqlalchemy.exc import OperationalError
 
-from chassis import letters, resending
-from chassis.bus import Closed
 from chassis.errors import Conflict, NotYet
-from chassis.leases import SlotLost
-from chassis.listener import Listener
 from chassis.message import Message, slot_of
-from chassis.relay import Relay
-from chassis.retention import DAY, Aged, Retention
+from chassis.messaging import parked, replay
+from chassis.messaging.bus import Closed
+from chassis.messaging.consumer import Listener
+from chassis.messaging.relay import Relay
 from chassis.settings import Settings
-from chassis.store import Store, Work
-from chassis.tables import attempts, inbox, leases, outbox, resends, strays
-from chassis.tables import letters as kept
+from chassis.storage import migrations
+from chassis.storage.leases import SlotLost
+from chassis.storage.retention import DAY, Aged, Retention
+from chassis.storage.store import Store
+from chassis.storage.tables import attempts, inbox, leases, outbox, resends, strays
+from chassis.storage.tables import letters as kept
+from chassis.storage.unit_of_work import Work
 from contracts.filing import FilingWithdrawn
 from contracts.inspection import DispatchPatrol
 from contracts.message import Envelope
@@ -52,7 +54,7 @@ def commits(monkeypatch):
             raise AWAY
 
     monkeypatch.setattr(Work, "commit", ended)
-    monkeypatch.setattr(letters, "pause", lambda _attempts, **_longest: 0.0)
+    monkeypatch.setattr(parked, "pause", lambda _attempts, **_longest: 0.0)
     return plan.extend
 
 
@@ -93,7 +95,7 @@ def test_a_letter_is_delivered_once_although_its_commit_was_not_answered(
         with suppress(OperationalError):  # as the loop that tries letters does
             inspection.listener.retry(("filing", "shop"))
     if waiting(inspection) == [("stuck", "onsite-review-requested")]:
-        assert letters.retry(inspection.store, message_id=first_letter(inspection))
+        assert parked.retry(inspection.store, message_id=first_letter(inspection))
         inspection.listener.retry(("filing", "shop"))
     assert types(inspection.when()) == ["visit-planned"]
     assert waiting(inspection) == []
@@ -138,7 +140,7 @@ def once_more(*messages):
 @pytest.fixture
 def store(tmp_path):
     made = Store("filing", f"sqlite:///{tmp_path}/filing.db", Filings.metadata)
-    made.create()
+    migrations.apply(made)
     yield made
     made.close()
 
@@ -168,15 +170,15 @@ def said(identity, *, marker=None):
 
 def lose_the_queue(store):
     """Have the slot's queue found missing; give what its publisher's marker will be."""
-    if resending.gap_found(store, SLOT, ["filing"], lambda *_: None) == []:
-        resending.queue_made(store, SLOT, 0.0)
+    if replay.gap_found(store, SLOT, ["filing"], lambda *_: None) == []:
+        replay.queue_made(store, SLOT, 0.0)
         return lose_the_queue(store)
     with store.read() as session:
-        return resending.gaps_of(session, SLOT)["filing"]
+        return replay.gaps_of(session, SLOT)["filing"]
 
 
 def marker(name, *, marked=True):
-    made = resending.marker_of("filing", name, SLOT, SLOTS, 1_600_000_000.0)
+    made = replay.marker_of("filing", name, SLOT, SLOTS, 1_600_000_000.0)
     if not marked:  # as an earlier version says it
         made.restate(type(made.fact)(lane=made.fact.lane, marker=made.fact.marker))
     return made
@@ -234,8 +236,8 @@ def test_a_second_loss_asks_for_what_the_first_has_not_been_given(store):
     now = store.now()
     with store.write() as work:
         work.execute(update(outbox).values(sent_at=now - 3600.0))
-        resending.ask(work, "inspection", now - 4000.0, slot=SLOT, marker="a-first")
-        resending.ask(work, "inspection", now - 300.0, slot=SLOT, marker="a-second")
+        replay.ask(work, "inspection", now - 4000.0, slot=SLOT, marker="a-first")
+        replay.ask(work, "inspection", now - 300.0, slot=SLOT, marker="a-second")
     bus = Bus()
     relay = Relay(
         store, bus, 10, {"inspection": frozenset({("filing.events", FilingWithdrawn.type)})}
@@ -248,7 +250,7 @@ def test_a_second_loss_asks_for_what_the_first_has_not_been_given(store):
 
 def test_who_has_lost_a_queue_says_which_and_asks_the_publisher_for_it(leased):
     lose_the_queue(leased)
-    assert resending.gap_found(leased, SLOT, ["gateway"], lambda *_: None) == ["gateway"]
+    assert replay.gap_found(leased, SLOT, ["gateway"], lambda *_: None) == ["gateway"]
     with leased.read() as session:
         row = session.execute(select(outbox).where(outbox.c.type == "resend")).one()
     said_so = json.loads(row.body)
@@ -258,7 +260,7 @@ def test_who_has_lost_a_queue_says_which_and_asks_the_publisher_for_it(leased):
 def test_a_queue_that_is_made_says_nothing_of_another_slot(leased):
     with leased.write() as work:
         work.execute(leases.insert().values(name="slot 5", until=0.0))
-    resending.queue_made(leased, SLOT, 7.0)
+    replay.queue_made(leased, SLOT, 7.0)
     with leased.read() as session:
         rows = session.execute(select(leases.c.name, leases.c.drained_at).order_by(leases.c.name))
         assert [tuple(row) for row in rows] == [(f"slot {SLOT}", 7.0), ("slot 5", None)]
@@ -268,10 +270,10 @@ def test_an_operator_has_nothing_sent_again_that_was_not_sent(store):
     with store.write() as work:
         work.outgoing.append(said("1"))
     with store.write() as work:
-        resending.ask(work, "inspection", 0.0)
+        replay.ask(work, "inspection", 0.0)
     hears = frozenset({("filing.events", FilingWithdrawn.type)})
-    request = resending.next_of(store)
-    assert resending.page_of(store, request, hears, SLOTS, 10) == ([], request.last)
+    request = replay.next_of(store)
+    assert replay.page_of(store, request, hears, SLOTS, 10) == ([], request.last)
 
 
 def test_a_marker_closes_its_own_gap_alone(leased):
@@ -280,9 +282,9 @@ def test_a_marker_closes_its_own_gap_alone(leased):
     began = marker(first).fact
     second = lose_the_queue(leased)
     with leased.write() as work:
-        resending.close_gap(work, SLOT, "filing", began)
+        replay.close_gap(work, SLOT, "filing", began)
     with leased.read() as session:
-        assert resending.gaps_of(session, SLOT) == {"filing": second}
+        assert replay.gaps_of(session, SLOT) == {"filing": second}
 
 
 def test_a_second_loss_may_be_made_good_by_an_earlier_version(leased):
@@ -325,14 +327,14 @@ def test_what_an_operator_has_sent_again_begins_once_more_where_a_queue_is_lost(
         store, bus, 10, {"inspection": frozenset({("filing.events", said("").fact.type)})}
     )
     with store.write() as work:
-        resending.ask(work, "inspection", 0.0, handler="feed")
-        resending.ask(work, "complaints", 0.0, handler="other")
+        replay.ask(work, "inspection", 0.0, handler="feed")
+        replay.ask(work, "complaints", 0.0, handler="other")
     relay.publish_next()
     assert bus.published == [("1", "feed", None), ("2", "feed", None)]
     bus.published.clear()
 
     with store.write() as work:
-        resending.ask(work, "inspection", 0.0, slot=SLOT, marker="a-marker")
+        replay.ask(work, "inspection", 0.0, slot=SLOT, marker="a-marker")
     for _ in range(4):
         relay.ask_again()
         relay.publish_next()
@@ -390,7 +392,7 @@ def test_a_letter_has_one_outcome_although_its_slot_changes_hands(store, error, 
         work.execute(
             store.insert_new(inbox), [{"id": "command", "fingerprint": "", "handled_at": 0}]
         )
-        letters.park(work, command, letters.WAITING, "", awaits=None, attempt=0)
+        parked.park(work, command, parked.WAITING, "", awaits=None, attempt=0)
 
     write = a.store.write
     writes = count(1)

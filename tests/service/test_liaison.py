@@ -7,7 +7,8 @@ import eventlet
 import pytest
 from sqlalchemy import select
 
-from chassis.store import Store
+from chassis.storage import migrations
+from chassis.storage.store import Store
 from contracts.filing import AssignLiaison, CorrectEnterprise, LiaisonAssigned
 from services.filing.model import Enterprise, Officer
 from services.filing.service import Filings
@@ -97,7 +98,7 @@ class Process(Given):
         self.store = self.service.store = self.listener.store = Store(
             "filing", url, Filings.metadata
         )
-        self.store.create()
+        migrations.apply(self.store)
 
     def hear(self, *said):
         self.batches = [[self.message(one) for one in said]]

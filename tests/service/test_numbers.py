@@ -8,9 +8,11 @@ import eventlet
 import pytest
 from sqlalchemy import inspect, select, text
 
-from chassis.listener import Listener
+from chassis.messaging.consumer import Listener
 from chassis.service import handlers_of
-from chassis.store import SHANGHAI, Store
+from chassis.storage import migrations
+from chassis.storage.store import Store
+from chassis.storage.unit_of_work import SHANGHAI
 from contracts.inspection import NoticeIssued, NoticeOverdue, Numbered, PressNotice
 from rulebook import Rulebook
 from services.inspection.model import Base, Closure, Notice, Slip
@@ -38,7 +40,7 @@ class Crowd(Given):
     def __init__(self, url):
         self.at = datetime(2020, 2, 10, 9, tzinfo=SHANGHAI)
         self.store = Store("inspection", url, Base.metadata)
-        self.store.create()
+        migrations.apply(self.store)
         self.hears = None
         self.workers = [self._worker() for _ in range(WORKERS)]
 

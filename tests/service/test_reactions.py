@@ -5,11 +5,11 @@ from collections import Counter
 import pytest
 from sqlalchemy import select
 
-from chassis import letters
-from chassis.listener import FATAL_ATTEMPTS, Listener
+from chassis.messaging import parked
+from chassis.messaging.consumer import FATAL_ATTEMPTS, Listener
 from chassis.service import bindings_of, brought_to
-from chassis.tables import inbox, outbox
-from console.district import SERVICES
+from chassis.storage.tables import inbox, outbox
+from console.runtime.district import SERVICES
 from contracts.filing import (
     CorrectEnterprise,
     EnterpriseReopened,
@@ -69,14 +69,14 @@ def test_a_reaction_that_fails_is_a_letter_and_its_cause_stands(filing, kind):
     outcomes = [fact.outcome for fact in said if isinstance(fact, CommandSettled)]
     assert outcomes == [Outcome.DONE, Outcome.DONE]
     assert said_of(filing, "good") == CHAIN
-    for _ in range(letters.RETRIES + len(CHAIN)):
+    for _ in range(parked.RETRIES + len(CHAIN)):
         time_comes(filing)
     assert waiting(filing) == [("stuck", kind.type)]
     assert said_of(filing, "bad") == CHAIN[: CHAIN.index(kind.type) + 1]
 
     fault.mend()
-    (stuck,) = rows(filing, select(letters.letters.c.id))
-    assert letters.retry(filing.store, message_id=stuck.id)
+    (stuck,) = rows(filing, select(parked.letters.c.id))
+    assert parked.retry(filing.store, message_id=stuck.id)
     time_comes(filing)
     assert waiting(filing) == []
     assert said_of(filing, "bad") == CHAIN
@@ -86,7 +86,7 @@ def test_a_reaction_that_fails_is_a_letter_and_its_cause_stands(filing, kind):
 def test_a_letter_holds_back_what_the_service_says_to_itself_later(filing, late):
     fault = Fault(filing, FilingApproved)
     filing.when(submit("one", "bad"))
-    for _ in range(letters.RETRIES + len(CHAIN)):
+    for _ in range(parked.RETRIES + len(CHAIN)):
         time_comes(filing)
     assert waiting(filing) == [("stuck", "filing-approved")]
     broken = Fault(filing, CorrectEnterprise, shop="bad" if late else "none")
@@ -97,7 +97,7 @@ def test_a_letter_holds_back_what_the_service_says_to_itself_later(filing, late)
     assert waiting(filing) == [("stuck", "filing-approved"), held]
 
     fault.mend()
-    letters.retry(filing.store, message_id=rows(filing, select(letters.letters.c.id))[0].id)
+    parked.retry(filing.store, message_id=rows(filing, select(parked.letters.c.id))[0].id)
     time_comes(filing)
     assert waiting(filing) == []
     assert said_of(filing, "bad") == CHAIN
@@ -145,7 +145,7 @@ def test_a_letter_that_outlives_a_process_and_succeeds_leaves_no_count_behind(fi
     filing.listener.began = filing.store.now()
     time_comes(filing)
     assert said_of(filing, "bad") == CHAIN
-    assert rows(filing, select(letters.letters.c.id)) == []
+    assert rows(filing, select(parked.letters.c.id)) == []
 
 
 def test_the_bus_brings_no_service_what_it_says_to_itself_but_the_gateway():

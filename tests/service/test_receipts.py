@@ -6,17 +6,19 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import Column, Integer, MetaData, String, Table, func, insert, select, update
 
-from chassis import letters, metrics, resending, retention
-from chassis.bus import Closed
+from chassis import metrics
 from chassis.errors import NotFound, NotYet
 from chassis.ids import derived_id, new_id
-from chassis.listener import Listener
 from chassis.message import Message
-from chassis.retention import DAY, Retention, let_go_until, remembered_since
+from chassis.messaging import parked, replay
+from chassis.messaging.bus import Closed
+from chassis.messaging.consumer import Listener
 from chassis.settings import Settings
-from chassis.store import Store
-from chassis.tables import attempts, deployment, inbox, origin_of, outbox, resends
-from chassis.tables import letters as kept
+from chassis.storage import migrations, retention
+from chassis.storage.retention import DAY, Retention, let_go_until, remembered_since
+from chassis.storage.store import Store
+from chassis.storage.tables import attempts, deployment, inbox, origin_of, outbox, resends
+from chassis.storage.tables import letters as kept
 from contracts.filing import FilingWithdrawn
 from contracts.message import Envelope
 from contracts.shared import HourSwept
@@ -65,7 +67,7 @@ def handler(name, error=None):
 @pytest.fixture
 def store(tmp_path):
     made = Store("inspection", f"sqlite:///{tmp_path / 'inspection.db'}")
-    made.create()
+    migrations.apply(made)
     metadata.create_all(made.engine)
     yield made
     made.close()
@@ -206,7 +208,7 @@ def test_a_rejected_letter_that_is_tried_again_leaves_out_who_was_fed_it(store):
     assert called(store) == [("second", message.id)]
     refuses.clear()
     with store.write() as work:  # as an operator does with --even-rejected
-        work.execute(update(kept).values(state=letters.WAITING))
+        work.execute(update(kept).values(state=parked.WAITING))
     time_comes(store, new)
     deliver(new, fed(message, "first"), fed(message, "second"))
     assert called(store) == [("second", message.id), ("first", message.id)]
@@ -243,7 +245,7 @@ def test_what_may_have_been_handled_before_it_was_forgotten_is_set_aside(store, 
         deliver(here, message, following)
     assert called(store) == [("first", message.id)]
     assert aside(store) == [("stuck", message.id), ("waiting", following.id)]
-    assert letters.retry(store, message_id=message.id)  # an operator knows better
+    assert parked.retry(store, message_id=message.id)  # an operator knows better
     here.retry_due()
     assert aside(store) == []
     assert [each for _, each in called(store)] == [message.id, message.id, following.id]
@@ -365,14 +367,14 @@ def count(store, table):
 def test_what_is_still_to_be_sent_again_does_not_go(store):
     sent(store, 3, 20)
     with store.write() as work:
-        resending.ask(work, "gateway", NOW - 30 * DAY)
-    request = resending.next_of(store)
-    resending.advance(store, request, 1, 1)
+        replay.ask(work, "gateway", NOW - 30 * DAY)
+    request = replay.next_of(store)
+    replay.advance(store, request, 1, 1)
     sent(store, 2, 15)
     assert sweep(store)["outbox"] == 1
     assert count(store, outbox) == 4
-    request = resending.next_of(store)
-    resending.advance(store, request, request.last, 2)
+    request = replay.next_of(store)
+    replay.advance(store, request, request.last, 2)
     assert sweep(store)["outbox"] == 4
 
 
@@ -397,10 +399,10 @@ def test_who_asks_for_more_than_the_outbox_has_is_told(store):
         assert let_go_until(session) == pytest.approx(NOW - 20 * DAY, abs=0.01)
     before = short()
     with store.write() as work:
-        resending.ask(work, "gateway", NOW - 19 * DAY, slot=3, marker="m")
+        replay.ask(work, "gateway", NOW - 19 * DAY, slot=3, marker="m")
     assert short() == before
     with store.write() as work:
-        resending.ask(work, "gateway", NOW - 21 * DAY, slot=3, marker="n")
+        replay.ask(work, "gateway", NOW - 21 * DAY, slot=3, marker="n")
     assert short() == before + 1
     assert count(store, resends) == 2, "what is left is sent"
 
@@ -442,15 +444,15 @@ def test_what_no_version_handles_any_more_holds_nothing_back(store):
     old = swept()
     deliver(new, old, *later)
     assert called(store) == [("g", message.id) for message in later]
-    assert aside(store) == [(letters.REJECTED, old.id)]
+    assert aside(store) == [(parked.REJECTED, old.id)]
 
 
 def test_what_a_later_version_handles_waits_in_the_earlier_one(store):
     earlier = speaking(store, w=[handler("g")])
     later, message = speaking(store, w=[handler("g")], o=[handler("g")]), swept()
     deliver(earlier, message)
-    assert aside(store) == [(letters.WAITING, message.id)]
-    letters.hasten_unknown(store)
+    assert aside(store) == [(parked.WAITING, message.id)]
+    parked.hasten_unknown(store)
     later.retry_due()
     assert called(store) == [("g", message.id)]
 
@@ -484,12 +486,12 @@ def test_what_is_doubted_overtakes_nothing_of_its_stream(store):
     other = withdrawn(key="other")
     deliver(process(store, handler("g")), unknown, doubted, other)
     assert called(store) == [("g", other.id)]
-    assert aside(store) == [(letters.WAITING, unknown.id), (letters.STUCK, doubted.id)]
+    assert aside(store) == [(parked.WAITING, unknown.id), (parked.STUCK, doubted.id)]
 
 
 def test_no_attempt_stays_counted_of_what_is_held_back(store):
     with store.write() as work:
-        letters.park(work, withdrawn(), letters.STUCK, "x", awaits=None, attempt=4)
+        parked.park(work, withdrawn(), parked.STUCK, "x", awaits=None, attempt=4)
     again = withdrawn()
     again.redelivered = True
     with store.write() as work:

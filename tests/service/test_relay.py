@@ -7,14 +7,15 @@ import eventlet
 import pytest
 from sqlalchemy import select, update
 
-from chassis import relay as relaying
-from chassis import resending
-from chassis.bus import BusDown
 from chassis.ids import new_id
 from chassis.message import Message, slot_of
-from chassis.relay import Relay
-from chassis.store import Store
-from chassis.tables import deployment, resends
+from chassis.messaging import relay as relaying
+from chassis.messaging import replay
+from chassis.messaging.bus import BusDown
+from chassis.messaging.relay import Relay
+from chassis.storage import migrations
+from chassis.storage.store import Store
+from chassis.storage.tables import deployment, resends
 from contracts.filing import FilingWithdrawn
 from contracts.message import Envelope
 from services.filing.service import Filings
@@ -80,7 +81,7 @@ def name_of(message):
 @pytest.fixture
 def store(tmp_path):
     made = Store("filing", f"sqlite:///{tmp_path}/filing.db", Filings.metadata)
-    made.create()
+    migrations.apply(made)
     yield made
     made.close()
 
@@ -166,7 +167,7 @@ def test_more_keys_than_can_be_held_wait_for_those_that_are(store, bus, relay, m
 
 
 def test_what_is_looked_past_is_bounded(store, bus, relay, monkeypatch):
-    monkeypatch.setattr("chassis.store.LOOK_PAST", 15, raising=False)
+    monkeypatch.setattr("chassis.storage.store.LOOK_PAST", 15, raising=False)
     a, b, *_ = KEYS
     bus.refuses = {(None, a)}
     say(store, *(f"{a}:{n}" for n in range(20)), f"{b}:0")
@@ -186,8 +187,8 @@ def test_what_is_sent_again_and_not_taken_holds_back_its_slot_alone(store, bus, 
     relay.publish_next()
     bus.taken.clear()
     with store.write() as work:
-        resending.ask(work, "inspection", 0.0, slot=slot_of(lost, SLOTS), marker="marker")
-        resending.ask(work, "gateway", 0.0, slot=slot_of(other, SLOTS), marker="another")
+        replay.ask(work, "inspection", 0.0, slot=slot_of(lost, SLOTS), marker="marker")
+        replay.ask(work, "gateway", 0.0, slot=slot_of(other, SLOTS), marker="another")
     bus.refuses = {("inspection", lost)}  # the marker is taken, and then no more
     say(store, f"{lost}:2", f"{other}:1")
     relay.ask_again()
@@ -212,8 +213,8 @@ def test_what_an_operator_sends_again_and_nobody_takes_holds_back_nothing(store,
     say(store, f"{a}:0")
     relay.publish_next()
     with store.write() as work:
-        resending.ask(work, "inspection", 0.0)
-        resending.ask(work, "gateway", 0.0)
+        replay.ask(work, "inspection", 0.0)
+        replay.ask(work, "gateway", 0.0)
     bus.refuses = {("inspection", a)}
     say(store, f"{a}:1", f"{b}:0")
     relay.ask_again()
@@ -231,7 +232,7 @@ def test_what_a_service_does_not_take_from_itself_holds_back_its_keys_alone(tmp_
     a, b, *_ = KEYS
     for turn in range(2):
         store = Store("filing", f"sqlite:///{tmp_path}/filing.db", Filings.metadata)
-        store.create()
+        migrations.apply(store)
         if not turn:
             say(store, f"{a}:0", f"{a}:1", f"{b}:0")
             store.close()
@@ -297,7 +298,7 @@ def test_a_request_that_another_relay_has_finished_holds_nothing_back(
     """This one has put it off, stood still, and is the relay again without having noticed."""
     monkeypatch.setattr(relaying, "pause", lambda *_given, **_more: 0.0)
     with store.write() as work:
-        resending.ask(work, "inspection", 0.0, slot=0, marker=new_id())
+        replay.ask(work, "inspection", 0.0, slot=0, marker=new_id())
     monkeypatch.setattr(bus, "publish", refusing)
     relay.publish_next()
     assert relay._put_off

@@ -5,13 +5,13 @@ import time
 import pytest
 from sqlalchemy import func, select, update
 
-from chassis import retention
-from chassis.clocks import MARGIN
-from chassis.retention import DAY, Retention, remembered_since
 from chassis.settings import Misconfigured, Settings
-from chassis.tables import inbox, outbox
+from chassis.storage import retention
+from chassis.storage.clock import MARGIN
+from chassis.storage.retention import DAY, Retention, remembered_since
+from chassis.storage.tables import inbox, outbox
 from services.filing.service import Filings
-from services.gateway.model import commands, events
+from services.gateway.tables import commands, events
 from tests.service.sayings import register
 
 NOW = 2_000_000_000.0

@@ -5,13 +5,15 @@ from itertools import count
 import pytest
 from sqlalchemy import Column, MetaData, String, Table, insert, select, text
 
-from chassis.bus import Closed
-from chassis.green import Event, pause, spawn
-from chassis.leases import SlotLost
-from chassis.listener import Listener
 from chassis.message import Message, slot_of
-from chassis.store import Ask, Store
-from chassis.tables import inbox, letters
+from chassis.messaging.bus import Closed
+from chassis.messaging.consumer import Listener
+from chassis.runtime.green import Event, pause, spawn
+from chassis.storage import migrations
+from chassis.storage.leases import SlotLost
+from chassis.storage.store import Store
+from chassis.storage.tables import inbox, letters
+from chassis.storage.unit_of_work import Ask
 from contracts.filing import FilingWithdrawn
 from contracts.message import Envelope
 
@@ -69,7 +71,7 @@ def withdrawn(key):
 @pytest.fixture
 def listener(tmp_path):
     store, service = Store("filing", f"sqlite:///{tmp_path / 'shared.db'}"), Withdrawals()
-    store.create()
+    migrations.apply(store)
     metadata.create_all(store.engine)
     made = Listener(service, store, {FilingWithdrawn.type: [service.note]}, list)
     made.slots = SLOTS
@@ -133,7 +135,7 @@ def test_a_slot_that_is_lost_is_written_for_no_more_and_the_others_are(listener)
 
 
 def test_one_transaction_holds_only_so_much(listener, monkeypatch):
-    monkeypatch.setattr("chassis.listener.MOST_TOGETHER", 3)
+    monkeypatch.setattr("chassis.messaging.consumer.MOST_TOGETHER", 3)
     run(listener)
     assert [len(batch) for batch in listener.service.batches] == [1, 3, 3, 1]
     assert noted(listener, effects.c.key) == sorted(KEYS)

@@ -4,9 +4,10 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import ProgrammingError
 
-from chassis.store import STORAGE_ERRORS, Store
-from chassis.tables import carriage
-from console.synthetic import credit_code
+from chassis.storage.engine import STORAGE_ERRORS
+from chassis.storage.store import Store
+from chassis.storage.tables import carriage
+from console.demo.synthetic import credit_code
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from services.gateway.callers import Caller, scope_of
+from services.gateway.access.callers import Caller, scope_of
 
 ABROAD = "https://id.example"
 subjects = st.text(st.sampled_from("ab %~/0"), min_size=1, max_size=6).filter(str.strip)

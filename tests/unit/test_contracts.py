@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
-from chassis.tables import letters, outbox
+from chassis.storage.tables import letters, outbox
 from contracts import message
 from contracts.catalogue import contracts
 from contracts.filing import EnterpriseReopened, FilingReturned, SubmitFiling, WithdrawFiling

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from chassis.clocks import FURTHEST, DatabaseClock
 from chassis.settings import Misconfigured
+from chassis.storage.clock import FURTHEST, DatabaseClock
 
 DAY = 86_400.0
 TRUTH = 1_800_000_000.0

@@ -1,6 +1,6 @@
 """The figures of the district: each from its own counter, and under the name that is documented."""
 
-from services.gateway.figures import statistics
+from services.gateway.read_models.statistics import statistics
 
 DOCUMENTED = {
     "registered": "total above_scale below_scale sole_trader",

@@ -7,7 +7,7 @@ from stdnum.cn import uscc
 from stdnum.iso7064 import mod_11_10
 
 from chassis.errors import Rejected
-from console.synthetic import credit_code
+from console.demo.synthetic import credit_code
 from contracts.filing import (
     CorrectEnterprise,
     Decision,

@@ -2,7 +2,7 @@
 
 import eventlet
 
-from chassis import green
+from chassis.runtime import green
 from tests import PATIENCE
 
 

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chassis.sealing import Seal
-from console.synthetic import identity_number
+from console.demo.synthetic import identity_number
 from rulebook import Rulebook, RulebookError
 from services.gateway.identities import (
     name_of,
@@ -19,7 +19,7 @@ from services.gateway.identities import (
     shorter,
     worker_of,
 )
-from services.gateway.people import by_identity, by_phone, known_by_identity, once_by_phone
+from services.gateway.person_keys import by_identity, by_phone, known_by_identity, once_by_phone
 from tests.insured import FENGZE
 
 BOOK = Rulebook.load()

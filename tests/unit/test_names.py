@@ -5,7 +5,7 @@ import socket
 import pytest
 from eventlet import tpool
 
-from chassis import names
+from chassis.runtime import dns
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_a_name_that_is_not_there_is_an_error(threads):
 
 
 def test_a_connection_is_made_by_the_same_look_up(threads):
-    assert socket.getaddrinfo is names.addresses
+    assert socket.getaddrinfo is dns.addresses
     with socket.create_server(("127.0.0.1", 0)) as server:
         socket.create_connection(("localhost", server.getsockname()[1]), timeout=5).close()
     assert threads == ["localhost"]

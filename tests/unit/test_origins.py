@@ -2,7 +2,8 @@
 
 import pytest
 
-from chassis.origins import Proxies, networks_of, origins_of
+from chassis.addresses import networks_of, origins_of
+from chassis.http.proxies import Proxies
 
 
 def asked(peer, forwarded="", proto=""):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from chassis import outbound
-from chassis.outbound import Answer, Forbidden, Outbound, Place, judge, meant
+from chassis.http import client
+from chassis.http.client import Answer, Forbidden, Outbound, Place, judge, meant
 
 INSIDE = [
     "127.0.0.1", "127.8.8.8", "10.0.0.1", "172.16.0.1", "192.168.1.1", "::1", "fd00::1",
@@ -76,7 +76,7 @@ def test_a_url_is_read_as_it_is_spoken_to():
 def names(monkeypatch):
     """What names mean from now on: each look-up takes the next of a name's meanings."""
     meanings = {}
-    monkeypatch.setattr(outbound, "addresses_of", lambda host, _port: meanings[host].pop(0))
+    monkeypatch.setattr(client, "addresses_of", lambda host, _port: meanings[host].pop(0))
     return meanings
 
 
@@ -116,4 +116,4 @@ def test_an_address_that_has_come_to_be_inside_is_not_posted_to(names):
     ],
 )  # fmt: skip
 def test_a_pause_that_is_asked_for_is_read_or_is_none(said, seconds):
-    assert outbound._seconds(said) == seconds
+    assert client._seconds(said) == seconds

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chassis.rates import Rates
+from chassis.http.rate_limit import Rates
 
 
 class Watch:

@@ -11,9 +11,9 @@ from werkzeug.datastructures import Headers
 
 from chassis.errors import Rejected
 from chassis.sealing import Seal
-from services.gateway import rows
-from services.gateway.bodies import Unreadable
-from services.gateway.rows import NoRoom, rows_of
+from services.gateway.commands import rows
+from services.gateway.commands.rows import NoRoom, rows_of
+from services.gateway.http.bodies import Unreadable
 
 SEAL = Seal(b"1" * 32)
 SHAPES = {"a": {"type": "string"}, "b": {"type": "string"}}

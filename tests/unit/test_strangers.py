@@ -6,10 +6,11 @@ import eventlet
 import pytest
 from eventlet.patcher import original
 
-from chassis import fetch, names, outbound
-from chassis.fetch import NotFetched
-from chassis.green import Timeout
-from chassis.outbound import Outbound
+from chassis.http import client, fetch
+from chassis.http.client import Outbound
+from chassis.http.fetch import NotFetched
+from chassis.runtime import dns
+from chassis.runtime.green import Timeout
 from tests.api.certificates import certificate
 from tests.receivers import until
 from tests.strangers import PATIENCE, SAYINGS, stranger
@@ -69,7 +70,7 @@ def tls(tmp_path, monkeypatch):
     """Have a certificate of this machine, by an authority that is known."""
     made = certificate(tmp_path / "tls", "here.example")
     monkeypatch.setenv("SSL_CERT_FILE", str(made.authority))
-    monkeypatch.setattr(outbound, "addresses_of", lambda *_: ["127.0.0.1"])
+    monkeypatch.setattr(client, "addresses_of", lambda *_: ["127.0.0.1"])
     return made.chain, made.key
 
 
@@ -123,7 +124,7 @@ def full():
 
 def test_many_addresses_share_one_deadline(monkeypatch, full):
     """The time-out of the whole must not be taken for that of one address."""
-    monkeypatch.setattr(outbound, "addresses_of", lambda *_: ["127.0.0.1"] * 1000)
+    monkeypatch.setattr(client, "addresses_of", lambda *_: ["127.0.0.1"] * 1000)
     with Timeout(PATIENCE):
         answer = Outbound(private=True, within=WITHIN).post(
             f"http://here.example:{full}/", b"{}", {}
@@ -152,24 +153,24 @@ def test_a_look_up_that_is_given_up_keeps_its_turn_until_its_thread_is_free(monk
         answered.wait(PATIENCE)
         return []
 
-    free = names._STRANGERS.counter
-    monkeypatch.setattr(names, "_ask", ask)
+    free = dns._STRANGERS.counter
+    monkeypatch.setattr(dns, "_ask", ask)
     with pytest.raises(Timeout), Timeout(0.1):
-        names.addresses_of_stranger("slow.example", 80)
+        dns.addresses_of_stranger("slow.example", 80)
     assert asked.is_set()
-    assert names._STRANGERS.counter == free - 1
+    assert dns._STRANGERS.counter == free - 1
     answered.set()
-    until(lambda: names._STRANGERS.counter == free)
+    until(lambda: dns._STRANGERS.counter == free)
 
 
 def test_keys_are_looked_for_while_every_turn_for_strangers_is_taken():
     """It is a server of our own, and tokens wait for what it says."""
-    free = names._STRANGERS.counter
+    free = dns._STRANGERS.counter
     for _ in range(free):
-        names._STRANGERS.acquire()
+        dns._STRANGERS.acquire()
     try:
         with pytest.raises(NotFetched, match=r"(?i)refused"):  # nobody listens there
             fetch.fetch("http://localhost:1/jwks")
     finally:
         for _ in range(free):
-            names._STRANGERS.release()
+            dns._STRANGERS.release()

@@ -4,7 +4,7 @@ from types import SimpleNamespace as Having
 
 import pytest
 
-from chassis.rabbit import unbroken, waves
+from chassis.rabbitmq.publisher import unbroken, waves
 
 
 def event(name):

@@ -4,9 +4,9 @@ from types import SimpleNamespace as Row
 
 import pytest
 
-from services.gateway.columns import LONGEST, column_text
-from services.gateway.reads import _parted, causes_first
-from services.gateway.words import grams, plain
+from services.gateway.read_models.queries import _parted, causes_first
+from services.gateway.resources.columns import LONGEST, column_text
+from services.gateway.resources.search import grams, plain
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from functools import cache
 from itertools import chain
 
 from chassis.message import encode
-from services.gateway.openapi import operations, others, outward
+from services.gateway.openapi import feed_and_webhooks, operations, special
 from services.gateway.openapi.operations import Described, plain_path, title
 from services.gateway.openapi.parts import HEADERS, PARAMETERS, RESPONSES, SCHEMAS
 from services.gateway.openapi.schemas import Json, of_body, of_documents
@@ -50,7 +50,7 @@ def document_text() -> str:
 
 def described() -> list[Described]:
     """Give every route that is described."""
-    return [*chain(operations.described(), outward.described(), others.described())]
+    return [*chain(operations.described(), feed_and_webhooks.described(), special.described())]
 
 
 def _paths() -> Json:
@@ -68,4 +68,4 @@ def _tags() -> list[str]:
 def _schemas() -> Json:
     bodies = {post.command.__name__: of_body(post) for post in POSTS}
     documents = {title(view): of_documents(view) for view in VIEWS.values()}
-    return SCHEMAS | documents | bodies | others.BODIES | outward.SCHEMAS
+    return SCHEMAS | documents | bodies | special.BODIES | feed_and_webhooks.SCHEMAS

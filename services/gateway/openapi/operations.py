@@ -7,19 +7,19 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from services.gateway.columns import Kind
-from services.gateway.edge import Post
-from services.gateway.lists import LONGEST_QUESTION
+from services.gateway.access.permissions import allowed
+from services.gateway.commands.rosters import COLUMNS
+from services.gateway.commands.rows import LARGEST_BATCH, LONGEST_ROW
+from services.gateway.exports.formats import FORMATS
 from services.gateway.openapi.examples import BODIES, BY_COMMAND, SHEET, as_csv, as_ndjson
 from services.gateway.openapi.parts import JSON, PAGED, UPON_POST, listed, problems, said
 from services.gateway.openapi.schemas import IDENTIFIER, Json, of_field, opened, ref
-from services.gateway.permissions import allowed
+from services.gateway.read_models.list_query import LONGEST_QUESTION
 from services.gateway.resources import BATCHES, POSTS, SHEETS, VIEWS
-from services.gateway.rows import LARGEST_BATCH, LONGEST_ROW
-from services.gateway.sheets import COLUMNS, Sheet
-from services.gateway.spreadsheets import FORMATS
-from services.gateway.views import View
-from services.gateway.words import SHORTEST
+from services.gateway.resources.columns import Kind
+from services.gateway.resources.post import Post, Sheet
+from services.gateway.resources.search import SHORTEST
+from services.gateway.resources.view import View
 
 CSV, NDJSON = "text/csv", "application/x-ndjson"
 TAKES_A_BODY = (400, 401, 403, 409, 413, 415, 422, 429, 503)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from services.gateway.figures import FIGURES
-from services.gateway.lists import LARGEST_PAGE
-from services.gateway.model import DONE, PENDING, REJECTED
+from services.gateway.commands.endpoints import LONGEST_WAIT
+from services.gateway.http.request import LARGEST_PAGE
 from services.gateway.openapi.schemas import (
     COUNT,
     IDENTIFIER,
@@ -19,7 +18,8 @@ from services.gateway.openapi.schemas import (
     or_null,
     ref,
 )
-from services.gateway.taking import LONGEST_WAIT
+from services.gateway.read_models.statistics import FIGURES
+from services.gateway.tables import DONE, PENDING, REJECTED
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"

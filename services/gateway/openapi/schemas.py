@@ -8,12 +8,13 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
+from contracts.catalogue import sealed_fields
 from contracts.message import Change
 from contracts.shapes import NotBlank
-from services.gateway.columns import NUMBER
-from services.gateway.edge import LONGEST_SEALED, Post
-from services.gateway.records import sealed_fields
-from services.gateway.views import View
+from services.gateway.commands.parsing import LONGEST_SEALED
+from services.gateway.resources.columns import NUMBER
+from services.gateway.resources.post import Post
+from services.gateway.resources.view import View
 
 Json = dict[str, Any]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from werkzeug.wrappers import Request, Response
 
 from chassis.errors import NotFound
-from chassis.web import Route
+from chassis.http.responses import Route
 
 FOLDER = Path(__file__).parent
 PAGE = "index.html"

@@ -6,9 +6,12 @@ The figures are those of the article: `reopened` and `on_duty` count enterprises
 
 from __future__ import annotations
 
+from contracts.complaints import ComplaintReceived, ComplaintRevised
+from contracts.insurance import ClaimFiled, MedicEnrolled
 from contracts.message import Event
 from services.gateway.resources import complaints, filing, inspection, insurance
-from services.gateway.views import View
+from services.gateway.resources.post import Opening
+from services.gateway.resources.view import View
 
 VIEWS: dict[str, View] = {
     view.name: view
@@ -39,3 +42,10 @@ for _view in VIEWS.values():
 POSTS = (*filing.POSTS, *inspection.POSTS, *complaints.POSTS, *insurance.POSTS)
 SHEETS = filing.SHEETS
 BATCHES = tuple(post for post in POSTS if post.takes_batches)
+
+
+OPENINGS = (
+    Opening(VIEWS["complaints"], (ComplaintReceived, ComplaintRevised), "id"),
+    Opening(VIEWS["medics"], (MedicEnrolled,), "id"),
+    Opening(VIEWS["claims"], (ClaimFiled,), "medic_id"),
+)

@@ -48,9 +48,9 @@ from contracts.complaints import (
     UnmatchComplaint,
 )
 from contracts.message import Event
-from services.gateway.edge import Post
 from services.gateway.resources.filing import enterprises
-from services.gateway.views import Document, View
+from services.gateway.resources.post import Post
+from services.gateway.resources.view import Document, View
 
 RUNNING, PAUSED, ENDED = "running", "paused", "ended"
 

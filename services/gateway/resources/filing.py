@@ -25,9 +25,8 @@ from contracts.filing import (
     SuspensionLifted,
     WithdrawFiling,
 )
-from services.gateway.edge import Post
-from services.gateway.sheets import Sheet
-from services.gateway.views import Document, View
+from services.gateway.resources.post import Post, Sheet
+from services.gateway.resources.view import Document, View
 
 OFFICERS = "officers."
 """Begins the name of a figure that counts the enterprises of a liaison officer."""

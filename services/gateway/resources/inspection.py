@@ -44,9 +44,9 @@ from contracts.inspection import (
     VisitReplanned,
     VisitSigned,
 )
-from services.gateway.edge import Post
 from services.gateway.resources.filing import enterprises
-from services.gateway.views import Document, Follow, View
+from services.gateway.resources.post import Post
+from services.gateway.resources.view import Document, Follow, View
 
 patrols = View(
     "patrols",

@@ -25,8 +25,8 @@ from contracts.insurance import (
     PolicyIssued,
     WithdrawMedic,
 )
-from services.gateway.edge import Post, Reference
-from services.gateway.views import Document, View
+from services.gateway.resources.post import Post, Reference
+from services.gateway.resources.view import Document, View
 
 
 def _policy_figures(document: Document) -> dict[str, int]:

@@ -1,8 +1,8 @@
 """What alembic runs for inspection."""
 
-import chassis.green  # noqa: F401, I001  (before everything else)
+import chassis.runtime.green  # noqa: F401, I001  (before everything else)
 
-from chassis.migrations import run
+from chassis.storage.migrations import run
 from services.inspection.service import Inspection
 
 run(Inspection)

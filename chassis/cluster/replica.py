@@ -1,0 +1,206 @@
+"""A replica: the slots of its service that this process serves, and whether it relays."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from chassis import metrics
+from chassis.logs import log
+from chassis.messaging import replay
+from chassis.messaging.bus import Bus, Inbox, Inlet
+from chassis.messaging.consumer import Listener
+from chassis.messaging.relay import Relay
+from chassis.runtime.green import Event, Timeout
+from chassis.storage.engine import STORAGE_ERRORS
+from chassis.storage.leases import LEASE, RELAY, TICK, Leases, Share, SlotLost, name_of
+
+DRAINED_EVERY = 5.0
+"""Seconds between notes of which slots have nothing left to handle."""
+DEAF = 6
+"""Looks, a `TICK` apart, at which the broker has said nothing, until a replica gives up what it
+holds. An idle broker says something within `rabbit.HEARTBEAT`, and one that starts anew takes some
+seconds, for which nothing need change hands."""
+
+
+class Replica:
+    """Serves slots as the leases say; without leases, all of them.
+
+    One that does not hear the broker gives everything up, and is no replica until it does.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        inbox: Inbox,
+        listener: Listener,
+        relay: Relay,
+        leases: Leases | None,
+        batch: int,
+        spawn: Callable[[Callable[[], None]], Any],
+    ) -> None:
+        self.bus = bus
+        self.inbox = inbox
+        self.listener = listener
+        self.relay = relay
+        self.leases = leases
+        self.others = 0
+        self._batch = batch
+        self._spawn = spawn
+        self._serving: dict[int, tuple[Inlet, Any]] = {}
+        self._leaving: set[int] = set()
+        self._stop = Event()
+        self._drained = 0.0
+        self._deaf = 0
+        self._missing: dict[int, float] = {}
+        self.log = log(listener.store.service)
+        listener.slots = inbox.slots
+        if leases is not None:
+            listener.serves, listener.leases = self._serving.__contains__, leases
+
+    def run(self) -> None:
+        """Follow the leases until stopped."""
+        if self.leases is None:
+            for slot in range(self.inbox.slots):
+                self._serve(slot)
+            self.relay.until = float("inf")
+            return
+        while not self._stop.ready():
+            started = time.monotonic()
+            try:
+                share = self.leases.tick(able=self._hears())
+                self.inbox.until, self.inbox.kept_until = started + LEASE, started + 2 * LEASE
+                agreed = self._agree(share)
+                self.relay.until = started + LEASE if share.relay and agreed else 0.0
+                self._follow(share if agreed else replace(share, held=frozenset()))
+                if share.retires and not self.relay.busy:
+                    self.leases.release(RELAY)
+                self._note_drained(started)
+            except STORAGE_ERRORS as error:
+                self.inbox.until = 0.0
+                self.log.warning("leases not renewed", error=str(error))
+            with Timeout(TICK, exception=False):
+                self._stop.wait()
+
+    def _hears(self) -> bool:
+        """Tell whether the broker has said something lately."""
+        self._deaf = 0 if self.inbox.heard() else self._deaf + 1
+        if self._deaf == DEAF:
+            self.log.warning("broker not heard", slots=len(self._serving))
+        return self._deaf < DEAF
+
+    def _agree(self, share: Share) -> bool:
+        """Take over another number of slots, as soon as none of the old ones is served."""
+        if share.slots == self.inbox.slots:
+            return True
+        if self._serving or self._leaving:
+            return False
+        self.inbox.slots = self.bus.slots = self.listener.slots = share.slots
+        self.log.info("slots changed", slots=share.slots)
+        return True
+
+    def _follow(self, share: Share) -> None:
+        """Serve what is held, and give up what is too much or lost.
+
+        A listener that has found its slot lost has ended. The slot may be held again by now, with
+        no tick between: it is given up all the same, so that what was in hand comes once more. So
+        is one that was taken although it is served: another replica has had it meanwhile.
+        """
+        self.others = share.replicas - 1
+        serving = self._serving.keys()
+        ended = {slot for slot, (_, thread) in self._serving.items() if thread.dead}
+        lost = (serving - share.held) | (serving & share.taken) | ended
+        for slot in lost | (serving & share.surplus):
+            self._spawn(lambda slot=slot: self._give_up(slot))  # type: ignore[misc]
+        for slot in sorted(share.held - share.surplus - serving - self._leaving):
+            self._serve(slot)
+        for slot in share.surplus - serving - self._leaving:
+            self._spawn(lambda slot=slot: self._release(slot))  # type: ignore[misc]
+        metrics.SLOTS.labels(self.listener.store.service).set(len(self._serving))
+        metrics.RELAYS.labels(self.listener.store.service).set(share.relay)
+
+    def _serve(self, slot: int) -> None:
+        if self.leases is not None:
+            self.listener.gaps.add(slot)  # until the first message shows that there is none
+        inlet = self.inbox.open(slot)
+        thread = self._spawn(lambda: self.listener.run(inlet, self._batch))
+        self._serving[slot] = inlet, thread
+
+    def _give_up(self, slot: int) -> None:
+        """Stop taking, finish what is in hand, close the channel, and only then let the slot go."""
+        if slot not in self._serving or slot in self._leaving:
+            return
+        self._leaving.add(slot)
+        try:
+            inlet, thread = self._serving[slot]
+            inlet.close()
+            thread.wait()
+            del self._serving[slot]
+            self.inbox.leave(inlet)
+            self._release(slot)
+        finally:
+            self._leaving.discard(slot)
+
+    def _release(self, slot: int) -> None:
+        if self.leases is None:
+            return
+        try:
+            self.leases.release(name_of(slot))
+        except STORAGE_ERRORS as error:
+            self.log.warning("slot not released", slot=slot, error=str(error))  # it ends by itself
+
+    def _note_drained(self, now: float) -> None:
+        if self.leases is None or now < self._drained + DRAINED_EVERY:
+            return
+        self._drained, at = now, self.listener.store.now()
+        idle = {slot for slot, (inlet, _) in self._serving.items() if inlet.idle()}
+        try:
+            self.leases.drained(dict.fromkeys(sorted(idle), at))
+        except STORAGE_ERRORS as error:
+            self.log.warning("drained slots not noted", error=str(error))
+
+    def lost(self, slot: int) -> bool:
+        """Ask for what a queue may have held that was taken away; raises `STORAGE_ERRORS`.
+
+        False where another replica serves the slot by now, whose business it is.
+        """
+        store, hold = self.listener.store, self.listener.hold
+        self._missing[slot] = store.now()
+        try:
+            asked = replay.gap_found(store, slot, self.relay.sources(), hold)
+        except SlotLost:
+            return False
+        if asked:
+            self.log.error("queue lost", slot=slot, asked=asked)
+        self.listener.gaps.add(slot)
+        self.relay.ask_again()
+        return True
+
+    def declared(self, slot: int) -> None:
+        """Note that a queue is there, and was not when it was missed; raises `STORAGE_ERRORS`."""
+        replay.queue_made(self.listener.store, slot, self._missing.pop(slot))
+
+    def stop(self, seconds: float) -> None:
+        """Finish what is in hand within a bound, and let everything go."""
+        if not self._stop.ready():
+            self._stop.send()
+        for inlet, _ in self._serving.values():
+            inlet.close()
+        self.relay.stop()
+        with Timeout(seconds, exception=False):
+            for _, thread in list(self._serving.values()):
+                thread.wait()
+            self.relay.stopped.wait()
+        self.listener.stop()
+
+    def leave(self) -> None:
+        """Give the leases back, once nothing is consumed any more."""
+        if self.leases is not None:
+            try:
+                self.leases.leave()
+            except STORAGE_ERRORS as error:
+                self.log.warning(
+                    "leases not given back", error=str(error)
+                )  # they end by themselves

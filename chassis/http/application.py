@@ -1,0 +1,199 @@
+"""HTTP: routes, problems (RFC 9457), health, metrics, and one log line for each request."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.routing import BaseConverter, Map, MapAdapter, Rule
+from werkzeug.wrappers import Request, Response
+
+from chassis import metrics
+from chassis.addresses import networks_of, origins_of
+from chassis.errors import Rejected
+from chassis.http.connections import (
+    Bounds,
+)
+from chassis.http.cors import Cors
+from chassis.http.proxies import Proxies
+from chassis.http.rate_limit import Quota, Rates
+from chassis.http.responses import NOTHING, Route, problem, problem_response, unavailable
+from chassis.logs import log
+from chassis.settings import Settings
+from chassis.storage.engine import STORAGE_ERRORS
+
+LARGEST_BODY = 16 * 1024 * 1024
+QUOTA = "bihuan.quota"
+METHODS = frozenset(
+    {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
+)
+
+
+class _Identifier(BaseConverter):
+    """What stands in a path for a thing: anything else names nothing, and is a 404."""
+
+    regex = "[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}"
+
+
+class TooManyRequests(Rejected):
+    """The client makes more requests than it may; Retry-After says when it may again."""
+
+    status = 429
+
+
+@dataclass(frozen=True)
+class Entrance:
+    """What stands between the clients and the routes: proxies, pages of other origins, rates."""
+
+    proxies: Proxies = field(default_factory=Proxies)
+    cors: Cors = field(default_factory=Cors)
+    rates: Rates | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Entrance:
+        """Make it as the settings say."""
+        limited = settings.rate_limit > 0
+        return cls(
+            Proxies(networks_of(settings.trusted_proxies)),
+            Cors(origins_of(settings.cors_origins)),
+            Rates(settings.rate_limit, settings.rate_burst) if limited else None,
+        )
+
+    def bounds(self, settings: Settings) -> Bounds:
+        """Give what a client may take; a trusted proxy speaks for many."""
+        return Bounds(
+            settings.headers_within,
+            settings.body_within,
+            settings.connections,
+            settings.connections_each,
+            self.proxies.trusts,
+        )
+
+
+class Application:
+    """The WSGI application of one process.
+
+    `admit` lets a request in or raises; `client_of` then says whose it is, if that is known.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        routes: Iterable[Route],
+        is_open: Callable[[], bool] = lambda: True,
+        admit: Callable[[Request, Route], None] = lambda _request, _route: None,
+        client_of: Callable[[Request], str | None] = lambda _request: None,
+        entrance: Entrance | None = None,
+    ) -> None:
+        self.log = log(service)
+        self.is_open = is_open
+        self.admit = admit
+        self.client_of = client_of
+        self.entrance = entrance or Entrance()
+        self.map = Map(
+            [Rule(r.path, methods=[r.method], endpoint=r) for r in routes],
+            strict_slashes=False,
+            redirect_defaults=False,
+            merge_slashes=False,
+            converters={"default": _Identifier},
+        )
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """Answer one request."""
+        started = time.perf_counter()
+        request = Request(environ)
+        request.max_content_length = LARGEST_BODY + 1  # werkzeug cuts a longer body off in silence
+        if "HTTP_TRANSFER_ENCODING" in environ:
+            environ["wsgi.input_terminated"] = True  # eventlet ends a chunked body, or raises
+        route: Route | None = None
+        try:
+            paths = self.map.bind_to_environ(environ)
+            if self.entrance.cors.asks_first(request) and (methods := paths.allowed_methods()):
+                self._count(request)
+                response = self.entrance.cors.allowance(methods)
+            else:
+                route, values = self._match(request, paths)
+                response = self._answer(request, route, values)
+        except Exception as error:
+            response = self._problem_of(error, request)
+        self._dress(request, route, response)
+        self._account(request, route, response.status_code, time.perf_counter() - started)
+        return response(environ, start_response)
+
+    def _match(self, request: Request, paths: MapAdapter) -> tuple[Route, Mapping[str, Any]]:
+        try:
+            found: tuple[Route, Mapping[str, Any]] = paths.match()
+        except HTTPException:
+            self._count(request)
+            raise
+        return found
+
+    def _answer(self, request: Request, route: Route, values: Mapping[str, Any]) -> Response:
+        if not route.always:
+            if not self.is_open():
+                return unavailable("The service is starting.")
+            try:
+                if not route.public:
+                    self.admit(request, route)
+            finally:
+                self._count(request)  # also whom nobody knows: by the address then
+        return route.answer(request, *values.values())
+
+    def _count(self, request: Request) -> None:
+        """Count a request against its client's rate; raises `TooManyRequests`."""
+        if self.entrance.rates is None:
+            return
+        client = self.client_of(request) or self.entrance.proxies.client_of(request.environ)
+        quota = self.entrance.rates.take(client)
+        request.environ[QUOTA] = quota
+        if not quota.taken:
+            metrics.REFUSED.labels(429).inc()
+            raise TooManyRequests
+
+    def _dress(self, request: Request, route: Route | None, response: Response) -> None:
+        """Add the headers that every answer has; what a route has said itself stays."""
+        headers = response.headers
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers["Referrer-Policy"] = "no-referrer"
+        headers["Content-Security-Policy"] = route.content_policy if route else NOTHING
+        tagged = "ETag" in headers
+        headers.setdefault("Cache-Control", "private, no-cache" if tagged else "no-store")
+        if self.entrance.proxies.is_encrypted(request.environ):
+            headers["Strict-Transport-Security"] = "max-age=31536000"
+        quota: Quota | None = request.environ.get(QUOTA)
+        if quota is not None:
+            headers.update(quota.headers())
+        self.entrance.cors.mark(request, response)
+
+    def _problem_of(self, error: Exception, request: Request) -> Response:
+        if isinstance(error, Rejected):
+            made = problem_response(error.problem())
+            if error.status == 401:
+                made.headers["WWW-Authenticate"] = "Bearer"
+            if error.status == 503:
+                made.headers["Retry-After"] = "3"
+            return made
+        if isinstance(error, RequestEntityTooLarge):
+            most = (request.max_content_length or 1) - 1
+            return problem(413, "Content Too Large", f"At most {most} bytes.")
+        if isinstance(error, HTTPException):
+            made = problem(error.code or 500, error.name, error.description or "")
+            if allowed := getattr(error, "valid_methods", None):
+                made.headers["Allow"] = ", ".join(sorted(allowed))
+            return made
+        if isinstance(error, STORAGE_ERRORS):
+            self.log.error("database unavailable", error=str(error))
+            return unavailable("The database does not answer.")
+        self.log.error("request failed", path=request.path, exc_info=error)
+        return problem(500, "Internal Server Error", "The failure is in the log.")
+
+    def _account(self, request: Request, route: Route | None, status: int, seconds: float) -> None:
+        name = route.path if route else "-"
+        method = request.method if request.method in METHODS else "-"
+        metrics.REQUESTS.labels(method, name, status).observe(seconds)
+        self.log.info(
+            "request", method=method, route=name, status=status, ms=round(seconds * 1000, 1)
+        )

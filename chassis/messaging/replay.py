@@ -1,0 +1,251 @@
+"""Sending again: what the relay has published before, to one receiver that has lost it or is new.
+
+Sent rows stay in the outbox for a while, and a receiver knows by its inbox what it has handled, so
+that anything may be sent to it again. A receiver whose queue was taken away asks every publisher
+for what that queue may have held. Until a publisher's marker arrives it leaves alone what comes
+from there, and the publisher sends nothing new to that slot before it has sent all of it: so the
+order of each key is kept although a part was lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+
+from sqlalchemy import and_, bindparam, func, insert, or_, select, update
+
+from chassis import metrics
+from chassis.ids import moment_of, new_id
+from chassis.logs import log
+from chassis.message import Message, slot_of
+from chassis.messaging.bus import ANY, Bindings
+from chassis.storage.clock import MARGIN
+from chassis.storage.retention import let_go_until
+from chassis.storage.store import Store
+from chassis.storage.tables import deployment, leases, message_of, outbox, resends, strays
+from chassis.storage.unit_of_work import Work
+from contracts.message import Envelope
+from contracts.shapes import Id, Key, moment_to_json
+from contracts.shared import Resend, ResendBegan
+
+
+def ask(
+    work: Work,
+    receiver: str,
+    since: float,
+    *,
+    slot: int | None = None,
+    marker: str | None = None,
+    handler: str | None = None,
+) -> int:
+    """Have this service's relay send again what it has sent since a moment; gives a number.
+
+    It is said in the log where some of that has gone from the outbox by now.
+    """
+    gone = let_go_until(work)
+    if since < gone:
+        metrics.RESENDS_SHORT.labels(work.source).inc()
+        said = {"to": receiver, "slot": slot, "since": _iso(since), "kept_since": _iso(gone)}
+        log(work.source).error("not all can be sent again", **said)
+    last = work.scalar(select(func.max(outbox.c.seq))) or 0
+    row = {
+        "receiver": receiver,
+        "handler": handler,
+        "slot": slot,
+        "marker": marker,
+        "since": since,
+        "cursor": 0,
+        "last": last,
+        "sent": 0,
+        "asked_at": work.clock(),
+    }
+    return int(work.scalar(insert(resends).values(row).returning(resends.c.seq)) or 0)
+
+
+def next_of(store: Store, but: Collection[int] = ()) -> Any:
+    """Read the next request that is not finished, but these; lost queues come first."""
+    query = select(resends).where(resends.c.done_at.is_(None), resends.c.seq.not_in(but))
+    with store.engine.connect() as connection:
+        return connection.execute(
+            query.order_by(resends.c.marker.is_(None), resends.c.seq).limit(1)
+        ).first()
+
+
+def done_of(store: Store, seqs: Collection[int]) -> list[Any]:
+    """Read those of these requests that are finished."""
+    query = select(resends).where(resends.c.seq.in_(seqs), resends.c.done_at.is_not(None))
+    with store.engine.connect() as connection:
+        return list(connection.execute(query))
+
+
+def begin(store: Store, request: Any) -> Any:
+    """Fix how far a request goes, just before its marker; gives the request as it then is.
+
+    Until the marker arrives the receiver leaves alone what comes, also what the relay has sent
+    since it was asked: all of that is to come again. So is what operators have had sent again to
+    that receiver, which the queue may have held too: those requests begin once more. What was sent
+    again for an earlier loss, and may have been lost with this one, comes from where that began.
+    """
+    last = select(func.coalesce(func.max(outbox.c.seq), 0)).scalar_subquery()
+    its_row = resends.c.seq == request.seq
+    to_it = resends.c.receiver == request.receiver
+    lost = and_(to_it, or_(resends.c.done_at.is_(None), resends.c.done_at >= request.since))
+    earlier = select(func.min(resends.c.since)).where(lost, resends.c.slot == request.slot)
+    with store.write(durable=False) as work:
+        since = work.scalar(earlier.where(resends.c.marker.is_not(None)))
+        values = {"last": last, "since": min(request.since, since or request.since)}
+        work.execute(update(resends).where(its_row).values(values))
+        again = update(resends).where(lost, resends.c.marker.is_(None))
+        work.execute(again.values(cursor=0, sent=0, done_at=None))
+        return work.execute(select(resends).where(its_row)).one()
+
+
+def page_of(
+    store: Store, request: Any, hears: Bindings, slots: int, most: int
+) -> tuple[list[Message], int]:
+    """Read what a request is about among its next rows, and how far that goes.
+
+    After a lost queue a row that is not sent may be one that a relay before has published, and
+    cannot say so any more. All is marked as what follows the last marker of its slot.
+    """
+    sent = outbox.c.sent_at >= request.since
+    query = (
+        select(outbox)
+        .where(outbox.c.seq > request.cursor, outbox.c.seq <= request.last)
+        .where(or_(sent, outbox.c.sent_at.is_(None)) if request.marker else sent)
+        .order_by(outbox.c.seq)
+        .limit(most)
+    )
+    with store.engine.connect() as connection:
+        rows = connection.execute(query).all()
+        last = connection.execute(_LAST_MARKERS, {"receiver": request.receiver})
+        markers = {row.slot: row.marker for row in last}
+    found = []
+    for row in rows:
+        message = message_of(row)
+        slot, message.handler = message.slot(slots), request.handler
+        message.marker = request.marker or markers.get(slot)
+        heard = hears & {(row.exchange, row.type), (ANY, row.type)}
+        if heard and request.slot in (None, slot):
+            found.append(message)
+    return found, rows[-1].seq if len(rows) == most else request.last
+
+
+def advance(store: Store, request: Any, cursor: int, sent: int) -> None:
+    """Note how far a request has got, and that it is done when that is all."""
+    values: dict[str, Any] = {"sent": request.sent + sent, "cursor": cursor}
+    if cursor >= request.last:
+        values["done_at"] = store.now()
+    with store.write(durable=False) as work:
+        work.execute(update(resends).where(resends.c.seq == request.seq).values(values))
+
+
+_LAST_MARKERS = (
+    select(resends.c.slot, func.max(resends.c.marker).label("marker"))
+    .where(resends.c.receiver == bindparam("receiver"), resends.c.marker.is_not(None))
+    .where(resends.c.done_at.is_not(None))
+    .group_by(resends.c.slot)
+)
+
+
+def marker_of(source: str, marker: str, slot: int, slots: int, now: float) -> Message:
+    """Make the message that goes before: its key is one of the slot that was lost."""
+    lane = next(name for n in count() if slot_of(name := f"lane-{n}", slots) == slot)
+    fact = ResendBegan(lane=Key(lane), marker=Id(marker), marked=True)
+    return Message.of(fact, Envelope(new_id(), source, fact.type, _iso(now), lane, marker))
+
+
+def gap_found(
+    store: Store, slot: int, sources: Iterable[str], hold: Callable[[Work, Collection[int]], None]
+) -> list[str]:
+    """Ask every publisher for what a lost queue may have held; gives who was asked.
+
+    A queue that was never there has held nothing, which is known by `drained_at`. All of it is
+    noted before the queue is there again, in one transaction with the messages that ask, and only
+    while the slot is held: raises `SlotLost`.
+    """
+    its_row = leases.c.name == f"slot {slot}"
+    asked = []
+    with store.write() as work:
+        hold(work, [slot])
+        drained_at = work.scalar(select(leases.c.drained_at).where(its_row))
+        if drained_at is None:
+            return []
+        if drained_at > work.clock() + MARGIN:  # a clock was wrong: nothing is known
+            drained_at = 0.0
+        since = max(0.0, drained_at - MARGIN)
+        for source in sorted(sources):
+            marker = _next_marker(work, slot, source)
+            asked.append(source)
+            work.execute(
+                store.insert_or_replace(deployment, "name"),
+                {"name": f"gap {slot} {source}", "value": marker},
+            )
+            if source == store.service:
+                ask(work, store.service, since, slot=slot, marker=marker)
+                continue
+            fact = Resend(
+                receiver=store.service,
+                slot=slot,
+                since=datetime.fromtimestamp(since, UTC),
+                marker=Id(marker),
+            )
+            moment = _iso(work.clock())
+            envelope = Envelope(marker, store.service, fact.type, moment, fact.key, marker)
+            work.outgoing.append(Message.of(fact, envelope, to=source))
+    return asked
+
+
+def _next_marker(work: Work, slot: int, source: str) -> str:
+    """Make a marker that is later than those before it, also where a clock was set back."""
+    before = deployment.c.name == f"gap {slot} {source}"
+    known = work.scalars(select(deployment.c.value).where(before)).all()
+    known = [*known, work.scalar(select(func.max(strays.c.marker))) or ""]
+    latest = max(moment_of(marker) or 0.0 for marker in known)
+    return new_id(max(work.clock(), latest + 0.002))
+
+
+def queue_made(store: Store, slot: int, at: float) -> None:
+    """Note the moment before which a queue held nothing, since it was not there, once it is.
+
+    Not before: whoever comes between would find it taken away. A queue that was there before keeps
+    its own moment: what was lost with it is still being asked for.
+    """
+    its_row = leases.c.name == f"slot {slot}"
+    with store.write() as work:
+        first = update(leases).where(its_row, leases.c.drained_at.is_(None))
+        work.execute(first.values(drained_at=at))
+
+
+def gaps_of(work: Work, slot: int) -> dict[str, str]:
+    """Read the markers that a slot still waits for, by the publisher."""
+    prefix = f"gap {slot} "
+    query = select(deployment).where(deployment.c.name.startswith(prefix))
+    return {row.name.removeprefix(prefix): row.value for row in work.execute(query)}
+
+
+def close_gap(work: Work, slot: int, source: str, began: ResendBegan) -> None:
+    """Note that a marker has arrived. Who does not mark what follows, since he is of an earlier
+    version, sends it again so that it cannot be told from what was left out: that is forgotten."""
+    its_row = and_(deployment.c.name == f"gap {slot} {source}", deployment.c.value == began.marker)
+    work.execute(deployment.delete().where(its_row))
+    if not began.marked:
+        work.execute(strays.delete().where(strays.c.marker <= began.marker))
+
+
+def remember(store: Store, work: Work, left_out: Mapping[str, str]) -> None:
+    """Remember what is left out, by receipt, since it comes again after a marker, and which."""
+    rows = [{"id": receipt, "marker": marker} for receipt, marker in sorted(left_out.items())]
+    store.write_rows(work, store.insert_or_replace(strays, "id"), rows)
+
+
+def strays_of(work: Work, messages: Iterable[Message]) -> dict[str, str]:
+    """Read which of these were left out before, and after which marker they come again."""
+    rows = work.execute(select(strays).where(strays.c.id.in_({each.receipt for each in messages})))
+    return {row.id: row.marker for row in rows}
+
+
+def _iso(seconds: float) -> str:
+    return moment_to_json(datetime.fromtimestamp(seconds, UTC))

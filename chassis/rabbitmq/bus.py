@@ -1,0 +1,125 @@
+"""The bus over RabbitMQ: a service publishes to exchanges of its own and listens at its own inbox.
+
+`{service}.events` and `{service}.commands` are topic exchanges, with the type as routing key. A
+headers exchange `{service}.inbox`, bound to what the service listens to, feeds a quorum queue per
+slot; the publisher stamps the slot. Each relay and each inbox has a connection of its own. What one
+had in hand when it broke is forgotten: the outbox sends it again, the broker delivers it again.
+The queue `{service}.relay`, which is a connection's own, sees to it that one relay at a time has
+one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import eventlet
+from eventlet.event import Event
+
+from chassis.logs import log
+from chassis.message import Message
+from chassis.messaging.bus import Bindings, BusDown
+from chassis.messaging.parked import pause
+from chassis.rabbitmq.inbox import RabbitInbox
+from chassis.rabbitmq.publisher import Publisher
+from chassis.rabbitmq.topology import OPEN_WITHIN, connect, is_there, queue_of
+from chassis.runtime.green import end
+from chassis.settings import Settings
+
+
+class RabbitBus:
+    """The bus of a process that is one of many, over RabbitMQ.
+
+    `topology` tells of every service what it listens to, whether or not it runs in this process:
+    nothing is published before every inbox is there.
+    """
+
+    def __init__(self, settings: Settings, topology: Mapping[str, Bindings]) -> None:
+        self._settings = settings
+        self._topology = topology
+        self._publishers: dict[str, Publisher] = {}
+        self._inboxes: list[RabbitInbox] = []
+        self._open = Event()
+        self.slots = settings.slots
+        self.missing = "every inbox"
+        self._opener = eventlet.spawn(self._wait_for_inboxes)
+
+    @property
+    def uri(self) -> str:
+        """Where the broker is."""
+        return self._settings.amqp_uri
+
+    def claim(self, service: str, agreed: Callable[[], bool]) -> bool:
+        """Become the one that publishes for a service; not before every inbox is there."""
+        if not self._open.ready():
+            return False
+        if service not in self._publishers:
+            self._publishers[service] = Publisher(self._settings, service)
+        return self._publishers[service].claim(agreed)
+
+    def let_go(self, service: str) -> None:
+        """Let another publish for a service."""
+        if service in self._publishers:
+            self._publishers[service].leave()
+
+    def publish(self, messages: Sequence[Message], to: str | None = None) -> list[Message]:
+        """Publish one service's messages; raises `BusDown` where the connection is lost before one
+        of them is safe, and when it was not claimed."""
+        source = messages[0].envelope.source
+        if source not in self._publishers:
+            raise BusDown("nothing is published before it is claimed")
+        return self._publishers[source].publish(messages, to)
+
+    def inbox(self, service: str, bindings: Bindings) -> RabbitInbox:
+        """Give the inbox of a service, which connects by itself."""
+        made = RabbitInbox(self._settings, service, bindings, self.slots)
+        self._inboxes.append(made)
+        return made
+
+    def open(self) -> None:
+        """Do nothing: publishing begins by itself, as soon as every inbox is there."""
+
+    def connected(self) -> bool:
+        """Tell whether every inbox of this process is connected."""
+        return all(inbox.connected for inbox in self._inboxes)
+
+    def leave(self, service: str) -> None:
+        """Close a service's connections; what was delivered and not acknowledged comes again."""
+        for inbox in [inbox for inbox in self._inboxes if inbox.service == service]:
+            self._inboxes.remove(inbox)
+            inbox.close()
+        self.let_go(service)
+
+    def close(self) -> None:
+        """Close every connection."""
+        end(self._opener)
+        for service in [*self._publishers, *(inbox.service for inbox in self._inboxes)]:
+            self.leave(service)
+
+    def _wait_for_inboxes(self) -> None:
+        """Let publishing begin once every service has declared its inbox, here or elsewhere."""
+        tries, said = 0, ""
+        while True:
+            try:
+                self.missing = self._first_missing()
+            except Exception as error:
+                self.missing = f"the broker ({error or type(error).__name__})"
+            if not self.missing:
+                self._open.send()
+                return
+            if self.missing != said:
+                log("bus").warning("publishing waits", waits_for=self.missing)
+                said = self.missing
+            tries += 1
+            eventlet.sleep(pause(min(tries, 2)))
+
+    def _first_missing(self) -> str:
+        with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not answer")):
+            connection = connect(self.uri)
+            try:
+                for service in self._topology:
+                    for slot in range(self.slots):
+                        if not is_there(connection, queue_of(service, slot)):
+                            return queue_of(service, slot)
+            finally:
+                connection.collect()
+        return ""

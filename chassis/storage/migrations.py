@@ -1,0 +1,160 @@
+"""Migrations: what has been done to the tables of a service's database, and what is to be done.
+
+An empty database gets the tables of this version at once, and is marked with the newest revision;
+one that an older version made is taken through the revisions that it lacks. Either happens in one
+transaction or not at all. Alembic is imported only where there is something to take it through.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from eventlet.semaphore import Semaphore
+from sqlalchemy import (
+    Column,
+    Connection,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    inspect,
+    select,
+)
+from sqlalchemy.exc import ProgrammingError
+
+from chassis.logs import log
+from chassis.settings import Misconfigured, Settings
+from chassis.storage.store import Store
+from chassis.storage.tables import carriage
+
+PACKAGE = "services.{service}.migrations"
+_marks = MetaData()
+_mark = Table(  # as alembic makes it
+    "alembic_version",
+    _marks,
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
+_alembic = Semaphore(1)
+"""Alembic keeps what it is doing in the module, where another green thread would find it."""
+
+
+def folder_of(service: str) -> Path:
+    """Find the folder with the migrations of a service."""
+    return Path(str(files(PACKAGE.format(service=service))))
+
+
+def revisions(folder: Path) -> list[str]:
+    """Name the revisions that this version knows, the oldest first, by the names of their files."""
+    return sorted(file.name.partition("_")[0] for file in folder.glob("versions/[0-9]*_*.py"))
+
+
+def known_to(store: Store) -> list[str]:
+    """Name the revisions of a service that this version knows, the oldest first."""
+    return revisions(store.migrations or folder_of(store.service))
+
+
+def revision(store: Store) -> str | None:
+    """Tell at which revision a database is; None when it is not marked with any."""
+    with store.engine.connect() as connection:
+        try:
+            return connection.scalar(select(_mark.c.version_num))
+        except ProgrammingError:
+            if inspect(store.engine).has_table(_mark.name):
+                raise
+            return None
+
+
+def check(store: Store) -> None:
+    """Refuse a database that lacks what this version needs; raises `Misconfigured`."""
+    found, known, name = revision(store), known_to(store), store.service
+    if found is None or found in known[:-1]:
+        lacks = "has not been set up" if found is None else "is behind this version"
+        raise Misconfigured(f"The database of {name} {lacks}; run `bihuan migrate {name}` first.")
+    _say_if_newer(store, found, known)
+    store.look_back()
+
+
+def apply(store: Store) -> tuple[str | None, str]:
+    """Bring a database up to this version; gives the revisions before and after.
+
+    One that a newer version made stays as it is: versions run side by side during an update.
+    """
+    found, known = revision(store), known_to(store)
+    if found is None or found in known[:-1]:
+        with store.alone() as connection:
+            there = inspect(connection).get_table_names()  # another process may have been here
+            found = connection.scalar(select(_mark.c.version_num)) if _mark.name in there else None
+            if found is None:
+                _create(store, connection, known[-1], {*there})
+            elif found in known[:-1]:
+                _upgrade(store, connection)
+    after = known[-1] if found is None or found in known else found
+    _say_if_newer(store, after, known)
+    store.look_back()
+    return found, after
+
+
+def _say_if_newer(store: Store, found: str, known: list[str]) -> None:
+    if found not in known:
+        log(store.service).warning("newer database", revision=found, known=known[-1])
+
+
+def _create(store: Store, connection: Connection, head: str, there: set[str]) -> None:
+    if there & {name for metadata in store.metadata for name in metadata.tables}:
+        raise Misconfigured(
+            f"The database of {store.service} was made before there were migrations; "
+            "move it away and start with an empty one."
+        )
+    for metadata in (*store.metadata, _marks):
+        metadata.create_all(connection, checkfirst=False)
+    connection.execute(_mark.insert(), {"version_num": head})
+
+
+def _upgrade(store: Store, connection: Connection) -> None:
+    from alembic.command import upgrade
+    from alembic.config import Config
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option(
+        "script_location", str(store.migrations or folder_of(store.service)).replace("%", "%%")
+    )
+    with _alembic:
+        upgrade(config, "head")
+
+
+def run(service: Any) -> None:
+    """Do what alembic wants of the env.py of a service: on the connection that `apply` gives it,
+    or when a developer calls it, on the database that the settings name."""
+    from alembic import context
+
+    def configure(connection: Connection) -> None:
+        context.configure(
+            connection=connection,
+            target_metadata=[carriage, service.metadata],
+            compare_server_default=True,
+            include_object=lambda item, *_: concerns(item, connection.dialect.name),
+            process_revision_directives=number,
+        )
+        context.run_migrations()
+
+    def number(_context: Any, _revision: Any, directives: Any) -> None:
+        directives[0].rev_id = f"{len(revisions(folder_of(service.name))) + 1:04}"
+
+    if given := context.config.attributes.get("connection"):
+        configure(given)
+    else:
+        url = Settings.read().database_of(service.name)
+        with Store(service.name, url, service.metadata).alone() as connection:
+            configure(connection)
+
+
+def concerns(item: Any, dialect: str) -> bool:
+    """Tell whether a table, column or index is one that this kind of database has, and alembic can
+    compare: not those in which words are looked for, which each kind makes in SQL of its own."""
+    name = str(item.name)
+    return bool(item.info.get("dialect", dialect) == dialect) and not (
+        name.endswith(("_grams", "_threes")) or "_words_fts" in name
+    )

@@ -1,0 +1,68 @@
+"""The services' databases, as an operator's command reaches them: without the services."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from chassis.service import Service
+from chassis.settings import Misconfigured, Settings
+from chassis.storage.store import Store
+from console.exits import Ended, Mistaken
+from console.runtime.district import SERVICES
+
+KINDS: dict[str, type[Service]] = {kind.name: kind for kind in SERVICES}
+
+
+class Away(Ended):
+    """A database cannot be used; the message is one sentence."""
+
+
+def settings_of(data: Path | None) -> Settings:
+    """Read the settings; `--data` goes before `DATA`."""
+    return Settings.read() if data is None else Settings.read(data=data)
+
+
+def service_named(name: str) -> str:
+    """Check a service's name; raises `Mistaken`."""
+    if name not in KINDS:
+        raise Mistaken(f"There is no service {name}; there are {', '.join(KINDS)}.")
+    return name
+
+
+@contextmanager
+def opened(settings: Settings, names: Iterable[str] = KINDS) -> Iterator[dict[str, Store]]:
+    """Open services' databases, which must be there; nothing is created; raises `Away`."""
+    with ExitStack() as stack:
+        stores = {}
+        for name in names:
+            if not settings.database_url and not (settings.data / f"{name}.db").is_file():
+                raise Away(f"There is no database {name}.db in {settings.data}.")
+            stores[name] = _open(name, settings.database_of(name))
+            stack.callback(stores[name].close)
+        yield stores
+
+
+def _open(name: str, url: str) -> Store:
+    try:
+        return Store(name, url, KINDS[name].metadata)
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise Misconfigured(f"DATABASE_URL cannot be used: {_line(error)}.") from None
+
+
+@contextmanager
+def answering(service: str) -> Iterator[None]:
+    """Say in one sentence that a service's database cannot be used: raises `Away`."""
+    try:
+        yield
+    except (DBAPIError, PoolTimeout) as error:
+        why = _line(getattr(error, "orig", None) or error)
+        raise Away(f"The database of {service} cannot be used: {why}.") from None
+
+
+def _line(error: object) -> str:
+    return str(error).strip().partition("\n")[0].strip().rstrip(".")

@@ -1,0 +1,95 @@
+"""RabbitMQ's management API: how an operator's command sees to accounts, queues and bindings."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from chassis.settings import Misconfigured
+from console.exits import Ended
+
+SECONDS = 15.0
+"""How long an answer may take."""
+
+
+class BrokerAway(Ended):
+    """The management API does not do what it was asked; the message is one sentence."""
+
+
+class Management:
+    """Speaks to the management API as an administrator of the broker.
+
+    `uri` is `http(s)://user:password@host:port`, and behind it the virtual host, `/` unless given.
+    """
+
+    def __init__(self, uri: str) -> None:
+        try:
+            parts = urlsplit(uri)
+            port = parts.port
+        except ValueError:
+            raise Misconfigured("BROKER_ADMIN_URI is not a URI.") from None
+        if parts.scheme not in ("http", "https") or not parts.hostname or not parts.username:
+            raise Misconfigured(
+                "BROKER_ADMIN_URI must be http://user:password@host:15672, of RabbitMQ's "
+                "management API."
+            )
+        self.place = f"{parts.hostname}:{port}" if port else parts.hostname
+        self.vhost = unquote(parts.path.strip("/")) or "/"
+        self._base = f"{parts.scheme}://{self.place}/api/"
+        account = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        self._headers = urllib3.make_headers(basic_auth=account)
+        self._http = urllib3.PoolManager(timeout=SECONDS, retries=False)
+
+    def get(self, *path: str) -> Any:
+        """Read something: None where it is not there."""
+        return self._ask("GET", path)
+
+    def put(self, *path: str, **body: Any) -> None:
+        """Make something, or make it so."""
+        self._ask("PUT", path, body)
+
+    def post(self, *path: str, **body: Any) -> None:
+        """Add something."""
+        self._ask("POST", path, body)
+
+    def delete(self, *path: str) -> None:
+        """Take something away, if it is there."""
+        self._ask("DELETE", path)
+
+    def _ask(self, method: str, path: tuple[str, ...], body: dict[str, Any] | None = None) -> Any:
+        url = self._base + "/".join(quote(part, safe="") for part in path)
+        data = None if body is None else json.dumps(body).encode()
+        headers = self._headers | {"Content-Type": "application/json"}
+        try:
+            response = self._http.request(method, url, body=data, headers=headers)
+        except HTTPError as error:
+            raise BrokerAway(
+                f"RabbitMQ's management API at {self.place} does not answer: {_why(error)}."
+            ) from None
+        if response.status == 404:
+            return None
+        if response.status in (401, 403):
+            raise Misconfigured(
+                f"The account of BROKER_ADMIN_URI is not an administrator of {self.place}."
+            )
+        try:
+            said = json.loads(response.data or b"null")
+        except ValueError:
+            raise BrokerAway(f"What answers at {self.place} is not RabbitMQ.") from None
+        if response.status >= 300:
+            reason = said.get("reason") if isinstance(said, dict) else None
+            raise BrokerAway(f"RabbitMQ refuses to {method} {url}: {reason or response.status}.")
+        return said
+
+
+def _why(error: Exception) -> str:
+    """Give what the system says, or the last sentence of an error without the objects in it."""
+    cause = error.__cause__
+    if isinstance(cause, OSError) and cause.errno:
+        return os.strerror(cause.errno)
+    return str(error).rpartition(": ")[2].rstrip(".")

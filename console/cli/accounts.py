@@ -1,0 +1,111 @@
+"""`bihuan account`: accounts of the district's own, by which people get their tokens."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from sqlalchemy import delete, select, update
+
+from chassis.settings import Settings
+from chassis.storage.store import Store
+from console.admin.databases import answering, opened, settings_of
+from console.cli.tokens import Data, Enterprises, Grids, Roles, SpeaksForOthers, caller_of
+from console.exits import Mistaken
+from services.gateway.access.accounts import LONGEST, SHORTEST, row_of
+from services.gateway.service import Gateway
+from services.gateway.tables import accounts
+
+app = typer.Typer(help="Accounts: add, list, disable and enable them.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(help="The account's name.")]
+
+
+@app.command()
+def add(
+    name: Name,
+    role: Roles = None,
+    grid: Grids = None,
+    enterprise: Enterprises = None,
+    speaks_for_others: SpeaksForOthers = False,
+    password_file: Annotated[
+        Path | None, typer.Option(help="File with the password; asked for unless given.")
+    ] = None,
+    data: Data = None,
+) -> None:
+    """Add an account, or give the one of that name another password, roles and places."""
+    settings = settings_of(data)
+    caller = caller_of(settings, name, role or [], grid, enterprise,
+                       speaks_for_others=speaks_for_others)  # fmt: skip
+    row = row_of(caller, _password(password_file))
+    with _database(settings) as store, store.write() as work:
+        known = work.execute(delete(accounts).where(accounts.c.name == name)).rowcount
+        work.execute(accounts.insert().values(row))
+    print(f"{name} was {'changed' if known else 'added'}: {', '.join(sorted(caller.roles))}.")
+
+
+@app.command("list")
+def list_(
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON, an account a line.")] = False,
+    data: Data = None,
+) -> None:
+    """List the accounts, by name."""
+    columns = [column for column in accounts.columns if column.name != "hash"]
+    with _database(settings_of(data)) as store, store.engine.connect() as connection:
+        rows = connection.execute(select(*columns).order_by(accounts.c.name)).all()
+    for row in rows:
+        told = row._asdict() | {
+            part: json.loads(getattr(row, part)) for part in ("roles", "grids", "enterprises")
+        }
+        if as_json:
+            print(json.dumps(told, ensure_ascii=False))
+            continue
+        places = " ".join([*told["grids"], *told["enterprises"]])
+        state = "disabled" if row.disabled else ""
+        print(f"{row.name:<24} {' '.join(told['roles'])} {places} {state}".rstrip())
+
+
+@app.command()
+def disable(name: Name, data: Data = None) -> None:
+    """Let an account get no more tokens; those that it has end within the hour."""
+    _set(name, data, disabled=True)
+
+
+@app.command()
+def enable(name: Name, data: Data = None) -> None:
+    """Let a disabled account get tokens again."""
+    _set(name, data, disabled=False)
+
+
+def _set(name: str, data: Path | None, *, disabled: bool) -> None:
+    with _database(settings_of(data)) as store, store.write() as work:
+        change = update(accounts).where(accounts.c.name == name).values(disabled=disabled)
+        if not work.execute(change).rowcount:
+            raise Mistaken(f"There is no account {name}.")
+    print(f"{name} is {'disabled' if disabled else 'enabled'}.")
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[Store]:
+    with opened(settings, [Gateway.name]) as stores, answering(Gateway.name):
+        yield stores[Gateway.name]
+
+
+def _password(file: Path | None) -> str:
+    """Read a password, never from the command line, which others can see; raises `Mistaken`."""
+    if file is not None:
+        try:
+            password = file.read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise Mistaken(f"--password-file cannot be read: {error}.") from None
+    elif sys.stdin.isatty():
+        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    if not SHORTEST <= len(password) <= LONGEST:
+        raise Mistaken(f"A password has {SHORTEST} to {LONGEST} characters.")
+    return password

@@ -1,0 +1,206 @@
+"""`bihuan department`: who outside hears which events."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from chassis.settings import Misconfigured, Settings
+from console.admin.department_accounts import MAX_LENGTH, Accounts, Department, queue_of
+from console.admin.rabbitmq_api import Management
+from console.exits import Mistaken
+from contracts.catalogue import contracts, public_events
+from contracts.message import Command
+
+app = typer.Typer(
+    help="Other departments' accounts on the broker: add, list, show and remove them.",
+    no_args_is_help=True,
+)
+NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
+RESERVED = ("dead",)  # what follows a queue's name where its dead letters are
+
+Name = Annotated[str, typer.Argument(help="The department: tax, say.")]
+Events = Annotated[
+    list[str], typer.Option(help="Types of the events it hears, with commas; all of them.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
+
+
+@app.command()
+def add(
+    name: Name,
+    events: Events,
+    password_file: Annotated[
+        Path | None,
+        typer.Option(help="The password's file: read, or written with a random one (0600)."),
+    ] = None,
+    max_length: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=10_000_000,
+            help="Events that its queue holds before the oldest go.",
+            show_default=f"{MAX_LENGTH}, or what it was",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give a department a user and a queue with the events that it asked for, or change which; what
+    is so already stays. A password that no file takes is printed, once."""
+    _refuse_bad_name(name)
+    exchanges = exchanges_of(events)
+    accounts = _accounts()
+    password, shown = None, None
+    if password_file is not None:
+        password = _password_in(password_file)
+    elif not accounts.has_user(name):
+        password = shown = secrets.token_urlsafe(32)
+    did = accounts.add(name, exchanges, max_length, password)
+    if as_json:
+        department = accounts.all()[name].facts() | {"did": did}
+        print(json.dumps(department | ({"password": shown} if shown else {})))
+        return
+    for each in did or ["nothing was to be changed"]:
+        print(f"{name}: {each}.")
+    if shown:
+        print(f"password: {shown}")
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List the departments, what they hear, and how full their queues are."""
+    departments = _accounts().all().values()
+    if as_json:
+        for department in departments:
+            print(json.dumps(department.facts()))
+        return
+    if not departments:
+        print("There are no departments.")
+        return
+    table = Table(box=box.SIMPLE)
+    for title in ("department", "events", "waiting", "at most", "dead", "consumers"):
+        table.add_column(title)
+    for each in departments:
+        counts = each.messages, each.max_length, each.dead, each.consumers
+        table.add_row(each.name, ", ".join(each.events), *map(_count, counts))
+    Console().print(table)
+
+
+@app.command()
+def show(name: Name, as_json: AsJson = False) -> None:
+    """Show a department's account."""
+    department = _named(_accounts(), name)
+    if as_json:
+        print(json.dumps(department.facts()))
+        return
+    print(f"user:      {department.user or 'none'}")
+    print(f"queue:     {queue_of(name)}")
+    print(f"waiting:   {_count(department.messages)} of {_count(department.max_length)}")
+    print(f"dead:      {_count(department.dead)}")
+    print(f"consumers: {_count(department.consumers)}")
+    for kind in department.events:
+        print(f"hears:     {kind}")
+
+
+@app.command()
+def remove(
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take a department's account away, and with it what waits in its queue."""
+    accounts = _accounts()
+    department = _named(accounts, name)
+    if not yes:
+        waiting = _count(department.messages)
+        typer.confirm(
+            f"Remove {name} and its queue, where {waiting} events wait?", abort=True, err=True
+        )
+    accounts.remove(name)
+    print(json.dumps({"name": name, "removed": True}) if as_json else f"{name} was removed.")
+
+
+def exchanges_of(given: Iterable[str]) -> dict[str, str]:
+    """Give the exchange of each type that is asked for; raises `Mistaken` for what is no event of
+    the district."""
+    public = public_events()
+    asked = [kind.strip() for words in given for kind in words.split(",") if kind.strip()]
+    if not asked:
+        raise Mistaken("--events must name at least one event.")
+    for kind in asked:
+        if kind not in public:
+            raise Mistaken(_not_public(kind, list(public)))
+    return {kind: f"{public[kind].service}.events" for kind in asked}
+
+
+def _not_public(kind: str, public: list[str]) -> str:
+    known = contracts().get(kind)
+    if known is not None and issubclass(known, Command):
+        return f"{kind} is a command, which no department may hear."
+    if known is not None:
+        return f"{kind} is for the services themselves, and may change."
+    near = difflib.get_close_matches(kind, public, n=3)
+    hint = f"; did you mean {' or '.join(near)}?" if near else "; docs/events.md has all of them."
+    return f"There is no event {kind}{hint}"
+
+
+def _refuse_bad_name(name: str) -> None:
+    if not NAME.fullmatch(name) or name in RESERVED:
+        raise Mistaken(
+            f"{name!r} cannot be a department's name: small letters, digits and -, at most 32, "
+            f"a letter first, and not {' or '.join(RESERVED)}."
+        )
+
+
+def _accounts() -> Accounts:
+    uri = Settings.read().broker_admin_uri
+    if not uri:
+        raise Misconfigured("BROKER_ADMIN_URI must name RabbitMQ's management API.")
+    return Accounts(Management(uri))
+
+
+def _named(accounts: Accounts, name: str) -> Department:
+    departments = accounts.all()
+    if name not in departments:
+        known = f"there are {', '.join(departments)}" if departments else "there are none"
+        raise Mistaken(f"There is no department {name}; {known}.")
+    return departments[name]
+
+
+def _password_in(file: Path) -> str:
+    """Give the password that a file holds; one that is not there is made, for its owner alone."""
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return _read(file)
+    except OSError as error:
+        raise Mistaken(f"--password-file: {file} cannot be written: {error.strerror}.") from None
+    password = secrets.token_urlsafe(32)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
+        opened.write(f"{password}\n")
+    return password
+
+
+def _read(file: Path) -> str:
+    try:
+        password = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Mistaken(f"--password-file: {file} cannot be read: {error}.") from None
+    if not password:
+        raise Mistaken(f"--password-file: {file} is empty.")
+    return password
+
+
+def _count(number: Any) -> str:
+    return "?" if number is None else f"{number:,}"

@@ -1,0 +1,125 @@
+"""`bihuan migrate`: brings the databases up to this version.
+
+An embedded district does that by itself when it starts, a distributed one never.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from sqlalchemy.exc import OperationalError
+
+from chassis.runtime.green import pause
+from chassis.settings import Misconfigured, Settings
+from chassis.storage import migrations
+from chassis.storage.store import Store
+from console.cli.run import Unreachable
+from console.runtime.district import SERVICES
+
+LOOK_EVERY = 0.5
+"""Seconds between two tries to reach a database."""
+
+_services = {service.name: service for service in SERVICES}
+
+
+def _known(name: str | None) -> str | None:
+    if name is not None and name not in _services:
+        raise typer.BadParameter(f"there is no service {name!r}, only {', '.join(_services)}.")
+    return name
+
+
+def migrate(
+    service: Annotated[
+        str | None, typer.Argument(callback=_known, help="One service; all five unless given.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; exit code 1 if one is behind.")
+    ] = False,
+    wait: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait for a database that does not answer.")
+    ] = 30.0,
+) -> None:
+    """Bring the databases up to this version, or tell with --check which of them are behind."""
+    settings = Settings.read()
+    names = [service] if service else list(_services)
+    settings.need_databases_of(len(names))
+    until = time.monotonic() + wait
+    if check:
+        behind = [name for name in names if not _patiently(_is_ready, settings, name, until)]
+        raise typer.Exit(1 if behind else 0)
+    with _alone(settings):
+        for name in names:
+            _patiently(_bring_up, settings, name, until)
+
+
+def migrate_all(settings: Settings, wait: float = 30.0) -> None:
+    """Bring every database up to this version, and say nothing; raises `Unanswered`."""
+    for name in _services:
+        _patiently(migrations.apply, settings, name, time.monotonic() + wait)
+
+
+def _bring_up(store: Store) -> None:
+    before, after = migrations.apply(store)
+    if before is None:
+        print(f"{store.service}: set up at {after}", flush=True)
+    elif before != after:
+        print(f"{store.service}: from {before} to {after}", flush=True)
+    else:
+        print(f"{store.service}: at {after} already", flush=True)
+
+
+def _is_ready(store: Store) -> bool:
+    file = store.engine.url.database
+    if store.is_sqlite and not (file and Path(file).exists()):  # a look would make it
+        print(f"{store.service}: not set up")
+        return False
+    try:
+        migrations.check(store)
+    except Misconfigured as error:
+        print(f"{store.service}: {error}")
+        return False
+    print(f"{store.service}: at {migrations.revision(store)}")
+    return True
+
+
+def _patiently(
+    act: Callable[[Store], bool | None], settings: Settings, name: str, until: float
+) -> bool | None:
+    """Do something with a database, again and again until it can be done; raises `Unreachable`."""
+    store = Store(name, settings.database_of(name), _services[name].metadata)
+    try:
+        while True:
+            try:
+                return act(store)
+            except OperationalError as error:  # undone as a whole: the next try starts anew
+                if time.monotonic() >= until:
+                    said = str(error.orig).strip().splitlines()[0]
+                    raise Unreachable(f"The database of {name} cannot be used: {said}") from None
+            pause(LOOK_EVERY)
+    finally:
+        store.close()
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Keep districts off the data folder; raises `Misconfigured` when one runs on it."""
+    if settings.database_url:
+        yield
+        return
+    settings.data.mkdir(parents=True, exist_ok=True)
+    file = settings.data / "district.lock"
+    file.touch(0o600)
+    with file.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Misconfigured(
+                f"A district is running on {settings.data}, and was migrated when it started."
+            ) from None
+        yield

@@ -1,0 +1,331 @@
+"""`bihuan letters`: what was set aside, and what an operator does about it."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from chassis.messaging.parked import HOLDS, REJECTED, STUCK
+from console.admin.databases import KINDS, opened, service_named, settings_of
+from console.admin.parked_messages import Around, Desk, Letter, Result, Sought, body_of, is_number
+from console.exits import Mistaken
+
+app = typer.Typer(
+    help="Messages that were set aside: list, show, retry and drop them.", no_args_is_help=True
+)
+STATES = (*HOLDS, REJECTED)
+SHOWN = 100
+"""Letters that a table shows unless told otherwise."""
+WIDE = 220
+"""Columns of a table that no terminal shows."""
+NARROW = 160
+"""Columns of a terminal below which a table would be cut to pieces."""
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+Names = Annotated[
+    list[str] | None, typer.Argument(help="[SERVICE] and numbers of its letters; or ids.")
+]
+Service = Annotated[str | None, typer.Option(help="Only this service's letters.")]
+State = Annotated[list[str] | None, typer.Option(help="waiting, stuck or rejected; repeatable.")]
+Type = Annotated[str | None, typer.Option("--type", help="Only messages of this type.")]
+Source = Annotated[str | None, typer.Option(help="Only what this service said.")]
+Key = Annotated[str | None, typer.Option(help="Only this partition key: an enterprise, say.")]
+Older = Annotated[
+    str | None, typer.Option("--older-than", help="Only what was parked before: 90s, 15m, 2h, 3d.")
+]
+Data = Annotated[Path | None, typer.Option(help="Folder of the data.", show_default="bihuan-data")]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, one letter a line.")]
+All = Annotated[bool, typer.Option("--all", help="All that the filters leave, instead of names.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, however many there are.")]
+By = Annotated[
+    str | None, typer.Option(help="Who does it, for the record.", show_default="login name")
+]
+
+
+@app.command("list")
+def list_(
+    service: Service = None,
+    state: State = None,
+    kind: Type = None,
+    source: Source = None,
+    key: Key = None,
+    older_than: Older = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Show at most so many.", show_default="100")
+    ] = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """List letters, oldest first; with --json all of them, without their bodies."""
+    sought = _sought(state or (), kind, source, key, older_than)
+    most = limit or (None if as_json else SHOWN)
+    with _desk(data, service) as desk:
+        found = desk.find(sought, most and most + 1)
+        if as_json:
+            _print_json(letter.facts() for letter in found[:most])
+            return
+        if not found:
+            print("There are no such letters." if sought != Sought() else "There are no letters.")
+            return
+        console = _console()
+        console.print(_table(found[:most]) if console.width >= NARROW else _blocks(found[:most]))
+        if most and len(found) > most:
+            print(f"There are more than these {most}; --limit shows more.")
+
+
+@app.command()
+def show(
+    name: Annotated[list[str], typer.Argument(help="SERVICE NUMBER, or the id.")],
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show all there is to know of a letter.
+
+    Its envelope, its body, in which personal data is sealed, the handlers that would take it, what
+    stands before and behind it in its stream, and what operators did to it.
+    """
+    service, names = _names(name)
+    if not names:
+        raise Mistaken("Say which letter: its service and number, or its id.")
+    with _desk(data, service) as desk:
+        for letter in desk.named(names):
+            around = desk.around(letter)
+            if as_json:
+                facts = letter.facts() | {"body": body_of(letter)} | vars(around)
+                _print_json([facts])
+            else:
+                _show(letter, around)
+
+
+@app.command()
+def retry(
+    name: Names = None,
+    service: Service = None,
+    state: State = None,
+    kind: Type = None,
+    source: Source = None,
+    key: Key = None,
+    older_than: Older = None,
+    every: All = False,
+    even_rejected: Annotated[
+        bool,
+        typer.Option(
+            "--even-rejected",
+            help="Try rejected letters too. One held nobody back, so what came after it about"
+            " the same key has been handled: it is handled late, out of order.",
+        ),
+    ] = False,
+    by: By = None,
+    yes: Yes = False,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Have letters tried again at once.
+
+    By a running district or by the next that starts: some by number or id, or all that the filters
+    leave with --all, of which only stuck ones unless --state says otherwise. What stands before a
+    letter in its stream still goes before it.
+    """
+    service, names = _names(name or (), service)
+    sought = _sought(state or ((STUCK,) if every else ()), kind, source, key, older_than)
+    if every and REJECTED in sought.states and not even_rejected:
+        raise Mistaken("Rejected letters are tried again only with --even-rejected.")
+    with _desk(data, service, by) as desk:
+        found = _chosen(desk, names, sought, every=every)
+        _ask("Try", "again", found, yes=yes)
+        _tell(desk.retry(found, even_rejected=even_rejected), as_json=as_json)
+
+
+@app.command()
+def drop(
+    reason: Annotated[str, typer.Option(help="Why they are given up, for the record.")],
+    name: Names = None,
+    service: Service = None,
+    state: State = None,
+    kind: Type = None,
+    source: Source = None,
+    key: Key = None,
+    older_than: Older = None,
+    every: All = False,
+    by: By = None,
+    yes: Yes = False,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give messages up for good.
+
+    Some by number or id, or all that the filters leave with --all. Their effect is lost, since a
+    repeat counts as a duplicate. What waited behind them goes on at once. A command that nobody has
+    answered yet is settled as rejected.
+    """
+    service, names = _names(name or (), service)
+    sought = _sought(state or (), kind, source, key, older_than)
+    if not reason.strip():
+        raise Mistaken("--reason must say why.")
+    if every and sought == Sought() and service is None:
+        raise Mistaken("--all drops only what a filter leaves: give one.")
+    with _desk(data, service, by) as desk:
+        found = _chosen(desk, names, sought, every=every)
+        _ask("Drop", "for good", found, yes=yes)
+        _tell(desk.drop(found, reason), as_json=as_json)
+
+
+# -- which letters
+
+
+@contextmanager
+def _desk(data: Path | None, service: str | None, by: str | None = None) -> Iterator[Desk]:
+    names = KINDS if service is None else [service_named(service)]
+    with opened(settings_of(data), names) as stores:
+        yield Desk(stores, by or _login())
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return f"uid {os.getuid()}"
+
+
+def _names(words: Sequence[str], service: str | None = None) -> tuple[str | None, list[str]]:
+    """Read `SERVICE NUMBER…` or ids."""
+    names = list(words)
+    if names and (names[0] in KINDS or re.fullmatch(r"[a-z]+", names[0])):
+        service = service_named(names.pop(0))
+    if service is None and any(is_number(name) for name in names):
+        raise Mistaken("A number is one service's own: say SERVICE NUMBER.")
+    return service, names
+
+
+def _sought(
+    states: Sequence[str],
+    kind: str | None,
+    source: str | None,
+    key: str | None,
+    older_than: str | None,
+) -> Sought:
+    for state in states:
+        if state not in STATES:
+            raise Mistaken(f"--state must be one of {', '.join(STATES)}, not {state}.")
+    return Sought(tuple(states), kind, source, key, seconds_of(older_than))
+
+
+def seconds_of(text: str | None) -> float | None:
+    """Read a duration such as 90s, 15m, 2h or 3d; raises `Mistaken`."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
+    if found is None:
+        raise Mistaken(f"An age must be like 90s, 15m, 2h or 3d, not {text}.")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _chosen(desk: Desk, names: Sequence[str], sought: Sought, *, every: bool) -> list[Letter]:
+    if every == bool(names):
+        raise Mistaken("Say which letters: by service and number, by id, or by filters with --all.")
+    if names and sought != Sought():
+        raise Mistaken("Filters go with --all, not with names.")
+    return desk.find(sought) if every else desk.named(names)
+
+
+def _ask(action: str, how: str, found: Sequence[Letter], *, yes: bool) -> None:
+    if len(found) > 1 and not yes:
+        for letter in found[:SHOWN]:
+            print(letter.title, file=sys.stderr)
+        typer.confirm(f"{action} these {len(found)} letters {how}?", abort=True, err=True)
+
+
+# -- what is printed
+
+
+def _tell(results: Iterable[Result], *, as_json: bool) -> None:
+    count = 0
+    for count, result in enumerate(results, 1):  # noqa: B007
+        if as_json:
+            _print_json([result.facts()])
+        else:
+            print(f"{result.letter.title} {result.says}.")
+    if not count and not as_json:
+        print("There are no such letters.")
+
+
+def _print_json(rows: Iterable[dict[str, Any]]) -> None:
+    for row in rows:
+        print(json.dumps(row, ensure_ascii=False))
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDE)
+
+
+def _table(found: Sequence[Letter]) -> Table:
+    table = Table(box=box.SIMPLE_HEAVY)
+    for name in ("service", "number", "state", "type", "source", "key", "handlers"):
+        table.add_column(name, overflow="fold", justify="right" if name == "number" else "left")
+    table.add_column("attempts", justify="right")
+    table.add_column("age", justify="right", no_wrap=True)
+    table.add_column("awaits", overflow="fold")
+    table.add_column("reason", overflow="fold")
+    for letter in found:
+        row = letter.row
+        table.add_row(
+            *(letter.service, str(letter.number), row.state, row.type, row.source),
+            *(Text(row.partitionkey), ", ".join(letter.handlers) or "—", str(row.attempts)),
+            *(age_of(letter.age), Text(row.awaits or ""), Text(row.reason)),
+        )
+    return table
+
+
+def _blocks(found: Sequence[Letter]) -> Text:
+    text = Text()
+    for letter in found:
+        row = letter.row
+        text.append(f"{letter.title} from {row.source}", style="bold")
+        text.append(f"\n  {row.state} for {age_of(letter.age)}, attempts: {row.attempts}")
+        text.append(f"\n  key {row.partitionkey}, handlers: {', '.join(letter.handlers) or '—'}")
+        text.append(f"\n  {row.reason}\n" + (f"  awaits {row.awaits}\n" if row.awaits else ""))
+    text.rstrip()
+    return text
+
+
+def age_of(seconds: float) -> str:
+    """Write an age in its two largest units: 3d 4h, 5m 2s."""
+    parts: list[str] = []
+    left = int(seconds)
+    for unit in "dhms":
+        count, left = divmod(left, _UNITS[unit])
+        if count or parts or unit == "s":
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2])
+
+
+def _show(letter: Letter, around: Around) -> None:
+    print(f"{letter.title}, {letter.row.state} for {age_of(letter.age)}\n")
+    for name, value in letter.facts().items():
+        if value not in (None, [], ""):
+            print(f"{name:>14}  {', '.join(value) if isinstance(value, list) else value}")
+    body = body_of(letter)
+    text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, indent=2)
+    print(f"\nBody\n{text}")
+    for title, others in (("Before it", around.before), ("Behind it", around.behind)):
+        print(f"\n{title} in its stream: {len(others) or 'nothing'}")
+        for other in others[:SHOWN]:
+            print(f"  {letter.service} {other['number']} ({other['type']}), {other['state']}")
+    print(f"\nWhat operators did: {len(around.actions) or 'nothing'}")
+    for done in around.actions:
+        why = f": {done['reason']}" if done["reason"] else ""
+        print(f"  {done['at']} {done['who']} {done['action']} ({done['state']}){why}")

@@ -1,0 +1,139 @@
+"""`bihuan resend`: has a service publish again, to one other, what its outbox still keeps."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from sqlalchemy import select, text
+
+from chassis.messaging import replay
+from chassis.runtime.green import pause
+from chassis.service import OUTBOX, handlers_of
+from chassis.storage.retention import let_go_until, remembered_since
+from chassis.storage.store import Store
+from chassis.storage.tables import outbox, resends
+from console.admin.databases import KINDS, answering, opened, service_named, settings_of
+from console.cli.parked import seconds_of
+from console.exits import Mistaken
+
+STANDS_STILL = 10.0
+"""Seconds without progress after which it is said that no process of the service may be running."""
+
+
+def resend(
+    sender: Annotated[str, typer.Option("--from", help="The service that publishes again.")],
+    receiver: Annotated[str, typer.Option("--to", help="The service that it is for.")],
+    since: Annotated[
+        str,
+        typer.Option(help="A time such as 2026-11-20T08:00:00+08:00, or an age such as 2h, 3d."),
+    ],
+    handler: Annotated[
+        str | None, typer.Option(help="Feed this handler alone, although the rest has seen it.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of the data.")] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Wait until all of it is published.")
+    ] = True,
+) -> None:
+    """Have a service publish again what it has sent to another since a moment.
+
+    What the receiver has handled it drops, by its inbox, and is refused where that does not reach
+    back far enough. With --handler they are for that handler alone, which is given what it has not
+    heard itself."""
+    settings = settings_of(data)
+    names = [service_named(sender), service_named(receiver)]
+    given = _moment_or_age(since)
+    with opened(settings, dict.fromkeys(names)) as stores:
+        store = stores[sender]
+        with answering(sender):
+            moment = _moment(given, store)
+        with answering(receiver):
+            _refuse_what_is_forgotten(stores[receiver], receiver, sender, moment)
+        if handler is not None:
+            _refuse_unknown(receiver, handler)
+        with answering(sender):
+            _refuse_what_is_gone(store, sender, moment)
+            with store.write() as work:
+                number = replay.ask(work, receiver, moment, handler=handler)
+            if not store.is_sqlite:
+                with store.engine.connect() as connection:
+                    connection.execute(text(f"NOTIFY {OUTBOX}"))
+            print(f"{sender} sends again to {receiver} what it sent since {_iso(moment)}.")
+            if wait:
+                _watch(store, sender, number)
+
+
+def _moment_or_age(text_: str) -> datetime | float:
+    """Read a time with its offset, or an age in seconds; raises `Mistaken`."""
+    try:
+        given = datetime.fromisoformat(text_)
+    except ValueError:
+        return seconds_of(text_) or 0.0
+    if given.tzinfo is None:
+        raise Mistaken(f"--since {text_}: the offset from UTC is missing, such as +08:00.")
+    return given
+
+
+def _moment(given: datetime | float, store: Store) -> float:
+    """Give the moment that is meant, by the clock that has dated what was sent."""
+    return given.timestamp() if isinstance(given, datetime) else store.now() - given
+
+
+def _refuse_what_is_forgotten(store: Store, receiver: str, sender: str, moment: float) -> None:
+    """Refuse what the receiver no longer remembers: it would set it aside, or do it twice."""
+    since = remembered_since(store, sender)
+    if moment < since:
+        raise Mistaken(
+            f"The inbox of {receiver} remembers what {sender} has said since {_iso(since)} only: "
+            "what is older might be done twice."
+        )
+
+
+def _refuse_unknown(receiver: str, handler: str) -> None:
+    known = {h.__name__ for handlers in handlers_of(KINDS[receiver]()).values() for h in handlers}
+    if handler not in known:
+        raise Mistaken(f"{receiver} has no handler {handler!r}; it has {', '.join(sorted(known))}.")
+
+
+def _refuse_what_is_gone(store: Store, sender: str, moment: float) -> None:
+    """Say so where the outbox has let go of some of it."""
+    with store.engine.connect() as connection:
+        oldest = connection.execute(
+            select(outbox.c.seq, outbox.c.written_at).order_by(outbox.c.seq).limit(1)
+        ).first()
+        kept_since = let_go_until(connection)
+    if oldest is not None and oldest.seq > 1:
+        kept_since = max(kept_since, oldest.written_at)
+    if moment < kept_since:
+        raise Mistaken(f"The outbox of {sender} is kept since {_iso(kept_since)} only.")
+
+
+def _watch(store: Store, sender: str, number: int) -> None:
+    """Show how far it has got, until all of it is published."""
+    query = select(resends).where(resends.c.seq == number)
+    moved, before = time.monotonic(), None
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("resending", total=None)
+        while True:
+            with store.engine.connect() as connection:
+                row: Any = connection.execute(query).one()
+            bar.update(task, completed=row.cursor, total=row.last)
+            if row.done_at is not None:
+                break
+            if row.cursor != before:
+                moved, before = time.monotonic(), row.cursor
+            elif time.monotonic() - moved > STANDS_STILL:
+                print(f"Nothing moves: it is done when {sender} runs, and the bus is there.")
+                return
+            pause(0.1)
+    print(f"{row.sent} messages were sent again.")
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,102 @@
+"""`bihuan token`: tokens of the district's own issuer, for whoever has its key."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chassis.settings import Settings
+from console.admin.databases import settings_of
+from console.admin.tokens import A_DAY, issuer_of, token_of_all
+from console.exits import Mistaken
+from rulebook import Rulebook
+from services.gateway.access.callers import Caller, Reach, Role
+from services.gateway.access.tokens import Issuer
+
+LONGEST = 24.0 * 366
+
+Roles = Annotated[list[str] | None, typer.Option("--role", help="A role; repeatable.")]
+Grids = Annotated[
+    list[str] | None,
+    typer.Option("--grid", help="A node of the grid, with all below it; repeatable."),
+]
+Enterprises = Annotated[
+    list[str] | None,
+    typer.Option("--enterprise", help="An id, credit code or registration number; repeatable."),
+]
+SpeaksForOthers = Annotated[
+    bool, typer.Option("--speaks-for-others", help="May say in `by` which person acts.")
+]
+Data = Annotated[Path | None, typer.Option(help="Folder of the data.", show_default="bihuan-data")]
+
+
+def token(
+    role: Roles = None,
+    grid: Grids = None,
+    enterprise: Enterprises = None,
+    subject: Annotated[
+        str | None, typer.Option("--as", help="Who it is for.", show_default="login name")
+    ] = None,
+    speaks_for_others: SpeaksForOthers = False,
+    hours: Annotated[float, typer.Option(help="How long it is good.")] = A_DAY,
+    data: Data = None,
+) -> None:
+    """Print a token by which the gateway knows who calls."""
+    if not 0 < hours <= LONGEST:
+        raise Mistaken(f"--hours must be greater than 0 and at most {LONGEST:.0f}.")
+    settings = settings_of(data)
+    caller = caller_of(settings, subject or getpass.getuser(), role or [], grid, enterprise,
+                       speaks_for_others=speaks_for_others)  # fmt: skip
+    print(issuer_of(settings).issue(caller, hours * 3600))
+
+
+def caller_of(
+    settings: Settings,
+    subject: str,
+    roles: list[str],
+    grids: list[str] | None,
+    enterprises: list[str] | None,
+    *,
+    speaks_for_others: bool,
+) -> Caller:
+    """Understand who is meant; raises `Mistaken`."""
+    known = {role.value: role for role in Role}
+    if unknown := [name for name in roles if name not in known]:
+        raise Mistaken(f"There is no role {unknown[0]}; there are {', '.join(known)}.")
+    if not roles:
+        raise Mistaken(f"--role is missing: one or more of {', '.join(known)}.")
+    found = {known[name] for name in roles}
+    book = Rulebook.load(Path(settings.rulebook) if settings.rulebook else None)
+    for code in grids or ():
+        if code != book.district.code and code not in book.grids:
+            raise Mistaken(f"There is no grid {code} in {book.district.point.words.en}.")
+    reach = {role.reach for role in found}
+    if Reach.GRID in reach and not grids:
+        raise Mistaken(f"--grid is missing: {book.district.code} is the whole district.")
+    if Reach.OWN in reach and not enterprises:
+        raise Mistaken("--enterprise is missing: whose token it is to be.")
+    if not 1 <= len(subject) <= 64 or subject.isspace():
+        raise Mistaken("A name has 1 to 64 characters.")
+    return Caller(
+        subject,
+        frozenset(found),
+        frozenset(grids or ()),
+        frozenset(enterprises or ()),
+        speaks_for_others,
+    )
+
+
+def show_tokens(issuer: Issuer) -> None:
+    """Print a token for each role of a demo, as lines for a shell."""
+    book = Rulebook.load()
+    print("# who calls says so with a token; TOKEN plays everybody:")
+    print(f"export TOKEN={token_of_all(issuer)}")
+    for role in Role:
+        if role.reach is Reach.OWN:
+            continue  # there is one as soon as an enterprise is known: bihuan token
+        grids = frozenset({book.district.code}) if role.reach is Reach.GRID else frozenset[str]()
+        name = role.upper().replace("-", "_")
+        print(f"export {name}={issuer.issue(Caller(role, frozenset({role}), grids), A_DAY * 3600)}")

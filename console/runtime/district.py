@@ -1,0 +1,136 @@
+"""The services that this process runs: all five of an embedded district, or one of many."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Any
+
+from nameko.runners import ServiceRunner
+
+from chassis.messaging.bus import Bus
+from chassis.messaging.memory_bus import EmbeddedBus
+from chassis.runtime.green import Timeout, pause, quietly
+from chassis.service import Carriage, Service, bindings_of, brought_to
+from chassis.settings import Misconfigured, Settings
+from rulebook import Rulebook
+from services.complaints.service import Complaints
+from services.filing.service import Filings
+from services.gateway.service import Gateway
+from services.inspection.service import Inspection
+from services.insurance.service import Insurance
+
+SERVICES: tuple[type[Service], ...] = (Filings, Inspection, Complaints, Insurance, Gateway)
+TOPOLOGY = {service.name: bindings_of(service) for service in SERVICES}
+"""What each service listens to, wherever it runs."""
+BROUGHT = {service.name: brought_to(service) for service in SERVICES}
+"""What of it the bus brings: the rest is what the service says itself."""
+
+
+class District:
+    """Services started and stopped together; the gateway serves HTTP, or the one that is alone."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        bus: Bus | None = None,
+        services: tuple[type[Service], ...] = SERVICES,
+    ) -> None:
+        self.settings = settings
+        self.services = services
+        self.bus: Bus = bus or bus_of(settings)
+        self._lock: int | None = None
+
+    def start(self) -> None:
+        """Start every service; raises `Misconfigured` with a sentence for the operator."""
+        self.settings.need_databases_of(len(self.services))
+        self._lock_data()
+        book = Rulebook.load(Path(self.settings.rulebook) if self.settings.rulebook else None)
+        provide: dict[str, Any] = {"rulebook": book, "quiet": self.quiet}
+        if not isinstance(self.bus, EmbeddedBus):
+            del provide["quiet"]
+        self.runner = ServiceRunner(
+            {
+                "settings": self.settings,
+                "bus": self.bus,
+                "topology": TOPOLOGY,
+                "provide": provide,
+                "ready": self.ready,
+                "http": {self.services[-1].name},
+            }
+        )
+        for service in self.services:
+            self.runner.add_service(service)
+        with quietly():
+            self.runner.start()
+        self.bus.open()
+
+    def stop(self) -> None:
+        """Stop taking, finish what is in hand, and let go of everything."""
+        self.runner.stop()
+        self.bus.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def wait(self) -> None:
+        """Wait until the district has stopped; an error that ended it is raised."""
+        self.runner.wait()
+
+    @property
+    def carriages(self) -> dict[str, Carriage]:
+        """The carriage of each service."""
+        return {
+            name: container.shared_extensions[Carriage]
+            for name, container in self.runner.service_map.items()
+        }
+
+    @property
+    def port(self) -> int:
+        """The port on which HTTP is served."""
+        return self.carriages[self.services[-1].name].web.port
+
+    def ready(self) -> dict[str, bool]:
+        """Tell of each service whether its database and the bus answer."""
+        parts = {name: carriage.ready() for name, carriage in self.carriages.items()}
+        if len(parts) == 1:
+            return parts[self.services[0].name]
+        return {name: all(ready.values()) for name, ready in parts.items()}
+
+    def quiet(self) -> bool:
+        """Tell whether nothing is under way: no listener has anything, no outbox holds anything."""
+        return (
+            isinstance(self.bus, EmbeddedBus)
+            and self.bus.idle()
+            and all(carriage.idle() for carriage in self.carriages.values())
+        )
+
+    def settle(self, seconds: float = 30.0) -> None:
+        """Wait until nothing is under way; raises `TimeoutError`."""
+        with Timeout(seconds, TimeoutError(f"not quiet after {seconds} s")):
+            while not self.quiet():
+                pause(0.002)
+
+    def _lock_data(self) -> None:
+        if self.settings.database_url:
+            return
+        self.settings.data.mkdir(parents=True, exist_ok=True)
+        self._lock = os.open(self.settings.data / "district.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._lock)
+            self._lock = None
+            raise Misconfigured(
+                f"Another district is running on {self.settings.data}; give another --data."
+            ) from None
+
+
+def bus_of(settings: Settings) -> Bus:
+    """Give the bus that the settings ask for."""
+    if settings.amqp_uri:
+        from chassis.rabbitmq.bus import RabbitBus
+
+        return RabbitBus(settings, TOPOLOGY)
+    return EmbeddedBus()

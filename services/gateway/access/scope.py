@@ -1,0 +1,146 @@
+"""Access scope: which documents and events a caller sees."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, false, or_, select
+from werkzeug.wrappers import Request
+
+from contracts.message import Command
+from rulebook import Rulebook
+from services.gateway.access.callers import Acting, Forbidden, Reach, Role
+from services.gateway.access.permissions import DEPARTMENT, READERS
+from services.gateway.resources import FED_BY, VIEWS
+from services.gateway.resources.view import View
+from services.gateway.tables import events
+
+Conditions = list[ColumnElement[bool]]
+SIGHT = "bihuan.sight"
+"""Name under which a request holds what its caller sees."""
+
+
+class Sight:
+    """What a caller sees while it does one thing; the grid tree is the rulebook's."""
+
+    def __init__(self, book: Rulebook, acting: Acting) -> None:
+        self.acting = acting
+        self.grids = nodes_below(book, acting.caller.grids)
+        self._of_views: dict[str, Conditions] = {}
+
+    def of(self, view: View) -> Conditions:
+        """Give what a document must fulfil to be seen, in a query of the view's table."""
+        if self.acting.everywhere:
+            return []
+        if view.name not in self._of_views:
+            self._of_views[view.name] = self._limits(view)
+        return self._of_views[view.name]
+
+    def _limits(self, view: View) -> Conditions:
+        ways: Conditions = []
+        if Reach.GRID in self.acting.reach and self.grids:
+            ways.append(_lies_in(view, self.grids))
+        if Reach.OWN in self.acting.reach and self.acting.caller.enterprises:
+            ways.append(_belongs(view, self.acting.caller.enterprises))
+        return [or_(*ways)] if ways else [false()]
+
+    def of_events(self) -> Conditions:
+        """Give what an event must fulfil to be seen, in a query of the kept events.
+
+        A role sees the events that make what it may read; a department all that are published.
+        """
+        ways: Conditions = []
+        caller, grids = self.acting.caller, self.grids
+        for role in caller.roles:
+            if role is DEPARTMENT:
+                return []
+            kinds = events.c.type.in_(sorted(seen_by(role)))
+            if role.reach is Reach.DISTRICT:
+                ways.append(kinds)
+            elif role.reach is Reach.GRID and grids:
+                ways.append(and_(kinds, events.c.enterprise_id.in_(_enterprises_in(grids))))
+            elif role.reach is Reach.OWN and caller.enterprises:
+                own = events.c.enterprise_id.in_(_owned(caller.enterprises))
+                ways.append(and_(kinds, own, events.c.complaint_id.is_(None)))
+        return [or_(*ways)] if ways else [false()]
+
+    def judge(self, command: type[Command], data: Mapping[str, Any], *, new: bool) -> None:
+        """Judge where a command would put a thing, and whose it makes it; raises `Forbidden`.
+
+        What it names that exists has been looked for among what the caller sees.
+        """
+        acting, place = self.acting, data.get("grid")
+        if acting.everywhere:
+            return
+        places = new and "grid" in command.names()
+        if Reach.GRID in acting.reach and (
+            place in self.grids if place is not None else not places
+        ):
+            return
+        if Reach.OWN in acting.reach:
+            named = {data.get("credit_code"), data.get("registration_number")} - {None}
+            if not new or (named and named <= acting.caller.enterprises):
+                return
+        raise Forbidden("That lies outside of what the caller is in charge of.")
+
+
+def sight_of(request: Request) -> Sight:
+    """Return what the caller of a request sees."""
+    seen: Sight = request.environ[SIGHT]
+    return seen
+
+
+def nodes_below(book: Rulebook, grids: Collection[str]) -> frozenset[str]:
+    """Name these nodes of the grid tree and all below them; the district's code is all of it."""
+    if book.district.code in grids:
+        return frozenset(book.grids)
+    return frozenset(code for code in book.grids if not {*grids}.isdisjoint(book.way_up(code)))
+
+
+def seen_by(role: Role) -> set[str]:
+    """Name the types of the events that a role sees: those that feed a list that it may read."""
+    return {
+        kind.type
+        for kind, views in FED_BY.items()
+        if any(role in READERS.get(view.name, ()) for view in views)
+    }
+
+
+def _lies_in(view: View, grids: Collection[str]) -> ColumnElement[bool]:
+    columns = view.table.c
+    if "grid" in view.columns:
+        return columns.grid.in_(sorted(grids))
+    if "enterprise_id" in view.columns:
+        return columns.enterprise_id.in_(_enterprises_in(grids))
+    return false()
+
+
+def _belongs(view: View, enterprises: Iterable[str]) -> ColumnElement[bool]:
+    columns = view.table.c
+    if view is VIEWS["enterprises"]:
+        return _is_one_of(enterprises)
+    if view is VIEWS["policies"]:
+        return columns.holder_id.in_(_owned(enterprises))
+    if "enterprise_id" not in view.columns:
+        return false()
+    own = columns.enterprise_id.in_(_owned(enterprises))
+    return and_(own, columns.complaint_id.is_(None)) if "complaint_id" in view.columns else own
+
+
+def _is_one_of(enterprises: Iterable[str]) -> ColumnElement[bool]:
+    columns, named = VIEWS["enterprises"].table.c, sorted(enterprises)
+    return or_(
+        columns.id.in_(named),
+        columns.credit_code.in_(named),
+        columns.registration_number.in_(named),
+    )
+
+
+def _owned(enterprises: Iterable[str]) -> Select[Any]:
+    return select(VIEWS["enterprises"].table.c.id).where(_is_one_of(enterprises))
+
+
+def _enterprises_in(grids: Collection[str]) -> Select[Any]:
+    columns = VIEWS["enterprises"].table.c
+    return select(columns.id).where(columns.grid.in_(sorted(grids)))

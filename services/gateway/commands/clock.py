@@ -1,0 +1,198 @@
+"""Time enters here: a timer says that an hour has begun, once however many gateways run.
+
+The time is that of the database's clock, and no hour begins while the clock of this machine says
+otherwise: what an hour makes overdue is never taken back.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from time import monotonic
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from chassis.errors import Conflict, Invalid, at
+from chassis.ids import derived_id
+from chassis.logs import log
+from chassis.message import Message
+from chassis.runtime.green import pause
+from chassis.storage.engine import STORAGE_ERRORS
+from chassis.storage.store import Store
+from chassis.storage.tables import outbox
+from chassis.storage.unit_of_work import SHANGHAI, Work
+from contracts.gateway import HourBegan
+from contracts.message import Envelope
+from contracts.shapes import moment_from_json, moment_to_json
+from contracts.shared import SWEEPERS, CommandSettled, HourSwept, SweepHour
+from services.gateway.tables import clock, hours
+
+LOOK_EVERY = 1.0
+"""Seconds between looks whether an hour has begun."""
+
+
+class ClockIsReal(Conflict):
+    """The clock of this district is the real one, and nobody sets it."""
+
+
+class ClockNotSet(Conflict):
+    """The manual clock has not been set: say what time it is by POST /v1/clock."""
+
+
+class ClockRunsForward(Conflict):
+    """The clock is later than that already."""
+
+
+class NotAnHour(Invalid):
+    """The clock moves by whole hours."""
+
+
+class Clock:
+    """The time of the district: real, or set by hand in a replay."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        manual: bool,
+        wake: Callable[[], None],
+        quiet: Callable[[], bool] | None = None,
+    ) -> None:
+        self.store = store
+        self.manual = manual
+        self._wake = wake
+        self._quiet = quiet
+        """Return whether nothing is under way anywhere, where one process can know."""
+        self._withheld = False
+        self._log = log("gateway")
+
+    def now(self, work: Session) -> datetime:
+        """Tell the time, within a transaction; raises `ClockNotSet`."""
+        if not self.manual:
+            return datetime.fromtimestamp(self.store.now(), UTC)
+        text = work.scalar(select(clock.c.at).where(clock.c.name == "now"))
+        if text is None:
+            raise ClockNotSet
+        return moment_from_json(text)
+
+    def today(self) -> date:
+        """Tell the day, in Shanghai; raises `ClockNotSet`."""
+        if not self.manual:
+            return datetime.fromtimestamp(self.store.now(), SHANGHAI).date()
+        with self.store.read() as session:
+            return self.now(session).astimezone(SHANGHAI).date()
+
+    def set(self, moment: datetime) -> str:
+        """Move the manual clock to the beginning of an hour, and say so; gives the hour's id."""
+        if not self.manual:
+            raise ClockIsReal
+        moment = moment.astimezone(UTC)
+        if moment != _hour_of(moment):
+            raise NotAnHour(errors=[at("at", "is not the beginning of an hour")])
+        with self.store.write() as work:
+            text = work.scalar(select(clock.c.at).where(clock.c.name == "now"))
+            if text and moment_from_json(text) > moment:
+                raise ClockRunsForward(now=text)
+            work.execute(
+                self.store.insert_or_replace(clock, "name"),
+                {"name": "now", "at": moment_to_json(moment)},
+            )
+            identity = _say(work, moment)
+        self._wake()
+        return identity
+
+    def run(self) -> None:
+        """Say each hour of the real clock as it begins, and at the start the one that runs."""
+        said = None
+        while not self.manual:
+            hour = _hour_of(datetime.fromtimestamp(self.store.now(), UTC))
+            if hour != said:
+                try:
+                    said = self._begin_hour(said)
+                except IntegrityError:
+                    said = hour  # another gateway has said it at the same moment
+                except STORAGE_ERRORS:
+                    pass  # the next look is soon
+            pause(LOOK_EVERY)
+
+    def _begin_hour(self, said: datetime | None) -> datetime | None:
+        """Say the hour that has begun, if the clocks agree at this moment; gives the last said."""
+        with self.store.write() as work:
+            now = self.store.seconds(work)
+            if not self.store.clock.agrees:
+                if not self._withheld:
+                    self._log.error("hour withheld", says=self.store.clock.difference(now))
+                self._withheld = True
+                return said
+            hour = _hour_of(datetime.fromtimestamp(now, UTC))
+            _say(work, hour)
+        self._withheld = False
+        self._wake()
+        return hour
+
+    def wait_until_swept(self, hour_id: str, seconds: float) -> bool:
+        """Wait until every service has handled an hour and what fell due; False if time is up."""
+        until = monotonic() + seconds
+        while not (self.all_swept(hour_id) and (self._quiet is None or self._quiet())):
+            if monotonic() >= until:
+                return False
+            pause(0.005)
+        return True
+
+    def all_swept(self, hour_id: str) -> bool:
+        """Tell whether every service has handled the hour, and each case that it made due."""
+        with self.store.read() as session:
+            rows = session.execute(select(hours).where(hours.c.hour_id == hour_id)).all()
+        finished = {row.service for row in rows if row.last and row.settled >= row.cases}
+        return finished.issuperset(SWEEPERS)
+
+
+def tally(store: Store, work: Work, messages: list[Message]) -> None:
+    """Count what services say of an hour: the cases they found, and those that are settled."""
+    sums: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for message in messages:
+        fact, source = message.fact, message.envelope.source
+        if isinstance(fact, HourSwept):
+            sums[fact.hour_id, source].update(cases=fact.cases, last=int(fact.last))
+        elif _of_an_hour(message):
+            sums[message.envelope.correlationid, source].update(settled=1)
+    rows = [
+        {
+            "hour_id": hour,
+            "service": service,
+            **{name: counted[name] for name in ("cases", "settled", "last")},
+        }
+        for (hour, service), counted in sorted(sums.items())
+    ]
+    work.at_end(store.insert_or_add(hours, ["hour_id", "service"]), rows)
+
+
+def _of_an_hour(message: Message) -> bool:
+    """Tell whether this settles a case that a service sent itself in an hour."""
+    fact = message.fact
+    return (
+        isinstance(fact, CommandSettled)
+        and fact.command != SweepHour.type
+        and fact.command_id != message.envelope.correlationid
+    )
+
+
+def _say(work: Work, moment: datetime) -> str:
+    fact = HourBegan(at=moment)
+    identity = derived_id(fact.type, moment_to_json(moment))
+    if work.scalar(select(outbox.c.id).where(outbox.c.id == identity)) is None:
+        envelope = Envelope(
+            identity, "gateway", fact.type, moment_to_json(moment), fact.key, identity
+        )
+        work.outgoing.append(Message.of(fact, envelope))
+    return identity
+
+
+def _hour_of(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)
+
+
+Now = Callable[[Work], datetime]

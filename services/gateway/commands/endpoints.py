@@ -1,0 +1,339 @@
+"""Taking commands in: singly, in batches, the clock; and telling what became of each."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from marshmallow import Schema, ValidationError, validate
+from marshmallow.fields import AwareDateTime
+from werkzeug.datastructures import Headers
+from werkzeug.wrappers import Request, Response
+
+from chassis.errors import Rejected
+from chassis.http.responses import answer, in_pieces, rejected
+from chassis.message import encode
+from chassis.runtime.green import Semaphore
+from contracts.shapes import moment_of, moment_to_json
+from services.gateway.access.callers import Role, Scope, caller_of, scope_of
+from services.gateway.access.scope import sight_of
+from services.gateway.commands.clock import Clock
+from services.gateway.commands.intake import Door
+from services.gateway.commands.parsing import Edge
+from services.gateway.commands.records import Answered, Entry
+from services.gateway.commands.rows import Row, Rows, rows_of
+from services.gateway.http.bodies import json_body
+from services.gateway.http.etags import (
+    NO_THING,
+    Contradiction,
+    NotAPrecondition,
+    PreconditionFailed,
+    given,
+    met,
+    none_here,
+    with_seen,
+)
+from services.gateway.http.request import (
+    PAGES,
+    BadRequest,
+    NoSuchThing,
+    UnknownThing,
+    idempotency_key,
+    next_page,
+    once,
+    page_of,
+    pointers,
+)
+from services.gateway.read_models.queries import Reads
+from services.gateway.resources.post import Post
+from services.gateway.tables import DONE, PENDING, REJECTED
+
+if TYPE_CHECKING:
+    from services.gateway.access.scope import Sight
+
+PAGE = 100
+"""Rows of a batch whose outcome is read and told at once."""
+LONGEST_WAIT = 60.0
+
+
+class ClockBody(Schema):
+    """What sets the clock: a moment with its offset."""
+
+    at = AwareDateTime(
+        required=True,
+        validate=validate.Range(datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)),
+    )
+
+
+class Taking:
+    """Takes commands in and answers with what became of them."""
+
+    def __init__(self, door: Door, clock: Clock, edge: Edge, reads: Reads, *, wait: float) -> None:
+        self.clock, self.edge, self.reads = clock, edge, reads
+        self._door = door
+        self.store = door.store
+        self._wait = wait
+        """Seconds for which a caller waits who does not say how long."""
+        self._turn = Semaphore(1)
+        """Has the rows of one batch after the other in memory as commands."""
+
+    def single(self, post: Post, request: Request, path_id: str | None = None) -> Response:
+        """Take one command in; 201 or 200 with the result, the problem, or 202."""
+        scope = self.scope(post.path.replace("<id>", path_id or ""), request)
+        body = json_body(request)
+        match = given(request.headers)
+        said = json.dumps(body, sort_keys=True) + (f"\nIf-Match: {match}" if match else "")
+        entry = Entry(
+            self.store.new_id(),
+            scope.of("POST"),
+            self.edge.seal.reference(said),
+            post.command.type,
+            traceparent=_traceparent(request.headers),
+            caller=caller_of(request).known_as,
+        )
+        sight = sight_of(request)
+        try:
+            seen = self._as_seen(post, body, path_id, match, sight) if match else body
+        except (PreconditionFailed, Contradiction):
+            # a repeat has its answer, which may be what has changed the thing
+            if (identity := self._door.known(entry)) is None:
+                raise
+            return self._answer_of(identity, request.headers)
+        understood = self.edge.command(post, seen, path_id, sight)
+        entry.command = understood.command
+        entry.location = _location(post, understood.thing)
+        entry.created = understood.creates
+        entry.personal = understood.personal
+        return self.settle(entry, request.headers)
+
+    def _as_seen(
+        self, post: Post, body: dict[str, Any], path_id: str | None, match: str, sight: Sight
+    ) -> dict[str, Any]:
+        """Add to a body what If-Match says; raises `PreconditionFailed` and `Contradiction`."""
+        if post.of is None or path_id is None:
+            raise NotAPrecondition(NO_THING)
+        view = post.of[1]
+        text = self.reads.document(view, path_id, sight.of(view))
+        if text is None:
+            raise UnknownThing(f"There is nothing with the id {path_id} here.")
+        if not met(match, text):
+            raise PreconditionFailed
+        return with_seen(body, match, json.loads(text))
+
+    def settle(self, entry: Entry, headers: Headers) -> Response:
+        """Have a command carried out, and answer with what became of it while the caller waits."""
+        return self._answer_of(self._door.take_in(entry), headers, entry)
+
+    def _answer_of(self, identity: str, headers: Headers, entry: Entry | None = None) -> Response:
+        told = self._door.wait_for([identity], self._patience(headers))
+        if told is None:
+            return _accepted(identity)
+        if entry is not None and entry.id == identity and identity in told:
+            return _outcome(entry.ended(told[identity], self.store.now()))
+        record = self._door.records.read(identity)
+        if record is None or record.state == PENDING:
+            return _accepted(identity)
+        return _outcome(record)
+
+    @staticmethod
+    def scope(path: str, request: Request) -> Scope:
+        """Read the key of a request, and keep it apart from those of others."""
+        return scope_of(caller_of(request), path, idempotency_key(request.headers))
+
+    # -- batches
+
+    def batch(self, post: Post, request: Request) -> Response:
+        """Take a command a row in; a bad row is told why, and the others go on."""
+        scope = self.scope(f"{post.path}/batch", request)
+        shapes = post.command.describe()
+        with rows_of(request, shapes, self.edge.seal.referring) as taken, self._turn:
+            head = Entry(
+                self.store.new_id(),
+                scope.of("POST"),
+                taken.fingerprint,
+                f"{post.command.type}-batch",
+                rows=len(taken),
+                traceparent=_traceparent(request.headers),
+                caller=caller_of(request).known_as,
+            )
+            sight = sight_of(request)
+            identity, new = self._take_in(post, head, scope, taken, sight)
+        waited = new if new is not None else sorted(self._door.records.pending_rows(identity))
+        self._door.wait_for(waited, self._patience(request.headers))
+        return self._batch_answer(identity, len(taken))
+
+    def _take_in(
+        self, post: Post, head: Entry, scope: Scope, taken: Rows, sight: Sight
+    ) -> tuple[str, list[str] | None]:
+        """Store a batch; give its id, and its rows' where it is new."""
+        rows = self._entries(post, head, scope, taken, sight)
+        identity = self._door.take_in(head, rows)
+        return identity, [row.id for row in rows if row.command] if identity == head.id else None
+
+    def _entries(
+        self, post: Post, head: Entry, scope: Scope, taken: Rows, sight: Sight
+    ) -> list[Entry]:
+        entries = []
+        for number, row in enumerate(taken, start=1):
+            entry = Entry(
+                self.store.new_id(),
+                scope.of("ROW", f"/{number}"),
+                head.fingerprint,
+                post.command.type,
+                created=True,
+                batch_id=head.id,
+                row=number,
+                traceparent=head.traceparent,
+                caller=head.caller,
+            )
+            self._judge(post, entry, row, sight)
+            entries.append(entry)
+        return entries
+
+    def _judge(self, post: Post, entry: Entry, row: Row, sight: Sight) -> None:
+        """Make a row's command, or say why it is none."""
+        if isinstance(row, Rejected):
+            entry.refuse(row)
+            return
+        try:
+            understood = self.edge.command(post, row, None, sight)
+        except Rejected as error:
+            entry.refuse(error)
+        else:
+            entry.command = understood.command
+            entry.location = _location(post, understood.thing)
+            entry.personal = understood.personal
+
+    def _batch_answer(self, batch_id: str, rows: int) -> Response:
+        tally = self._door.records.tally_of(batch_id)
+        if tally.get(PENDING):
+            return _accepted(batch_id)
+        counted = {
+            "command_id": batch_id,
+            "rows": rows,
+            "done": tally.get(DONE, 0),
+            "rejected": tally.get(REJECTED, 0),
+        }
+        return in_pieces(self._told(batch_id, encode(counted)), "application/json")
+
+    def _told(self, batch_id: str, counted: str) -> Iterator[str]:
+        """Tell what became of the rows, a page of them after the other."""
+        yield f'{counted[:-1]},"items":['
+        after = 0
+        while page := self._door.records.rows_of(batch_id, after, PAGE):
+            yield ("," if after else "") + ",".join(encode(_row(record)) for record in page)
+            after = page[-1].row or 0
+        yield "]}\n"
+
+    # -- what became of it
+
+    def read(self, request: Request, identity: str) -> Response:
+        """Say what became of a command, to whoever has sent it."""
+        record = self._record(request, identity)
+        body: dict[str, Any] = {
+            "id": record.id,
+            "type": record.type,
+            "state": record.state,
+            "accepted_at": moment_of(record.accepted_at),
+            "settled_at": moment_of(record.settled_at),
+        }
+        if record.rows is not None:
+            tally = self._door.records.tally_of(identity)
+            pending = tally.get(PENDING, 0)
+            body |= {
+                "rows": record.rows,
+                "done": tally.get(DONE, 0),
+                "rejected": tally.get(REJECTED, 0),
+                "pending": pending,
+                "state": PENDING if pending else DONE,
+            }
+        elif record.state != PENDING:
+            body |= _result_of(record)
+        return answer(body)
+
+    def read_rows(self, request: Request, identity: str) -> Response:
+        """Say what became of each row of a batch."""
+        self._record(request, identity)
+        limit, after = page_of(once(request.args, PAGES))
+        found = self._door.records.rows_of(identity, after, limit + 1)
+        following = str(found[limit - 1].row) if len(found) > limit else None
+        items = [_row(record) for record in found[:limit]]
+        return next_page(answer({"items": items, "next": following}), request, following)
+
+    def _record(self, request: Request, identity: str) -> Answered:
+        record: Answered | None = self._door.records.read(identity)
+        caller = caller_of(request)
+        watches = not caller.roles.isdisjoint((Role.OPERATOR, Role.AUDITOR))
+        if record is None or not (watches or record.caller == caller.known_as):
+            raise NoSuchThing(f"There is no command {identity}.")
+        return record
+
+    # -- time
+
+    def set_clock(self, request: Request) -> Response:
+        """Move the manual clock; answers when every service has handled what that made due."""
+        none_here(request.headers)
+        idempotency_key(request.headers)
+        try:
+            moment: datetime = ClockBody().load(json_body(request))["at"]
+        except ValidationError as error:
+            raise BadRequest(errors=pointers(error.messages)) from None
+        hour_id = self.clock.set(moment)
+        patience = self._patience(request.headers, default=LONGEST_WAIT)
+        swept = self.clock.wait_until_swept(hour_id, patience)
+        body = {"at": moment_to_json(moment), "hour_id": hour_id, "swept": swept}
+        return answer(body, 200 if swept else 202)
+
+    def _patience(self, headers: Headers, default: float | None = None) -> float:
+        """Tell how long the caller is ready to wait, in seconds (RFC 7240)."""
+        prefer = headers.get("Prefer", "")
+        if asked := re.search(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})", prefer):
+            return min(float(asked[1]), LONGEST_WAIT)
+        if re.search(r"(?:^|[,;\s])respond-async(?:$|[,;\s])", prefer):
+            return 0.0
+        return self._wait if default is None else default
+
+
+def _location(post: Post, thing: str) -> str | None:
+    return f"/v1/{post.creates[1].name}/{thing}" if post.creates else None
+
+
+def _traceparent(headers: Headers) -> str | None:
+    given = headers.get("traceparent", "")
+    return given if re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", given) else None
+
+
+def _accepted(identity: str) -> Response:
+    location = f"/v1/commands/{identity}"
+    return answer({"command_id": identity, "state": PENDING}, 202, Location=location)
+
+
+def _outcome(record: Answered) -> Response:
+    if record.state == REJECTED:
+        return rejected(record.outcome)
+    headers = {"Location": record.location} if record.location else {}
+    return answer(record.outcome or {}, _status(record), **headers)
+
+
+def _status(record: Answered) -> int:
+    """Tell what was made from what was there already, which only the outcome knows."""
+    return 201 if record.created and (record.outcome or {}).get("created", True) else 200
+
+
+def _result_of(record: Answered) -> dict[str, Any]:
+    if record.state == REJECTED:
+        return {"status": record.status, "problem": record.outcome}
+    made = {"status": _status(record), "result": record.outcome}
+    return made | ({"location": record.location} if record.location else {})
+
+
+def _row(record: Answered) -> dict[str, Any]:
+    made: dict[str, Any] = {"row": record.row, "state": record.state}
+    if record.state == DONE:
+        became = (record.outcome or {}).get("became")
+        made |= {"status": _status(record), "location": record.location}
+        return made | ({"became": became} if became else {})
+    return made | (_result_of(record) if record.state == REJECTED else {})

@@ -1,0 +1,277 @@
+"""The door: takes commands in, many requests to a commit, and tells each caller what became of it.
+
+A command and its idempotency record are written with the outbox row, in one transaction. Requests
+that arrive together share it. What is personal in a command that is new is sealed there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from sqlalchemy import insert, select
+
+from chassis.runtime.green import Event, Queue, Timeout
+from chassis.storage.engine import STORAGE_ERRORS
+from chassis.storage.store import Store
+from chassis.storage.unit_of_work import Work
+from contracts.shapes import moment_to_json
+from contracts.shared import CommandSettled
+from services.gateway.commands.clock import Now
+from services.gateway.commands.records import KEPT, Entry, Kept, KeyReused, Records
+from services.gateway.person_keys import People
+from services.gateway.tables import commands
+
+MOST_TOGETHER = 500
+LOOK_EVERY = 0.25
+"""Seconds between looks at the database, for outcomes that another process has projected."""
+
+Group = Sequence[Entry]
+"""One request: a single command, or the head of a batch with its rows."""
+_Asked = tuple[Group, Event]
+"""A request, and what tells whoever asks."""
+
+
+class _Ticket(Event):
+    """What the callers of one command wait at, and how many hold it. It comes with how the command
+    ended, where this process has projected that, and otherwise with nothing."""
+
+    holders = 0
+
+
+class Door:
+    """Takes commands in and waits for their outcomes."""
+
+    def __init__(self, store: Store, wake: Callable[[], None], now: Now, people: People) -> None:
+        self.store = store
+        self.people = people
+        self.records = Records(store)
+        self._wake = wake
+        self._now = now
+        self._queue: Queue = Queue()
+        self._next: _Asked | None = None
+        self._tickets: dict[str, _Ticket] = {}
+        self._call = Event()
+        self._closing = False
+
+    # -- in
+
+    def take_in(self, head: Entry, rows: Sequence[Entry] = ()) -> str:
+        """Store a request that is new, and give the id of the command that it stands for.
+
+        One whose key was used before stands for that command, and its rows for the rows of that;
+        raises `KeyReused` where that was another request.
+        """
+        if head.scope.before is not None and (earlier := self.known(head)) is not None:
+            return earlier
+        done = Event()
+        self._queue.put(([head, *rows], done))
+        known: dict[str, Kept] = done.wait()
+        kept = known[head.idempotency]
+        if not head.repeats(kept):
+            raise KeyReused
+        return kept.id
+
+    def known(self, entry: Entry) -> str | None:
+        """Give the command that a request stands for whose key was used before, and store nothing;
+        raises `KeyReused` where that was another request."""
+        with self.store.engine.connect() as connection:
+            row = connection.execute(entry.asked(*KEPT)).first()
+        if row is not None and not entry.repeats(row):
+            raise KeyReused
+        return row.id if row else None
+
+    def run(self) -> None:
+        """Write what has come in, as much as is there in one transaction."""
+        while True:
+            together = self._together()
+            try:
+                self._take(together)
+            except Exception as error:
+                self._take_each(together, error)
+
+    def _take(self, together: Sequence[_Asked]) -> None:
+        """Write requests in one transaction, and tell those who ask."""
+        known = self._write([group for group, _ in together])
+        for _, done in together:
+            done.send(known)
+        self._wake()
+
+    def _take_each(self, together: Sequence[_Asked], error: Exception) -> None:
+        """Write each request by itself, since one of them may be why they could not be written
+        together; where storage fails a second of them too, it is not the requests."""
+        failed = 0 if self.store.answers() else 2
+        for asked in together:
+            if len(together) > 1 and failed < 2:
+                try:
+                    self._take([asked])
+                    continue
+                except Exception as own:
+                    error = own
+                    failed += isinstance(own, STORAGE_ERRORS)
+            asked[1].send_exception(error)
+
+    def _together(self) -> list[_Asked]:
+        """Wait for a request, and take those that came with it, as many as share a transaction; a
+        large one has its own."""
+        together = [self._next or self._queue.get()]
+        self._next, size = None, len(together[0][0])
+        while size < MOST_TOGETHER and not self._queue.empty():
+            asked = self._queue.get()
+            size += len(asked[0])
+            if size > MOST_TOGETHER:
+                self._next = asked
+                break
+            together.append(asked)
+        return together
+
+    def _write(self, groups: Sequence[Group]) -> dict[str, Kept]:
+        """Store the groups whose head is new, whole or not at all; give each head's command."""
+        by_key: dict[str, Group] = {}
+        for group in groups:
+            by_key.setdefault(group[0].idempotency, group)
+        tickets: dict[str, _Ticket] = {}
+        try:
+            with self.store.write() as work:
+                now = moment_to_json(self._now(work))
+                new = self._insert(work, by_key)
+                fresh = [by_key[key] for key in by_key if key in new]
+                self._seal(work, fresh)
+                for group in fresh:
+                    self._send(work, group, now, tickets)
+                self._tickets |= tickets  # before the commit: no outcome comes sooner
+                known = {key: by_key[key][0].kept for key in new}
+                return known | self._old(work, by_key.keys() - new)
+        except BaseException:
+            for identity in tickets:
+                self._tickets.pop(identity, None)
+            raise
+
+    def _insert(self, work: Work, by_key: dict[str, Group]) -> set[str]:
+        """Insert the heads that are new, with their rows; give their keys."""
+        at = self.store.now()
+        heads = [by_key[key][0].columns(at) for key in sorted(by_key)]
+        statement = self.store.insert_new(commands).returning(commands.c.idempotency)
+        new = set(work.scalars(statement, heads))
+        rows = [row.columns(at) for key in sorted(new) for row in by_key[key][1:]]
+        if rows:
+            work.connection().execute(insert(commands), rows)
+        return new
+
+    def _seal(self, work: Work, groups: Sequence[Group]) -> None:
+        """Seal what is personal, each person's with a key of their own: in one query, as a rule."""
+        told = [entry for group in groups for entry in group if entry.personal and entry.command]
+        if not told:
+            return
+        keys = self.people.keys(work, (entry.personal.person for entry in told if entry.personal))
+        for entry in told:
+            if entry.personal and entry.command:
+                key = keys[entry.personal.person]
+                entry.command = entry.personal.sealed(entry.command, key)
+
+    @staticmethod
+    def _send(work: Work, group: Group, now: str, tickets: dict[str, _Ticket]) -> None:
+        """Put the commands of a group in the outbox."""
+        for entry in group:
+            if (command := entry.command) is not None:
+                work.outgoing.append(entry.message(command, now))
+                tickets[entry.id] = _Ticket()
+
+    @staticmethod
+    def _old(work: Work, keys: Iterable[str]) -> dict[str, Kept]:
+        """Find the commands that came in earlier under these keys."""
+        columns = commands.c.idempotency, *KEPT
+        wanted = list(keys)
+        if not wanted:
+            return {}
+        rows = work.execute(select(*columns).where(commands.c.idempotency.in_(wanted)))
+        return {row.idempotency: Kept(row.id, row.fingerprint, row.caller) for row in rows}
+
+    # -- out
+
+    def wait_for(
+        self, identities: Sequence[str], seconds: float
+    ) -> dict[str, CommandSettled] | None:
+        """Wait until every one of these commands is settled; None when the time is up.
+
+        Gives how those ended of which this process knows; of others the records tell.
+        """
+        tickets = self._hold(identities)
+        in_time = False
+        try:
+            with Timeout(seconds, exception=False):
+                for ticket in tickets.values():
+                    ticket.wait()
+                in_time = True
+            # outside of the time-out, which would cut a conversation with the database short
+            if not ((in_time and not self._closing) or self._all_settled(identities)):
+                return None
+            return {
+                identity: told
+                for identity, ticket in tickets.items()
+                if ticket.ready() and (told := ticket.wait()) is not None
+            }
+        finally:
+            for identity, ticket in tickets.items():
+                ticket.holders -= 1
+                if not ticket.holders:
+                    self._tickets.pop(identity, None)
+
+    def _all_settled(self, identities: Sequence[str]) -> bool:
+        return len(self.records.settled(identities)) == len(identities)
+
+    def _hold(self, identities: Iterable[str]) -> dict[str, _Ticket]:
+        """Hold the ticket of each command; those that nobody held are looked up at once."""
+        held, others = {}, set()
+        for identity in identities:
+            if identity not in self._tickets:
+                self._tickets[identity] = _Ticket()
+                others.add(identity)
+            held[identity] = self._tickets[identity]
+            held[identity].holders += 1
+        if others:
+            self.settled(self.records.settled(others))  # after holding: none is missed
+        if self._closing:
+            self.settled(held)
+        return held
+
+    def settled(self, identities: Iterable[str]) -> None:
+        """Wake whoever waits for these commands: the records tell how they ended."""
+        for identity in identities:
+            ticket = self._tickets.get(identity)
+            if ticket is not None and not ticket.ready():
+                ticket.send()
+
+    def tell(self, facts: Iterable[CommandSettled]) -> bool:
+        """Wake whoever waits for commands that have ended, and say how; tell whether any came in
+        by another process."""
+        elsewhere = False
+        for fact in facts:
+            ticket = self._tickets.get(fact.command_id)
+            if ticket is None:
+                elsewhere = True
+            elif not ticket.ready():
+                ticket.send(fact)
+        return elsewhere
+
+    def called(self) -> None:
+        """Look soon: another process has settled something."""
+        if not self._call.ready():
+            self._call.send()
+
+    def look(self) -> None:
+        """Look whether what is waited for was settled by another process: when called, and now
+        and then."""
+        while True:
+            with Timeout(LOOK_EVERY, exception=False):
+                self._call.wait()
+            self._call = Event()
+            waiting = {key for key, ticket in self._tickets.items() if not ticket.ready()}
+            try:
+                self.settled(self.records.settled(waiting))
+            except STORAGE_ERRORS:
+                continue  # the next look is soon; an error here would end the process
+
+    def close(self) -> None:
+        """Let everybody who waits go: their commands are durable."""
+        self._closing = True
+        self.settled(list(self._tickets))

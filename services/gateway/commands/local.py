@@ -1,0 +1,111 @@
+"""What is done to the gateway's own things: once for each Idempotency-Key, recorded and audited.
+
+No other service takes part, so it is done and recorded in one transaction. What is refused leaves
+no trace, and may be tried again under the same key.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from chassis.message import encode
+from chassis.sealing import Seal
+from chassis.storage.store import Store
+from chassis.storage.unit_of_work import Work
+from contracts.shapes import moment_to_json
+from services.gateway.access.callers import Caller, Scope
+from services.gateway.commands.clock import Now
+from services.gateway.commands.records import KEPT, Entry, KeyReused
+from services.gateway.event_log.chain import AUDIT
+from services.gateway.tables import DONE, commands
+
+Do = Callable[[Work, str], dict[str, Any]]
+"""Does it, under a command's id, and gives the result, whose `id` names the thing."""
+Done = tuple[str, dict[str, Any]]
+"""The id of the command, and its result."""
+
+
+@dataclass(frozen=True)
+class Act:
+    """What is asked: in which scope, by whom, what, and the body that says so."""
+
+    scope: Scope
+    kind: str
+    by: Caller
+    body: dict[str, Any]
+    creates: str = ""
+    """Where what this makes will be found, up to its id."""
+    signed: str = ""
+    """Who acts, where that is not who calls."""
+    noted: Mapping[str, Any] = field(default_factory=dict)
+    """What the audit holds of it beside, in clear."""
+
+
+class Acts:
+    """Does what is asked, once."""
+
+    def __init__(self, store: Store, seal: Seal, now: Now) -> None:
+        self.store = store
+        self._seal = seal
+        self._now = now
+
+    def once(self, act: Act, do: Do, judge: Callable[[], None] = lambda: None) -> Done:
+        """Give the command's id and its result, whether it was done now or before.
+
+        What is new is judged first, where that takes longer than a transaction may. Raises
+        `KeyReused` where the key was used for something else, and what `judge` and `do` raise.
+        """
+        body = json.dumps(act.body, sort_keys=True)
+        entry = Entry(
+            self.store.new_id(),
+            act.scope.of("POST"),
+            self._seal.reference(body),
+            act.kind,
+            created=bool(act.creates),
+            caller=act.by.known_as,
+        )
+        with self.store.read() as session:
+            if (before := self._before(session, entry)) is not None:
+                return before
+        judge()
+        with self.store.write() as work:
+            statement = self.store.insert_new(commands).returning(commands.c.id)
+            new = work.scalars(statement, [entry.columns(work.clock())]).first() is not None
+            if not new and (before := self._before(work, entry)) is not None:
+                return before  # it was asked for twice at the same moment
+            result = do(work, entry.id)
+            self._record(work, act, entry, result)
+        return entry.id, result
+
+    @staticmethod
+    def _before(session: Session, entry: Entry) -> Done | None:
+        found = session.execute(entry.asked(*KEPT, commands.c.outcome)).first()
+        if found is None:
+            return None
+        if not entry.repeats(found):
+            raise KeyReused
+        return found.id, json.loads(found.outcome)
+
+    def _record(self, work: Work, act: Act, entry: Entry, result: dict[str, Any]) -> None:
+        """Record the result, and, last in the transaction, who had it done."""
+        about = str(result["id"])
+        location = f"{act.creates}/{about}" if act.creates else None
+        values = {"state": DONE, "outcome": encode(result), "settled_at": work.clock()}
+        work.execute(
+            update(commands).where(commands.c.id == entry.id).values(location=location, **values)
+        )
+        issuer = {"issuer": act.by.issuer} if act.by.issuer else {}
+        said = {
+            "at": moment_to_json(self._now(work)),
+            "what": act.kind,
+            "who": act.signed or act.by.subject,
+            "about": about,
+            "content": encode({"command_id": entry.id, "outcome": "done", **issuer, **act.noted}),
+        }
+        AUDIT.append(self.store, work, [said])

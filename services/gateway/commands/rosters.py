@@ -1,0 +1,123 @@
+"""Sheets: the roster of a day, a person a row, in CSV or NDJSON; one command, and an answer a row.
+
+A staff number becomes a keyed hash here. A name is looked at and let go: nobody needs it later, so
+nothing is stored or sent of it, not even sealed. A row that cannot be read travels as what is wrong
+with it, so that the answer tells of every row.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any
+
+from marshmallow import ValidationError
+from werkzeug.wrappers import Request, Response
+
+from chassis.errors import Rejected, at, told
+from contracts.filing import RosterLine
+from contracts.message import Command
+from services.gateway.access.scope import sight_of
+from services.gateway.commands.parsing import NOT_SEALED, can_be_sealed
+from services.gateway.commands.records import Entry
+from services.gateway.commands.rows import Row, Rows, rows_of
+from services.gateway.http.bodies import escaped
+from services.gateway.http.request import UNKNOWN, BadRequest, UnknownThing, once, pointers
+from services.gateway.identities import worker_of
+from services.gateway.resources.post import Sheet
+
+if TYPE_CHECKING:
+    from services.gateway.commands.endpoints import Taking
+
+MOST_TOLD = 8
+"""Errors that are told of a row, which has seven columns; of more it is told how many there are."""
+_GIVEN_BY_THE_EDGE = ("row", "worker_ref")
+COLUMNS: dict[str, Any] = {"worker": {"type": "string"}} | {
+    name: shape for name, shape in RosterLine.describe().items() if name not in _GIVEN_BY_THE_EDGE
+}
+"""The columns of a sheet: `worker` is the number under which the enterprise knows somebody."""
+
+
+class Sheets:
+    """Turns sheets into commands, and has them taken in."""
+
+    def __init__(self, taking: Taking) -> None:
+        self.taking, self.edge = taking, taking.edge
+
+    def take(self, sheet: Sheet, request: Request, identity: str) -> Response:
+        """Take the sheet of a day in; raises `UnknownThing` and `BadRequest`."""
+        day = once(request.args, ["day"]).get("day")
+        with rows_of(request, COLUMNS, self.edge.seal.referring, f"{day}") as rows:
+            sight = sight_of(request)
+            if self.edge.look(sheet.of, identity, sight.of(sheet.of)) is None:
+                raise UnknownThing(f"There is nothing with the id {identity} here.")
+            scope = self.taking.scope(sheet.path.replace("<id>", identity), request)
+            caller = sight.acting.caller
+            entry = Entry(
+                self.taking.store.new_id(),
+                scope.of("POST"),
+                rows.fingerprint,
+                sheet.command.type,
+                self._command(sheet, identity, day, rows, caller.subject),
+                caller=caller.known_as,
+            )
+        return self.taking.settle(entry, request.headers)
+
+    def _command(
+        self, sheet: Sheet, identity: str, day: str | None, rows: Rows, by: str
+    ) -> Command:
+        lines, unread = [], []
+        for number, row in enumerate(rows, start=1):
+            line, errors = self._line(identity, number, row)
+            if errors:
+                unread.append({"row": number, "errors": told(errors, MOST_TOLD)})
+            else:
+                lines.append(line)
+        if not lines:
+            every = [e | {"pointer": f"#/{one['row']}{e['pointer'][1:]}"}
+                     for one in unread for e in one["errors"]]  # fmt: skip
+            raise BadRequest("No row can be read.", errors=every)
+        about = {} if day is None else {"day": day}
+        data = about | {sheet.of.id_field: identity, "by": by, "lines": lines, "unread": unread}
+        try:
+            command: Command = sheet.command.schema().load(data)
+        except ValidationError as error:
+            raise BadRequest(errors=pointers(error.messages)) from None
+        return command
+
+    def _line(
+        self, identity: str, number: int, row: Row
+    ) -> tuple[dict[str, Any], list[dict[str, str]]]:
+        """Judge a row by its schema, and close what is personal; give it, and what is wrong."""
+        if isinstance(row, Rejected):
+            return {}, row.errors or [{"pointer": "#", "detail": row.detail}]
+        errors = [at(escaped(name), UNKNOWN) for name in sorted(row.keys() - COLUMNS.keys())]
+        data: dict[str, Any] = {name: row[name] for name in row.keys() & COLUMNS.keys()}
+        worker = data.pop("worker", None)
+        if isinstance(worker, str) and can_be_sealed(worker) and (staff := worker_of(worker)):
+            data["worker_ref"] = self.edge.seal.reference(f"{identity}/{staff}")
+        else:
+            errors.append(at("worker", NOT_SEALED))
+            data["worker_ref"] = "-"
+        if isinstance(name := data.get("name"), str):
+            if not can_be_sealed(name):
+                errors.append(at("name", NOT_SEALED))
+            data["name"] = None
+        if data.get("temperature") is not None:
+            tenths = _tenths(data.pop("temperature"))
+            if tenths is None:
+                errors.append(at("temperature", "Must be 30 to 45 °C, with one decimal at most."))
+            data["temperature"] = tenths
+        data["row"] = number
+        return data, errors + pointers(RosterLine.schema().validate(data))
+
+
+def _tenths(given: Any) -> int | None:
+    """Read degrees Celsius as tenths of a degree; None for what is none."""
+    if isinstance(given, bool) or not isinstance(given, int | float | str):
+        return None
+    try:
+        tenths = Decimal(str(given)) * 10
+    except InvalidOperation:
+        return None
+    whole = tenths.is_finite() and tenths == tenths.to_integral_value()
+    return int(tenths) if whole and 300 <= tenths <= 450 else None

@@ -1,0 +1,222 @@
+"""Chains: every entry is sealed together with all that stand before it, so that a change shows.
+
+There are two: `events`, which the gateway keeps all, and `audit`, which says how each command ended
+and who had asked for it. An entry's digest is the SHA-256 of the digest before it, its position and
+its content. Positions have no gap: they are drawn under a lock, last in the transaction that writes
+the entries (docs/decisions/0014), so that no lower one can appear after a higher one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import Connection, Row, Table, bindparam, insert, select, update
+
+from chassis.message import encode
+from chassis.storage.store import Store
+from chassis.storage.unit_of_work import Ask, Work
+from contracts.shared import CommandSettled, SweepHour
+from services.gateway.tables import audit, events, heads
+
+PAGE = 2000
+BEGINNING = "0" * 64
+"""What stands before the first entry."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """The end of a chain: who keeps it elsewhere can tell later that nothing before it changed."""
+
+    chain: str
+    position: int
+    digest: str
+
+    def __str__(self) -> str:
+        """Write it as an operator copies it."""
+        return f"{self.chain}:{self.position}:{self.digest}"
+
+    @classmethod
+    def parse(cls, text: str) -> Head:
+        """Read one as it was written; raises `ValueError`."""
+        chain, position, digest = text.strip().split(":")
+        if chain not in CHAINS or len(digest) != len(BEGINNING) or int(digest, 16) < 0:
+            raise ValueError(text)
+        return cls(chain, int(position), digest.lower())
+
+
+@dataclass(frozen=True)
+class Break:
+    """The first place at which a chain is broken, and how, in a few words."""
+
+    chain: str
+    position: int
+    how: str
+
+
+class Chain:
+    """One chain: its table, and the columns that are sealed."""
+
+    def __init__(self, table: Table, sealed: Sequence[str]) -> None:
+        self.table = table
+        self.name = table.name
+        self.sealed = tuple(sealed)
+        self._insert = insert(table)
+
+    def append(self, store: Store, work: Work, rows: list[dict[str, Any]]) -> None:
+        """Write entries at the end, as `append` does."""
+        append(store, work, {self: rows})
+
+    def seal(self, work: Work, end: Head, rows: list[dict[str, Any]]) -> Head:
+        """Seal entries after an end, and have all of it written; gives the new end."""
+        position, digest = end.position, end.digest
+        for row in rows:
+            position += 1
+            digest = link(digest, position, [row[name] for name in self.sealed])
+            row |= {"position": position, "digest": digest}
+        work.at_end(self._insert, rows)
+        work.at_end(_MOVE, [{"named": self.name, "at": position, "sealed": digest}])
+        return Head(self.name, position, digest)
+
+    def head(self, store: Store) -> Head:
+        """Give the end of the chain as the database states it."""
+        with store.engine.connect() as connection:
+            found = connection.execute(select(heads).where(heads.c.chain == self.name)).first()
+        return Head(self.name, *(found[1:] if found else (0, BEGINNING)))
+
+    def verify(
+        self,
+        store: Store,
+        anchor: Head | None = None,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> tuple[Head, Break | None]:
+        """Follow the chain from its beginning; give where it ends, and the first break if any.
+
+        `anchor` is an end that was written down elsewhere: the chain must go through it.
+        """
+        stated = self.head(store)
+        end = Head(self.name, 0, BEGINNING)
+        for row in self._entries(store, stated.position):
+            broken = self._broken(row, end)
+            if broken or (anchor and row.position == anchor.position != 0
+                          and row.digest != anchor.digest):  # fmt: skip
+                return end, broken or Break(self.name, row.position, "is not what was anchored")
+            end = Head(self.name, row.position, row.digest)
+            progress(end.position)
+        if end != stated or (anchor and anchor.position > end.position):
+            return end, Break(self.name, end.position + 1, "is missing, and all that followed")
+        return end, None
+
+    def _broken(self, row: Row[Any], end: Head) -> Break | None:
+        if row.position != end.position + 1:
+            return Break(self.name, end.position + 1, "is missing")
+        content = [row._mapping[name] for name in self.sealed]  # noqa: SLF001  (its public name)
+        if row.digest != link(end.digest, row.position, content):
+            return Break(self.name, row.position, "has been changed, or what stood before it")
+        return None
+
+    def _entries(self, store: Store, until: int) -> Iterator[Row[Any]]:
+        """Read the entries up to a position, in their order; what came after it is not judged."""
+        after = -(2**63)  # whatever somebody may have written
+        columns = self.table.c
+        query = select(self.table).order_by(columns.position).limit(PAGE)
+        while True:
+            with store.engine.connect() as connection:
+                rows = connection.execute(
+                    query.where(columns.position > after, columns.position <= until)
+                ).all()
+            yield from rows
+            if len(rows) < PAGE:
+                return
+            after = rows[-1].position
+
+
+def append(store: Store, work: Work, entries: Mapping[Chain, list[dict[str, Any]]]) -> None:
+    """Write entries at the ends of chains. It is the last thing that a transaction does: from here
+    to its commit every other one that has entries waits."""
+    ends: dict[str, Head] = work.info.setdefault("ends of chains", {})
+    grows = {chain.name: chain for chain, rows in entries.items() if rows}
+    if unknown := sorted(grows.keys() - ends.keys()):
+        ends |= _locked(store, work, unknown)
+    for name, chain in grows.items():
+        ends[name] = chain.seal(work, ends[name], entries[chain])
+
+
+def _ends(store: Store) -> Any:
+    """Build the query for the ends of some chains, or give the one that was built before."""
+    return store.built(
+        "ends of chains",
+        lambda: (
+            select(heads.c.chain, heads.c.position, heads.c.digest)
+            .where(store.one_of(heads.c.chain, "names"))
+            .order_by(heads.c.chain)
+            .with_for_update()
+        ),
+    )
+
+
+def _locked(store: Store, work: Work, names: list[str]) -> dict[str, Head]:
+    """Lock the ends of chains, in one order whoever asks; one that has none begins."""
+    asked = Ask(_ends(store), {"names": store.some_of(names)})
+    (found,) = store.ask(work, asked)
+    if missing := {*names}.difference(name for name, *_ in found):
+        first = [{"chain": n, "position": 0, "digest": BEGINNING} for n in sorted(missing)]
+        store.write_rows(work, store.insert_new(heads), first)
+        (found,) = store.ask(work, asked)
+    return {name: Head(name, position, digest) for name, position, digest in found}
+
+
+def link(before: str, position: int, content: Sequence[Any]) -> str:
+    """Seal an entry together with what stands before it, in hexadecimal digits."""
+    return sha256(f"{before}\n{position}\n{encode(list(content))}".encode()).hexdigest()
+
+
+_MOVE = (
+    update(heads)
+    .where(heads.c.chain == bindparam("named"))
+    .values(position=bindparam("at"), digest=bindparam("sealed"))
+)
+EVENTS = Chain(
+    events,
+    (
+        "id", "source", "type", "time", "partitionkey", "correlationid", "causationid",
+        "causationtype", "body",
+    ),
+)  # fmt: skip
+AUDIT = Chain(audit, ("at", "what", "who", "about", "content"))
+CHAINS = {chain.name: chain for chain in (EVENTS, AUDIT)}
+
+
+def ended(facts: Iterable[tuple[CommandSettled, str]]) -> list[dict[str, Any]]:
+    """Write how commands ended, and when they were asked for, as entries of the audit.
+
+    That a service went on looking for what is due is no act of anybody's, and is left out.
+    """
+    return [
+        {
+            "at": time,
+            "what": fact.command,
+            "who": fact.by,
+            "about": fact.subject_key,
+            "content": encode(
+                {
+                    "command_id": fact.command_id,
+                    "outcome": fact.outcome,
+                    **({"problem": fact.problem.get("type")} if fact.problem else {}),
+                }
+            ),
+        }
+        for fact, time in facts
+        if fact.command != SweepHour.type
+    ]
+
+
+def last_event(connection: Connection) -> dict[str, Any]:
+    """Tell the last event that is known: what is read afterwards holds all that follows from it."""
+    last = connection.execute(_LAST).first()
+    return {"position": last.position if last else 0, "time": last.time if last else None}
+
+
+_LAST = select(events.c.position, events.c.time).order_by(events.c.position.desc()).limit(1)

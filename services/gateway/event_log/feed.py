@@ -1,0 +1,241 @@
+"""The feed: every event that is offered outside, in one order that has no gap and never changes.
+
+A page looks through so many positions at the most and says how far it has come: so it costs as much
+for what is rare as for what is common, and no filter needs an index. docs/feed.md tells people.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
+from werkzeug.datastructures import MultiDict
+
+from chassis.message import encode
+from chassis.storage.store import Store
+from contracts.catalogue import sealed_fields
+from rulebook import Rulebook
+from services.gateway.event_log.chain import last_event
+from services.gateway.http.request import BadQuery, once, page_of
+from services.gateway.resources import VIEWS
+from services.gateway.tables import events
+
+WINDOW = 1000
+"""Positions that one query looks through."""
+WINDOWS = 20
+"""Queries of one page at the most."""
+TURNS = 3
+"""Streams, and likewise webhooks, that use the database at once: requests find a connection."""
+HELD = 1000
+"""Events at the end among which one about an enterprise that is still unknown is waited for."""
+FILTERS = ["type", "source", "enterprise", "grid"]
+_IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
+_enterprises = VIEWS["enterprises"].table
+
+Scope = Sequence[ColumnElement[bool]]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which events are asked for: all, or those of some types, sources, an enterprise, a grid."""
+
+    types: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    enterprise: str | None = None
+    grid: str | None = None
+    grids: tuple[str, ...] = ()
+    """The grid that is asked for and all below it."""
+
+    def query(self) -> Select[Any]:
+        """Ask for these events, and no others."""
+        query = select(events)
+        if self.types:
+            query = query.where(events.c.type.in_(self.types))
+        if self.sources:
+            query = query.where(events.c.source.in_(self.sources))
+        if self.enterprise is not None:
+            query = query.where(events.c.enterprise_id == self.enterprise)
+        if self.grid is not None:
+            query = query.join(_enterprises, _enterprises.c.id == events.c.enterprise_id)
+            query = query.where(_enterprises.c.grid.in_(self.grids))
+        return query
+
+
+@dataclass(frozen=True)
+class FeedPage:
+    """Some events in their order, the position from which the feed goes on, and the last event."""
+
+    rows: Sequence[Row[Any]]
+    following: int
+    as_of: dict[str, Any]
+    ends: bool
+    """Nothing more could be given at the time."""
+
+
+class Feed:
+    """Reads the events that are kept, from a position on."""
+
+    def __init__(self, store: Store, book: Rulebook, offered: Mapping[str, str | None]) -> None:
+        self.store = store
+        self.offered = offered
+        """The types that are offered, each with its source."""
+        self._book = book
+
+    # -- what is asked
+
+    def asked(self, given: MultiDict[str, str], also: Sequence[str]) -> tuple[Wanted, int, int]:
+        """Understand a query string: what is wanted, how many, and after which position.
+
+        Raises `BadQuery`, which tells all that is wrong.
+        """
+        asked = once(given, [*also, *FILTERS])
+        said: list[str] = []
+        types = self._some(asked, "type", self.offered, said)
+        sources = self._some(asked, "source", {*filter(None, self.offered.values())}, said)
+        wanted = self.wanted(types, sources, asked.get("enterprise"), asked.get("grid"), said)
+        try:
+            limit, after = page_of(asked)
+        except BadQuery as error:
+            said.append(error.detail)
+        if said:
+            raise BadQuery(" ".join(said))
+        return wanted, limit, after
+
+    def wanted(
+        self,
+        types: Sequence[str],
+        sources: Sequence[str],
+        enterprise: str | None,
+        grid: str | None,
+        said: list[str],
+    ) -> Wanted:
+        """Put a filter together, and say what is wrong with it."""
+        if enterprise is not None and not _IDENTIFIER.fullmatch(enterprise):
+            said.append("enterprise must be the id of an enterprise.")
+        grids = self.beneath(grid) if grid is not None else ()
+        if grid is not None and not grids:
+            said.append(f"There is no grid {grid}.")
+        return Wanted(tuple(types), tuple(sources), enterprise, grid, grids)
+
+    def beneath(self, grid: str) -> tuple[str, ...]:
+        """Give a node of the grid and all below it, in any edition of the rules, or nothing."""
+        found = {
+            code
+            for edition in self._book.editions
+            for code in edition.grids
+            if grid in edition.way_up(code)
+        }
+        return tuple(sorted(found))
+
+    @staticmethod
+    def _some(
+        asked: Mapping[str, str], name: str, known: Collection[str], said: list[str]
+    ) -> tuple[str, ...]:
+        """Read one value or several with commas between; an unknown one is a slip of the pen."""
+        if name not in asked:
+            return ()
+        values = sorted({*asked[name].split(",")})
+        if unknown := [value for value in values if value not in known]:
+            said.append(
+                f"There is no {name} {', '.join(unknown) or 'without a name'}; "
+                f"there are {', '.join(sorted(known))}."
+            )
+        return tuple(values)
+
+    # -- pages
+
+    def page(self, wanted: Wanted, after: int, limit: int, scope: Scope = ()) -> FeedPage:
+        """Give the events after a position; raises `BadQuery` for one that is not reached yet."""
+        query = wanted.query().where(*scope).order_by(events.c.position)
+        with self.store.engine.connect() as connection:
+            as_of = last_event(connection)
+            end = as_of["position"]
+            if after > end:
+                raise BadQuery(f"after is {after}, and the last event so far is {end}.")
+            if wanted.grid is not None or scope:
+                end = min(end, self._known(connection, after, end))
+            width = end - after if wanted.enterprise else WINDOW
+            rows, following = _look_through(connection, query, (after, end), limit, width)
+        return FeedPage(rows, following, as_of, following >= end)
+
+    @staticmethod
+    def _known(connection: Connection, after: int, end: int) -> int:
+        """Tell up to which of the last events every enterprise is known.
+
+        What one service says of an enterprise may be here before the registration that another has
+        said. Whether it belongs to a grid is not known then, and leaving it out would be a gap.
+        """
+        here = events.outerjoin(_enterprises, _enterprises.c.id == events.c.enterprise_id)
+        first = (
+            select(func.min(events.c.position))
+            .select_from(here)
+            .where(
+                events.c.position > max(after, end - HELD),
+                events.c.position <= end,
+                events.c.enterprise_id.is_not(None),
+                _enterprises.c.id.is_(None),
+            )
+        )
+        found: int | None = connection.scalar(first)
+        return end if found is None else found - 1
+
+    def event(self, wanted: Wanted, identity: str) -> Row[Any] | None:
+        """Find one of the events that are wanted by its id."""
+        query = wanted.query().where(events.c.id == identity)
+        with self.store.engine.connect() as connection:
+            return connection.execute(query).first()
+
+    def at(self, position: int) -> Row[Any]:
+        """Give the event at a position."""
+        with self.store.engine.connect() as connection:
+            return connection.execute(select(events).where(events.c.position == position)).one()
+
+
+def _look_through(
+    connection: Connection, query: Select[Any], between: tuple[int, int], limit: int, width: int
+) -> tuple[list[Row[Any]], int]:
+    """Look window by window, until the page is full; give the rows, and how far it has come."""
+    reached, end = between
+    rows: list[Row[Any]] = []
+    for _ in range(WINDOWS):
+        if reached >= end:
+            break
+        until = min(reached + width, end)
+        window = query.where(events.c.position > reached, events.c.position <= until)
+        rows += connection.execute(window.limit(limit - len(rows))).all()
+        if len(rows) == limit:
+            return rows, rows[-1].position
+        reached = until
+    return rows, reached
+
+
+def cloud_event(row: Row[Any]) -> str:
+    """Write an event as CloudEvents 1.0 in JSON, with its position, without personal data."""
+    attributes = {
+        "specversion": "1.0",
+        "id": row.id,
+        "source": row.source,
+        "type": row.type,
+        "time": row.time,
+        "subject": row.partitionkey,
+        "datacontenttype": "application/json",
+        "partitionkey": row.partitionkey,
+        "correlationid": row.correlationid,
+        **({"causationid": row.causationid} if row.causationid else {}),
+        **({"causationtype": row.causationtype} if row.causationtype else {}),
+        "position": row.position,
+    }
+    return f'{encode(attributes)[:-1]},"data":{_data(row)}}}'
+
+
+def _data(row: Row[Any]) -> str:
+    hidden = sealed_fields(row.type)
+    if not hidden:
+        body: str = row.body
+        return body
+    data = json.loads(row.body)
+    return encode({name: value for name, value in data.items() if name not in hidden})

@@ -1,0 +1,77 @@
+"""The stream: the feed as server-sent events, which goes on where a client has stopped.
+
+What is sent is read from the feed page by page, as fast as the client takes it. So a slow one holds
+nothing but its own page, and nobody up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from werkzeug.datastructures import MultiDict
+from werkzeug.wrappers import Request, Response
+
+from chassis import metrics
+from chassis.http.responses import streamed, unavailable
+from chassis.runtime.green import Semaphore
+from chassis.storage.engine import STORAGE_ERRORS
+from services.gateway.event_log.feed import TURNS, Feed, Scope, Wanted, cloud_event
+from services.gateway.event_log.notifier import News
+
+AT_ONCE = 100
+"""Events of one page."""
+KEEP_ALIVE = 15.0
+"""Seconds of silence, after which the client is told that the connection is alive."""
+RETRY = 1000
+"""Milliseconds after which a client should come again when the stream has ended."""
+
+
+class Streams:
+    """The streams that are open here, so many at the most."""
+
+    def __init__(self, feed: Feed, news: News, most: int) -> None:
+        self.feed = feed
+        self.news = news
+        self.most = most
+        self.keep_alive = KEEP_ALIVE
+        self._turns = Semaphore(TURNS)
+        self._open = 0
+
+    def answer(self, request: Request, scope: Scope = ()) -> Response:
+        """Open a stream after `Last-Event-ID`, or after `after`; raises `BadQuery`."""
+        given = MultiDict(request.args)
+        if reached := request.headers.get("Last-Event-ID", "").strip():
+            given.setlist("after", [reached])
+        wanted, _, after = self.feed.asked(given, ["after"])
+        self.feed.page(wanted, after, 1, scope)  # a position that is none is told at once
+        if self._open >= self.most or self.news.closed:
+            return unavailable("As many streams are open here as may be.")
+        return streamed(request, self._sent(wanted, after, scope), "text/event-stream")
+
+    def _sent(self, wanted: Wanted, after: int, scope: Scope) -> Iterator[str]:
+        self._open += 1
+        metrics.STREAMS.inc()
+        try:
+            with self.news.watched():
+                yield f"retry: {RETRY}\n\n"
+                yield from self._pages(wanted, after, scope)
+        except STORAGE_ERRORS:
+            return  # the client comes again, and goes on where it was
+        finally:
+            self._open -= 1
+            metrics.STREAMS.dec()
+
+    def _pages(self, wanted: Wanted, after: int, scope: Scope) -> Iterator[str]:
+        while not self.news.closed:
+            with self._turns:
+                page = self.feed.page(wanted, after, AT_ONCE, scope)
+            after = page.following
+            if page.rows:
+                yield "".join(
+                    f"id: {row.position}\ndata: {cloud_event(row)}\n\n" for row in page.rows
+                )
+            if page.ends:
+                known = page.as_of["position"]
+                self.news.wait(known, self.keep_alive)
+                if self.news.position <= known and not self.news.closed:
+                    yield f": alive\nid: {after}\n\n"  # the id alone moves where it would go on

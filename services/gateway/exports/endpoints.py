@@ -1,0 +1,173 @@
+"""Exports over HTTP: a list as a file at once, or, where it is long, a link to one that is made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import ColumnElement
+from werkzeug.datastructures import MultiDict
+from werkzeug.wrappers import Request, Response
+
+from chassis.errors import Conflict, Rejected
+from chassis.http.responses import answer, in_pieces
+from contracts.shapes import moment_of
+from services.gateway.access.callers import caller_of
+from services.gateway.access.permissions import allowed
+from services.gateway.access.scope import sight_of
+from services.gateway.exports.formats import FORMATS, Export, Format
+from services.gateway.exports.jobs import PAGE, Exporting
+from services.gateway.http.request import PAGES, BadQuery, NoSuchThing, next_page, once
+from services.gateway.read_models.list_query import FORMAT, asked_of
+from services.gateway.resources import VIEWS
+from services.gateway.resources.view import View
+from services.gateway.tables import DONE, FAILED
+
+MOST_AT_ONCE = 10_000
+"""Rows that are given at once; more are an export that is made, and then read."""
+JSON = "application/json"
+Scope = Sequence[ColumnElement[bool]]
+
+
+class NoSuchFormat(Rejected):
+    """The list is there as JSON, CSV and XLSX."""
+
+    status = 406
+
+
+class NotYetWritten(Conflict):
+    """The export is not written yet, or has failed; look at it for how it stands."""
+
+
+def wanted_format(request: Request) -> Format | None:
+    """Tell in which format a list is wanted: that which is named, or else that which is accepted.
+
+    None stands for JSON; raises `BadQuery` and `NoSuchFormat`.
+    """
+    named = request.args.getlist(FORMAT)
+    if named:
+        known = ["json", *FORMATS]
+        if len(named) > 1 or named[0] not in known:
+            raise BadQuery(f"format must be one of {', '.join(known)}, given once.")
+        return FORMATS.get(named[0])
+    accepted = request.accept_mimetypes
+    if not accepted:
+        return None
+    types = {JSON: None} | {each.mimetype: each for each in FORMATS.values()}
+    best = accepted.best_match(types)
+    if best is None:
+        raise NoSuchFormat(f"The list is there as {', '.join(types)}.")
+    return types[best]
+
+
+class Exports:
+    """Answers lists, and what becomes of long exports."""
+
+    def __init__(self, exporting: Exporting) -> None:
+        self.exporting = exporting
+        self.reads = exporting.reads
+
+    def of_view(self, view: View, request: Request) -> Response:
+        """List what the caller sees of a read model."""
+        return self.listing(view, request, request.args, sight_of(request).of(view))
+
+    def of_rosters(self, request: Request, identity: str) -> Response:
+        """List the rosters of an enterprise, in the order in which they were reported; raises
+        `NoSuchThing`."""
+        rosters, enterprises = VIEWS["rosters"], VIEWS["enterprises"]
+        sight = sight_of(request)
+        if self.reads.document(enterprises, identity, sight.of(enterprises)) is None:
+            raise NoSuchThing(f"There is nothing with the id {identity} among the enterprises.")
+        given = MultiDict(request.args)
+        given.setlist("enterprise_id", [identity])
+        return self.listing(rosters, request, given, sight.of(rosters))
+
+    def listing(
+        self, view: View, request: Request, given: MultiDict[str, str], scope: Scope
+    ) -> Response:
+        """Answer with a page of a list as JSON, or with all of it as a file or a link to one."""
+        wanted = wanted_format(request)
+        if wanted is None:
+            body, following = self.reads.listing(view, asked_of(view, given, scope))
+            response = next_page(Response(body, mimetype=JSON), request, following)
+        else:
+            response = self._export(view, request, wanted, given, scope)
+        response.vary.add("Accept")
+        return response
+
+    def _export(
+        self,
+        view: View,
+        request: Request,
+        wanted: Format,
+        given: MultiDict[str, str],
+        scope: Scope,
+    ) -> Response:
+        asked = replace(asked_of(view, given, scope), limit=PAGE)
+        query = {name: value for name, value in given.items() if name != FORMAT}
+        if query.keys() & {*PAGES}:
+            raise BadQuery(f"An export is the whole list: it takes no {' and no '.join(PAGES)}.")
+        if self.reads.is_longer(view, asked, MOST_AT_ONCE):
+            caller = caller_of(request)
+            identity = self.exporting.ask(caller, view, query, wanted)
+            return self._told(self.exporting.find(identity, caller.known_as), 202)
+        export = Export(view, self.reads.as_of())
+        return _file(export, wanted, wanted.write(export, self.reads.pages(view, asked)))
+
+    def read(self, request: Request, identity: str) -> Response:
+        """Tell how an export stands; raises `NoSuchThing` to all but who asked for it."""
+        once(request.args, [])
+        return self._told(self._mine(request, identity), 200)
+
+    def file(self, request: Request, identity: str) -> Response:
+        """Give the file of an export; raises `NoSuchThing` and `NotYetWritten`."""
+        once(request.args, [])
+        row = self._mine(request, identity)
+        if row.state != DONE:
+            raise NotYetWritten
+        caller_of(request).acting(allowed("GET", f"/v1/{row.list}"))
+        export = Export(VIEWS[row.list], json.loads(row.as_of))
+        response = _file(export, FORMATS[row.format], self.exporting.content(row))
+        response.content_length = row.size
+        return response
+
+    def _mine(self, request: Request, identity: str) -> Any:
+        row = self.exporting.find(identity, caller_of(request).known_as)
+        if row is None:
+            raise NoSuchThing(f"There is nothing with the id {identity} among your exports.")
+        return row
+
+    @staticmethod
+    def _told(row: Any, status: int) -> Response:
+        """Tell of an export: how many rows are written, and where its file is once it is done."""
+        path = f"/v1/exports/{row.id}"
+        said = {
+            "export_id": row.id,
+            "state": row.state,
+            "list": row.list,
+            "format": row.format,
+            "rows": row.rows,
+            "asked_at": moment_of(row.asked_at),
+        }
+        if row.state == DONE:
+            said |= {"as_of": json.loads(row.as_of), "size": row.size, "file": f"{path}/file"}
+        elif row.state == FAILED:
+            said["problem"] = json.loads(row.problem)
+        response = answer(said, status)
+        if status == 202:
+            response.headers["Location"] = path
+        if row.state not in {DONE, FAILED}:
+            response.headers["Retry-After"] = "1"
+        return response
+
+
+def _file(export: Export, wanted: Format, pieces: Iterator[bytes]) -> Response:
+    """Answer with a file that says in its name and in a header as of when it is."""
+    response = in_pieces(pieces, wanted.mimetype)
+    name = f"{export.stem}.{wanted.name}"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    position, time = export.as_of["position"], export.as_of["time"]
+    response.headers["As-Of"] = f"position={position}" + (f', time="{time}"' if time else "")
+    return response

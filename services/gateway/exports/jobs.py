@@ -1,0 +1,299 @@
+"""Long exports: asked for, written by one gateway into the database, and read from any.
+
+An export is a row, and its file many more. Whoever writes it holds it by a lease that ends by
+itself, and writes each piece only while it does; another begins anew where a gateway has died.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from hashlib import blake2b
+from typing import Any
+
+from sqlalchemy import and_, delete, insert, or_, select, update
+from werkzeug.datastructures import MultiDict
+
+from chassis.errors import Invalid, Rejected
+from chassis.ids import new_id
+from chassis.logs import log
+from chassis.message import encode
+from chassis.runtime.green import Event, Timeout, pause
+from chassis.storage.engine import STORAGE_ERRORS
+from chassis.storage.unit_of_work import Work
+from rulebook import Rulebook
+from services.gateway.access.callers import Caller, Role
+from services.gateway.access.permissions import allowed
+from services.gateway.access.scope import Sight
+from services.gateway.exports.formats import FORMATS, Export, Format
+from services.gateway.read_models.list_query import asked_of
+from services.gateway.read_models.queries import Reads
+from services.gateway.resources import VIEWS
+from services.gateway.resources.view import Document, View
+from services.gateway.tables import DONE, FAILED, PENDING, export_chunks, exports
+
+PAGE = 500
+"""Rows that are read at once."""
+CHUNK = 256 * 1024
+"""Bytes of a file that make a row of the database, or some more."""
+LEASE = 30.0
+"""Seconds for which a gateway holds an export that it does not renew."""
+RENEW_EVERY = 5.0
+LOOK_EVERY = 2.0
+"""Seconds between looks for exports that another gateway has been asked for, or has left."""
+ALIKE_WITHIN = 60.0
+"""Seconds within which the same question is answered by the same export."""
+MOST_ATTEMPTS = 3
+DAYS_KEPT = 1.0
+
+
+class ExportBrokeOff(Invalid):
+    """The export did not come to its end; ask for it again."""
+
+
+class _Lost(Exception):
+    """Another gateway writes the export by now, or it is gone."""
+
+
+class Exporting:
+    """Takes long exports in, and writes them, one at a time."""
+
+    def __init__(self, reads: Reads, book: Rulebook) -> None:
+        self.reads = reads
+        self.store = reads.store
+        self._book = book
+        self._me = new_id()
+        self._log = log("gateway")
+        self._call = Event()
+        self._held: str | None = None
+        self._rows = 0
+        self._closing = False
+
+    # -- in
+
+    def ask(self, caller: Caller, view: View, query: Mapping[str, str], wanted: Format) -> str:
+        """Have a list exported for a caller; gives the export's id, that of one that is alike if
+        it is pending or was asked for just now."""
+        asker = encode(_caller_data(caller))
+        asked = encode([asker, view.name, sorted(query.items()), wanted.name])
+        fingerprint = _digest(asked)
+        with self.store.write() as work:
+            now = self.store.seconds(work)
+            row = {
+                "id": self.store.new_id(),
+                "subject": caller.known_as,
+                "caller": asker,
+                "list": view.name,
+                "query": encode(dict(query)),
+                "format": wanted.name,
+                "fingerprint": fingerprint,
+                "sameness": _digest(fingerprint, int(now / ALIKE_WITHIN)),
+                "state": PENDING,
+                **dict.fromkeys(("rows", "size", "chunks", "attempts", "until"), 0),
+                "asked_at": now,
+            }
+            known = work.scalar(_alike(fingerprint, now - ALIKE_WITHIN))
+            if known is None:
+                work.execute(self.store.insert_new(exports), row)
+                known = work.scalar(
+                    select(exports.c.id).where(exports.c.sameness == row["sameness"])
+                )
+        if not self._call.ready():
+            self._call.send()
+        return str(known)
+
+    # -- out
+
+    def find(self, identity: str, owner: str) -> Any:
+        """Give an export's row, if it is this caller's."""
+        query = select(exports).where(exports.c.id == identity, exports.c.subject == owner)
+        with self.store.engine.connect() as connection:
+            return connection.execute(query).first()
+
+    def content(self, row: Any) -> Iterator[bytes]:
+        """Give the file of an export, piece by piece; raises `ExportBrokeOff` if it goes away."""
+        query = select(export_chunks.c.content).where(export_chunks.c.export_id == row.id)
+        for number in range(row.chunks):
+            with self.store.engine.connect() as connection:
+                chunk = connection.scalar(query.where(export_chunks.c.number == number))
+            if chunk is None:
+                raise ExportBrokeOff
+            yield bytes(chunk)
+
+    # -- the work
+
+    def run(self) -> None:
+        """Write what has been asked for, one export after the other, for ever."""
+        while True:
+            call, self._call = self._call, Event()
+            try:
+                while (row := self._claim()) is not None:
+                    self._work(row)
+            except STORAGE_ERRORS as error:
+                self._log.warning("exports put off", error=str(error))
+            except Exception:  # one that cannot even be ended is left, and tried again
+                self._log.exception("exports put off")
+            if not call.ready():
+                with Timeout(LOOK_EVERY, exception=False):
+                    self._call.wait()
+
+    def keep(self) -> None:
+        """Renew the lease of what is being written, for ever, and note how far it has come."""
+        while True:
+            pause(RENEW_EVERY)
+            if self._held is not None:
+                try:
+                    with self.store.write(durable=False) as work:
+                        self._renew(work, self._held)
+                except _Lost:
+                    continue  # whoever writes will notice
+                except STORAGE_ERRORS as error:
+                    self._log.warning("lease not renewed", error=str(error))
+
+    def close(self) -> None:
+        """Leave what is being written to others, at once."""
+        self._closing = True
+        held = and_(exports.c.worker == self._me, exports.c.state == PENDING)
+        left = {"until": 0.0, "worker": None, "attempts": exports.c.attempts - 1}
+        try:
+            with self.store.write() as work:
+                work.execute(update(exports).where(held).values(left))
+        except STORAGE_ERRORS as error:
+            self._log.warning("export not released", error=str(error))
+
+    def _claim(self) -> Any:
+        """Take the oldest export that nobody writes, and begin it anew."""
+        query = select(exports).where(exports.c.state == PENDING).order_by(exports.c.id)
+        with self.store.engine.connect() as connection:
+            if self._closing or connection.execute(query.limit(1)).first() is None:
+                return None
+        with self.store.write() as work:
+            now = self.store.seconds(work)
+            left = or_(exports.c.until < now, exports.c.until > now + 2 * LEASE)  # a wrong clock's
+            free = query.where(left).limit(1).with_for_update(skip_locked=True)
+            row = work.execute(free).first()
+            if row is not None:
+                mine = {"worker": self._me, "until": now + LEASE, "rows": 0}
+                work.execute(
+                    update(exports)
+                    .where(exports.c.id == row.id)
+                    .values(mine | {"attempts": row.attempts + 1})
+                )
+                work.execute(delete(export_chunks).where(export_chunks.c.export_id == row.id))
+        return row
+
+    def _work(self, row: Any) -> None:
+        """Write an export to its end, however it ends; what the database cut short is left."""
+        self._held, self._rows = row.id, 0
+        try:
+            if row.attempts >= MOST_ATTEMPTS:
+                self._end(row, FAILED, problem=ExportBrokeOff().problem())
+                return
+            self._write(row)
+        except _Lost:
+            self._log.info("export left to another", export=row.id)
+        except STORAGE_ERRORS:
+            raise
+        except Rejected as error:
+            self._end(row, FAILED, problem=error.problem())
+        except Exception as error:
+            self._log.error("export failed", export=row.id, exc_info=error)
+            self._end(row, FAILED, problem=ExportBrokeOff().problem())
+        finally:
+            self._held = None
+
+    def _write(self, row: Any) -> None:
+        view, caller = VIEWS[row.list], _caller_of(json.loads(row.caller))
+        scope = Sight(self._book, caller.acting(allowed("GET", f"/v1/{view.name}"))).of(view)
+        asked = replace(asked_of(view, MultiDict(json.loads(row.query)), scope), limit=PAGE)
+        export = Export(view, self.reads.as_of())
+        pages = self._counted(self.reads.pages(view, asked))
+        number = size = 0
+        for number, chunk in enumerate(_chunks(FORMATS[row.format].write(export, pages)), start=1):
+            size += len(chunk)
+            place = {"id": self.store.new_id(), "export_id": row.id, "number": number - 1}
+            with self.store.write() as work:
+                self._renew(work, row.id)
+                work.execute(insert(export_chunks), place | {"content": chunk})
+        self._end(row, DONE, as_of=export.as_of, size=size, chunks=number)
+
+    def _counted(self, pages: Iterator[list[Document]]) -> Iterator[list[Document]]:
+        for page in pages:
+            self._rows += len(page)
+            yield page
+
+    def _end(self, row: Any, state: str, **ended: Any) -> None:
+        """Note how an export has ended; one that failed is no answer to the same question."""
+        written = {name: encode(v) if isinstance(v, dict) else v for name, v in ended.items()}
+        sameness = {"sameness": row.id} if state == FAILED else {}
+        try:
+            with self.store.write() as work:
+                now = self.store.seconds(work)
+                self._renew(work, row.id, state=state, ended_at=now, **written, **sameness)
+        except _Lost:
+            self._log.info("export left to another", export=row.id)
+
+    def _renew(self, work: Work, identity: str, **values: Any) -> None:
+        """Hold an export for longer, and change it; raises `_Lost` where it is another's."""
+        mine = and_(exports.c.id == identity, exports.c.worker == self._me)
+        held = self.store.seconds(work) + LEASE
+        changed = work.execute(
+            update(exports)
+            .where(mine, exports.c.state == PENDING)
+            .values(values | {"until": held, "rows": self._rows})
+        )
+        if not changed.rowcount:  # type: ignore[attr-defined]
+            raise _Lost(identity)
+
+
+def _alike(fingerprint: str, since: float) -> Any:
+    return (
+        select(exports.c.id)
+        .where(
+            exports.c.fingerprint == fingerprint,
+            or_(
+                exports.c.state == PENDING,
+                and_(exports.c.state == DONE, exports.c.asked_at > since),
+            ),
+        )
+        .order_by(exports.c.asked_at.desc())
+        .limit(1)
+    )
+
+
+def _digest(*parts: Any) -> str:
+    return blake2b(encode(parts).encode(), digest_size=32).hexdigest()
+
+
+def _chunks(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Put pieces together to some that are worth a row."""
+    held: list[bytes] = []
+    for piece in pieces:
+        held.append(piece)
+        if sum(map(len, held)) >= CHUNK:
+            yield b"".join(held)
+            held.clear()
+    if held:
+        yield b"".join(held)
+
+
+def _caller_data(caller: Caller) -> dict[str, Any]:
+    """Write who asks, with all from which follows what they may see."""
+    return {
+        "subject": caller.subject,
+        "roles": sorted(caller.roles),
+        "grids": sorted(caller.grids),
+        "enterprises": sorted(caller.enterprises),
+        **({"issuer": caller.issuer} if caller.issuer else {}),
+    }
+
+
+def _caller_of(data: Mapping[str, Any]) -> Caller:
+    return Caller(
+        data["subject"],
+        frozenset(map(Role, data["roles"])),
+        frozenset(data["grids"]),
+        frozenset(data["enterprises"]),
+        issuer=data.get("issuer", ""),
+    )

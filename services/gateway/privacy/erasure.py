@@ -1,0 +1,153 @@
+"""Erasing: what is kept about a person, and the destruction of the key without which it is noise.
+
+What was sealed stays where it has travelled: events, services, queues, backups. None of them holds
+the key in clear, so with the key all of it is gone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, or_, select, text
+from sqlalchemy.orm import Session
+
+from chassis.message import encode
+from chassis.sealing import PersonKey, key_of
+from chassis.storage.store import Store
+from contracts.catalogue import sealed_fields
+from contracts.shapes import Sealed, moment_to_json
+from services.gateway.event_log.chain import AUDIT
+from services.gateway.identities import name_of
+from services.gateway.person_keys import People, belongs_to
+from services.gateway.read_models.queries import Reads
+from services.gateway.resources import OPENINGS
+from services.gateway.tables import OF_PEOPLE, events, person_keys
+
+DESTROY = "destroy-person"
+NAMES = ("caller", "claimant", "name")
+"""The sealed fields that say what somebody is called."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept about a person: keys, the ids of things that tell of them, by list, and how many
+    different names the keys in use have sealed: of strangers, where there are several."""
+
+    person: str
+    keys: Sequence[Row[Any]]
+    things: dict[str, list[str]]
+    names: int
+
+    @property
+    def in_use(self) -> bool:
+        """Whether there is a key that can be destroyed."""
+        return any(key.destroyed_at is None for key in self.keys)
+
+
+class Erasing:
+    """Tells what is kept about people, and ends it."""
+
+    def __init__(self, people: People) -> None:
+        self.people = people
+
+    def owners(self, references: Iterable[str]) -> list[str]:
+        """Name the people who have or had a key under some references, by what they are now."""
+        given = [*references]
+        keys = self._keys([or_(person_keys.c.person.in_(given), person_keys.c.joined.in_(given))])
+        return sorted({key.joined or key.person for key in keys})
+
+    def knows(self, person: str) -> bool:
+        """Tell whether a person has or had a key."""
+        return bool(self._keys([belongs_to(person)]))
+
+    def _keys(self, which: Sequence[Any]) -> Sequence[Row[Any]]:
+        query = select(person_keys).where(*which).order_by(person_keys.c.created_at)
+        with self.people.store.engine.connect() as connection:
+            return connection.execute(query).all()
+
+    def kept(self, person: str) -> Kept:
+        """Tell what is kept about a person; the events of all people are looked through.
+
+        Raises `CannotOpen` where a key that is in use cannot be opened.
+        """
+        keys = self._keys([belongs_to(person)])
+        opened = {
+            key.id: self.people.seal.unwrap(key.id, key.wrapped) for key in keys if key.wrapped
+        }
+        held = or_(*(events.c.body.contains(f'"{key.id}.') for key in keys))
+        things: dict[str, dict[str, None]] = {opening.view.name: {} for opening in OPENINGS}
+        views = {kind.type: opening.view for opening in OPENINGS for kind in opening.told_by}
+        names: set[str] = set()
+        query = select(events.c.type, events.c.body).where(OF_PEOPLE, held)
+        with self.people.store.engine.connect() as connection:
+            for row in connection.execute(query.order_by(events.c.position)):
+                view, data = views[row.type], json.loads(row.body)
+                things[view.name][data[view.id_field]] = None
+                names |= {*_names(data, opened)}
+        return Kept(person, keys, {name: [*ids] for name, ids in things.items()}, len(names))
+
+    def persons_of(self, thing: str) -> list[str]:
+        """Name the people of whom a thing tells: complaints/ID, medics/ID, claims/ID."""
+        name, _, identity = thing.partition("/")
+        opening = next((each for each in OPENINGS if each.view.name == name), None)
+        found = opening and Reads(self.people.store).look(opening.view, identity)
+        if not opening or not found:
+            return []
+        query = select(events.c.type, events.c.body).where(
+            events.c.partitionkey == found[opening.key], OF_PEOPLE
+        )
+        keys: set[str] = set()
+        with self.people.store.engine.connect() as connection:
+            for row in connection.execute(query):
+                data = json.loads(row.body)
+                if data.get(opening.view.id_field) == identity:
+                    keys |= {key_of(data[f]) for f in sealed_fields(row.type) if data.get(f)}
+        found = self._keys([person_keys.c.id.in_(keys)])
+        return sorted({key.joined or key.person for key in found})
+
+    def destroy(self, kept: Kept, by: str, reason: str, now: Callable[[Session], datetime]) -> bool:
+        """Destroy the keys of a person, and say so in the audit, in one transaction; tells whether
+        the database holds no trace of them any more."""
+        store = self.people.store
+        content = {
+            "reason": reason,
+            "keys": [key.id for key in kept.keys if key.destroyed_at is None],
+            "things": {name: len(ids) for name, ids in kept.things.items()},
+            "names": kept.names,
+        }
+        with store.write() as work:
+            if store.is_sqlite:
+                work.connection().exec_driver_sql("PRAGMA secure_delete=ON")
+            self.people.destroy(work, kept.person, by)
+            said = {
+                "at": moment_to_json(now(work)),
+                "what": DESTROY,
+                "who": by,
+                "about": kept.person,
+                "content": encode(content),
+            }
+            AUDIT.append(store, work, [said])
+        return _wipe(store)
+
+
+def _names(data: dict[str, Any], keys: Mapping[str, PersonKey]) -> Iterator[str]:
+    """Open the names in an event that some keys have sealed; no spelling makes another name."""
+    for name in NAMES:
+        box = data.get(name)
+        if box and (key := keys.get(key_of(box))):
+            yield name_of(key.open(Sealed(box)))
+
+
+def _wipe(store: Store) -> bool:
+    """Take what the row was before out of the database's files, as far as it lets us."""
+    if store.is_sqlite:
+        with store.engine.connect() as connection:
+            busy: int = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
+            return not busy
+    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f"VACUUM {person_keys.name}"))
+    return True

@@ -1,0 +1,90 @@
+"""Moving: what is stored of people comes under the normal form of what identifies them.
+
+A key is joined to the person whose data it has sealed, and goes on opening them. Insurance, which
+knows medics by the same references, is told by a command for each, and may refuse: the gateway's
+records say how it ended. All of it may be broken off and done again, while the district runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import bindparam, insert, update
+from sqlalchemy.orm import Session
+
+from chassis.sealing import Seal
+from chassis.storage.store import Store
+from contracts.insurance import ReidentifyMedic
+from contracts.shapes import Key, moment_to_json
+from services.gateway.access.callers import Scope
+from services.gateway.commands.records import Entry, Records
+from services.gateway.person_keys import TOGETHER
+from services.gateway.tables import REJECTED, commands, person_keys
+
+_JOIN = (
+    update(person_keys)
+    .where(person_keys.c.id == bindparam("of"), person_keys.c.destroyed_at.is_(None))
+    .values(joined=bindparam("to"))
+)
+_One = TypeVar("_One")
+
+
+class Moving:
+    """Moves what a survey has found."""
+
+    def __init__(self, store: Store, seal: Seal) -> None:
+        self.store = store
+        self.seal = seal
+        self.records = Records(store)
+
+    def join(self, keys: Mapping[str, str]) -> None:
+        """Join keys to the people whose data they have sealed; one that is destroyed meanwhile
+        stays as it is."""
+        rows = [{"of": key, "to": person} for key, person in sorted(keys.items())]
+        for some in _parts(rows):
+            with self.store.write() as work:
+                work.connection().execute(_JOIN, some)
+
+    def tell(
+        self, medics: Mapping[str, str], by: str, now: Callable[[Session], datetime]
+    ) -> dict[str, str]:
+        """Tell insurance who medics are; gives the medic of each command."""
+        told: dict[str, str] = {}
+        for some in _parts(sorted(medics.items())):
+            asked = [
+                ReidentifyMedic(medic_id=Key(medic), holder_ref=reference, by=by)
+                for medic, reference in some
+            ]
+            entries = [self._entry(one) for one in asked]
+            with self.store.write() as work:
+                rows = [entry.columns(work.clock()) for entry in entries]
+                work.connection().execute(insert(commands), rows)
+                moment = moment_to_json(now(work))
+                pairs = zip(entries, asked, strict=True)
+                work.outgoing += [entry.message(one, moment) for entry, one in pairs]
+            told |= {entry.id: one.medic_id for entry, one in zip(entries, asked, strict=True)}
+        return told
+
+    def _entry(self, asked: ReidentifyMedic) -> Entry:
+        identity, said = self.store.new_id(), f"{asked.medic_id} {asked.holder_ref}"
+        scope, fingerprint = Scope(f"MOVE {said} {identity}"), self.seal.reference(said)
+        return Entry(identity, scope, fingerprint, asked.type)
+
+    def pending(self, told: Sequence[str]) -> int:
+        """Count the commands that have not ended yet."""
+        return len(told) - sum(len(self.records.settled(some)) for some in _parts(told))
+
+    def refused(self, told: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Give the medics whose commands were refused, and the problem of each."""
+        for command, medic in told.items():
+            answer = self.records.read(command)
+            if answer is not None and answer.state == REJECTED:
+                yield medic, answer.outcome
+
+
+def _parts(rows: Sequence[_One]) -> Iterator[Sequence[_One]]:
+    """Give rows so many at a time as a transaction takes."""
+    for begin in range(0, len(rows), TOGETHER):
+        yield rows[begin : begin + TOGETHER]

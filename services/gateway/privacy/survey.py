@@ -1,0 +1,177 @@
+"""A survey of what is sealed: who is filed otherwise than by the normal form of their number."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from sqlalchemy import func, or_, select
+
+from chassis.sealing import CannotOpen, KeyMissing, key_of
+from contracts.shapes import Sealed
+from rulebook.chapters.identities import Identities
+from services.gateway.identities import number_of, phone_of
+from services.gateway.person_keys import TOGETHER, People, by_identity, by_phone
+from services.gateway.resources import OPENINGS, VIEWS
+from services.gateway.tables import OF_PEOPLE, events, person_keys
+
+MEDICS = VIEWS["medics"]
+_STAYS = ""
+"""Stands for the person under whom a key is filed already."""
+_VIEWS = {kind.type: opening.view for opening in OPENINGS for kind in opening.told_by}
+
+
+@dataclass
+class Found:
+    """What a survey finds."""
+
+    keys: dict[str, str] = field(default_factory=dict)
+    """Keys that are not filed under the person whose data they seal, and who that is."""
+    joined: dict[str, int] = field(default_factory=dict)
+    """The people who come to have several keys, and how many."""
+    strangers: list[str] = field(default_factory=list)
+    """The references of people who are several, or may be: what they gave identifies nobody, or
+    more than one. Nothing can part them, since one key has sealed it all."""
+    medics: dict[str, str] = field(default_factory=dict)
+    """Medics who are known by another reference than they should be, and by which they should."""
+    twins: list[list[str]] = field(default_factory=list)
+    """Medics on record who are one person."""
+    unknown: list[str] = field(default_factory=list)
+    """Medics whose number is that of no paper."""
+    unread: list[str] = field(default_factory=list)
+    """Things that cannot be opened, although their key was not destroyed."""
+    destroyed: int = 0
+    """How often something cannot be opened, since its key was destroyed."""
+
+
+class _Box(NamedTuple):
+    """What is sealed in one field of an event, and the thing that the event tells of."""
+
+    name: str
+    sealed: Sealed
+    thing: str
+    identity: str
+
+
+class Survey:
+    """Looks through all that is sealed, some hundred events at a time, and changes nothing."""
+
+    def __init__(self, people: People, papers: Identities) -> None:
+        self._people = people
+        self._papers = papers
+        self._owners: dict[str, str] = {}
+        self._of_several: dict[str, str] = {}
+        self._numbers: dict[str, str] = {}
+        self._found = Found()
+
+    def size(self) -> int:
+        """Count the events that are to be looked through."""
+        query = select(func.count()).select_from(events).where(OF_PEOPLE)
+        with self._people.store.engine.connect() as connection:
+            return connection.scalar(query) or 0
+
+    def run(self, progress: Callable[[int], None]) -> Found:
+        """Look through everything; raises `KeyMissing` where a key of the district is not here."""
+        after = -1
+        while rows := self._page(after):
+            after = rows[-1].position
+            self._take([*_boxes(rows)])
+            progress(len(rows))
+        moved = {key: person for key, person in self._owners.items() if person != _STAYS}
+        self._found.keys = {k: p for k, p in moved.items() if k not in self._of_several}
+        self._found.strangers = sorted({*self._of_several.values()})
+        self._count_joined()
+        self._compare_medics()
+        return self._found
+
+    def _page(self, after: int) -> Sequence[Any]:
+        query = select(events.c.position, events.c.type, events.c.body)
+        query = query.where(OF_PEOPLE, events.c.position > after).order_by(events.c.position)
+        with self._people.store.engine.connect() as connection:
+            return connection.execute(query.limit(TOGETHER)).all()
+
+    def _take(self, boxes: Sequence[_Box]) -> None:
+        wanted = {key_of(box.sealed) for box in boxes}
+        query = select(person_keys).where(person_keys.c.id.in_(wanted))
+        with self._people.store.engine.connect() as connection:
+            keys = {row.id: row for row in connection.execute(query)}
+        for box in boxes:
+            key = keys.get(key_of(box.sealed))
+            if key is not None and key.wrapped is None:
+                self._found.destroyed += 1
+                continue
+            try:
+                clear = self._clear(box.sealed, key)
+            except KeyMissing:
+                raise
+            except CannotOpen:
+                self._found.unread.append(box.thing)
+                continue
+            self._note(box, key, self._person(box, clear))
+
+    def _clear(self, sealed: Sealed, key: Any) -> str:
+        """Open a box; before people had keys, the district's own sealed it."""
+        seal = self._people.seal
+        return (seal.unwrap(key.id, key.wrapped) if key else seal).open(sealed)
+
+    def _person(self, box: _Box, clear: str) -> str | None:
+        """Tell who gives a number; None for what identifies nobody."""
+        seal = self._people.seal
+        if box.name == "identity":
+            number = number_of(clear, self._papers)
+            return by_identity(seal, number) if number else None
+        phone = phone_of(clear)
+        return by_phone(seal, phone) if phone else None
+
+    def _note(self, box: _Box, key: Any, person: str | None) -> None:
+        if box.name == "identity":
+            if person is None:
+                self._found.unknown.append(box.thing)
+                return
+            self._numbers[box.identity] = person
+        if key is None:
+            return
+        filed = key.joined or key.person
+        owner = _STAYS if person == filed else person
+        if owner is None or self._owners.setdefault(key.id, owner) != owner:
+            self._of_several[key.id] = filed
+
+    def _count_joined(self) -> None:
+        """Count the keys of those who have several: the ones that move, and their own."""
+        counted = Counter(self._found.keys.values())
+        persons, c = sorted(counted), person_keys.c
+        owner = func.coalesce(c.joined, c.person)
+        with self._people.store.engine.connect() as connection:
+            for begin in range(0, len(persons), TOGETHER):
+                some = persons[begin : begin + TOGETHER]
+                own = or_(c.person.in_(some), c.joined.in_(some)), c.destroyed_at.is_(None)
+                owners = connection.scalars(select(owner).where(*own))
+                counted.update(each for each in owners if each in counted)
+        self._found.joined = {person: keys for person, keys in counted.items() if keys > 1}
+
+    def _compare_medics(self) -> None:
+        """Compare the medics with their numbers."""
+        columns = MEDICS.table.c
+        alike: dict[str, list[str]] = defaultdict(list)
+        with self._people.store.engine.connect() as connection:
+            for row in connection.execute(select(columns.doc).order_by(columns.position)):
+                medic = json.loads(row.doc)
+                person = self._numbers.get(medic["id"], medic["holder_ref"])
+                if person != medic["holder_ref"]:
+                    self._found.medics[medic["id"]] = person
+                if medic["state"] == "enrolled":
+                    alike[person].append(medic["id"])
+        self._found.twins = [medics for medics in alike.values() if len(medics) > 1]
+
+
+def _boxes(rows: Iterable[Any]) -> Iterator[_Box]:
+    """Give what identifies people in some events."""
+    for row in rows:
+        data, view = json.loads(row.body), _VIEWS[row.type]
+        identity = data[view.id_field]
+        for name in ("identity", "phone"):
+            if data.get(name):
+                yield _Box(name, Sealed(data[name]), f"{view.name}/{identity}", identity)

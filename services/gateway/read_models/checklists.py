@@ -1,0 +1,77 @@
+"""Checklists as phones take them along: what is asked of which premises, under which version."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from werkzeug.datastructures import MultiDict
+
+from rulebook import Entry, Rulebook
+from rulebook.chapters.checklist import Checklist, Item
+from services.gateway.http.request import BadQuery, NoSuchThing, once
+
+
+def checklist(book: Rulebook, given: MultiDict[str, str], today: date) -> dict[str, Any]:
+    """Give the checklist for `premises`: as it stands `on` a day, today unless told, or as it stood
+    under a `version`. Raises `BadQuery`, and `NoSuchThing` for a version that never was."""
+    asked = once(given, ["premises", "on", "version"])
+    premises, day = asked.get("premises"), _day(asked.get("on"), today)
+    if premises not in book.premises:
+        raise BadQuery(f"premises must be one of {', '.join(book.premises)}.")
+    if "version" in asked and "on" in asked:
+        raise BadQuery("Ask for a day or for a version, not for both.")
+    version = asked.get("version")
+    found = book.checklist_under(version, date.max) if version else book.on(day).checklist
+    if found is None:
+        raise NoSuchThing(f"There is no checklist {version}.")
+    return {
+        "version": found.version,
+        "premises": premises,
+        "words": found.name.words.to_data(),
+        "must_nots": [
+            _entry(one) | {"rules": [*one.rules]}
+            for one in found.must_nots.values()
+            if one.holds_for(premises)
+        ],
+        "items": [_item(item, found) for item in found.items_for(premises).values()],
+        "rules": [_entry(rule) | {"severity": rule.severity} for rule in found.rules.values()],
+    }
+
+
+def _day(text: str | None, today: date) -> date:
+    try:
+        return date.fromisoformat(text) if text else today
+    except ValueError:
+        raise BadQuery("on must be a day, as 2020-02-20.") from None
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    return {"code": entry.code, "words": entry.words.to_data(), "source": entry.source}
+
+
+def _item(item: Item, of: Checklist) -> dict[str, Any]:
+    """Write an item: what does not concern its kind of answer is left out."""
+    bounds = {
+        name: value
+        for name in ("passes", "lowest", "highest", "at_least", "at_most")
+        if (value := getattr(item, name)) is not None
+    }
+    rule = of.rules[item.rule] if item.rule else None
+    return (
+        _entry(item)
+        | {"answer": item.answer, "required": item.required}
+        | bounds
+        | ({"unit": _entry(of.units[item.unit])} if item.unit else {})
+        | (
+            {
+                "choices": [
+                    _entry(of.choices[code]) | {"fails": code in item.fails}
+                    for code in item.choices
+                ]
+            }
+            if item.choices
+            else {}
+        )
+        | ({"rule": rule.code, "severity": rule.severity} if rule else {})
+    )

@@ -1,0 +1,96 @@
+"""Projection: what a batch of events makes of the documents of the read models."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from chassis.message import Message
+from chassis.storage.store import Store
+from chassis.storage.unit_of_work import Ask, Work
+from contracts.message import Change, Event
+from services.gateway.resources.view import Document, View
+
+Changed = tuple[Document | None, Document]
+"""A document as it was, if it was there, and as it is."""
+
+
+class Page:
+    """The documents that one batch touches: loaded at once, changed in memory, written at once."""
+
+    def __init__(self, store: Store, views: dict[type[Event], list[View]]) -> None:
+        self._store = store
+        self._views = views
+        self._before: dict[tuple[str, str], Document | None] = {}
+        self._now: dict[tuple[str, str], Document] = {}
+
+    def load(self, work: Work, messages: Iterable[Message], *first: Ask) -> None:
+        """Load every document that these messages may change, once `first` has been asked."""
+        wanted: dict[View, set[str]] = {}
+        for message in messages:
+            for view in self._views.get(type(message.fact), ()):
+                wanted.setdefault(view, set()).add(getattr(message.fact, view.id_field))
+        asked = [
+            Ask(view.some(self._store), {"ids": self._store.some_of(identities)})
+            for view, identities in wanted.items()
+        ]
+        answers = self._store.ask(work, *first, *asked)[len(first) :]
+        for (view, identities), rows in zip(wanted.items(), answers, strict=True):
+            found = {identity: json.loads(doc) for identity, doc in rows}
+            for identity in identities:
+                self._before[view.name, identity] = found.get(identity)
+                if identity in found:
+                    self._now[view.name, identity] = found[identity]
+
+    def apply(self, message: Message) -> None:
+        """Change the documents that a message is about."""
+        fact = message.fact
+        for view in self._views.get(type(fact), ()):
+            key = view.name, getattr(fact, view.id_field)
+            document = view.changes[type(fact)](self._now.get(key, {}), fact)
+            if "id" in document:
+                if isinstance(fact, Change) and type(fact) not in view.others:
+                    document["version"] = fact.version
+                document["updated_at"] = message.envelope.time
+                self._now[key] = document
+
+    def write(self, work: Work, views: dict[str, View]) -> Counter[str]:
+        """Write the changed documents; give by how much each figure moved."""
+        moved: Counter[str] = Counter()
+        changed: dict[str, list[Changed]] = {}
+        for key, document in self._now.items():
+            view, before = views[key[0]], self._before.get(key)
+            if document is before:
+                continue
+            changed.setdefault(view.name, []).append((before, document))
+            moved.update(view.figures(document))
+            if before:
+                moved.subtract(view.figures(before))
+        for name, documents in changed.items():
+            write_documents(self._store, work, views[name], documents)
+        return moved
+
+
+def write_documents(store: Store, work: Work, view: View, changed: Iterable[Changed]) -> None:
+    """Write documents, each with what it was before, if anything.
+
+    Of one that was there before only the columns that differ are written: every other would cost
+    an entry in an index, even with the same value.
+    """
+    new: list[dict[str, Any]] = []
+    updates: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    documents = sorted(changed, key=lambda pair: pair[1]["id"])
+    for before, document in documents:
+        if before is None:
+            new.append(view.row(document))
+        else:
+            row = view.changed(before, document)
+            updates.setdefault(tuple(row), []).append(row)
+    work.at_end(store.insert_or_replace(view.table, "id", keep=["position"]), new)
+    for names, rows in updates.items():
+        work.at_end(view.update(names), rows)
+    if view.words:
+        found = [after for before, after in documents if view.words.differ(before, after)]
+        view.words.write(work, [(each["id"], view.words.of(each)) for each in found])

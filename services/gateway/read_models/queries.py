@@ -1,0 +1,261 @@
+"""Reading: documents by id, lists in pages, timelines that name each cause, statistics."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, null, select, tuple_
+
+from chassis.message import encode
+from chassis.runtime.green import Event, Semaphore, pause
+from chassis.storage.store import Store
+from chassis.storage.unit_of_work import Ask
+from contracts.catalogue import sealed_fields
+from services.gateway.event_log.chain import last_event
+from services.gateway.read_models.list_query import Asked, Place
+from services.gateway.read_models.statistics import statistics
+from services.gateway.resources.view import Document, View
+from services.gateway.tables import counters, events
+
+
+class Reads:
+    """Answers queries from the gateway's own read models."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._wanted: dict[View, dict[str, Event]] = defaultdict(dict)
+        self._turn = Semaphore(1)
+
+    def document(
+        self, view: View, identity: str, scope: Sequence[ColumnElement[bool]] = ()
+    ) -> str | None:
+        """Give a document as JSON text, if there is one within the scope."""
+        if scope:
+            with self.store.engine.connect() as connection:
+                limited: str | None = connection.scalar(view.by_id.where(*scope), {"id": identity})
+                return limited
+        come = self._wanted[view].setdefault(identity, Event())
+        with self._turn:
+            if not come.ready():
+                self._find(view)
+        found: str | None = come.wait()
+        return found
+
+    def _find(self, view: View) -> None:
+        """Find the documents that are wanted by now, in one query: many may ask at once."""
+        wanted = self._wanted.pop(view)
+        try:
+            given = {"ids": self.store.some_of(wanted)}
+            found = dict(self.store.rows(Ask(view.some(self.store), given)))
+        except Exception as error:
+            for come in wanted.values():
+                come.send_exception(error)
+            return
+        except BaseException:  # the caller has gone: the next who asks finds them
+            self._wanted[view] = wanted | self._wanted[view]
+            raise
+        for identity, come in wanted.items():
+            come.send(found.get(identity))
+
+    def look(
+        self, view: View, identity: str, scope: Sequence[ColumnElement[bool]] = ()
+    ) -> Document | None:
+        """Give a document, if there is one within the scope."""
+        text = self.document(view, identity, scope)
+        return json.loads(text) if text else None
+
+    def listing(self, view: View, asked: Asked) -> tuple[str, str | None]:
+        """Give a page of a view as JSON text, and the cursor of the next page, if there is one.
+
+        What the list says was so at `as_of` at the earliest, for all that the gateway knew then.
+        """
+        with self.store.engine.connect() as connection:
+            as_of = last_event(connection)
+            rows = self._rows(connection, view, asked)
+        following = None
+        if len(rows) > asked.limit:
+            last = rows[asked.limit - 1]
+            following = asked.cursor(Place(last.sorted_by, last.position))
+        items = ",".join(row.doc for row in rows[: asked.limit])
+        return (
+            f'{{"items":[{items}],"next":{encode(following)},"as_of":{encode(as_of)}}}\n',
+            following,
+        )
+
+    def pages(self, view: View, asked: Asked) -> Iterator[list[Document]]:
+        """Give a whole list, page after page, as it is read by cursors; one at the least.
+
+        Between two pages nothing is held of the database, and others have their turn.
+        """
+        while True:
+            with self.store.engine.connect() as connection:
+                rows = self._rows(connection, view, asked)
+            yield [json.loads(row.doc) for row in rows[: asked.limit]]
+            if len(rows) <= asked.limit:
+                return
+            last = rows[asked.limit - 1]
+            asked = replace(asked, after=Place(last.sorted_by, last.position))
+            pause(0)
+
+    def is_longer(self, view: View, asked: Asked, rows: int) -> bool:
+        """Tell whether a list has more than so many rows."""
+        (query,) = self._pages(view, replace(asked, sort=None, descending=False, after=None))
+        next_row = query.with_only_columns(view.table.c.position).offset(rows).limit(1)
+        with self.store.engine.connect() as connection:
+            return connection.scalar(next_row) is not None
+
+    def as_of(self) -> dict[str, Any]:
+        """Tell the last event that is known."""
+        with self.store.engine.connect() as connection:
+            return last_event(connection)
+
+    def _rows(self, connection: Connection, view: View, asked: Asked) -> list[Any]:
+        """Read the rows of a page, and one more if there is one."""
+        rows: list[Any] = []
+        if asked.words and view.words and asked.sort is None and not self.store.is_sqlite:
+            begin = asked.after.position if asked.after else 0
+            near = view.words.near(asked.words, begin)
+            (query,) = self._pages(view, asked, near)
+            rows += connection.execute(query.limit(asked.limit + 1)).all()
+            if len(rows) > asked.limit:
+                return rows
+            rows.clear()
+        for query in self._pages(view, asked):
+            rows += connection.execute(query.limit(asked.limit + 1 - len(rows))).all()
+            if len(rows) > asked.limit:
+                break
+        return rows
+
+    def _pages(self, view: View, asked: Asked, found: Any = None) -> Iterator[Select[Any]]:
+        """Give the queries that make a page, one after the other: what has no value comes last."""
+        table, position, after = view.table, view.table.c.position, asked.after
+        column = null() if asked.sort is None else table.c[asked.sort]
+        query = select(position, table.c.doc, column.label("sorted_by")).where(*asked.conditions)
+        if asked.words and view.words:
+            rows, place, condition = found or view.words.found(
+                asked.words, sqlite=self.store.is_sqlite
+            )
+            query = query.join(rows, place == position).where(condition)
+            position = place
+        if asked.sort is None:
+            yield _onward(query, asked, {position: after and after.position})
+            return
+        if after is None or after.value is not None:
+            begin = {column: after and after.value, position: after and after.position}
+            yield _onward(query.where(column.is_not(None)), asked, begin)
+        begin = {position: after.position if after and after.value is None else None}
+        yield _onward(query.where(column.is_(None)), asked, begin)
+
+    def timeline(
+        self,
+        about: ColumnElement[bool],
+        limit: int,
+        after: int,
+        scope: Sequence[ColumnElement[bool]] = (),
+    ) -> tuple[dict[str, Any], str | None]:
+        """Give a page of what happened, each entry naming its cause, and where the next begins.
+
+        Pages follow each other as the events arrived, and so nothing that is added later is
+        missed. In a page causes stand before their effects. An effect may have arrived before its
+        cause, which another service has published: a page ends before one whose cause is to come.
+        """
+        query = select(events).where(about, *scope)
+        with self.store.engine.connect() as connection:
+            as_of = last_event(connection)
+            found = query.where(events.c.position > after).order_by(events.c.position)
+            rows = list(connection.execute(found.limit(limit + 1)).all())
+            following = None
+            if len(rows) > limit:
+                del rows[limit:]
+                causes = [row.causationid for row in rows if row.causationid]
+                late = select(events.c.id).where(
+                    events.c.id.in_(causes), about, *scope, events.c.position > rows[-1].position
+                )  # fmt: skip
+                rows = _parted(rows, {*connection.scalars(late)})
+                following = str(rows[-1].position)
+        items = [_entry(row) for row in causes_first(rows)]
+        return {"items": items, "next": following, "as_of": as_of}, following
+
+    def counted(self, prefix: str) -> dict[str, int]:
+        """Give the figures whose name begins so, without those words, where there is something."""
+        last = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        query = (
+            select(counters.c.name, counters.c.value)
+            .where(counters.c.name >= prefix, counters.c.name < last, counters.c.value != 0)
+            .order_by(counters.c.name)
+        )
+        with self.store.engine.connect() as connection:
+            rows = connection.execute(query)
+            return {row.name.removeprefix(prefix): row.value for row in rows}
+
+    def statistics(self) -> dict[str, Any]:
+        """Give the figures, and as of which event they hold."""
+        with self.store.engine.connect() as connection:
+            as_of = last_event(connection)
+            counted = {row.name: row.value for row in connection.execute(select(counters))}
+        return statistics(counted) | {"as_of": as_of}
+
+
+def _onward(query: Select[Any], asked: Asked, begin: Mapping[Any, Any]) -> Select[Any]:
+    """Order by these columns, and begin after these values, if there are any."""
+    columns, values = [*begin], [*begin.values()]
+    if values[-1] is not None:
+        here = tuple_(*columns) if len(columns) > 1 else columns[0]
+        there = tuple(values) if len(columns) > 1 else values[0]
+        query = query.where(here < there if asked.descending else here > there)
+    return query.order_by(*(c.desc() if asked.descending else c for c in columns))
+
+
+def _parted(rows: list[Any], late: set[str]) -> list[Any]:
+    """End a page before the first effect whose cause is late, unless nothing would be left."""
+    ends = (number for number, row in enumerate(rows) if number and row.causationid in late)
+    end = next(ends, len(rows))
+    if end == len(rows):
+        return rows
+    return _parted(rows[:end], late | {row.id for row in rows[end:]})
+
+
+def causes_first(rows: Sequence[Any]) -> list[Any]:
+    """Order events so that none stands before its cause or before an earlier one of its stream, and
+    otherwise as they arrived."""
+    by_id = {row.id: row for row in rows}
+    needs: dict[str, list[Any]] = {}
+    last_of: dict[tuple[str, str], Any] = {}
+    for row in rows:
+        stream = row.source, row.partitionkey
+        before = last_of.get(stream), by_id.get(row.causationid)
+        needs[row.id] = [one for one in before if one is not None]
+        last_of[stream] = row
+    ordered: dict[str, Any] = {}
+    begun: set[str] = set()
+    for row in rows:
+        chain = [] if row.id in ordered else [row]
+        while chain:
+            last = chain[-1].id
+            begun.add(last)
+            first = next((one for one in needs[last] if one.id not in begun), None)
+            if first is not None:
+                chain.append(first)
+            else:
+                ordered[last] = chain.pop()
+    return list(ordered.values())
+
+
+def _entry(row: Any) -> dict[str, Any]:
+    return {
+        "position": row.position,
+        "id": row.id,
+        "type": row.type,
+        "source": row.source,
+        "time": row.time,
+        "caused_by": {"id": row.causationid, "type": row.causationtype},
+        "data": {
+            name: value
+            for name, value in json.loads(row.body).items()
+            if name not in sealed_fields(row.type)
+        },
+    }

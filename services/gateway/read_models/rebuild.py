@@ -1,0 +1,341 @@
+"""Rebuilding the read models: the kept events are projected anew beside the live documents, by the
+same code, into an empty database; then what differs is put right, while gateways go on projecting.
+
+docs/decisions/0013 says why nothing is swapped.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count, islice
+from typing import Any, TypeVar
+
+from sqlalchemy import Row, Select, bindparam, delete, func, select, text
+from sqlalchemy.schema import DropIndex
+
+from chassis.message import Message, Undecodable
+from chassis.runtime.green import pause
+from chassis.storage import migrations
+from chassis.storage.engine import STORAGE_ERRORS
+from chassis.storage.store import Store
+from chassis.storage.unit_of_work import Work
+from contracts.message import Envelope
+from services.gateway.read_models.projection import Page
+from services.gateway.resources import FED_BY, VIEWS
+from services.gateway.resources.view import View
+from services.gateway.tables import counters, events
+
+PAGE = 2000
+"""Events that are projected, or documents that are compared, at once."""
+IN_ONE_LOCK = 500
+"""Documents that are put right while gateways wait."""
+MANY = 20_000
+"""Documents that may be held in memory as suspects before they are dealt with."""
+TRIES = 10
+"""Times that a lock is asked for, of some 5 s each on PostgreSQL."""
+CHANGED, MISSING, SURPLUS = "changed", "missing", "surplus"
+_LOCK = text("LOCK TABLE events IN SHARE ROW EXCLUSIVE MODE")
+
+Progress = Callable[[str, int, int], None]
+Suspect = tuple[str, str]
+"""The view and the id of a document that may differ."""
+ResultT = TypeVar("ResultT")
+
+
+class NotProjectable(Exception):
+    """A kept event cannot be projected; the message is one sentence."""
+
+
+@dataclass
+class Found:
+    """What a rebuild found; a document is `changed`, `missing` or `surplus` among the live ones."""
+
+    events: int = 0
+    documents: dict[str, int] = field(default_factory=dict)
+    differing: dict[str, dict[str, str]] = field(default_factory=dict)
+    counters: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Of each counter that differed, what it was and what it should be."""
+    longest_lock: float = 0.0
+    """Seconds for which gateways were kept out at most."""
+
+    @property
+    def equal(self) -> bool:
+        """Tell whether the live read models are what follows from the events."""
+        return not any(self.differing.values()) and not self.counters
+
+
+class Rebuilding:
+    """Projects the events of `live` into `beside`, an empty database, and compares.
+
+    With `repair`, live documents and counters that differ are put right.
+    """
+
+    def __init__(
+        self, live: Store, beside: Store, views: Iterable[str] = VIEWS, *, repair: bool
+    ) -> None:
+        self.live = live
+        self.beside = beside
+        self.views = {name: VIEWS[name] for name in views}
+        self.repair = repair
+        self.found = Found(differing={name: {} for name in self.views})
+        self._position = 0
+        self._compared = False  # from then on a document that moves is looked at again
+        self._suspects: dict[Suspect, None] = {}  # in the order in which they were met
+
+    def run(self, progress: Progress) -> Found:
+        """Do it all; `progress` is told what is under way, how much is done, and of how much."""
+        _make_room(self.beside)
+        until = self._settled()
+        while until > self._position:
+            self._project(until, progress)
+            behind = self._settled()
+            until = behind if behind > until + PAGE else until
+        self._compared = True
+        for view in self.views.values():
+            self._compare(view, progress)
+        self._deal_with_suspects(finish=True)
+        return self.found
+
+    # -- projecting
+
+    def _settled(self) -> int:
+        """Give the position of the last event: none before it can appear any more."""
+        with self.live.engine.connect() as connection:
+            return connection.scalar(select(func.max(events.c.position))) or 0
+
+    def _project(self, until: int, progress: Progress = lambda *_: None) -> None:
+        """Project the events up to a position that is settled, page by page."""
+        while self._position < until:
+            with self.live.engine.connect() as connection:
+                rows = connection.execute(_EVENTS, {"after": self._position, "until": until}).all()
+            self._project_page([_message(row) for row in rows])
+            self._position = rows[-1].position if len(rows) == PAGE else until
+            progress("events", self._position, until)
+
+    def _project_page(self, messages: Collection[Message]) -> None:
+        with self.beside.write(durable=False) as work:
+            page = Page(self.beside, FED_BY)
+            page.load(work, messages)
+            for message in messages:
+                _apply(page, message)
+            moved = page.write(work, VIEWS)
+            rows = [{"name": name, "value": by} for name, by in moved.items() if by]
+            work.at_end(self.beside.insert_or_add(counters, ["name"]), rows)
+        self.found.events += len(messages)
+        for message in messages if self._compared else ():
+            for view in FED_BY[type(message.fact)]:
+                if view.name in self.views:
+                    self._suspects[view.name, getattr(message.fact, view.id_field)] = None
+
+    # -- comparing
+
+    def _compare(self, view: View, progress: Progress) -> None:
+        """Compare all documents of a view while they change: what differs is only suspect."""
+        total, alike = _count(self.beside, view), 0
+        self.found.documents[view.name] = total
+        for number, rows in enumerate(_pages(self.live, view), 1):
+            alike += self._compare_page(view, rows, self.beside)
+            progress(view.name, min(number * PAGE, total), total)
+        if alike < total:
+            for rows in _pages(self.beside, view):
+                self._compare_page(view, rows, self.live)
+
+    def _compare_page(self, view: View, rows: Sequence[Row[Any]], other: Store) -> int:
+        theirs = _contents(other, view, [row.id for row in rows])
+        unlike = [row.id for row in rows if theirs.get(row.id) != row[1:]]
+        self._suspects |= dict.fromkeys((view.name, identity) for identity in unlike)
+        if len(self._suspects) > MANY:
+            self._deal_with_suspects()
+        return len(rows) - len(unlike)
+
+    def _deal_with_suspects(self, *, finish: bool = False) -> None:
+        """Look at suspects again while gateways are kept out, some at a time."""
+        self._project(self._settled())
+        self._acquit()
+        last = not (self._suspects or finish)
+        while not last:
+            chosen, last = self._alone(lambda work: self._judge(work, finish=finish))
+            for suspect in chosen:
+                del self._suspects[suspect]
+            pause(0.1 if self.live.is_sqlite else 0.02)  # SQLite looks that often for its turn
+
+    def _acquit(self) -> None:
+        """Let go of those that are equal by now, before anybody has to wait for it."""
+        for view, identities in self._by_view(self._suspects):
+            for start in range(0, len(identities), PAGE):
+                some = identities[start : start + PAGE]
+                live, made = _contents(self.live, view, some), _contents(self.beside, view, some)
+                for identity in some:
+                    if live.get(identity) == made.get(identity):
+                        del self._suspects[view.name, identity]
+
+    def _judge(self, work: Work, *, finish: bool) -> tuple[list[Suspect], bool]:
+        """Compare some suspects when nothing moves; with the last of them go the counters."""
+        self._project(self._settled())
+        chosen = list(islice(self._suspects, IN_ONE_LOCK))
+        for view, identities in self._by_view(chosen):
+            self._judge_some(work, view, identities)
+        last = len(chosen) == len(self._suspects)
+        if last and finish:
+            self._judge_counters(work)
+        return chosen, last
+
+    def _judge_some(self, work: Work, view: View, identities: list[str]) -> None:
+        live = _contents(self.live, view, identities)
+        made = _contents(self.beside, view, identities)
+        unlike = [identity for identity in identities if live.get(identity) != made.get(identity)]
+        for identity in unlike:
+            how = CHANGED if identity in made else SURPLUS
+            self.found.differing[view.name][identity] = how if identity in live else MISSING
+        if not self.repair or not unlike:
+            return
+        right = [i for i in sorted(unlike) if i in made]
+        names = [column.name for column in view.table.columns][1:]
+        rows = [dict(zip(names, made[i], strict=False)) for i in right]
+        statement = self.live.insert_or_replace(view.table, "id", keep=["position"])
+        work.at_end(statement, rows)
+        if view.words:
+            view.words.write(work, [(i, made[i][-1]) for i in right])
+        _take_away(work, view, set(unlike) - made.keys())
+
+    def _judge_counters(self, work: Work) -> None:
+        live, made = _counters(self.live), _counters(self.beside)
+        for name in sorted(live.keys() | made.keys()):
+            if live[name] != made[name]:
+                self.found.counters[name] = live[name], made[name]
+        if self.repair:
+            rows = [{"name": n, "value": right} for n, (_, right) in self.found.counters.items()]
+            work.at_end(self.live.insert_or_replace(counters, "name"), rows)
+
+    def _by_view(self, suspects: Iterable[Suspect]) -> list[tuple[View, list[str]]]:
+        found: dict[str, list[str]] = {}
+        for name, identity in suspects:
+            found.setdefault(name, []).append(identity)
+        return [(self.views[name], identities) for name, identities in found.items()]
+
+    def _alone(self, do: Callable[[Work], ResultT]) -> ResultT:
+        """Do something in a transaction from which projecting gateways are kept out.
+
+        A gateway locks `events` before it loads documents, and so it never writes one that it has
+        loaded before a repair. What is done may be done again, if the lock is long in coming.
+        """
+        for tries in count(1):
+            try:
+                with self.live.write() as work:
+                    work.connection()  # on SQLite this alone keeps others out
+                    if not self.live.is_sqlite:
+                        work.execute(_LOCK)
+                    started = time.monotonic()
+                    result = do(work)
+            except STORAGE_ERRORS:
+                if tries == TRIES:
+                    raise
+                pause(1)
+            else:
+                took = time.monotonic() - started
+                self.found.longest_lock = max(self.found.longest_lock, took)
+                return result
+        raise AssertionError
+
+
+_EVENTS = (
+    select(events)
+    .where(
+        events.c.position > bindparam("after"),
+        events.c.position <= bindparam("until"),
+        events.c.type.in_([kind.type for kind in FED_BY]),
+    )
+    .order_by(events.c.position)
+    .limit(PAGE)
+)
+
+
+def _make_room(beside: Store) -> None:
+    """Create the tables; nobody filters or searches these documents."""
+    migrations.apply(beside)
+    with beside.write() as work:
+        for view in VIEWS.values():
+            for index in view.table.indexes:
+                work.execute(DropIndex(index))
+            for statement in view.words.no_index() if view.words else ():
+                work.execute(text(statement))
+
+
+def _message(row: Row[Any]) -> Message:
+    """Read a kept event back as the message that it was; raises `NotProjectable`."""
+    envelope = Envelope(
+        row.id, row.source, row.type, row.time, row.partitionkey, row.correlationid,
+        row.causationid, row.causationtype,
+    )  # fmt: skip
+    message = Message(envelope, row.body, f"{row.source}.events", seq=row.position)
+    try:
+        message.fact  # noqa: B018  (reads the body)
+    except Undecodable as error:
+        raise NotProjectable(f"Event {row.position} cannot be read: {error}.") from error
+    return message
+
+
+def _apply(page: Page, message: Message) -> None:
+    try:
+        page.apply(message)
+    except Exception as error:
+        kind = message.envelope.type
+        raise NotProjectable(
+            f"Event {message.seq} ({kind}) cannot be projected: {error!r}."
+        ) from error
+
+
+def _count(store: Store, view: View) -> int:
+    with store.engine.connect() as connection:
+        return connection.scalar(select(func.count()).select_from(view.table)) or 0
+
+
+def _rows(view: View) -> Select[Any]:
+    """Build the query for whole rows: position, id, filter columns, document, and its words."""
+    if not view.words:
+        return select(view.table)
+    words = view.words.table
+    joined = view.table.outerjoin(words, words.c.position == view.table.c.position)
+    return select(view.table, words.c.words).select_from(joined)
+
+
+def _take_away(work: Work, view: View, surplus: Collection[str]) -> None:
+    """Delete documents that follow from nothing, and their words."""
+    if not surplus:
+        return
+    gone = view.table.c.id.in_(surplus)
+    if view.words:
+        words = view.words.table
+        work.execute(
+            delete(words).where(words.c.position.in_(select(view.table.c.position).where(gone)))
+        )
+    work.execute(delete(view.table).where(gone))
+
+
+def _pages(store: Store, view: View) -> Iterator[Sequence[Row[Any]]]:
+    """Read all documents, page by page."""
+    query = _rows(view).order_by(view.table.c.position).limit(PAGE)
+    position = 0
+    while True:
+        with store.engine.connect() as connection:
+            rows = connection.execute(query.where(view.table.c.position > position)).all()
+        if not rows:
+            return
+        yield rows
+        position = rows[-1].position
+
+
+def _contents(store: Store, view: View, identities: Collection[str]) -> dict[str, tuple[Any, ...]]:
+    """Read some documents as they are in their rows, without their positions."""
+    query = _rows(view).where(view.table.c.id.in_(identities))
+    with store.engine.connect() as connection:
+        return {row.id: tuple(row[1:]) for row in connection.execute(query)}
+
+
+def _counters(store: Store) -> Counter[str]:
+    with store.engine.connect() as connection:
+        rows = connection.execute(select(counters)).all()
+    return Counter({row.name: row.value for row in rows})

@@ -1,0 +1,146 @@
+"""The home of a district: the one place of its database from which webhooks are sent.
+
+A copy, restored from a backup say, knows by what it has copied where the other lives. It sends
+nothing until an operator has said that it is the live one. docs/decisions/0025 says what a place
+is, and what it cannot tell.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select, text, update
+from sqlalchemy.exc import DBAPIError
+
+from chassis.storage.engine import STORAGE_ERRORS
+from chassis.storage.store import Store
+from chassis.storage.tables import deployment
+from chassis.storage.unit_of_work import Work
+from services.gateway.tables import ACTIVE, WAITING, deliveries, webhooks
+
+MACHINE = Path("/etc/machine-id")
+_HOME, _PLACE, _SINCE, _HELD, _HELD_SINCE = _NAMES = (
+    "home", "home place", "home since", "held place", "held since",
+)  # fmt: skip
+_WIDTH = 64
+"""Characters of a value in the table."""
+_ASKED = (
+    "SELECT system_identifier FROM pg_control_system()",
+    "SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)",
+    "SELECT oid FROM pg_database WHERE datname = current_database()",
+)
+"""What makes a cluster, its timeline, which a restoration or a failover begins, and a database."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a database is: what makes it another than its copies, and how people would say it."""
+
+    print: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a database says of its home: where it is and since when (s since 1970), and likewise
+    where webhooks are held instead."""
+
+    home: str = ""
+    place: str = ""
+    since: float = 0.0
+    held: str = ""
+    held_since: float = 0.0
+
+
+class Home:
+    """Knows whether this is the home; `name` is what an operator calls the deployment."""
+
+    def __init__(self, store: Store, name: str = "") -> None:
+        self.store = store
+        self._name = name
+
+    def known(self) -> Known:
+        """Read what the database says."""
+        query = select(deployment).where(deployment.c.name.in_(_NAMES))
+        with self.store.engine.connect() as connection:
+            found = {row.name: row.value for row in connection.execute(query)}
+        return Known(
+            found.get(_HOME, ""),
+            found.get(_PLACE, ""),
+            float(found.get(_SINCE, 0)),
+            found.get(_HELD, ""),
+            float(found.get(_HELD_SINCE, 0)),
+        )
+
+    def look(self) -> Known:
+        """Tell whether webhooks are held here, and note it; where no home is known, this is it."""
+        known, here = self.known(), self._here()
+        if known.home in ("", here.print):
+            if not known.home:
+                self._note({_HOME: here.print, _PLACE: here.words, _SINCE: str(self.store.now())})
+            elif known.held:
+                with self.store.write() as work:
+                    _forget(work, _HELD, _HELD_SINCE)
+        elif known.held != here.words:
+            with self.store.write() as work:
+                _forget(work, _HELD, _HELD_SINCE)
+            self._note({_HELD: here.words, _HELD_SINCE: str(self.store.now())})
+        else:
+            return known
+        return self.known()
+
+    def adopt(self) -> None:
+        """Forget the home: the gateway that runs here, or starts next, makes this its own, and
+        sends what has waited as if it had not."""
+        waits = deliveries.c.state == WAITING
+        with self.store.write() as work:
+            _forget(work, *_NAMES)
+            work.execute(select(webhooks.c.id).order_by(webhooks.c.id).with_for_update())
+            work.execute(
+                update(webhooks).where(webhooks.c.state == ACTIVE).values(failing_since=None)
+            )
+            work.execute(update(deliveries).where(waits).values(try_at=self.store.now()))
+
+    def _note(self, values: dict[str, str]) -> None:
+        rows = [{"name": name, "value": value} for name, value in values.items()]
+        with self.store.write() as work:
+            work.at_end(self.store.insert_new(deployment), rows)
+
+    def _here(self) -> Place:
+        """Tell where the database is."""
+        url = self.store.engine.url
+        if self.store.is_sqlite:
+            file = Path(str(url.database)).resolve()
+            words = str(file)
+            facts: list[Any] = [words, file.stat().st_ino, _machine()]
+        else:
+            facts = [url.host, url.database, *map(self._answer, _ASKED)]
+            words = f"{url.database} on {url.host}, timeline {facts[3].lstrip('0')}"
+        told = "\n".join(map(str, [*facts, self._name]))
+        made = hashlib.sha256(told.encode()).hexdigest()
+        name = f"{self._name[:12]}: " if self._name else ""
+        return Place(made, f"{name}{words} #{made[:6]}"[-_WIDTH:])
+
+    def _answer(self, question: str) -> str:
+        """Ask the server what it is; nothing where it tells that to nobody."""
+        try:
+            with self.store.engine.connect() as connection:
+                return str(connection.scalar(text(question)))
+        except STORAGE_ERRORS:
+            raise
+        except DBAPIError:
+            return ""
+
+
+def _forget(work: Work, *names: str) -> None:
+    work.execute(deployment.delete().where(deployment.c.name.in_(names)))
+
+
+def _machine() -> str:
+    try:
+        return MACHINE.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
