@@ -1,14 +1,9 @@
-"""Every command of `bihuan`, and the demo that replays the Fengze month on a district."""
+"""Every command of `bihuan`."""
 
 from __future__ import annotations
 
-from contextlib import suppress
-from pathlib import Path
-
 import typer
-from sqlalchemy import func, inspect, select
 
-from console.admin.databases import Away, answering, opened, settings_of
 from console.cli import accounts, audit, departments, keys, parked, persons, run, webhooks
 from console.cli.doctor import doctor
 from console.cli.migrate import migrate
@@ -16,9 +11,7 @@ from console.cli.rebuild import rebuild
 from console.cli.resend import resend
 from console.cli.slots import slots
 from console.cli.tokens import token
-from console.exits import Mistaken
-from services.gateway.service import Gateway
-from services.gateway.tables import clock, heads
+from console.demo.command import demo
 
 app = typer.Typer(
     name="bihuan",
@@ -43,6 +36,7 @@ def bihuan() -> None:
 
 
 for command in (
+    demo,
     run.up,
     run.run,
     run.preflight,
@@ -53,21 +47,3 @@ for command in (
     doctor,
 ):
     app.command()(command)
-
-
-def refuse_a_live_one(folder: Path) -> None:
-    """Play no month to a district that goes by the real clock; raises `Mistaken`."""
-    settings, began, by_hand = settings_of(folder), None, None
-    with suppress(Away), opened(settings, [Gateway.name]) as stores, answering(Gateway.name):
-        engine = stores[Gateway.name].engine
-        if not inspect(engine).has_table(clock.name):
-            return
-        with engine.connect() as connection:
-            began = connection.scalar(select(func.max(heads.c.position)))
-            by_hand = connection.scalar(select(clock.c.at))
-    if began and by_hand is None:
-        where = "the databases" if settings.database_url else str(folder)
-        raise Mistaken(
-            f"There is a district in {where} that goes by the real clock: give the demo another "
-            "--data, or databases of its own."
-        )

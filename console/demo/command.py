@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -13,12 +13,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from sqlalchemy import func, inspect, select
 
 from chassis.runtime.green import pause
 from chassis.sealing import Seal
 from chassis.settings import Misconfigured, Settings
+from console.admin.databases import Away, answering, opened, settings_of
 from console.admin.tokens import issuer_of, token_of_all
-from console.app import app, refuse_a_live_one
 from console.cli.migrate import migrate_all
 from console.cli.tokens import show_tokens
 from console.client import Client
@@ -26,16 +27,18 @@ from console.demo import scorecard
 from console.demo.fleet import Fleet
 from console.demo.plan import plan
 from console.demo.replay import Replay
+from console.exits import Mistaken
 from console.runtime.process import Child
 from rulebook import Rulebook
 from services.gateway.access.tokens import Issuer
+from services.gateway.service import Gateway
+from services.gateway.tables import clock, heads
 
 PortOption = Annotated[
     int, typer.Option(min=0, max=65535, help="Port of the HTTP API, on 127.0.0.1; 0 takes any.")
 ]
 
 
-@app.command()
 def demo(
     scale: Annotated[float, typer.Option(help="Part of the month to replay, up to 1.")] = 1.0,
     port: PortOption = 8000,
@@ -59,7 +62,7 @@ def demo(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it is asked to end like by Ctrl-C
     with ExitStack() as stack:
         folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bihuan-")))
-        refuse_a_live_one(folder)
+        _refuse_a_live_one(folder)
         child = stack.enter_context(_district(folder, port, replicas))
         issuer = issuer_of(_told(folder))
         client = Client(*child.bases, token=token_of_all(issuer))
@@ -118,3 +121,21 @@ def _replay(replay: Replay, console: Console) -> None:
         task = bar.add_task("豐澤一月 The Fengze month", total=replay.total())
         replay.progress = lambda _what, done: bar.advance(task, done)
         replay.run()
+
+
+def _refuse_a_live_one(folder: Path) -> None:
+    """Play no month to a district that goes by the real clock; raises `Mistaken`."""
+    settings, began, by_hand = settings_of(folder), None, None
+    with suppress(Away), opened(settings, [Gateway.name]) as stores, answering(Gateway.name):
+        engine = stores[Gateway.name].engine
+        if not inspect(engine).has_table(clock.name):
+            return
+        with engine.connect() as connection:
+            began = connection.scalar(select(func.max(heads.c.position)))
+            by_hand = connection.scalar(select(clock.c.at))
+    if began and by_hand is None:
+        where = "the databases" if settings.database_url else str(folder)
+        raise Mistaken(
+            f"There is a district in {where} that goes by the real clock: give the demo another "
+            "--data, or databases of its own."
+        )

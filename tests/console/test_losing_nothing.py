@@ -118,6 +118,6 @@ def test_the_demo_is_played_again_where_it_was_played(tmp_path):
     rehearsed = TestDistrict(tmp_path / "d", EmbeddedBus())
     rehearsed.begin()
     rehearsed.stop()
-    from console.app import _refuse_a_live_one
+    from console.demo.command import _refuse_a_live_one
 
     _refuse_a_live_one(tmp_path / "d")

@@ -302,8 +302,8 @@ def _location(post: Post, thing: str) -> str | None:
 
 
 def _traceparent(headers: Headers) -> str | None:
-    given = headers.get("traceparent", "")
-    return given if re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", given) else None
+    trace = headers.get("traceparent", "")
+    return trace if re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", trace) else None
 
 
 def _accepted(identity: str) -> Response:
