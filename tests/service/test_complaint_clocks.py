@@ -118,7 +118,7 @@ def ruled(desk, tmp_path):
     return rule
 
 
-# golden dates (facts.md)
+# golden dates
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_a_clock_stands_once_and_runs_once(filed):
     assert refused(filed.when(PAUSE)) == (409, "clock-stands")
 
 
-# what moves a clock, and what does not (facts.md, 5)
+# what moves a clock, and what does not (docs/elsewhere.md, 5)
 
 
 def test_a_comment_does_not_restart_a_clock(filed):
