@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from services.gateway.access.permissions import routes_and_roles
 from services.gateway.resources import OPERATIONS
-from services.gateway.resources.roles import Reach, Role
+from services.gateway.resources.roles import Role, ScopeLevel
 
 HEAD = """\
 # Roles
@@ -56,7 +56,7 @@ has called. A command's record (`/v1/commands/…`) is seen by who has sent it, 
 """
 _ALIKE = {each.path for each in OPERATIONS if not each.scoped}
 """The paths of what shows nothing of any enterprise or grid, and so is alike for all."""
-_REACHES = {Reach.OWN: "own", Reach.GRID: "grid", Reach.DISTRICT: "all"}
+_REACHES = {ScopeLevel.OWN: "own", ScopeLevel.GRID: "grid", ScopeLevel.DISTRICT: "all"}
 
 
 def page() -> str:
@@ -69,7 +69,7 @@ def page() -> str:
 
 
 def _cell(role: Role, path: str) -> str:
-    return "yes" if path in _ALIKE else _REACHES[role.reach]
+    return "yes" if path in _ALIKE else _REACHES[role.level]
 
 
 def _line(cells: Iterable[str]) -> str:

@@ -10,16 +10,16 @@ from werkzeug.wrappers import Response
 from chassis.http.responses import Route
 from services.gateway import pages
 from services.gateway.access.accounts import Accounts
-from services.gateway.commands.endpoints import Taking
+from services.gateway.commands.endpoints import CommandEndpoints
 from services.gateway.commands.rosters import Sheets
 from services.gateway.components import Components
 from services.gateway.event_log import endpoints as event_log
 from services.gateway.exports.endpoints import Exports
-from services.gateway.privacy.disclosure import Openings
+from services.gateway.privacy.disclosure import Disclosures
 from services.gateway.read_models import endpoints as read_models
 from services.gateway.resources import (
     BATCHES,
-    OPENINGS,
+    DISCLOSURES,
     OPERATIONS,
     POSTS,
     SHEETS,
@@ -33,17 +33,19 @@ from services.gateway.webhooks.endpoints import Webhooks
 def routes_of(parts: Components) -> Iterator[Route]:
     """Return every route of the gateway."""
     reads = parts.reads
-    taking = Taking(parts.door, parts.clock, parts.edge, reads, wait=parts.settings.wait)
-    sheets, exports = Sheets(taking), Exports(parts.exporting)
-    openings = Openings(parts.people, parts.acts, reads)
+    endpoints = CommandEndpoints(
+        parts.intake, parts.clock, parts.parser, reads, wait=parts.settings.wait
+    )
+    sheets, exports = Sheets(endpoints), Exports(parts.exporting)
+    openings = Disclosures(parts.person_keys, parts.local_commands, reads)
     for post in POSTS:
-        yield Route("POST", post.path, partial(taking.single, post))
+        yield Route("POST", post.path, partial(endpoints.single, post))
     for post in BATCHES:
-        yield Route("POST", post.batch_path, partial(taking.batch, post))
+        yield Route("POST", post.batch_path, partial(endpoints.batch, post))
     for sheet in SHEETS:
         yield Route("POST", sheet.path, partial(sheets.take, sheet))
-    for opening in OPENINGS:
-        yield Route("POST", opening.path, partial(openings.open, opening))
+    for disclosure in DISCLOSURES:
+        yield Route("POST", disclosure.path, partial(openings.open, disclosure))
     for view in VIEWS.values():
         yield Route("GET", view.path, partial(exports.of_view, view))
         yield Route("GET", view.document_path, partial(read_models.document, reads, view))
@@ -51,7 +53,7 @@ def routes_of(parts: Components) -> Iterator[Route]:
         yield Route("GET", timeline.path, partial(read_models.timeline, reads, timeline))
     for sublist in SUBLISTS:
         yield Route("GET", sublist.path, partial(exports.of_thing, sublist))
-    answers = _answers(parts, taking, exports)
+    answers = _answers(parts, endpoints, exports)
     for each in OPERATIONS:
         yield Route(
             each.method,
@@ -64,11 +66,13 @@ def routes_of(parts: Components) -> Iterator[Route]:
 
 
 def _answers(
-    parts: Components, taking: Taking, exports: Exports
+    parts: Components, endpoints: CommandEndpoints, exports: Exports
 ) -> Mapping[str, Callable[..., Response]]:
     """Return the function that answers each operation, by its name."""
     reads = parts.reads
-    hooks = Webhooks(parts.store, parts.feed, parts.acts, parts.seal, parts.sender.outbound)
+    hooks = Webhooks(
+        parts.store, parts.feed, parts.local_commands, parts.seal, parts.dispatcher.http_client
+    )
     return {
         "getExport": exports.read,
         "getExportFile": exports.file,
@@ -85,9 +89,9 @@ def _answers(
         "listOfficers": partial(read_models.officers, reads),
         "getChecklist": partial(read_models.rules, parts.rulebook, parts.clock.today),
         "getStatistics": partial(read_models.statistics, reads),
-        "getCommand": taking.read,
-        "listCommandRows": taking.read_rows,
-        "setClock": taking.set_clock,
+        "getCommand": endpoints.read,
+        "listCommandRows": endpoints.read_rows,
+        "setClock": endpoints.set_clock,
         "getToken": Accounts(parts.store, parts.issuer).token,
         "getOpenapi": pages.openapi_document,
         "getAsyncapi": pages.asyncapi_document,

@@ -217,9 +217,9 @@ def test_two_who_read_alike_both_have_their_own_of_the_version_before(district, 
 
 def as_before(district, location, text):
     """Put a command under what the version before would have kept it under."""
-    with district.store("gateway").write() as work:
+    with district.store("gateway").write() as uow:
         which = commands.c.location == location
-        assert work.execute(update(commands).where(which).values(idempotency=text)).rowcount == 1
+        assert uow.execute(update(commands).where(which).values(idempotency=text)).rowcount == 1
 
 
 # who is trusted

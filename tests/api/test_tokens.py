@@ -267,8 +267,8 @@ def account(district):
     from services.gateway.tables import accounts
 
     name, password = f"chen-{next(district.codes)}", "correct horse"
-    with district.store("gateway").write() as work:
-        work.execute(
+    with district.store("gateway").write() as uow:
+        uow.execute(
             accounts.insert().values(row_of(Caller(name, OFFICER.roles, OFFICER.grids), password))
         )
     return name, password

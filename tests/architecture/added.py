@@ -40,7 +40,7 @@ def main():
     folder = Path(sys.argv[1])
     district = TestDistrict(folder / "data", EmbeddedBus())
     try:
-        routes = district.running.carriages["gateway"].web.get_wsgi_app().map.iter_rules()
+        routes = district.running.hosts["gateway"].web.get_wsgi_app().map.iter_rules()
         seen = {
             "from": contracts.__path__[0],
             "routes": sorted(f"{rule.endpoint.method} {rule.endpoint.path}" for rule in routes),

@@ -17,7 +17,7 @@ NAMES = [kind.name for kind in SERVICES]
 
 
 ISSUER_KEY = "ab" * 32
-MOST_SLOTS = 16
+MOST_PARTITIONS = 16
 """More than any test changes their number to."""
 
 
@@ -84,7 +84,7 @@ def start_anew(postgres, rabbitmq):
     with amqp.Connection(rabbitmq.partition("@")[2].rstrip("/")) as connection:
         channel = connection.channel()
         for name in NAMES:
-            queues = [f"{name}.dead", *(f"{name}.inbox.{n}" for n in range(MOST_SLOTS))]
+            queues = [f"{name}.dead", *(f"{name}.inbox.{n}" for n in range(MOST_PARTITIONS))]
             for queue in queues:
                 channel.queue_delete(queue)
             for exchange in ("events", "commands", "inbox", "dead"):

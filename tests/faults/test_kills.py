@@ -24,7 +24,7 @@ from tests.faults.judging import embedded, judge, whole
 def assert_whole(data):
     verdict = judge(embedded(data))
     assert whole(verdict), verdict["evidence"]
-    assert not verdict["parked"], verdict["letters"]
+    assert not verdict["parked"], verdict["parked_messages"]
 
 
 class Resurrected:

@@ -6,12 +6,20 @@ ROWS = 100_000
 SEVERAL = ROWS // 20
 """How many enterprises and the like there are: each has twenty of whatever it has many of."""
 
-SMALL = {"attempts", "letter_actions", "replicas", "leases", "deployment", "resends", "counters"}
-SMALL |= {"hours", "clock", "heads", "alembic_version", "webhooks", "webhook_secrets", "hearers"}
+SMALL = {"attempts", "parked_actions", "replicas", "leases", "deployment", "resends", "counters"}
+SMALL |= {
+    "hours",
+    "clock",
+    "heads",
+    "alembic_version",
+    "webhooks",
+    "webhook_secrets",
+    "handler_sets",
+}
 """Tables that stay small: a scan of them is the right plan."""
 
 ENDED = {
-    "letters": ("waiting", "rejected"),
+    "parked_messages": ("retrying", "dead"),
     "filings": ("approved", "reopened"),
     "notices": ("open", "satisfied"),
     "complaints": ("received", "answered"),
@@ -34,9 +42,12 @@ SPECIAL = {
     ("outbox", "sent_at"): "CASE WHEN n > {rows} - 50 THEN NULL ELSE n END",
     ("outbox", "written_at"): "n",
     ("inbox", "handled_at"): "n",
-    ("letters", "source"): "'filing'",
-    ("letters", "partitionkey"): "'enterprise_id-' || n % {several}",
-    ("letters", "awaits"): "CASE WHEN n % 1000 = 0 THEN 'enterprise_id-' || n % {several} END",
+    ("parked_messages", "source"): "'filing'",
+    ("parked_messages", "partitionkey"): "'enterprise_id-' || n % {several}",
+    (
+        "parked_messages",
+        "awaits",
+    ): "CASE WHEN n % 1000 = 0 THEN 'enterprise_id-' || n % {several} END",
     ("notices", "due_at"): MOMENT,
     ("slips", "acknowledged_at"): MOMENT,
     ("complaints", "rings_on"): "CASE WHEN n % 50 = 0 THEN DATE '2020-01-01' + n % 300 END",

@@ -189,11 +189,11 @@ def test_with_500_open_the_oldest_overdue_is_escalated_first_and_each_once_by_th
     inbox = [desk.message(hour(feb(21), of_day)) for of_day in range(3)]
     while inbox:
         for number, worker in enumerate([*workers, *workers]):
-            if share := [m for m in inbox if m.slot(3) == number % 3]:
+            if share := [m for m in inbox if m.partition(3) == number % 3]:
                 worker.handle(share)
         rows = Outbox(desk.store).unsent(10_000)
         Outbox(desk.store).mark_sent(rows)
-        said += [row.fact for row in rows]
+        said += [row.payload for row in rows]
         inbox = [m for m in rows if m.envelope.type in ("sweep-hour", "escalate-complaint")]
     escalations = [fact for fact in said if isinstance(fact, EscalateComplaint)]
     assert escalations[0].complaint_id == "oldest"

@@ -11,7 +11,7 @@ from functools import cache
 
 from services.gateway.resources import (
     BATCHES,
-    OPENINGS,
+    DISCLOSURES,
     OPERATIONS,
     POSTS,
     SHEETS,
@@ -32,7 +32,7 @@ def allowed(method: str, path: str) -> Roles:
 @cache
 def routes_and_roles() -> Mapping[tuple[str, str], Roles]:
     """Return every route that needs a token, by method and path, with the roles that may use it."""
-    table = {("POST", each.path): each.roles for each in (*POSTS, *SHEETS, *OPENINGS)}
+    table = {("POST", each.path): each.roles for each in (*POSTS, *SHEETS, *DISCLOSURES)}
     table |= {("POST", post.batch_path): post.roles for post in BATCHES}
     table |= {("GET", view.path): view.readers for view in VIEWS.values()}
     table |= {("GET", view.document_path): view.readers for view in VIEWS.values()}

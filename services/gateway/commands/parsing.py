@@ -27,7 +27,7 @@ from services.gateway.resources.view import Document, View
 
 if TYPE_CHECKING:
     from rulebook.chapters.identities import Identities
-    from services.gateway.access.scope import Sight  # which knows every route
+    from services.gateway.access.scope import AccessScope  # which knows every route
 
 LONGEST_SEALED = 80
 """Characters of a name, a phone or an identity number; sealed, they fit where they are stored."""
@@ -47,7 +47,7 @@ class Understood(NamedTuple):
     personal: Personal | None
 
 
-class Edge:
+class CommandParser:
     """Turns bodies into commands."""
 
     def __init__(self, seal: Seal, look: Look, papers: Callable[[], Identities]) -> None:
@@ -56,7 +56,7 @@ class Edge:
         self.papers = papers
 
     def command(
-        self, post: Post, body: dict[str, Any], path_id: str | None, sight: Sight
+        self, post: Post, body: dict[str, Any], path_id: str | None, access: AccessScope
     ) -> Understood:
         """Understand a body, as one who sees so much.
 
@@ -65,9 +65,9 @@ class Edge:
         """
         errors = [at(escaped(name), UNKNOWN) for name in sorted(post.supplied & body.keys())]
         data = {name: value for name, value in body.items() if name not in post.supplied}
-        found = self._documents(post, data, path_id, sight)
-        data["by"] = sight.acting.signs(data.get("by"))
-        sight.judge(post.command, data, new=not found)
+        found = self._documents(post, data, path_id, access)
+        data["by"] = access.principal.signs(data.get("by"))
+        access.judge(post.command, data, new=not found)
         thing, creates = self._identities(post, data, path_id)
         for target, source in post.copies.items():
             if (value := self._copied(found, source)) is not None:
@@ -85,12 +85,12 @@ class Edge:
         return Understood(command, thing, creates, personal)
 
     def _documents(
-        self, post: Post, data: dict[str, Any], path_id: str | None, sight: Sight
+        self, post: Post, data: dict[str, Any], path_id: str | None, access: AccessScope
     ) -> list[Document]:
         """Find the things that the path and the body name, among what the caller sees."""
         found = []
         if post.of and path_id is not None:
-            document = self.look(post.of, path_id, sight.of(post.of))
+            document = self.look(post.of, path_id, access.of(post.of))
             if document is None:
                 raise not_found(path_id, f"the {post.of.name}")
             found.append(document)
@@ -101,7 +101,7 @@ class Edge:
             value = data.get(name)
             if not isinstance(value, str) or not IDENTIFIER.fullmatch(value):
                 continue  # absent, or no identifier: the schema says so
-            document = self.look(view, value, sight.of(view))
+            document = self.look(view, value, access.of(view))
             if document is None:
                 errors = [at(name, "names nothing that is known")]
                 raise not_found(value, f"the {view.name}", errors)

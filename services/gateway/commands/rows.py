@@ -31,7 +31,7 @@ from services.gateway.http.bodies import (
     fit,
     json_object,
 )
-from services.gateway.http.etags import none_here
+from services.gateway.http.etags import refuse_if_match
 from services.gateway.http.media_types import CSV, NDJSON
 from services.gateway.http.request import UNKNOWN
 
@@ -121,7 +121,7 @@ def rows_of(
     """
     if request.mimetype not in (NDJSON, CSV):
         raise UnsupportedType(f"Send {NDJSON} or {CSV}.")
-    none_here(request.headers)
+    refuse_if_match(request.headers)
     reference = referring("\n".join((request.mimetype, *about, "")))
     room = _Room()
     pieces = _pieces(request, reference, room)

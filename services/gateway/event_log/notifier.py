@@ -15,7 +15,7 @@ LOOK_EVERY = 0.25
 """Seconds between looks at the database, for what another gateway has kept."""
 
 
-class News:
+class EventNotifier:
     """Knows the last position, and who waits for the next."""
 
     def __init__(self, store: Store) -> None:

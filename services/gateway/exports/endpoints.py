@@ -15,7 +15,7 @@ from chassis.errors import Conflict, Rejected
 from chassis.http.responses import answer, in_pieces
 from contracts.shapes import moment_of
 from services.gateway.access.callers import caller_of
-from services.gateway.access.scope import sight_of
+from services.gateway.access.scope import access_of
 from services.gateway.exports.formats import FORMATS, Export, Format
 from services.gateway.exports.jobs import PAGE, Exporting
 from services.gateway.http.media_types import JSON
@@ -71,15 +71,15 @@ class Exports:
 
     def of_view(self, view: View, request: Request) -> Response:
         """List what the caller sees of a read model."""
-        return self.listing(view, request, request.args, sight_of(request).of(view))
+        return self.listing(view, request, request.args, access_of(request).of(view))
 
     def of_thing(self, sublist: Sublist, request: Request, identity: str) -> Response:
         """List what belongs to a thing, in the order in which it arrived; raises `NotFound`."""
-        sight = sight_of(request)
-        self.reads.require(sublist.of, identity, sight.of(sublist.of))
+        access = access_of(request)
+        self.reads.require(sublist.of, identity, access.of(sublist.of))
         given = MultiDict(request.args)
         given.setlist(sublist.of.id_field, [identity])
-        return self.listing(sublist.view, request, given, sight.of(sublist.view))
+        return self.listing(sublist.view, request, given, access.of(sublist.view))
 
     def listing(
         self, view: View, request: Request, given: MultiDict[str, str], scope: Scope
@@ -125,7 +125,7 @@ class Exports:
         if row.state != DONE:
             raise NotYetWritten
         view = VIEWS[row.list]
-        caller_of(request).acting(view.readers)
+        caller_of(request).principal(view.readers)
         export = Export(view, json.loads(row.as_of))
         response = _file(export, FORMATS[row.format], self.exporting.content(row))
         response.content_length = row.size

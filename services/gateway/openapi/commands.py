@@ -21,9 +21,9 @@ from services.gateway.openapi.operations import (
 )
 from services.gateway.openapi.parts import UPON_POST, problems, said
 from services.gateway.openapi.schemas import IDENTIFIER, TEXT, Json, of_field, opened, or_null, ref
-from services.gateway.resources import BATCHES, OPENINGS, POSTS, SHEETS
+from services.gateway.resources import BATCHES, DISCLOSURES, POSTS, SHEETS
 from services.gateway.resources.operation import TAKES_A_BODY
-from services.gateway.resources.post import Opening, Post, Sheet
+from services.gateway.resources.post import Disclosure, Post, Sheet
 
 
 def described() -> Iterator[Described]:
@@ -31,7 +31,7 @@ def described() -> Iterator[Described]:
     yield from map(_post, POSTS)
     yield from map(_batch, BATCHES)
     yield from map(_sheet, SHEETS)
-    yield from map(_opening, OPENINGS)
+    yield from map(_disclosure, DISCLOSURES)
 
 
 def _post(post: Post) -> Described:
@@ -140,24 +140,24 @@ def _camel(name: str) -> str:
     return name[0].lower() + name[1:]
 
 
-def _opening(opening: Opening) -> Described:
-    of = opening.view.id_field
-    one, shown = singular(opening.view), opening.shown
+def _disclosure(disclosure: Disclosure) -> Described:
+    of = disclosure.view.id_field
+    one, shown = singular(disclosure.view), disclosure.shown
     schema = opened(
         {of: IDENTIFIER, **dict.fromkeys(shown, or_null(TEXT)), "opening_id": IDENTIFIER},
         [of, *shown, "opening_id"],
     )
-    example = {of: f"{one}-1", **opening.example, "opening_id": "opening-1"}
+    example = {of: f"{one}-1", **disclosure.example, "opening_id": "opening-1"}
     return operation(
         "POST",
-        opening.path,
+        disclosure.path,
         f"open{one.capitalize()}",
         f"Open what is personal of a {one}: {', '.join(shown)}. "
         "Who did so, in which role and why, stands in the audit before the answer is given. Put "
         "nothing personal into the reason.",
-        opening.roles,
+        disclosure.roles,
         {"201": said("In clear; not to be kept.", schema, example=example)}
         | problems(*TAKES_A_BODY, 404, 410),
-        requestBody=body_of("OpeningBody", {"reason": "回電核實"}),
-        **parameters(opening.path, "idempotency-key"),
+        requestBody=body_of("DisclosureBody", {"reason": "回電核實"}),
+        **parameters(disclosure.path, "idempotency-key"),
     )

@@ -13,7 +13,7 @@ from services.gateway.openapi.operations import Described, plain_path, title
 from services.gateway.openapi.parts import HEADERS, PARAMETERS, RESPONSES
 from services.gateway.openapi.schemas import Json, of_body, of_documents, of_schema
 from services.gateway.resources import OPERATIONS, POSTS, VIEWS
-from services.gateway.resources.gateway import OpeningBody
+from services.gateway.resources.gateway import DisclosureBody
 
 ABOUT = """\
 A district reopens its businesses during an epidemic and keeps watch over them.
@@ -72,5 +72,5 @@ def _schemas() -> Json:
     bodies = {post.command.__name__: of_body(post) for post in POSTS}
     documents = {title(view): of_documents(view) for view in VIEWS.values()}
     own = {one.body.__name__: of_schema(one.body()) for one in OPERATIONS if one.body}
-    disclosure = {"OpeningBody": of_schema(OpeningBody())}
+    disclosure = {"DisclosureBody": of_schema(DisclosureBody())}
     return SCHEMAS | documents | bodies | own | disclosure | FEED

@@ -9,7 +9,7 @@ from werkzeug.wrappers import Request, Response
 
 from chassis.http.responses import answer
 from rulebook import Rulebook
-from services.gateway.access.scope import sight_of
+from services.gateway.access.scope import access_of
 from services.gateway.http.etags import tag_of
 from services.gateway.http.media_types import JSON
 from services.gateway.http.request import PAGES, next_page, not_found, once, page_of
@@ -30,7 +30,7 @@ def officers(reads: Reads, request: Request) -> Response:
 
 def document(reads: Reads, view: View, request: Request, identity: str) -> Response:
     """Return a document; raises `NotFound`."""
-    text = reads.require(view, identity, sight_of(request).of(view))
+    text = reads.require(view, identity, access_of(request).of(view))
     response = Response(text + "\n", mimetype=JSON)
     response.set_etag(tag_of(text))
     return response.make_conditional(request)
@@ -39,10 +39,10 @@ def document(reads: Reads, view: View, request: Request, identity: str) -> Respo
 def timeline(reads: Reads, declared: Timeline, request: Request, identity: str) -> Response:
     """List the events that concern a thing, causes first; raises `NotFound`."""
     limit, after = page_of(once(request.args, PAGES))
-    sight, view = sight_of(request), declared.view
-    reads.require(view, identity, sight.of(view))
+    access, view = access_of(request), declared.view
+    reads.require(view, identity, access.of(view))
     about = declared.column == identity
-    page, following = reads.timeline(about, limit, after, sight.of_events())
+    page, following = reads.timeline(about, limit, after, access.of_events())
     if not page["items"] and not after:
         raise not_found(identity, f"the {view.name}")
     return next_page(answer(page), request, following)

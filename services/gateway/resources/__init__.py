@@ -28,7 +28,7 @@ for _view in VIEWS.values():
 POSTS = tuple(post for service in _SERVICES for post in service.POSTS)
 BATCHES = tuple(post for post in POSTS if post.takes_batches)
 SHEETS = filing.SHEETS
-OPENINGS = (*complaints.OPENINGS, *insurance.OPENINGS)
+DISCLOSURES = (*complaints.DISCLOSURES, *insurance.DISCLOSURES)
 TIMELINES = (filing.TIMELINE, complaints.TIMELINE)
 SUBLISTS = (filing.ROSTERS,)
 OPERATIONS = (*gateway.EXPORTS, *gateway.EVENTS, *webhooks.OPERATIONS, *gateway.OPERATIONS)

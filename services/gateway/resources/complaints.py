@@ -50,7 +50,7 @@ from contracts.complaints import (
 from contracts.message import Command
 from services.gateway.resources.filing import enterprises
 from services.gateway.resources.operation import Timeline
-from services.gateway.resources.post import COMPLAINT_ID, ENTERPRISE_ID, Opening, Post
+from services.gateway.resources.post import COMPLAINT_ID, ENTERPRISE_ID, Disclosure, Post
 from services.gateway.resources.roles import (
     AGENCY_HEAD,
     AUDITOR,
@@ -248,8 +248,8 @@ POSTS = (
     _upon("reopening", ReopenComplaint, DESK, {"reason": "問題仍在"}),
     _upon("rating", RateAnswer, DESK, {"satisfied": True}),
 )
-OPENINGS = (
-    Opening(
+DISCLOSURES = (
+    Disclosure(
         complaints,
         (ComplaintReceived, ComplaintRevised),
         "id",

@@ -48,7 +48,7 @@ class Credentials(Schema):
     password = fields.String(required=True, validate=validate.Length(1, LONGEST_PASSWORD))
 
 
-class OpeningBody(Schema):
+class DisclosureBody(Schema):
     """Why somebody wants to see what is personal; `by` is who that is, if not the caller."""
 
     reason = fields.String(required=True, validate=NotBlank(min=1, max=LONGEST_TEXT))

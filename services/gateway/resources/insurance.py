@@ -25,7 +25,7 @@ from contracts.insurance import (
     PolicyIssued,
     WithdrawMedic,
 )
-from services.gateway.resources.post import POLICY_ID, TODAY, Opening, Post, Reference
+from services.gateway.resources.post import POLICY_ID, TODAY, Disclosure, Post, Reference
 from services.gateway.resources.roles import AUDITOR, ENTERPRISE, INSURER, INSURERS
 from services.gateway.resources.view import Document, View, begins, follows
 
@@ -184,13 +184,13 @@ POSTS = (
         copies=_OF_A_MEDIC,
     ),
 )
-OPENINGS = (
-    Opening(
+DISCLOSURES = (
+    Disclosure(
         medics,
         (MedicEnrolled,),
         "id",
         {INSURER},
         {"identity": "35050319800101001X", "name": "林醫生"},
     ),
-    Opening(claims, (ClaimFiled,), "medic_id", {INSURER}, {"claimant": "林小英"}),
+    Disclosure(claims, (ClaimFiled,), "medic_id", {INSURER}, {"claimant": "林小英"}),
 )

@@ -83,7 +83,7 @@ class Sheet:
 
 
 @dataclass(frozen=True)
-class Opening:
+class Disclosure:
     """An endpoint that discloses the people known of a thing: by which events, under which key.
 
     `example` is what is shown of one.

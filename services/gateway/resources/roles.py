@@ -6,7 +6,7 @@ from collections.abc import Set as AbstractSet
 from enum import StrEnum
 
 
-class Reach(StrEnum):
+class ScopeLevel(StrEnum):
     """How far a role reaches: what is the caller's own, what lies in its grids, the district."""
 
     OWN = "own"
@@ -29,11 +29,11 @@ class Role(StrEnum):
     AUDITOR = "auditor"
 
     @property
-    def reach(self) -> Reach:
+    def level(self) -> ScopeLevel:
         """How far the role reaches."""
         if self is Role.ENTERPRISE:
-            return Reach.OWN
-        return Reach.GRID if self in OFFICERS else Reach.DISTRICT
+            return ScopeLevel.OWN
+        return ScopeLevel.GRID if self in OFFICERS else ScopeLevel.DISTRICT
 
 
 Roles = AbstractSet[Role]

@@ -20,7 +20,7 @@ from contracts.catalogue import sealed_fields
 from contracts.message import Event
 from services.gateway.resources.columns import CODE, DAY, NAME, NUMBER, Kind
 from services.gateway.resources.roles import Roles
-from services.gateway.resources.search import Words
+from services.gateway.resources.search import SearchIndex
 from services.gateway.tables import POSITION, metadata
 
 Document = dict[str, Any]
@@ -168,9 +168,9 @@ class View:
         return made
 
     @cached_property
-    def words(self) -> Words | None:
+    def words(self) -> SearchIndex | None:
         """The index of the words in which documents are found."""
-        return Words(self.name, self.table, self.search) if self.search else None
+        return SearchIndex(self.name, self.table, self.search) if self.search else None
 
     @cached_property
     def by_id(self) -> Select[Any]:

@@ -15,14 +15,14 @@ from sqlalchemy import Row, and_, func, select, update
 from werkzeug.wrappers import Request, Response
 
 from chassis.errors import Conflict, Invalid, NotFound, at
-from chassis.http.client import Forbidden, Outbound
+from chassis.http.client import Forbidden, HttpClient
 from chassis.http.responses import answer
 from chassis.sealing import Seal
 from chassis.storage.store import Store
-from chassis.storage.unit_of_work import Work
+from chassis.storage.unit_of_work import UnitOfWork
 from contracts.shapes import Sealed, moment_of
 from services.gateway.access.callers import caller_of, scope_of
-from services.gateway.commands.local import Act, Acts
+from services.gateway.commands.local import LocalCommand, LocalCommands
 from services.gateway.event_log.chain import END
 from services.gateway.event_log.feed import Feed
 from services.gateway.http.bodies import json_body
@@ -37,7 +37,7 @@ from services.gateway.tables import (
     webhooks,
 )
 from services.gateway.webhooks.deliveries import wait_for
-from services.gateway.webhooks.sender import DAY
+from services.gateway.webhooks.dispatcher import DAY
 from services.gateway.webhooks.signing import new_secret
 from services.gateway.webhooks.views import WebhookReads, own
 
@@ -53,21 +53,26 @@ class TooManyWebhooks(Conflict):
 
 Hook = Row[Any]
 Body = dict[str, Any]
-Do = Callable[[Work, Hook, Body, str], dict[str, Any]]
+Do = Callable[[UnitOfWork, Hook, Body, str], dict[str, Any]]
 
 
 class Webhooks:
     """Registers webhooks and changes them."""
 
     def __init__(
-        self, store: Store, feed: Feed, acts: Acts, seal: Seal, outbound: Outbound
+        self,
+        store: Store,
+        feed: Feed,
+        local_commands: LocalCommands,
+        seal: Seal,
+        http_client: HttpClient,
     ) -> None:
         self.store = store
         self.feed = feed
         self.reads = WebhookReads(store)
-        self._acts = acts
+        self._local_commands = local_commands
         self._seal = seal
-        self._outbound = outbound
+        self._http_client = http_client
 
     # -- registering
 
@@ -76,17 +81,17 @@ class Webhooks:
         owner, body = caller_of(request), json_body(request)
         asked = load(NewWebhook(), body)
         scope = scope_of(owner, "/v1/webhooks", idempotency_key(request.headers))
-        act = Act(scope, "register-webhook", owner, body, creates="/v1/webhooks")
+        act = LocalCommand(scope, "register-webhook", owner, body, creates="/v1/webhooks")
 
-        def do(work: Work, command_id: str) -> dict[str, Any]:
-            self._make_room(work)
-            end = work.scalar(END) or 0
-            row = _row(command_id, owner.known_as, asked, end, work.clock())
-            work.execute(webhooks.insert(), [row])
-            self._add_secret(work, command_id, command_id)
+        def do(uow: UnitOfWork, command_id: str) -> dict[str, Any]:
+            self._make_room(uow)
+            end = uow.scalar(END) or 0
+            row = _row(command_id, owner.known_as, asked, end, uow.clock())
+            uow.execute(webhooks.insert(), [row])
+            self._add_secret(uow, command_id, command_id)
             return {"id": command_id}
 
-        command_id, result = self._acts.once(act, do, lambda: self._judge(asked))
+        command_id, result = self._local_commands.once(act, do, lambda: self._judge(asked))
         made = self.reads.document(result["id"]) | self._secret(command_id)
         return answer(made, 201, Location=f"/v1/webhooks/{result['id']}")
 
@@ -102,22 +107,22 @@ class Webhooks:
         if asked["grid"] is not None and not self.feed.beneath(asked["grid"]):
             errors.append(at("grid", "There is no such grid."))
         try:
-            self._outbound.check(asked["url"])
+            self._http_client.check(asked["url"])
         except Forbidden as error:
             errors.append(at("url", f"The URL {error}."))
         if errors:
             raise Invalid(errors=errors)
 
     @staticmethod
-    def _make_room(work: Work) -> None:
+    def _make_room(uow: UnitOfWork) -> None:
         query = select(func.count()).select_from(webhooks).where(webhooks.c.state == ACTIVE)
-        if (work.scalar(query) or 0) >= MOST:
+        if (uow.scalar(query) or 0) >= MOST:
             raise TooManyWebhooks(f"There are {MOST} active webhooks already.")
 
-    def _add_secret(self, work: Work, identity: str, command_id: str) -> None:
+    def _add_secret(self, uow: UnitOfWork, identity: str, command_id: str) -> None:
         secret = self._seal.seal(new_secret())
         row = {"id": command_id, "webhook_id": identity, "secret": secret}
-        work.execute(webhook_secrets.insert(), [row])
+        uow.execute(webhook_secrets.insert(), [row])
 
     def _secret(self, command_id: str) -> dict[str, Any]:
         """Give the secret that a command has made: a repeat of it is answered alike."""
@@ -157,39 +162,39 @@ class Webhooks:
         self.reads.row(identity, own(by))
         path = f"/v1/webhooks/{identity}/{what}"
         kept = scope_of(by, path, idempotency_key(request.headers))
-        return self._acts.once(
-            Act(kept, f"webhook-{what}", by, body), partial(_locked, identity, asked, do)
+        return self._local_commands.once(
+            LocalCommand(kept, f"webhook-{what}", by, body), partial(_locked, identity, asked, do)
         )
 
-    def _rotate(self, work: Work, hook: Hook, _asked: Body, command_id: str) -> dict[str, Any]:
-        ends_at = work.clock() + OVERLAP
+    def _rotate(self, uow: UnitOfWork, hook: Hook, _asked: Body, command_id: str) -> dict[str, Any]:
+        ends_at = uow.clock() + OVERLAP
         earlier = webhook_secrets.c.webhook_id == hook.id
         ending = webhook_secrets.c.ends_at.is_not(None)
-        work.execute(webhook_secrets.delete().where(earlier, ending))
-        work.execute(update(webhook_secrets).where(earlier).values(ends_at=ends_at))
-        self._add_secret(work, hook.id, command_id)
+        uow.execute(webhook_secrets.delete().where(earlier, ending))
+        uow.execute(update(webhook_secrets).where(earlier).values(ends_at=ends_at))
+        self._add_secret(uow, hook.id, command_id)
         return {"earlier_until": moment_of(ends_at)}
 
-    def _disable(self, work: Work, hook: Hook, _asked: Body, _id: str) -> dict[str, Any]:
-        _set(work, hook, state=DISABLED, reason="It was disabled by request.")
+    def _disable(self, uow: UnitOfWork, hook: Hook, _asked: Body, _id: str) -> dict[str, Any]:
+        _set(uow, hook, state=DISABLED, reason="It was disabled by request.")
         return {}
 
-    def _enable(self, work: Work, hook: Hook, _asked: Body, _id: str) -> dict[str, Any]:
+    def _enable(self, uow: UnitOfWork, hook: Hook, _asked: Body, _id: str) -> dict[str, Any]:
         if hook.state != ACTIVE:
-            self._make_room(work)
-        _set(work, hook, state=ACTIVE, reason=None, failing_since=None, paused_until=0.0)
+            self._make_room(uow)
+        _set(uow, hook, state=ACTIVE, reason=None, failing_since=None, paused_until=0.0)
         waits = and_(deliveries.c.webhook_id == hook.id, deliveries.c.state == WAITING)
-        work.execute(update(deliveries).where(waits).values(try_at=work.clock()))
+        uow.execute(update(deliveries).where(waits).values(try_at=uow.clock()))
         return {}
 
-    def _redeliver(self, work: Work, hook: Hook, asked: Body, _id: str) -> dict[str, Any]:
+    def _redeliver(self, uow: UnitOfWork, hook: Hook, asked: Body, _id: str) -> dict[str, Any]:
         if len(asked) != 1:
             raise Invalid("Say either after which position, or which event.")
         if "event" in asked:
-            wait_for(work, hook.id, [self._wanted_event(hook, asked["event"])])
+            wait_for(uow, hook.id, [self._wanted_event(hook, asked["event"])])
             return {"event": asked["event"]}
         cursor = min(hook.cursor, asked["after"])
-        _set(work, hook, cursor=cursor)
+        _set(uow, hook, cursor=cursor)
         return {"after": cursor}
 
     def _wanted_event(self, hook: Hook, event_id: str) -> Row[Any]:
@@ -201,14 +206,14 @@ class Webhooks:
         return found
 
 
-def _locked(identity: str, asked: Body, do: Do, work: Work, command_id: str) -> dict[str, Any]:
+def _locked(identity: str, asked: Body, do: Do, uow: UnitOfWork, command_id: str) -> dict[str, Any]:
     """Do something to a webhook that is locked meanwhile."""
     locked = select(webhooks).where(webhooks.c.id == identity).with_for_update()
-    return {"id": identity} | do(work, work.execute(locked).one(), asked, command_id)
+    return {"id": identity} | do(uow, uow.execute(locked).one(), asked, command_id)
 
 
-def _set(work: Work, hook: Hook, **values: Any) -> None:
-    work.execute(update(webhooks).where(webhooks.c.id == hook.id).values(**values))
+def _set(uow: UnitOfWork, hook: Hook, **values: Any) -> None:
+    uow.execute(update(webhooks).where(webhooks.c.id == hook.id).values(**values))
 
 
 def _row(

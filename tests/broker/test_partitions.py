@@ -1,4 +1,4 @@
-"""The number of slots is changed while the district works, and nothing is lost by it."""
+"""The number of partitions is changed while the district works, and nothing is lost by it."""
 
 import os
 import subprocess
@@ -50,7 +50,7 @@ def places_of(settings):
 
 def declare_all(settings):
     for kind in SERVICES:
-        prepare(settings, kind.name, TOPOLOGY[kind.name], settings.slots, ())
+        prepare(settings, kind.name, TOPOLOGY[kind.name], settings.partitions, ())
 
 
 @contextmanager
@@ -60,21 +60,21 @@ def channel_to(settings):
 
 
 def queues(settings):
-    """Name the slots of filing that have a queue."""
+    """Name the partitions of filing that have a queue."""
     found = set()
     with amqp.Connection(settings.amqp_uri.partition("@")[2].rstrip("/")) as connection:
-        for slot in range(20):
+        for partition in range(20):
             channel = connection.channel()
             try:
-                channel.queue_declare(queue_of("filing", slot), passive=True)
-                found.add(slot)
+                channel.queue_declare(queue_of("filing", partition), passive=True)
+                found.add(partition)
             except amqp.NotFound:
                 continue
     return found
 
 
 @pytest.mark.parametrize("number", [3])
-def test_slots_change_under_load_and_every_request_is_answered(settings, tmp_path, number):
+def test_partitions_change_under_load_and_every_request_is_answered(settings, tmp_path, number):
     shops = plan(0.01).enterprises[:60]
     with Fleet(settings, tmp_path / "fleet") as fleet:
         client = fleet.client()
@@ -90,8 +90,8 @@ def test_slots_change_under_load_and_every_request_is_answered(settings, tmp_pat
                 )
             )
         )
-        code, said = bihuan(settings, "slots", str(number))
-        assert (code, "Every service has 3 slots" in said) == (0, True), said
+        code, said = bihuan(settings, "partitions", str(number))
+        assert (code, "Every service has 3 partitions" in said) == (0, True), said
         assert len({answer["enterprise_id"] for answer in working.wait()}) == len(shops)
         until(lambda: client.get("/v1/statistics")["registered"]["total"] == len(shops))
         assert queues(settings) == set(range(number))
@@ -104,16 +104,16 @@ def test_slots_change_under_load_and_every_request_is_answered(settings, tmp_pat
     )
     with late:
         assert late.process.wait(60) == 2
-    assert "has 3 slots: set SLOTS=3" in late.log.read_text()
+    assert "has 3 partitions: set PARTITIONS=3" in late.log.read_text()
 
 
-def test_slots_wait_for_a_queue_that_does_not_run_empty_and_change_nothing(settings):
+def test_partitions_wait_for_a_queue_that_does_not_run_empty_and_change_nothing(settings):
     """No process runs, so what is queued stays; the district is not left paused."""
     declare_all(settings)
     with amqp.Connection(settings.amqp_uri.partition("@")[2].rstrip("/")) as connection:
         channel = connection.channel()
         channel.basic_publish(amqp.Message("{}"), "", queue_of("filing", 2))
-    code, said = bihuan(settings, "slots", "4", "--patience", "1")
+    code, said = bihuan(settings, "partitions", "4", "--patience", "1")
     assert (code, "nothing was changed" in said) == (1, True), said
     assert queues(settings) == set(range(8))
     for kind in SERVICES:
@@ -133,7 +133,7 @@ def test_a_change_that_is_broken_off_is_finished_by_the_next(
         client = fleet.client()
         client.post("/v1/clock", {"at": "2020-02-10T08:00:00+08:00"}, "clock")
         client.post("/v1/enterprises", shops[0].registration(), "before")
-        broken = f"{BROKEN_OFF}\nsys.argv = ['bihuan', 'slots', '{number}']; main()"
+        broken = f"{BROKEN_OFF}\nsys.argv = ['bihuan', 'partitions', '{number}']; main()"
         done = subprocess.run(
             [sys.executable, "-c", broken],
             env={
@@ -146,8 +146,8 @@ def test_a_change_that_is_broken_off_is_finished_by_the_next(
             check=False,
         )
         assert done.returncode == -9, done.stdout + done.stderr
-        code, said = bihuan(settings, "slots", str(number))
-        assert (code, f"Every service has {number} slots" in said) == (0, True), said
+        code, said = bihuan(settings, "partitions", str(number))
+        assert (code, f"Every service has {number} partitions" in said) == (0, True), said
         for index, shop in enumerate(shops[1:]):
             client.post("/v1/enterprises", shop.registration(), f"after-{index}")
         until(lambda: client.get("/v1/statistics")["registered"]["total"] == len(shops))
@@ -167,15 +167,15 @@ topology.remake = killed
 """
 
 
-def test_slots_wait_until_what_a_lost_queue_held_has_been_sent_again(settings):
-    """The marker has closed the gap, and pages are left: a slot of theirs may be no more."""
+def test_partitions_wait_until_what_a_lost_queue_held_has_been_sent_again(settings):
+    """The marker has closed the gap, and pages are left: a partition of theirs may be no more."""
     declare_all(settings)
     store = Store("filing", settings.database_of("filing"), Filings.metadata)
-    with store.write() as work:
-        replay.ask(work, "gateway", 0.0, slot=5, marker=new_id())
+    with store.write() as uow:
+        replay.ask(uow, "gateway", 0.0, partition=5, marker=new_id())
         left = {"name": "paused", "value": "relay"}  # by a run that was killed: nothing would go on
-        work.execute(store.statements.insert_or_replace(deployment, "name"), left)
-    code, said = bihuan(settings, "slots", "4")
+        uow.execute(store.statements.insert_or_replace(deployment, "name"), left)
+    code, said = bihuan(settings, "partitions", "4")
     with store.read() as session:
         paused = select(deployment.c.value).where(deployment.c.name == "paused")
         assert session.scalar(paused) == ""
@@ -184,12 +184,12 @@ def test_slots_wait_until_what_a_lost_queue_held_has_been_sent_again(settings):
     assert "filing sends gateway again what a queue has lost" in said
 
 
-def test_two_do_not_change_the_slots_at_once(settings):
+def test_two_do_not_change_the_partitions_at_once(settings):
     declare_all(settings)
     with topology.administering(settings) as first:
-        assert topology.lock(first, topology.SLOTS)
-        code, said = bihuan(settings, "slots", "4")
-    assert (code, "Another `bihuan slots` is at work" in said) == (1, True), said
+        assert topology.lock(first, topology.PARTITIONS)
+        code, said = bihuan(settings, "partitions", "4")
+    assert (code, "Another `bihuan partitions` is at work" in said) == (1, True), said
     assert queues(settings) == set(range(8))
 
 
@@ -227,29 +227,29 @@ def test_nothing_is_lost_by_a_relay_that_still_publishes_although_its_lease_is_g
     declare_all(settings)
     store = Store("filing", settings.database_of("filing"), Filings.metadata)
     publish, under_way, on = (
-        publisher.Publisher._publish_wave,
+        publisher.Publisher._publish_batch,
         eventlet.event.Event(),
         eventlet.event.Event(),
     )
 
-    def slowly(publisher, wave):
+    def slowly(publisher, publish_batch):
         if not under_way.ready():
             under_way.send()
             on.wait()
-        publish(publisher, wave)
+        publish(publisher, publish_batch)
 
-    monkeypatch.setattr(publisher.Publisher, "_publish_wave", slowly)
+    monkeypatch.setattr(publisher.Publisher, "_publish_batch", slowly)
     monkeypatch.setattr(publisher, "CONFIRM_WITHIN", 1000.0)
     bus = RabbitBus(settings, TOPOLOGY)
     relay = Relay(store, bus, 400, TOPOLOGY)
     relay.until = inf
-    with store.write() as work:
-        work.outgoing += [event(f"shop-{number}", 0) for number in range(40)]
+    with store.write() as uow:
+        uow.outbox += [event(f"shop-{number}", 0) for number in range(40)]
     eventlet.spawn(relay.run)
     try:
         until(under_way.ready)
         relay.until = 0.0
-        code, words = bihuan(settings, "slots", "3", "--patience", "5")
+        code, words = bihuan(settings, "partitions", "3", "--patience", "5")
         on.send()
         until(lambda: not Outbox(store).unsent(1) and not relay.busy)
         with channel_to(settings) as channel:
@@ -263,9 +263,9 @@ def test_nothing_is_lost_by_a_relay_that_still_publishes_although_its_lease_is_g
         store.close()
     with channel_to(settings) as channel:
         for kind in SERVICES:
-            taken(channel, kind.name, settings.slots)
-    code, words = bihuan(settings, "slots", "3")
-    assert (code, "Every service has 3 slots" in words) == (0, True), words
+            taken(channel, kind.name, settings.partitions)
+    code, words = bihuan(settings, "partitions", "3")
+    assert (code, "Every service has 3 partitions" in words) == (0, True), words
 
 
 def test_what_somebody_has_in_hand_is_not_taken_away_with_its_queue(settings):
@@ -276,35 +276,35 @@ def test_what_somebody_has_in_hand_is_not_taken_away_with_its_queue(settings):
         channel.basic_publish_confirm(amqp.Message("{}"), "", queue_of("filing", 2))
         with channel_to(settings) as holding:
             holding.basic_consume(queue_of("filing", 2), callback=lambda _message: None)
-            until(lambda: standing(channel, "filing", settings.slots) == 0)
-            code, words = bihuan(settings, "slots", "4", "--patience", "5")
+            until(lambda: standing(channel, "filing", settings.partitions) == 0)
+            code, words = bihuan(settings, "partitions", "4", "--patience", "5")
         until(lambda: standing(channel, "filing", len(queues(settings))) == 1)
         assert (code, "nothing was changed" in words) == (1, True), words
         assert queues(settings) == set(range(8))
         channel.queue_purge(queue_of("filing", 2))
-    code, words = bihuan(settings, "slots", "4")
-    assert (code, "Every service has 4 slots" in words) == (0, True), words
+    code, words = bihuan(settings, "partitions", "4")
+    assert (code, "Every service has 4 partitions" in words) == (0, True), words
 
 
 def test_nothing_is_taken_away_once_the_command_has_lost_its_locks(settings, monkeypatch):
     """What it was sure of it is sure of no more: a relay may have begun."""
-    from console.cli import slots
+    from console.cli import partitions
 
     declare_all(settings)
-    make_anew = slots._make_anew
+    make_anew = partitions._make_anew
 
     def cut_before(broker, *given):
         broker.transport.close()
         make_anew(broker, *given)
 
-    monkeypatch.setattr(slots, "_make_anew", cut_before)
+    monkeypatch.setattr(partitions, "_make_anew", cut_before)
     monkeypatch.setenv("AMQP_URI", settings.amqp_uri)
     monkeypatch.setenv("DATABASE_URL", settings.database_url)
     with channel_to(settings) as channel:
         kept = queue_of("filing", 0)
         channel.queue_bind(kept, "amq.direct", "a-mark")
-        with pytest.raises(slots.Unanswered, match="Give the command again"):
-            slots.slots(3, 60.0)
+        with pytest.raises(partitions.Unanswered, match="Give the command again"):
+            partitions.partitions(3, 60.0)
         channel.confirm_select()
         channel.basic_publish_confirm(amqp.Message("{}"), "amq.direct", "a-mark", mandatory=True)
         assert standing(channel, "filing", 8) == 1, "the queue is the one that it was"

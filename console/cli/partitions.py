@@ -1,4 +1,4 @@
-"""`bihuan slots`: changes the number of slots of a district while its processes run.
+"""`bihuan partitions`: changes the number of partitions of a district while its processes run.
 
 The relays stop, the queues run empty, the listeners let go, the queues are made anew, and all goes
 on. If it is broken off it can be run again, and what runs waits until then.
@@ -19,7 +19,7 @@ from sqlalchemy import delete, select, text, update
 from chassis.messaging.bus import BusDown
 from chassis.runtime.green import pause
 from chassis.settings import Misconfigured, Settings
-from chassis.storage.leases import RELAY, served_slots
+from chassis.storage.leases import RELAY, served_partitions
 from chassis.storage.store import Store
 from chassis.storage.tables import deployment, leases, resends
 from console.admin.databases import answering, opened
@@ -33,18 +33,18 @@ _HELD = text(
 """Those that no other replica could take, as it judges that."""
 
 
-def slots(
+def partitions(
     number: Annotated[int, typer.Argument(min=1, max=1024, help="How many there are to be.")],
     patience: Annotated[
         float, typer.Option(help="Seconds to wait for the queues to run empty.")
     ] = 120.0,
 ) -> None:
-    """Change the number of slots of all services: drains the queues, and makes them anew.
+    """Change the number of partitions of all services: drains the queues, and makes them anew.
 
-    Set SLOTS to the new number for every process that is started afterwards."""
+    Set PARTITIONS to the new number for every process that is started afterwards."""
     settings = Settings.read()
     if not settings.amqp_uri:
-        raise Misconfigured("AMQP_URI is missing: an embedded district has one slot.")
+        raise Misconfigured("AMQP_URI is missing: an embedded district has one partition.")
     settings.need_databases_of(len(SERVICES))
     with opened(settings, [kind.name for kind in SERVICES]) as stores, answering("a service"):
         try:
@@ -52,7 +52,7 @@ def slots(
         except BusDown as error:
             raise Unanswered(f"RabbitMQ: {error}. Give the command again.") from None
         _pause(stores, "")
-    print(f"Every service has {number} slots. Set SLOTS={number} for what is started from now on.")
+    print(f"Every service has {number} partitions. Set PARTITIONS={number} for new processes.")
 
 
 def _change(
@@ -64,12 +64,12 @@ def _change(
     """Drain and make anew, over one connection that locks all relays.
 
     What runs goes on if nothing was changed, unless an earlier run was broken off."""
-    from chassis.rabbitmq.topology import SLOTS, administering, lock
+    from chassis.rabbitmq.topology import PARTITIONS, administering, lock
 
     with administering(settings) as broker:
-        if not lock(broker, SLOTS):
-            raise Unanswered("Another `bihuan slots` is at work; wait for that.")
-        numbers = {served_slots(store, settings.slots)[0] for store in stores.values()}
+        if not lock(broker, PARTITIONS):
+            raise Unanswered("Another `bihuan partitions` is at work; wait for that.")
+        numbers = {served_partitions(store, settings.partitions)[0] for store in stores.values()}
         before = max(numbers)
         begun = len(numbers) > 1 or _was_begun(broker, stores, before)
         try:
@@ -83,15 +83,17 @@ def _change(
         _make_anew(broker, stores, before, number)
 
 
-def _was_begun(broker: Any, stores: dict[str, Store], slots_: int) -> bool:
+def _was_begun(broker: Any, stores: dict[str, Store], partitions_: int) -> bool:
     """Tell whether an earlier run was broken off when it had taken queues away. All had run empty
     then, and whoever listened now would take what is missing for lost."""
     from chassis.rabbitmq.topology import is_there, queue_of
 
     if {_paused(store) for store in stores.values()} != {"all"}:
         return False
-    numbers = {name: served_slots(store, slots_)[0] for name, store in stores.items()}
-    queues = [queue_of(name, slot) for name, number in numbers.items() for slot in range(number)]
+    numbers = {name: served_partitions(store, partitions_)[0] for name, store in stores.items()}
+    queues = [
+        queue_of(name, partition) for name, number in numbers.items() for partition in range(number)
+    ]
     return not all(is_there(broker, queue) for queue in queues)
 
 
@@ -120,13 +122,13 @@ def _refuse_gaps(stores: dict[str, Store]) -> None:
 def _pause(stores: dict[str, Store], what: str) -> None:
     """Pause the relays, or everything, or nothing, in every service."""
     for store in stores.values():
-        with store.write() as work:
+        with store.write() as uow:
             statement = store.statements.insert_or_replace(deployment, "name")
-            work.execute(statement, {"name": "paused", "value": what})
+            uow.execute(statement, {"name": "paused", "value": what})
 
 
 def _drain(
-    broker: Any, stores: dict[str, Store], slots_: int, patience: float, *, is_empty: bool
+    broker: Any, stores: dict[str, Store], partitions_: int, patience: float, *, is_empty: bool
 ) -> None:
     """Wait until nothing is published, nothing queued, and nothing in anybody's hand. Where all was
     empty before, and queues are gone since, nobody is let on."""
@@ -140,7 +142,7 @@ def _drain(
 
     def is_let_go() -> bool:
         """Tell whether nobody can have anything in hand: a stopped process may, while connected."""
-        ready, consumers = standing(broker, stores, slots_)
+        ready, consumers = standing(broker, stores, partitions_)
         return ready > 0 or consumers == 0
 
     while True:
@@ -149,7 +151,11 @@ def _drain(
             # one of a version that knows no lock has its lease alone
             _wait(lambda: are_locked() and not _held(stores, RELAY), until, "the relays to stop")
             print("The relays have stopped.", flush=True)
-            _wait(lambda: not standing(broker, stores, slots_)[0], until, "the queues to run empty")
+            _wait(
+                lambda: not standing(broker, stores, partitions_)[0],
+                until,
+                "the queues to run empty",
+            )
         _pause(stores, "all")
         _wait(
             lambda: are_locked() and not _held(stores, "%") and _nobody_writes(stores),
@@ -157,9 +163,11 @@ def _drain(
             "the listeners to let go",
         )
         _wait(is_let_go, until, "the listeners' connections to end")
-        if standing(broker, stores, slots_) == (0, 0):
+        if standing(broker, stores, partitions_) == (0, 0):
             _refuse_gaps(stores)
-            every = (queue_of(name, slot) for name in stores for slot in range(slots_))
+            every = (
+                queue_of(name, partition) for name in stores for partition in range(partitions_)
+            )
             refuse_any_message(broker, every)
             print("The queues are empty, and nobody listens.", flush=True)
             return
@@ -168,13 +176,14 @@ def _drain(
 
 
 def _nobody_writes(stores: dict[str, Store]) -> bool:
-    """Take the slots from who has not given them back, unless a transaction still holds one."""
+    """Take the partitions from who has not given them back, unless a transaction still holds
+    one."""
     for store in stores.values():
-        with store.write() as work:
-            names = select(leases.c.name).where(leases.c.name.startswith("slot "))
-            all_ = set(work.scalars(names))
-            free = set(work.scalars(names.with_for_update(skip_locked=True)))
-            work.execute(update(leases).where(leases.c.name.in_(free)).values(owner=None, until=0))
+        with store.write() as uow:
+            names = select(leases.c.name).where(leases.c.name.startswith("partition "))
+            all_ = set(uow.scalars(names))
+            free = set(uow.scalars(names.with_for_update(skip_locked=True)))
+            uow.execute(update(leases).where(leases.c.name.in_(free)).values(owner=None, until=0))
         if all_ != free:
             return False
     return True
@@ -203,12 +212,12 @@ def _make_anew(broker: Any, stores: dict[str, Store], before: int, number: int) 
         remake(broker, name, BROUGHT[name], before, number)
         now = store.now()
         rows = [
-            {"name": f"slot {slot}", "owner": None, "until": 0.0, "drained_at": now}
-            for slot in range(number)
+            {"name": f"partition {partition}", "owner": None, "until": 0.0, "drained_at": now}
+            for partition in range(number)
         ]
-        with store.write() as work:
-            work.execute(delete(leases).where(leases.c.name.startswith("slot ")))
-            work.execute(leases.insert(), rows)
+        with store.write() as uow:
+            uow.execute(delete(leases).where(leases.c.name.startswith("partition ")))
+            uow.execute(leases.insert(), rows)
             statement = store.statements.insert_or_replace(deployment, "name")
-            work.execute(statement, {"name": "slots", "value": str(number)})
-        print(f"{name}: {number} slots", flush=True)
+            uow.execute(statement, {"name": "partitions", "value": str(number)})
+        print(f"{name}: {number} partitions", flush=True)

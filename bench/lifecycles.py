@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from bench.loading import NUMBER, Moulds
+from bench.loading import NUMBER, Templates
 from bench.loads import DAY, morning, registration, rest
 from bench.stage import Ended, Stage
 from chassis.ids import new_id
@@ -21,7 +21,7 @@ YOUNG = 5
 million, a million of them in each of the busier services."""
 
 
-def mould(stage: Stage) -> Moulds:
+def template(stage: Stage) -> Templates:
     """Have the services write one lifecycle, and keep what they wrote as the mould."""
     with stage.district() as fleet:
         client = fleet.client()
@@ -34,11 +34,11 @@ def mould(stage: Stage) -> Moulds:
                     " ON CONFLICT (name) DO UPDATE SET last = excluded.last",
                     [f"350503/{kind}/2020", NUMBER - 1],
                 )
-        moulds = Moulds(stage.connect)
+        templates = Templates(stage.connect)
         whole(client)
         rest(stage)
-        moulds.take()
-    return moulds
+        templates.take()
+    return templates
 
 
 def whole(client: Client) -> None:
@@ -84,9 +84,9 @@ def running(stage: Stage) -> Iterator[tuple[Fleet, list[str], list[str]]]:
         yield fleet, *found
 
 
-def load(stage: Stage, moulds: Moulds, target: int) -> None:
+def load(stage: Stage, templates: Templates, target: int) -> None:
     """Have so many lifecycles stored."""
     began = time.monotonic()
     with stage.loading():
-        moulds.load(target, stage.say, carriage=target // YOUNG)
+        templates.load(target, stage.say, chassis_metadata=target // YOUNG)
     stage.say(f"{target:,} lifecycles stored in {time.monotonic() - began:.0f} s")

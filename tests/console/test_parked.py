@@ -1,4 +1,4 @@
-"""What operators do about letters, on districts that run, on the command line."""
+"""What operators do about parked messages, on districts that run, on the command line."""
 
 import json
 import time
@@ -7,10 +7,10 @@ import eventlet
 import pytest
 from sqlalchemy import func, insert, select, update
 
-from chassis.messaging.parked import REJECTED, STUCK, WAITING
-from chassis.storage.tables import letter_actions, letters, outbox
-from console.admin import parked_messages
-from console.admin.databases import Mistaken
+from chassis.messaging.parked import DEAD, EXHAUSTED, RETRYING
+from chassis.storage.tables import outbox, parked_actions, parked_messages
+from console.admin import parked_messages as administration
+from console.admin.databases import UsageError
 from console.cli.parked import age_of, seconds_of
 from tests import PATIENCE
 from tests.console.conftest import here
@@ -30,13 +30,13 @@ class Operated:
         self.district, self.environ = district, district.environ
 
     def process(self, *words):
-        """Run `bihuan letters` as a process: exit code, lines of output, lines of errors."""
-        code, out, errors = bihuan("letters", *words, **self.environ)
+        """Run `bihuan parked` as a process: exit code, lines of output, lines of errors."""
+        code, out, errors = bihuan("parked", *words, **self.environ)
         return code, out.splitlines(), errors
 
     def run(self, *words):
         """Run it in the test's own process, which is quicker."""
-        return here(self.environ, "letters", *words)
+        return here(self.environ, "parked", *words)
 
     def ok(self, *words):
         code, out, errors = self.run(*words)
@@ -48,7 +48,7 @@ class Operated:
 
     def fails(self, service, kind, key, error=None):
         """Let a service fail at a type of message for one key; gives how to mend it."""
-        handlers = self.district.running.carriages[service].consumer.handlers
+        handlers = self.district.running.hosts[service].consumer.handlers
         real = handlers[kind]
 
         def fail(fact, _db):
@@ -58,7 +58,7 @@ class Operated:
         handlers[kind] = [fail, *real]
         return lambda: handlers.update({kind: real})
 
-    def rows(self, service, table=letters):
+    def rows(self, service, table=parked_messages):
         with self.district.store(service).engine.connect() as connection:
             return connection.execute(select(table).order_by(table.c.seq)).all()
 
@@ -66,12 +66,16 @@ class Operated:
         """Have everything that stands first in its stream tried until its retries are spent."""
 
         def impatient():
-            with self.district.store(service).write() as work:
-                work.execute(update(letters).where(letters.c.state == WAITING).values(try_at=0))
-            return any(row.state == STUCK for row in self.rows(service))
+            with self.district.store(service).write() as uow:
+                uow.execute(
+                    update(parked_messages)
+                    .where(parked_messages.c.state == RETRYING)
+                    .values(try_at=0)
+                )
+            return any(row.state == EXHAUSTED for row in self.rows(service))
 
         until(impatient)
-        return next(row for row in self.rows(service) if row.state == STUCK)
+        return next(row for row in self.rows(service) if row.state == EXHAUSTED)
 
 
 def until(fact, seconds=PATIENCE):
@@ -80,68 +84,74 @@ def until(fact, seconds=PATIENCE):
             eventlet.sleep(0.02)
 
 
-def test_a_stuck_letter_is_listed_shown_and_tried_again(operated):
+def test_a_stuck_parked_message_is_listed_shown_and_tried_again(operated):
     district = operated.district
-    assert operated.process("list") == (0, ["There are no letters."], [])
+    assert operated.process("list") == (0, ["There are no parked messages."], [])
     assert operated.listed() == []
 
     ill = district.register()
     mend = operated.fails("inspection", "enterprise-reopened", ill)
     district.file(ill)
-    letter = operated.stuck("inspection")
+    parked_message = operated.stuck("inspection")
 
     (listed,) = operated.listed()
-    assert (listed["service"], listed["number"]) == ("inspection", letter.seq)
-    assert (listed["state"], listed["type"]) == ("stuck", "enterprise-reopened")
+    assert (listed["service"], listed["number"]) == ("inspection", parked_message.seq)
+    assert (listed["state"], listed["type"]) == ("exhausted", "enterprise-reopened")
     assert (listed["source"], listed["key"]) == ("filing", ill)
     assert listed["handlers"] == ["know_open", "plan_first_patrol", "drop_review", "prompt"]
     assert listed["parked_at"].endswith("+00:00")
     assert "body" not in listed
     (row,) = (line for line in operated.ok("list") if "enterprise-reopened" in line)
     assert "this is not in the book" in row
-    assert operated.ok("list", "--state", "waiting") == ["There are no such letters."]
+    assert operated.ok("list", "--state", "retrying") == ["There are no such parked messages."]
     assert operated.listed("--older-than", "1h") == []
     assert len(operated.listed("--key", ill, "--source", "filing", "--older-than", "0s")) == 1
 
-    shown = "\n".join(operated.ok("show", "inspection", letter.seq))
+    shown = "\n".join(operated.ok("show", "inspection", parked_message.seq))
     assert f'"enterprise_id": "{ill}"' in shown
-    (facts,) = map(json.loads, operated.ok("show", letter.id, "--json"))
+    (facts,) = map(json.loads, operated.ok("show", parked_message.id, "--json"))
     assert facts["body"]["enterprise_id"] == ill
     assert facts["actions"] == facts["behind"] == []
 
     mend()
-    said = f"inspection {letter.seq} (enterprise-reopened) is tried again."
-    assert operated.process("retry", "inspection", letter.seq, "--by", "安") == (0, [said], [])
+    said = f"inspection {parked_message.seq} (enterprise-reopened) is tried again."
+    assert operated.process("retry", "inspection", parked_message.seq, "--by", "安") == (
+        0,
+        [said],
+        [],
+    )
     until(lambda: not operated.rows("inspection"))
     district.settle()
     assert district.story(ill).count("prompt-slip-issued") == 1
-    (action,) = operated.rows("inspection", letter_actions)
-    assert (action.who, action.action, action.state) == ("安", "retry", "stuck")
-    assert (action.letter, action.id) == (letter.seq, letter.id)
+    (action,) = operated.rows("inspection", parked_actions)
+    assert (action.who, action.action, action.state) == ("安", "retry", "exhausted")
+    assert (action.parked_message, action.id) == (parked_message.seq, parked_message.id)
 
-    code, out, errors = operated.run("show", "inspection", letter.seq)
+    code, out, errors = operated.run("show", "inspection", parked_message.seq)
     assert (code, out, len(errors)) == (2, [], 1)
     assert "any more; the last that was done to it: retry by 安" in errors[0]
 
 
-def test_what_waited_behind_a_dropped_letter_goes_on_at_once(operated):
+def test_what_waited_behind_a_dropped_parked_message_goes_on_at_once(operated):
     district = operated.district
     ill = district.register()
     mend = operated.fails("inspection", "enterprise-reopened", ill)
     district.file(ill)
     first = operated.stuck("inspection")
-    much_later = {"state": WAITING, "try_at": time.time() + 3600}
-    with district.store("inspection").write() as work:
-        copy = {c.name: getattr(first, c.name) for c in letters.c if c.name != "seq"}
-        work.execute(insert(letters), copy | much_later | {"id": "a-follower"})
+    much_later = {"state": RETRYING, "try_at": time.time() + 3600}
+    with district.store("inspection").write() as uow:
+        copy = {c.name: getattr(first, c.name) for c in parked_messages.c if c.name != "seq"}
+        uow.execute(insert(parked_messages), copy | much_later | {"id": "a-follower"})
     follower = operated.rows("inspection")[-1]
     (facts,) = map(json.loads, operated.ok("show", "inspection", first.seq, "--json"))
     assert [behind["number"] for behind in facts["behind"]] == [follower.seq]
     assert operated.ok("retry", "inspection", follower.seq) == [
         f"inspection {follower.seq} (enterprise-reopened) waits behind inspection {first.seq}."
     ]
-    with district.store("inspection").write() as work:
-        work.execute(update(letters).where(letters.c.seq == follower.seq).values(much_later))
+    with district.store("inspection").write() as uow:
+        uow.execute(
+            update(parked_messages).where(parked_messages.c.seq == follower.seq).values(much_later)
+        )
     mend()
 
     code, _, errors = operated.run("drop", "inspection", first.seq)
@@ -154,7 +164,7 @@ def test_what_waited_behind_a_dropped_letter_goes_on_at_once(operated):
     assert ("enterprise-reopened", "prompt-slip-issued") in district.causes(ill)
     slips = [r for r in operated.rows("inspection", outbox) if r.type == "prompt-slip-issued"]
     assert [slip.causationid for slip in slips] == ["a-follower"]
-    action = operated.rows("inspection", letter_actions)[-1]
+    action = operated.rows("inspection", parked_actions)[-1]
     assert (action.action, action.reason) == ("drop", "已在別處處理")
 
 
@@ -165,9 +175,11 @@ def test_a_dropped_command_is_settled_once_as_rejected(operated):
     asked = {"enterprise_id": ill, "reason": "檢查"}
     answer = district.client.request("POST", "/v1/closures", asked, {"Prefer": "respond-async"})
     assert answer.status == 202
-    letter = operated.stuck("inspection")
-    said = operated.ok("drop", letter.id, "--reason", "不再需要")
-    assert said == [f"inspection {letter.seq} (order-closure) is dropped, and settled as rejected."]
+    parked_message = operated.stuck("inspection")
+    said = operated.ok("drop", parked_message.id, "--reason", "不再需要")
+    assert said == [
+        f"inspection {parked_message.seq} (order-closure) is dropped, and settled as rejected."
+    ]
     until(lambda: district.client.get(answer.headers["Location"])["state"] == "rejected")
     became = district.client.get(answer.headers["Location"])
     assert "given up by the operator" in json.dumps(became)
@@ -175,7 +187,7 @@ def test_a_dropped_command_is_settled_once_as_rejected(operated):
     settled = [
         row
         for row in operated.rows("inspection", outbox)
-        if row.type == "command-settled" and row.causationid == letter.id
+        if row.type == "command-settled" and row.causationid == parked_message.id
     ]
     assert len(settled) == 1
 
@@ -183,21 +195,22 @@ def test_a_dropped_command_is_settled_once_as_rejected(operated):
 def test_a_command_that_nobody_knows_waits_until_it_is_dropped_and_is_then_settled(operated):
     district, problem = operated.district, "urn:bihuan:problem:given-up"
     shop = district.register()
-    del district.running.carriages["inspection"].consumer.handlers["order-closure"]
+    del district.running.hosts["inspection"].consumer.handlers["order-closure"]
     asked = {"enterprise_id": shop, "reason": "檢查"}
     answer = district.client.request("POST", "/v1/closures", asked, {"Prefer": "respond-async"})
     until(lambda: operated.rows("inspection"))
-    (letter,) = operated.listed("--state", "waiting")
-    assert letter["awaits"] == letter["type"] == "order-closure"
-    assert letter["reason"].endswith("it waits for a version that knows it")
+    (parked_message,) = operated.listed("--state", "retrying")
+    assert parked_message["awaits"] == parked_message["type"] == "order-closure"
+    assert parked_message["reason"].endswith("it waits for a version that knows it")
     assert district.client.get(answer.headers["Location"])["state"] == "pending"
-    operated.ok("drop", letter["id"], "--reason", "不再需要")
+    operated.ok("drop", parked_message["id"], "--reason", "不再需要")
     until(lambda: district.client.get(answer.headers["Location"])["state"] == "rejected")
     assert district.client.get(answer.headers["Location"])["problem"]["type"] == problem
 
 
 def test_an_impostor_is_neither_tried_nor_settled_again(operated):
-    """The id of a rejected letter may be that of a command which has its outcome already."""
+    """The id of a rejected parked message may be that of a command which has its outcome
+    already."""
     district = operated.district
     store = district.store("inspection")
     shop = district.register()
@@ -206,24 +219,26 @@ def test_an_impostor_is_neither_tried_nor_settled_again(operated):
         command = connection.execute(
             select(outbox).where(outbox.c.type == "order-closure").order_by(outbox.c.seq.desc())
         ).first()
-    with store.write() as work:
-        columns = {c.name: getattr(command, c.name) for c in outbox.c if c.name in letters.c}
+    with store.write() as uow:
+        columns = {
+            c.name: getattr(command, c.name) for c in outbox.c if c.name in parked_messages.c
+        }
         del columns["seq"]
-        state = {"state": REJECTED, "reason": "another message had the same id", "attempts": 0}
+        state = {"state": DEAD, "reason": "another message had the same id", "attempts": 0}
         more = {"body": "{}", "parked_at": time.time(), "try_at": 0.0}
-        work.execute(insert(letters), columns | state | more)
-        said_before = work.scalar(select(func.count()).select_from(outbox))
+        uow.execute(insert(parked_messages), columns | state | more)
+        said_before = uow.scalar(select(func.count()).select_from(outbox))
     number = operated.rows("inspection")[0].seq
 
-    assert "is rejected; --even-rejected" in operated.ok("retry", "inspection", number)[0]
-    (said,) = operated.ok("retry", "inspection", number, "--even-rejected")
+    assert "is rejected; --even-dead" in operated.ok("retry", "inspection", number)[0]
+    (said,) = operated.ok("retry", "inspection", number, "--even-dead")
     assert "another message came under its id" in said
     assert operated.ok("drop", "inspection", number, "--reason", "僞") == [
         f"inspection {number} (order-closure) is dropped."
     ]
     with store.engine.connect() as connection:
         assert connection.scalar(select(func.count()).select_from(outbox)) == said_before
-    assert [row.action for row in operated.rows("inspection", letter_actions)] == ["drop"]
+    assert [row.action for row in operated.rows("inspection", parked_actions)] == ["drop"]
 
 
 def test_a_rejected_event_can_be_tried_late(operated):
@@ -233,12 +248,12 @@ def test_a_rejected_event_can_be_tried_late(operated):
     ill = district.register()
     mend = operated.fails("inspection", "enterprise-reopened", ill, Conflict("暫停"))
     district.file(ill)
-    (letter,) = operated.rows("inspection")
-    assert letter.state == REJECTED
+    (parked_message,) = operated.rows("inspection")
+    assert parked_message.state == DEAD
     mend()
-    code, _, errors = operated.run("retry", "--all", "--state", "rejected")
+    code, _, errors = operated.run("retry", "--all", "--state", "dead")
     assert (code, len(errors)) == (2, 1)
-    operated.ok("retry", "--all", "--state", "rejected", "--even-rejected")
+    operated.ok("retry", "--all", "--state", "dead", "--even-dead")
     until(lambda: not operated.rows("inspection"))
     district.settle()
     assert district.story(ill).count("prompt-slip-issued") == 1
@@ -253,15 +268,15 @@ def test_many_are_asked_about_first(operated):
 
     def all_stuck():
         operated.stuck("inspection")
-        return [row.state for row in operated.rows("inspection")] == [STUCK] * len(shops)
+        return [row.state for row in operated.rows("inspection")] == [EXHAUSTED] * len(shops)
 
     until(all_stuck)
     for mend in reversed(mends):
         mend()
     code, _, errors = operated.run("retry", "--all", "--type", "enterprise-reopened")
     assert code == 1
-    assert any("Try these 3 letters again?" in line for line in errors)
-    assert all(row.state == STUCK for row in operated.rows("inspection"))
+    assert any("Try these 3 parked messages again?" in line for line in errors)
+    assert all(row.state == EXHAUSTED for row in operated.rows("inspection"))
     assert operated.ok("list", "--limit", 2)[-1] == (
         "There are more than these 2; --limit shows more."
     )
@@ -269,25 +284,29 @@ def test_many_are_asked_about_first(operated):
     until(lambda: not operated.rows("inspection"))
 
 
-def test_a_letter_in_hand_is_left_alone(operated):
+def test_a_parked_message_in_hand_is_left_alone(operated):
     district = operated.district
     store = district.store("inspection")
     ill = district.register()
     operated.fails("inspection", "enterprise-reopened", ill)
     district.file(ill)
-    letter = operated.stuck("inspection")
-    at_work = parked_messages.Desk({"inspection": store}, "安")
-    (found,) = at_work.named([str(letter.seq)])
+    parked_message = operated.stuck("inspection")
+    at_work = administration.ParkedMessages({"inspection": store}, "安")
+    (found,) = at_work.named([str(parked_message.seq)])
     if store.dialect.name != "sqlite":
-        with store.write() as work:
-            work.execute(select(letters).where(letters.c.seq == letter.seq).with_for_update())
-            (said,) = operated.ok("drop", "inspection", letter.seq, "--reason", "試")
+        with store.write() as uow:
+            uow.execute(
+                select(parked_messages)
+                .where(parked_messages.c.seq == parked_message.seq)
+                .with_for_update()
+            )
+            (said,) = operated.ok("drop", "inspection", parked_message.seq, "--reason", "試")
         assert said.endswith("is being tried right now.")
-    with store.write() as work:
-        work.execute(letters.delete())
+    with store.write() as uow:
+        uow.execute(parked_messages.delete())
     (result,) = at_work.drop([found], "試")
     assert (result.done, result.says) == (False, "was delivered meanwhile")
-    assert not operated.rows("inspection", letter_actions)
+    assert not operated.rows("inspection", parked_actions)
 
 
 @pytest.fixture(scope="module")
@@ -301,31 +320,34 @@ def nobody(tmp_path_factory):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("show", "inspection", "7"), "inspection has no letter 7."),
+        (("show", "inspection", "7"), "inspection has no parked message 7."),
         (("show", "7"), "A number is one service's own: say SERVICE NUMBER."),
         (("retry", "police", "7"), "There is no service police; there are filing, inspection,"),
         (("list", "--service", "police"), "There is no service police"),
         (("list", "--state", "lost"), "--state must be one of waiting, stuck, rejected, not lost."),
         (("list", "--older-than", "soon"), "An age must be like 90s, 15m, 2h or 3d"),
-        (("retry",), "Say which letters:"),
-        (("retry", "inspection", "7", "--all"), "Say which letters:"),
+        (("retry",), "Say which parked messages:"),
+        (("retry", "inspection", "7", "--all"), "Say which parked messages:"),
         (("drop", "--all", "--reason", "x"), "--all drops only what a filter leaves"),
-        (("show", "01a20ac0-abdf-73e1-8b9a-bc591a27593c"), "No service has a letter 01a20ac0"),
+        (
+            ("show", "01a20ac0-abdf-73e1-8b9a-bc591a27593c"),
+            "No service has a parked message 01a20ac0",
+        ),
     ],
 )
 def test_a_mistake_is_one_sentence(nobody, words, sentence):
-    code, out, errors = here({"DATA": str(nobody)}, "letters", *words)
+    code, out, errors = here({"DATA": str(nobody)}, "parked", *words)
     assert (code, out, len(errors)) == (2, [], 1)
     assert errors[0].startswith(f"bihuan: {sentence}")
 
 
 def test_a_database_that_is_not_there_is_one_sentence(tmp_path):
-    code, out, errors = here({}, "letters", "list", "--json", "--data", tmp_path)
+    code, out, errors = here({}, "parked", "list", "--json", "--data", tmp_path)
     assert (code, out) == (1, [])
     assert errors == [f"bihuan: There is no database filing.db in {tmp_path}."]
     assert not list(tmp_path.iterdir()), "nothing is made by looking"
     code, out, errors = here(
-        {"DATABASE_URL": "postgresql://bihuan@127.0.0.1:9/{service}"}, "letters", "list"
+        {"DATABASE_URL": "postgresql://bihuan@127.0.0.1:9/{service}"}, "parked", "list"
     )
     assert (code, out, len(errors)) == (1, [], 1)
     assert errors[0].startswith("bihuan: The database of filing cannot be used: ")
@@ -346,5 +368,5 @@ def test_durations_are_read_and_written():
         "2h 0m",
         "3d 4h",
     ]
-    with pytest.raises(Mistaken):
+    with pytest.raises(UsageError):
         seconds_of("2 weeks")

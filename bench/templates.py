@@ -10,7 +10,15 @@ import psycopg
 from psycopg import sql
 
 SHARED = {"counters", "heads", "series", "hours", "clock", "officers", "alembic_version"}
-SHARED |= {"leases", "replicas", "deployment", "attempts", "resends", "letters", "letter_actions"}
+SHARED |= {
+    "leases",
+    "replicas",
+    "deployment",
+    "attempts",
+    "resends",
+    "parked_messages",
+    "parked_actions",
+}
 SHARED |= {"person_keys"}  # one person makes all the complaints
 """Tables that do not grow with each lifecycle, or not by rows of its own."""
 COUNTED = ("position", "seq")
@@ -19,7 +27,7 @@ _MEANT = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v"}
 
 
 @dataclass
-class Mould:
+class Template:
     """The new rows of one table, as COPY writes them, in the order of their key."""
 
     service: str

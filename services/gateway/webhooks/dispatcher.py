@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from chassis import metrics
-from chassis.http.client import Answer, Outbound
+from chassis.http.client import Answer, HttpClient
 from chassis.logs import log
 from chassis.messaging import parked
 from chassis.runtime.green import Event, Pool, Semaphore, Timeout, end, pause, spawn
@@ -25,7 +25,7 @@ from chassis.storage.engine import STORAGE_ERRORS
 from chassis.storage.store import Store
 from contracts.shapes import Sealed
 from services.gateway.event_log.feed import TURNS, Feed, Wanted, cloud_event
-from services.gateway.event_log.notifier import News
+from services.gateway.event_log.notifier import EventNotifier
 from services.gateway.tables import DELIVERED, GIVEN_UP, WAITING
 from services.gateway.webhooks.deliveries import Attempt, Deliveries
 from services.gateway.webhooks.home import Home
@@ -57,30 +57,30 @@ STOP_WITHIN = 2.0
 """Seconds that a stop waits for the answers to what has been sent."""
 
 
-class Sender:
+class Dispatcher:
     """Sends to every webhook, to each by itself: one that is slow holds up no other."""
 
     def __init__(
         self,
         store: Store,
         feed: Feed,
-        news: News,
+        notifier: EventNotifier,
         seal: Seal,
-        outbound: Outbound,
-        leads: Callable[[], bool],
+        http_client: HttpClient,
+        is_leader: Callable[[], bool],
         home: Home,
     ) -> None:
         self.store = store
         self.feed = feed
-        self.news = news
-        self.outbound = outbound
+        self.notifier = notifier
+        self.http_client = http_client
         self.deliveries = Deliveries(store)
         self.schedule: Sequence[float] = SCHEDULE
         self.patience = PATIENCE
         self.log = log(store.service)
         self.turns = Semaphore(TURNS)
         self._seal = seal
-        self._leads = leads
+        self._is_leader = is_leader
         self._home = home
         self._held = False
         self._home_until = 0.0
@@ -91,7 +91,7 @@ class Sender:
     @property
     def goes_on(self) -> bool:
         """Whether this gateway is the one that sends."""
-        return self._leads() and not self._held and not self.news.closed
+        return self._is_leader() and not self._held and not self.notifier.closed
 
     def stop(self) -> None:
         """Wait a little for what is on its way, and give the rest up: it is sent again."""
@@ -103,10 +103,10 @@ class Sender:
 
     def run(self) -> None:
         """Serve each webhook for which there is something to do, for ever."""
-        while not self.news.closed:
-            known = self.news.position
+        while not self.notifier.closed:
+            known = self.notifier.position
             try:
-                if not self._leads():
+                if not self._is_leader():
                     self._leave_to_others()
                 elif self._is_home(time.monotonic()):
                     self._look(self.store.now())
@@ -114,7 +114,7 @@ class Sender:
                 self._home_until = 0.0  # another database may answer next
                 self.log.warning("webhooks put off", error=str(error))
             pause(BREATH)
-            self.news.wait(known, LOOK_EVERY)
+            self.notifier.wait(known, LOOK_EVERY)
 
     def _leave_to_others(self) -> None:
         self._held, self._home_until = False, 0.0
@@ -134,7 +134,7 @@ class Sender:
         return not self._held
 
     def _look(self, now: float) -> None:
-        for identity in self.deliveries.with_work(now):
+        for identity in self.deliveries.with_uow(now):
             if identity not in self._serving and self._rested(identity):
                 self._serving[identity] = Lanes(self, identity)
                 spawn(self._serve, identity)
@@ -220,7 +220,7 @@ class Sender:
             "User-Agent": "Bihuan-Webhooks/1",
             **signed(event.id, now, body, secrets),
         }
-        return self.outbound.post(hook.url, body.encode(), headers)
+        return self.http_client.post(hook.url, body.encode(), headers)
 
     def judge(self, hook: Row[Any], row: Row[Any], answer: Answer) -> Attempt:
         """Tell what an answer means: taken, to be tried again, given up, or never again."""
@@ -247,8 +247,8 @@ class Sender:
 class Lanes:
     """What is on its way to one webhook: one delivery of a key at a time, of several keys."""
 
-    def __init__(self, sender: Sender, identity: str) -> None:
-        self.sender = sender
+    def __init__(self, dispatcher: Dispatcher, identity: str) -> None:
+        self.dispatcher = dispatcher
         self.identity = identity
         self._busy: set[str] = set()
         self._pool = Pool(LANES)
@@ -259,7 +259,7 @@ class Lanes:
         """Deliver until there is nothing to do, or nothing may be done; raises what stood in the
         way of noting what came of an attempt."""
         try:
-            while self.sender.goes_on and self._failed is None and self._step():
+            while self.dispatcher.goes_on and self._failed is None and self._step():
                 pass
         finally:
             self._pool.waitall()
@@ -271,12 +271,12 @@ class Lanes:
         end(*self._pool.coroutines_running)
 
     def _step(self) -> bool:
-        deliveries, now = self.sender.deliveries, self.sender.store.now()
-        with self.sender.turns:
+        deliveries, now = self.dispatcher.deliveries, self.dispatcher.store.now()
+        with self.dispatcher.turns:
             hook = deliveries.ready(self.identity, now)
             if hook is None:
                 return False
-            more = self.sender.take(hook)
+            more = self.dispatcher.take(hook)
             busy = frozenset(self._busy)  # of now: what is noted meanwhile may be read as it was
             room = (LANES if hook.failing_since is None else 1) - len(busy)
             due = deliveries.due(self.identity, now, busy, room) if room > 0 else []
@@ -292,7 +292,7 @@ class Lanes:
 
     def _deliver(self, hook: Row[Any], row: Row[Any]) -> None:
         try:
-            self.sender.attempt(hook, row)
+            self.dispatcher.attempt(hook, row)
         except Exception as error:
             self._failed = error
         finally:

@@ -3,7 +3,7 @@
 import pytest
 
 from chassis.http import client
-from chassis.http.client import Answer, Forbidden, Outbound, Place, judge, meant
+from chassis.http.client import Answer, Forbidden, HttpClient, Place, judge, meant
 
 INSIDE = [
     "127.0.0.1", "127.8.8.8", "10.0.0.1", "172.16.0.1", "192.168.1.1", "::1", "fd00::1",
@@ -83,22 +83,22 @@ def names(monkeypatch):
 @pytest.mark.parametrize("host", ["2130706433", "0x7f.1", "017700000001", "127.1"])
 def test_a_number_that_is_an_address_is_judged_as_what_it_means(host):
     with pytest.raises(Forbidden, match=r"not a public address|cannot be found"):
-        Outbound().check(f"https://{host}/")
+        HttpClient().check(f"https://{host}/")
 
 
 def test_every_address_of_a_name_is_judged(names):
     names["tax.example"] = [["1.1.1.1"], ["1.1.1.1", "10.0.0.1"], []]
-    Outbound().check("https://tax.example/")
+    HttpClient().check("https://tax.example/")
     with pytest.raises(Forbidden, match=r"leads to 10\.0\.0\.1"):
-        Outbound().check("https://tax.example/")
+        HttpClient().check("https://tax.example/")
     with pytest.raises(Forbidden, match="cannot be found"):
-        Outbound().check("https://tax.example/")
+        HttpClient().check("https://tax.example/")
 
 
 def test_an_address_that_has_come_to_be_inside_is_not_posted_to(names):
     names["tax.example"] = [["1.1.1.1"], ["127.0.0.1"]]
-    Outbound().check("https://tax.example/")
-    answer = Outbound().post("https://tax.example/", b"{}", {})
+    HttpClient().check("https://tax.example/")
+    answer = HttpClient().post("https://tax.example/", b"{}", {})
     words = "The URL leads to 127.0.0.1, which is not a public address."
     assert answer == Answer(error=words)
 
