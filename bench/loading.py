@@ -103,7 +103,7 @@ class Templates:
     def _emptied(
         self, template: Template, indexes: list[tuple[str, list[str]]]
     ) -> Iterator[_Writer]:
-        """Give a writer of a table that holds no copies yet, and note how to make its indexes."""
+        """Return a writer of a table that holds no copies yet, and note how to make its indexes."""
         names = sql.SQL(", ").join(map(sql.Identifier, template.columns))
         table = sql.Identifier(template.table)
         with self.connect(template.service) as connection, connection.transaction():
@@ -127,11 +127,11 @@ class Templates:
                 connection.execute(statement)
 
     def stood(self, template: Template) -> Template:
-        """Give all rows of a table that stood there when the moulds were taken."""
+        """Return all rows of a table that stood there when the moulds were taken."""
         return self._stood[template.service, template.table]
 
     def of(self, service: str, table: str) -> Template:
-        """Give the mould of a table."""
+        """Return the mould of a table."""
         return next(m for m in self.templates if (m.service, m.table) == (service, table))
 
     # -- texts with gaps
@@ -152,7 +152,7 @@ class Templates:
         self._token = re.compile(f"({'|'.join(map(re.escape, self._gaps))})")
 
     def _said(self, number: int, copies: int) -> Said:
-        """Give what stands in the gaps of a copy: the first one is the oldest."""
+        """Return what stands in the gaps of a copy: the first one is the oldest."""
         age = copies + 1 - number
         made: Said = {name: earlier(name, age) for name in self._heads_of_ids}
         return made | {"code": credit_code(number, sole_trader=True), "number": number}
@@ -261,7 +261,7 @@ class _Words:
 
 
 def earlier(head: str, copies: int) -> str:
-    """Give the head of an identity that is so many copies older.
+    """Return the head of an identity that is so many copies older.
 
     One that was drawn in order of time is a quarter of a second older for each, so that a million
     lie within three days; one that follows from something may lie anywhere.

@@ -31,22 +31,22 @@ class Outcome:
         self.samples: list[tuple[float, float, str]] = found["samples"]
 
     def took(self, what: str, since: float = 0.0, until: float = float("inf")) -> list[float]:
-        """Give how long each thing of a kind took (ms), of those begun in some seconds."""
+        """Return how long each thing of a kind took (ms), of those begun in some seconds."""
         return [
             took * 1000 for at, took, name in self.samples if name == what and since <= at < until
         ]
 
     def rate(self, what: str) -> float:
-        """Give how many things of a kind were done in a second."""
+        """Return how many things of a kind were done in a second."""
         return len(self.took(what)) / self.seconds
 
     def p(self, part: float, what: str) -> float:
-        """Give a percentile of how long things of a kind took (ms)."""
+        """Return a percentile of how long things of a kind took (ms)."""
         return percentile(self.took(what), part)
 
     @property
     def errors(self) -> float:
-        """Give the part of the requests that failed: 5xx, 429, time-outs, broken connections."""
+        """Return the part of the requests that failed: 5xx, 429, time-outs, broken connections."""
         bad = sum(
             count
             for status, count in self.statuses.items()

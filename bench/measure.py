@@ -79,7 +79,7 @@ class Late(Exception):
 
 
 def bounded(group: str, name: str, seconds: float, figures: Iterator[Figure]) -> Iterator[Figure]:
-    """Give the rows of a step, which may take so long; if it fails, one that says so follows."""
+    """Return the rows of a step, which may take so long; if it fails, one that says so follows."""
     late = Late(f"not within {seconds:g} s")
     try:
         with Timeout(seconds, late):
@@ -92,7 +92,7 @@ def bounded(group: str, name: str, seconds: float, figures: Iterator[Figure]) ->
 
 
 def percentile(values: Sequence[float], part: float) -> float:
-    """Give the value below which a part of the values lie (nearest rank); NaN of nothing."""
+    """Return the value below which a part of the values lie (nearest rank); NaN of nothing."""
     if not values:
         return float("nan")
     ranked = sorted(values)

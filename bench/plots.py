@@ -34,7 +34,7 @@ def draw(series: dict[str, Any]) -> str:
 
 
 def _axis(values: list[float], start: float, end: float, *, log: bool, zero: bool) -> Any:
-    """Give the function that places a value between two ends."""
+    """Return the function that places a value between two ends."""
     least, most = (0.0 if zero else min(values, default=0)), max(values, default=1)
     if log:
         least, most = math.log10(max(least, 1e-9)), math.log10(max(most, 1e-9))

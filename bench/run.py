@@ -54,7 +54,7 @@ def measure(stage: Stage, only: list[str], kept: Path) -> list[dict[str, Any]]:
 
 
 def group(name: str) -> Any:
-    """Give the function that measures a group."""
+    """Return the function that measures a group."""
     return import_module(f"bench.groups.{name.replace('-', '_')}").run
 
 

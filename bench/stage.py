@@ -53,7 +53,7 @@ class Scale:
         return [self.stored // part for part in ((100, 1) if self.quick else (100, 10, 1))]
 
     def of(self, whole: float, quick: float) -> float:
-        """Give how much of something there is to be."""
+        """Return how much of something there is to be."""
         return quick if self.quick else whole
 
 
@@ -104,11 +104,12 @@ class Program:
             time.sleep(0.005)
 
     def memory_mb(self, what: str = "VmRSS") -> float:
-        """Tell how much memory it holds, or with `VmHWM` has held at the most (MB of 10⁶ bytes)."""
+        """Return how much memory it holds, or with `VmHWM` has held at the most (MB of 10⁶
+        bytes)."""
         return memory_of(self.process.pid, what)
 
     def __enter__(self) -> Self:
-        """Give the program, which is stopped at the end."""
+        """Return the program, which is stopped at the end."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -123,7 +124,7 @@ class Program:
 
 
 def memory_of(pid: int, what: str = "VmRSS") -> float:
-    """Tell how much memory a process holds (MB of 10⁶ bytes)."""
+    """Return how much memory a process holds (MB of 10⁶ bytes)."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(f"{what}:"):
             return int(line.split()[1]) * 1024 / 1e6
@@ -142,7 +143,7 @@ class Stage:
     _count: int = 0
 
     def say(self, words: str) -> None:
-        """Tell who watches how far it is."""
+        """Return who watches how far it is."""
         sys.stderr.write(f"{time.monotonic() - self.began:7.1f}  {words}\n")
         sys.stderr.flush()
 

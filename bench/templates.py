@@ -46,7 +46,7 @@ class Template:
         return self.table.removesuffix("_words")
 
     def positions(self) -> list[int]:
-        """Give the positions of the rows."""
+        """Return the positions of the rows."""
         column = self.counted
         return [] if column is None else [int(row[column]) for row in self.rows]
 

@@ -39,33 +39,33 @@ class Aggregate:
         JSON(none_as_null=True), sort_order=1
     )
 
-    def record(self, fact: Fact) -> Fact:
+    def record(self, payload: Fact) -> Fact:
         """State a fact, and give it as it is said: a change with its number.
 
         Before the aggregate is added to a session, the fact waits with it.
         """
         self.version = (self.version or 0) + 1
-        if isinstance(fact, Change):
-            fact = cast("Fact", fact.numbered(self.version))
+        if isinstance(payload, Change):
+            payload = cast("Fact", payload.numbered(self.version))
         session = object_session(self)
         if session is None:
-            self.__dict__.setdefault("_unsaid", []).append(fact)
+            self.__dict__.setdefault("_unsaid", []).append(payload)
         else:
-            self.say(cast("Records", session), fact)
-        return fact
+            self.say(cast("Records", session), payload)
+        return payload
 
-    def say(self, session: Records, fact: Contract) -> None:
+    def say(self, session: Records, payload: Contract) -> None:
         """Hand a fact to the session, and remember how it came about."""
-        session.record(fact)
-        self.last_change = session.cause_of(fact)
+        session.record(payload)
+        self.last_change = session.cause_of(payload)
 
     def unsaid(self) -> list[Any]:
         """Take the facts that wait for a session."""
         return cast("list[Any]", self.__dict__.pop("_unsaid", []))
 
-    def as_seen(self, asked: Act) -> None:
+    def as_seen(self, command: Act) -> None:
         """Refuse who acts on a state that has changed since they saw it; raises `Changed`."""
-        if asked.seen_version is not None and asked.seen_version != self.version:
+        if command.seen_version is not None and command.seen_version != self.version:
             raise self.conflict(Changed)
 
     def conflict(self, kind: type[Conflict], detail: str = "", **extra: Any) -> Conflict:

@@ -81,7 +81,7 @@ def at(field: str, detail: str) -> dict[str, str]:
 
 
 def told(errors: list[dict[str, str]], most: int = MOST_TOLD) -> list[dict[str, str]]:
-    """Give so many errors at the most, none of them long, and how many more there are."""
+    """Return so many errors at the most, none of them long, and how many more there are."""
     shown = [
         {
             "pointer": _cut(error["pointer"], LONGEST_POINTER),

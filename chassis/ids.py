@@ -25,7 +25,7 @@ def new_id(now: float | None = None) -> str:
 
 
 def moment_of(identity: str) -> float | None:
-    """Tell when an identity was made (s since 1970), to the millisecond; None if it is no UUIDv7
+    """Return when an identity was made (s since 1970), to the millisecond; None if it is no UUIDv7
     alone or at the beginning."""
     return int(identity[:8] + identity[9:13], 16) / 1000 if _TIMED.match(identity) else None
 

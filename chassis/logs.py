@@ -33,6 +33,6 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
 
 
 def log(service: str) -> structlog.stdlib.BoundLogger:
-    """Give a logger that names the service."""
+    """Return a logger that names the service."""
     logger: structlog.stdlib.BoundLogger = structlog.get_logger(service=service)
     return logger

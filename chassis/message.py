@@ -117,11 +117,11 @@ class Message:
         return moment_from_json(self.envelope.time)
 
     def fingerprint(self) -> str:
-        """Give a digest of the body, to tell a repeat from another message under the same id."""
+        """Return a digest of the body, to tell a repeat from another message under the same id."""
         return blake2b(self.body.encode(), digest_size=8).hexdigest()
 
     def partition(self, partitions: int) -> int:
-        """Give the partition of its key."""
+        """Return the partition of its key."""
         return partition_of(self.envelope.partitionkey, partitions)
 
 
@@ -134,5 +134,5 @@ def _read(body: str) -> Any:
 
 
 def partition_of(key: str, partitions: int) -> int:
-    """Give the partition of a key: a constant function of the two, whatever the broker does."""
+    """Return the partition of a key: a constant function of the two, whatever the broker does."""
     return crc32(key.encode()) % partitions

@@ -82,7 +82,7 @@ class KeyFile(NamedTuple):
         _write(path, "\n".join(lines) + "\n", mode)
 
     def with_new(self) -> KeyFile:
-        """Give it with a new key in front; the key of the keyed hashes stays."""
+        """Return it with a new key in front; the key of the keyed hashes stays."""
         return self._replace(keys=(os.urandom(LENGTH), *self.keys))
 
     def ids(self) -> list[str]:
@@ -101,7 +101,7 @@ class Referring:
         self._begun.update(piece)
 
     def __call__(self) -> str:
-        """Give the reference."""
+        """Return the reference."""
         return self._begun.hexdigest()[:40]
 
 
@@ -171,7 +171,7 @@ class Seal:
         return _open(self._ciphers[by], sealed, bound)
 
     def reference(self, clear: str) -> str:
-        """Give the keyed hash that stands for a value, the same each time."""
+        """Return the keyed hash that stands for a value, the same each time."""
         return self.referring(clear)()
 
     def referring(self, clear: str) -> Referring:
@@ -198,12 +198,12 @@ class PersonKey:
 
 
 def key_of(sealed: str) -> str:
-    """Tell the id of the key with which something was sealed."""
+    """Return the id of the key with which something was sealed."""
     return sealed.partition(".")[0]
 
 
 def key_id(key: bytes) -> str:
-    """Give the id of a district's key."""
+    """Return the id of a district's key."""
     return hashlib.sha256(b"id" + key).hexdigest()[:8]
 
 

@@ -94,7 +94,7 @@ def bindings_of(service: type[Service]) -> Bindings:
 
 
 def brought_to(service: type[Service]) -> Bindings:
-    """Tell what the bus brings to a service: not what it says itself and has handled at once."""
+    """Return what the bus brings to a service: not what it says itself and has handled at once."""
     own = f"{service.name}.events" if service.handle_inline else None
     return frozenset(pair for pair in bindings_of(service) if pair[0] != own)
 
@@ -242,14 +242,14 @@ class ServiceHost(SharedExtension):
             self.service.on_notified()
 
     def ready(self) -> dict[str, bool]:
-        """Tell whether the database answers and takes what is written, the bus answers, and the
+        """Return whether the database answers and takes what is written, the bus answers, and the
         clocks agree."""
         joined = self.replica is not None
         bus = joined and self.bus.connected()
         return {"database": self.store.writes(), "bus": bus, "clock": self.store.clock.agrees}
 
     def idle(self) -> bool:
-        """Tell whether the relay has nothing to send."""
+        """Return whether the relay has nothing to send."""
         return not self.relay.busy and self.relay.outbox.backlog()[0] == 0
 
     def _retry_parked(self) -> None:

@@ -138,7 +138,7 @@ class Settings:
             raise Misconfigured("DATABASE_URL must hold {service} where the service's name goes.")
 
     def database_of(self, service: str) -> str:
-        """Give the URL of a service's own database."""
+        """Return the URL of a service's own database."""
         if self.database_url:
             return self.database_url.replace("{service}", service)
         return f"sqlite:///{self.data.resolve() / service}.db"

@@ -51,7 +51,7 @@ class Client:
     def post(
         self, path: str, body: dict[str, Any] | bytes, key: str, *, kind: str = "application/json"
     ) -> dict[str, Any]:
-        """Write, under an idempotency key; gives the result, however often it had to be asked for.
+        """Write, under an idempotency key; return the result, however often it had to be asked for.
 
         Raises `Refused` where the gateway refuses, `Unanswered` when the patience is at its end.
         """

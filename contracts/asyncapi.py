@@ -226,5 +226,5 @@ def _words(kind: type[Contract]) -> str:
 
 
 def _summary(kind: type[Contract]) -> str:
-    """Give the first sentence that is said of an event."""
+    """Return the first sentence that is said of an event."""
     return _words(kind).partition(". ")[0].rstrip(".") + "."

@@ -17,12 +17,12 @@ _INTERNAL = (None, "gateway")
 
 
 def contracts() -> dict[str, type[Contract]]:
-    """Give every declared contract by its type."""
+    """Return every declared contract by its type."""
     return declared
 
 
 def public_events() -> dict[str, type[Event]]:
-    """Give the events that are said to everybody, by their types: what services state of the
+    """Return the events that are said to everybody, by their types: what services state of the
     district, and not what they tell each other of hours and outcomes."""
     return {
         kind.type: kind

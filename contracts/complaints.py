@@ -224,7 +224,7 @@ class ReopenComplaint(Act):
 
 
 class RateAnswer(Act):
-    """Say whether the caller is satisfied with the answer, and if not, why."""
+    """Return whether the caller is satisfied with the answer, and if not, why."""
 
     complaint_id: Key
     satisfied: bool

@@ -187,7 +187,7 @@ class ReportRosterLines(Act):
 
 
 class AssignLiaison(Act):
-    """Give an enterprise another liaison officer (掛鉤聯繫指導員), by staff number, and say why."""
+    """Return an enterprise another liaison officer (掛鉤聯繫指導員), by staff number, and say why."""
 
     enterprise_id: Key
     officer: Code

@@ -204,7 +204,7 @@ class Reinspect(Act):
 
 
 class ExtendNotice(Act):
-    """Give a notice a later day, with the approver and the reason."""
+    """Return a notice a later day, with the approver and the reason."""
 
     notice_id: Id
     enterprise_id: Key
@@ -428,7 +428,7 @@ class Numbered(Change, abstract=True):
     number: str = ""
 
     def bearing(self, number: str) -> Self:
-        """Give the same paper with its number, which is drawn when all else is written."""
+        """Return the same paper with its number, which is drawn when all else is written."""
         made = object.__new__(type(self))
         made.__dict__.update(self.__dict__, number=number)
         return made
@@ -586,7 +586,7 @@ class Slip(Numbered, abstract=True):
     complaint_id: Id | None = None
 
     def bearing(self, number: str) -> Self:
-        """Give the same slip with its number, which stands above its text too."""
+        """Return the same slip with its number, which stands above its text too."""
         made = super().bearing(number)
         text = Words(zh=f"{number}\n{self.text.zh}", en=f"{number}\n{self.text.en}")
         made.__dict__.update(text=text)

@@ -78,9 +78,9 @@ class Event(Contract, abstract=True):
     """States what has happened; the service of its module publishes it."""
 
     @classmethod
-    def echo(cls, asked: Contract, **more: Any) -> Self:
+    def echo(cls, command: Contract, **more: Any) -> Self:
         """State what was asked for: the fields that both have, and `more`, which goes first."""
-        shared = {name: value for name, value in asked.__dict__.items() if name in cls.names()}
+        shared = {name: value for name, value in command.__dict__.items() if name in cls.names()}
         return cls(**shared | more)
 
 
@@ -90,7 +90,7 @@ class Change(Event, abstract=True):
     version: Count = 0
 
     def numbered(self, version: int) -> Self:
-        """Give the same change with the version of the thing after it."""
+        """Return the same change with the version of the thing after it."""
         made = object.__new__(type(self))
         made.__dict__.update(self.__dict__, version=version)
         return made
@@ -168,7 +168,7 @@ _MOMENT = re.compile(
 
 
 def is_text(value: Any, longest: int) -> bool:
-    """Tell whether a value is a text of 1 to so many characters, none of them a control character
+    """Return whether a value is a text of 1 to so many characters, none of them a control character
     or half of a surrogate pair, which no database keeps."""
     return isinstance(value, str) and len(value) <= longest and bool(_TEXT.fullmatch(value))
 

@@ -322,7 +322,7 @@ class Part:
 
     @classmethod
     def describe(cls) -> dict[str, Any]:
-        """Give each field's JSON shape, as the catalogue and the golden files show it."""
+        """Return each field's JSON shape, as the catalogue and the golden files show it."""
         compiled = cls._compile()
         return {
             name: {
@@ -334,7 +334,8 @@ class Part:
 
     @classmethod
     def schema(cls) -> Schema:
-        """Give the marshmallow schema that judges data from outside: unknown fields are errors."""
+        """Return the marshmallow schema that judges data from outside: unknown fields are
+        errors."""
         if cls.__schema is None:
             compiled = cls._compile()
             made: dict[str, Any] = {

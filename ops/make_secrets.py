@@ -26,7 +26,7 @@ FOLDER_MODE, FILE_MODE = 0o700, 0o444
 
 
 def generated() -> dict[str, str]:
-    """Give a fresh value for every secret that is made from nothing."""
+    """Return a fresh value for every secret that is made from nothing."""
     made = {name: secrets.token_hex(24) for name in ("postgres_password", "grafana_password")}
     made |= {name: secrets.token_hex(32) for name in ("seal_key", "issuer_key")}
     for user in (*SERVICES, "operator"):
@@ -39,7 +39,7 @@ def generated() -> dict[str, str]:
 
 
 def definitions(folder: Path) -> str:
-    """Give RabbitMQ's definitions: the users and what they may do, with hashes of passwords."""
+    """Return RabbitMQ's definitions: the users and what they may do, with hashes of passwords."""
     made = json.loads(DEFINITIONS.read_text())
     for user in made["users"]:
         uri = urlsplit((folder / f"{user['name']}_amqp_uri").read_text().strip())
@@ -57,7 +57,7 @@ def _hash(user: str, password: str) -> str:
 
 
 def certificate(folder: Path) -> dict[str, str]:
-    """Give a key for TLS, and a certificate for this machine that it signs itself."""
+    """Return a key for TLS, and a certificate for this machine that it signs itself."""
     key, made = folder / ".key.part", folder / ".certificate.part"
     subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
     kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]

@@ -48,7 +48,7 @@ class Rulebook(
         return _read(folder) if folder else _fengze()
 
     def on(self, day: date) -> Rulebook:
-        """Give the edition that holds on a day; the first one for the days before it."""
+        """Return the edition that holds on a day; the first one for the days before it."""
         place = bisect_right(self.editions, day, key=lambda edition: edition.since)
         return self.editions[max(place - 1, 0)]
 

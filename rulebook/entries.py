@@ -18,7 +18,7 @@ class Unknown(KeyError):
     """The rulebook has no such code or text; the one argument is a sentence that names it."""
 
     def __str__(self) -> str:
-        """Give the sentence, without the quotes that `KeyError` adds."""
+        """Return the sentence, without the quotes that `KeyError` adds."""
         return str(self.args[0])
 
 

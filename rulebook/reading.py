@@ -110,7 +110,7 @@ class Files:
         self.sources: Mapping[str, Source] = self._sources()
 
     def digest(self, file: str) -> str:
-        """Give a digest of all that a file says."""
+        """Return a digest of all that a file says."""
         return digest(self._tables.get(file, {}))
 
     def perhaps(
@@ -215,7 +215,7 @@ def _list(given: Any) -> list[Any]:
 
 
 def turns(tables: Tables) -> list[date]:
-    """Give the days on which rules begin or end to hold, the district's first day before all."""
+    """Return the days on which rules begin or end to hold, the district's first day before all."""
     district = tables.get("district.toml", {}).get("district")
     first = district.get("from") if isinstance(district, dict) else None
     if type(first) is not date:
@@ -229,7 +229,7 @@ def turns(tables: Tables) -> list[date]:
 
 
 def as_of(tables: Tables, day: date) -> Tables:
-    """Give what holds on a day: of the entries with one code, the one that began last."""
+    """Return what holds on a day: of the entries with one code, the one that began last."""
     return {
         file: {name: _held(given, day) for name, given in held.items()}
         for file, held in tables.items()
@@ -269,7 +269,7 @@ def _is_over(entry: Mapping[str, Any], day: date) -> bool:
 
 
 def digest(said: Any) -> str:
-    """Give a short digest of what parsed files say."""
+    """Return a short digest of what parsed files say."""
     text = json.dumps(said, sort_keys=True, default=str, ensure_ascii=False)
     return blake2b(text.encode(), digest_size=4).hexdigest()
 

@@ -61,7 +61,7 @@ def _places(text: str) -> list[str]:
 
 
 def _words(value: object) -> Words:
-    """Give a value in both languages: words and points in each, a list joined, a date as ISO."""
+    """Return a value in both languages: words and points in each, a list joined, a date as ISO."""
     if isinstance(value, Words):
         return value
     if isinstance(value, Point):

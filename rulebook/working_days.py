@@ -14,12 +14,12 @@ SHANGHAI = timezone(timedelta(hours=8), "Asia/Shanghai")
 
 
 def end_of(day: date) -> datetime:
-    """Give the moment at which a day ends: the midnight after it, in Shanghai."""
+    """Return the moment at which a day ends: the midnight after it, in Shanghai."""
     return datetime.combine(day + _ONE_DAY, time(), SHANGHAI)
 
 
 def day_of(moment: datetime) -> date:
-    """Give the day in Shanghai to which a moment belongs."""
+    """Return the day in Shanghai to which a moment belongs."""
     return moment.astimezone(SHANGHAI).date()
 
 
@@ -51,11 +51,11 @@ class WorkingDays:
         self._off, self._worked = frozenset(off), frozenset(worked)
 
     def includes(self, day: date) -> bool:
-        """Tell whether a day is worked."""
+        """Return whether a day is worked."""
         return day in self._worked or (day.weekday() < 5 and day not in self._off)
 
     def after(self, day: date, count: int, standing: Sequence[Span] = ()) -> date:
-        """Give the day so many working days after a day, counting from the next one; those of the
+        """Return the day so many working days after a day, counting from the next one; those of the
         spans during which the clock stood still do not count."""
         if count < 0:
             raise ValueError(f"{count} days cannot be counted forward")

@@ -27,7 +27,7 @@ class Disorder:
     _arrived: int = 0
 
     def keeps(self, message, item):
-        """Tell whether a message that arrives is held back; if not, it goes on at once."""
+        """Return whether a message that arrives is held back; if not, it goes on at once."""
         source, kind = message.envelope.source, message.envelope.type
         self._arrived += 1
         if not self.held:
@@ -39,7 +39,7 @@ class Disorder:
         return False
 
     def let_go(self):
-        """Give the first message of any stream that is held, if one is."""
+        """Return the first message of any stream that is held, if one is."""
         if not self.held:
             return None
         stream = self.rng.choice(sorted(self.held))

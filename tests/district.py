@@ -79,7 +79,7 @@ class Client:
 
 
 def token_in(data):
-    """Give the token of everybody in the embedded district of this folder."""
+    """Return the token of everybody in the embedded district of this folder."""
     return token_of_all(issuer_of(Settings.read({}, data=data)))
 
 
@@ -214,7 +214,7 @@ class Stories:
         return [entry["type"] for entry in self.timeline(thing, kind)]
 
     def causes(self, thing, kind="enterprises"):
-        """Give (cause, effect) pairs of a timeline, in order."""
+        """Return (cause, effect) pairs of a timeline, in order."""
         return [(e["caused_by"]["type"], e["type"]) for e in self.timeline(thing, kind)]
 
     def statistics(self):
@@ -239,7 +239,7 @@ class TestDistrict(Stories):
                 eventlet.sleep(0.02)
 
     def client_as(self, caller):
-        """Give a client with the token of a caller."""
+        """Return a client with the token of a caller."""
         token = self.service("gateway").components.issuer.issue(caller, 3600)
         return Client(f"http://127.0.0.1:{self.running.port}", token)
 
@@ -323,7 +323,7 @@ class DistributedDistrict(TestDistrict):
         return unheard + [f"{kind} waits as a parked message at {name}" for kind in waits]
 
     def due(self, name, rows):
-        """Give what was said to a service and does not stand in its inbox, the type by the id."""
+        """Return what was said to a service and does not stand in its inbox, the type by the id."""
         hears = self.hears[name]
         due = {r.id: r.type for r in rows if hears & {(r.exchange, r.type), (ANY, r.type)}}
         with self.store(name).read() as session:

@@ -68,7 +68,7 @@ def headers_of(partitions, **attributes):
 
 
 def misfits(partitions):
-    """Give (name, headers) of messages of which one attribute is not fit."""
+    """Return (name, headers) of messages of which one attribute is not fit."""
     for attribute in ATTRIBUTES:
         for form, value in OF_NO_FORM.items():
             yield f"{attribute}: {form}", headers_of(partitions, **{attribute: value})
@@ -94,7 +94,7 @@ class Raw(amqp.Message):
 
 
 def unreadable(headers):
-    """Give (name, message) of messages with properties that py-amqp cannot read, each with the
+    """Return (name, message) of messages with properties that py-amqp cannot read, each with the
     headers of one that would be fit."""
     table, persistent = dumps("F", [headers]), b"\2"
     strange = b"\4" + b"\xe9\xe8\xff\xfe"

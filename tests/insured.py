@@ -69,7 +69,7 @@ from = 2020-02-10
 
 
 def district(folder, **files):
-    """Give a rulebook like Fengze's with other files: `schemes="…"` takes the place of one, and
+    """Return a rulebook like Fengze's with other files: `schemes="…"` takes the place of one, and
     `deadlines=("old", "new")` changes one."""
     folder = Path(shutil.copytree(FENGZE, folder / "district"))
     for name, change in files.items():

@@ -32,7 +32,8 @@ FORMATS = ("json", "csv", "xlsx")
 
 
 def forms(word):
-    """Give a word in each form in which it may stand in something, as bytes by the form's name."""
+    """Return a word in each form in which it may stand in something, as bytes by the form's
+    name."""
     plain = word.encode()
     escaped = json.dumps(word)[1:-1]
     made = {
@@ -191,7 +192,7 @@ def _failing(institution):
 
 
 def left_by(district, telling):
-    """Give all that a district has left, except its files, by where it stands."""
+    """Return all that a district has left, except its files, by where it stands."""
     client = district.client
     places = {"metrics": client.request("GET", "/metrics").data, **telling.answers}
     for number, got in enumerate(telling.receiver.got):
@@ -255,11 +256,11 @@ def dumped(district):
 
 
 def unpacked(workbook):
-    """Give what stands in a workbook, which is an archive."""
+    """Return what stands in a workbook, which is an archive."""
     with zipfile.ZipFile(io.BytesIO(workbook)) as archive:
         return b"".join(archive.read(name) for name in archive.namelist())
 
 
 def files_of(folder):
-    """Give the files below a folder."""
+    """Return the files below a folder."""
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

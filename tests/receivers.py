@@ -28,7 +28,7 @@ class Got:
         self.event = json.loads(body)
 
     def verified(self, secret):
-        """Give the event, once the signature has been checked by somebody else's code."""
+        """Return the event, once the signature has been checked by somebody else's code."""
         return Webhook(secret).verify(self.body, self.headers)
 
 
@@ -56,7 +56,7 @@ class Receiver:
         return [got.event["id"] for got in self.got]
 
     def firsts(self):
-        """Give each event once, in the order in which it first came."""
+        """Return each event once, in the order in which it first came."""
         return list({got.event["id"]: got.event for got in self.got}.values())
 
     def close(self):

@@ -79,7 +79,7 @@ class Stranger:
         self.url = f"{scheme}://127.0.0.1:{self.port}/events"
 
     def heard(self):
-        """Give the next that it says: of a connection, how it ended."""
+        """Return the next that it says: of a connection, how it ended."""
         from chassis.runtime.green import in_thread
 
         return in_thread(self._process.stdout.readline).strip()

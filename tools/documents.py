@@ -40,7 +40,7 @@ Shape = dict[str, Any]
 
 
 def shape_of(kind: type[Contract]) -> Shape:
-    """Give all of a contract that its readers and writers rely on."""
+    """Return all of a contract that its readers and writers rely on."""
     return {
         "type": kind.type,
         "kind": "command" if issubclass(kind, Command) else "event",

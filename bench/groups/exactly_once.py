@@ -133,7 +133,7 @@ def content(message: Message, **more: Any) -> amqp.Message:
 def ours(
     stage: Stage, count: int, *, batch: int = 400, relays: bool = False, stored: int = 0
 ) -> float:
-    """Give how many messages a second our process handles, with so many rows there before, which
+    """Return how many messages a second our process handles, with so many rows there before, which
     `filled` has stored."""
     with (
         prepared(stage, relays=relays, stored=stored) as environ,
@@ -221,17 +221,17 @@ def fill(database: psycopg.Connection[Any], count: int) -> None:
 
 
 def nameko(stage: Stage, count: int) -> float:
-    """Give how many messages a second plain nameko handles."""
+    """Return how many messages a second plain nameko handles."""
     return peer(stage, count, "bench.peers.nameko_events", "postgresql+psycopg")
 
 
 def faststream(stage: Stage, count: int) -> float:
-    """Give how many messages a second FastStream handles."""
+    """Return how many messages a second FastStream handles."""
     return peer(stage, count, "bench.peers.faststream_events", "postgresql+asyncpg")
 
 
 def peer(stage: Stage, count: int, module: str, driver: str) -> float:
-    """Give how many messages a second a peer handles."""
+    """Return how many messages a second a peer handles."""
     name = "bench_peer"
     prepare_peer(stage, name)
     url = stage.database.url(name).replace("postgresql+psycopg", driver)
@@ -243,7 +243,7 @@ def peer(stage: Stage, count: int, module: str, driver: str) -> float:
 
 
 def kombu(stage: Stage, count: int) -> float:
-    """Give how many messages a second a bare consumer takes."""
+    """Return how many messages a second a bare consumer takes."""
     queue_for_a_peer(stage, count)
     environ = {"AMQP_URI": stage.broker.uri, "QUEUE": PEER_QUEUE, "MESSAGES": str(count)}
     with stage.peer("bench.peers.kombu_bare", **environ) as consumer:

@@ -116,7 +116,7 @@ def idle(ours: _Ours, seconds: float) -> Iterator[Figure]:
 
 
 def handled(stage: Stage) -> list[float]:
-    """Give how long after each fact of filing's the row stood that inspection wrote for it (ms).
+    """Return how long after each fact of filing's the row stood that inspection wrote for it (ms).
 
     Both are noted just before a commit: one commit lies in between.
     """

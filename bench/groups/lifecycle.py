@@ -78,7 +78,7 @@ def lifecycles(
 
 
 def of_lifecycles(lifecycles: dict[int, list[Outcome]]) -> Iterator[Figure]:
-    """Tell of the complaints."""
+    """Return of the complaints."""
     fewest, most = min(lifecycles), max(lifecycles)
     few, many = lifecycles[fewest], lifecycles[most]
     rate = partial(Outcome.rate, what="lifecycle")
@@ -238,7 +238,8 @@ def _spike(
 
 
 def recovery(outcome: Outcome, since: float, until: float, before: float) -> float:
-    """Give the seconds after which the p95, over some seconds each, is back; infinite if never."""
+    """Return the seconds after which the p95, over some seconds each, is back; infinite if
+    never."""
     at = since
     while at < until:
         if percentile(outcome.took("file", at, at + WINDOW), 0.95) <= 1.2 * before:

@@ -45,7 +45,7 @@ def run(stage: Stage) -> Iterator[Figure]:
 
 
 def handled(stage: Stage, count: int, processes: int) -> float:
-    """Give how many messages a second so many processes handle, as they are published."""
+    """Return how many messages a second so many processes handle, as they are published."""
     with ExitStack() as stack:
         environ = stack.enter_context(prepared(stage, relays=False))
         database = stack.enter_context(stage.connect(SERVICE))
@@ -66,7 +66,7 @@ def handled(stage: Stage, count: int, processes: int) -> float:
 
 
 def shared_out(database: psycopg.Connection[Any], processes: int) -> bool:
-    """Tell whether each process has its share of the partitions."""
+    """Return whether each process has its share of the partitions."""
     query = (
         "SELECT count(*) FROM leases WHERE owner IS NOT NULL AND name LIKE 'partition %'"
         " GROUP BY owner ORDER BY 1"

@@ -54,7 +54,7 @@ sessions = async_sessionmaker(engine, expire_on_commit=False)
 
 
 async def session_of_a_request():
-    """Give a request its session."""
+    """Return a request its session."""
     async with sessions() as session:
         yield session
 

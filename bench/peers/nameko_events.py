@@ -46,7 +46,7 @@ class Database(DependencyProvider):
         self.engine.dispose()
 
     def get_dependency(self, worker_ctx):
-        """Give a worker its session."""
+        """Return a worker its session."""
         session = self.open[worker_ctx] = self.sessions()
         return session
 
@@ -59,7 +59,7 @@ class Headers(DependencyProvider):
     """Gives a worker the headers of its message."""
 
     def get_dependency(self, worker_ctx):
-        """Give a worker its headers."""
+        """Return a worker its headers."""
         return worker_ctx.data
 
 

@@ -86,7 +86,7 @@ class Replica:
                 self._stop.wait()
 
     def _hears(self) -> bool:
-        """Tell whether the broker has said something lately."""
+        """Return whether the broker has said something lately."""
         self._deaf = 0 if self.inbox.heard() else self._deaf + 1
         if self._deaf == DEAF:
             self.log.warning("broker not heard", partitions=len(self._serving))
@@ -204,7 +204,7 @@ class Replica:
         self.consumer.stop()
 
     def leave(self) -> None:
-        """Give the leases back, once nothing is consumed any more."""
+        """Return the leases, once nothing is consumed any more."""
         if self.leases is not None:
             try:
                 self.leases.leave()

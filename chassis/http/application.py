@@ -63,7 +63,7 @@ class Entrance:
         )
 
     def bounds(self, settings: Settings) -> Bounds:
-        """Give what a client may take; a trusted proxy speaks for many."""
+        """Return what a client may take; a trusted proxy speaks for many."""
         return Bounds(
             settings.headers_within,
             settings.body_within,

@@ -102,7 +102,7 @@ def addresses_of(host: str, port: int) -> list[str]:
 
 
 def addresses_in(found: Iterable[Any]) -> list[str]:
-    """Give the addresses that a look-up has found, each once."""
+    """Return the addresses that a look-up has found, each once."""
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
@@ -128,7 +128,7 @@ def asked(
 
 
 def meant(address: str) -> IP:
-    """Give the address that is spoken to in the end, where one is wrapped in another.
+    """Return the address that is spoken to in the end, where one is wrapped in another.
 
     Raises `ValueError` for what is no address.
     """

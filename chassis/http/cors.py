@@ -44,7 +44,7 @@ class Cors:
         self.origins = frozenset(origins)
 
     def asks_first(self, request: Request) -> bool:
-        """Tell whether a browser asks what a page of an origin that is known here may do."""
+        """Return whether a browser asks what a page of an origin that is known here may do."""
         return (
             request.method == "OPTIONS"
             and request.headers.get("Origin") in self.origins

@@ -32,7 +32,7 @@ class Deadline:
         self._until = time.monotonic() + within
 
     def left(self) -> float:
-        """Tell how many seconds are left; raises `TimeoutError` where there are none."""
+        """Return how many seconds are left; raises `TimeoutError` where there are none."""
         left = self._until - time.monotonic()
         if left <= 0:
             raise self.late
@@ -51,7 +51,7 @@ class Stream(io.RawIOBase):
         return True
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        """Give it as something that can be read line by line."""
+        """Return it as something that can be read line by line."""
         return io.BufferedReader(self)
 
     def sendall(self, data: bytes) -> None:

@@ -16,7 +16,7 @@ class Proxies:
         self.trusted = trusted
 
     def trusts(self, address: str) -> bool:
-        """Tell whether an address is that of a proxy."""
+        """Return whether an address is that of a proxy."""
         try:
             peer = ipaddress.ip_address(address)
         except ValueError:
@@ -24,7 +24,7 @@ class Proxies:
         return any(peer in network for network in self.trusted)
 
     def client_of(self, environ: dict[str, Any]) -> str:
-        """Give the address of the client: the last one that no trusted proxy has."""
+        """Return the address of the client: the last one that no trusted proxy has."""
         address: str = environ.get("REMOTE_ADDR", "")
         for said in reversed(parts_of(environ.get("HTTP_X_FORWARDED_FOR", ""))):
             if not self.trusts(address):
@@ -33,7 +33,7 @@ class Proxies:
         return address
 
     def is_encrypted(self, environ: dict[str, Any]) -> bool:
-        """Tell whether the client speaks TLS, by the word of a trusted proxy."""
+        """Return whether the client speaks TLS, by the word of a trusted proxy."""
         return environ.get("HTTP_X_FORWARDED_PROTO") == "https" and self.trusts(
             environ.get("REMOTE_ADDR", "")
         )

@@ -127,7 +127,7 @@ class Web(WebServer):
 
 
 def health(ready: Callable[[], dict[str, bool]]) -> list[Route]:
-    """Give the routes that every process has: alive, ready, metrics."""
+    """Return the routes that every process has: alive, ready, metrics."""
 
     def readiness(_request: Request) -> Response:
         parts = ready()

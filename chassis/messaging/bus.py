@@ -41,7 +41,7 @@ class PartitionConsumer(Protocol):
         """Acknowledge messages that were handled or parked."""
 
     def idle(self) -> bool:
-        """Tell whether nothing is queued here and nothing in hand."""
+        """Return whether nothing is queued here and nothing in hand."""
 
     def close(self) -> None:
         """Stop taking; whoever waits in `take` gets `Closed`."""
@@ -64,13 +64,13 @@ class Inbox(Protocol):
     on_declared: Callable[[int], None]
 
     def heard(self) -> bool:
-        """Tell whether the broker has said anything since this was asked last."""
+        """Return whether the broker has said anything since this was asked last."""
 
     def open(self, partition: int) -> PartitionConsumer:
         """Begin to receive what comes for a partition."""
 
     def leave(self, partition_consumer: PartitionConsumer) -> None:
-        """Give back what a closed partition consumer was given and nobody took, for the next to
+        """Return back what a closed partition consumer was given and nobody took, for the next to
         serve it."""
 
 
@@ -97,13 +97,13 @@ class Bus(Protocol):
         """
 
     def inbox(self, service: str, bindings: Bindings) -> Inbox:
-        """Give the inbox of a service, which listens to all of these."""
+        """Return the inbox of a service, which listens to all of these."""
 
     def open(self) -> None:
         """Let publishing begin: every inbox is there."""
 
     def connected(self) -> bool:
-        """Tell whether the bus can be reached."""
+        """Return whether the bus can be reached."""
 
     def leave(self, service: str) -> None:
         """Receive and publish nothing more for a service."""

@@ -77,7 +77,7 @@ class EmbeddedPartitionConsumer:
         self._wake_up()
 
     def idle(self) -> bool:
-        """Tell whether nothing is queued and nothing in hand."""
+        """Return whether nothing is queued and nothing in hand."""
         return not self._ready and not self._taken
 
     def _wake_up(self) -> None:
@@ -103,11 +103,11 @@ class EmbeddedInbox:
         return True
 
     def open(self, partition: int) -> EmbeddedPartitionConsumer:
-        """Give the one partition consumer, which receives from the start."""
+        """Return the one partition consumer, which receives from the start."""
         return self.partition_consumer
 
     def leave(self, partition_consumer: PartitionConsumer) -> None:
-        """Give nothing back: what was not handled is unsent in some outbox."""
+        """Return nothing back: what was not handled is unsent in some outbox."""
 
 
 class EmbeddedBus:
@@ -158,21 +158,21 @@ class EmbeddedBus:
         return [*self._routes[message.exchange, kind], *self._routes[ANY, kind]]
 
     def inbox(self, service: str, bindings: Bindings) -> Inbox:
-        """Give the inbox of a service, with its one partition consumer."""
+        """Return the inbox of a service, with its one partition consumer."""
         partition_consumer = self._partition_consumers[service] = self.new_partition_consumer()
         for binding in bindings:
             self._routes[binding].append(partition_consumer)
         return EmbeddedInbox(partition_consumer)
 
     def connected(self) -> bool:
-        """Tell whether the bus can be reached: always."""
+        """Return whether the bus can be reached: always."""
         return True
 
     def leave(self, service: str) -> None:
         """Do nothing: what a service has not handled is unsent in some outbox."""
 
     def idle(self) -> bool:
-        """Tell whether no listener has anything queued or in hand."""
+        """Return whether no listener has anything queued or in hand."""
         return all(
             partition_consumer.idle() for partition_consumer in self._partition_consumers.values()
         )

@@ -63,7 +63,7 @@ _OLDEST = (
 
 
 def pause(attempts: int, *, longest: float = 60.0) -> float:
-    """Give the seconds to wait after so many attempts, however many: growing, with jitter."""
+    """Return the seconds to wait after so many attempts, however many: growing, with jitter."""
     return min(longest, 0.2 * 2.0 ** min(attempts, 30)) * random.uniform(0.75, 1.25)
 
 
@@ -97,7 +97,7 @@ def _awaited(key: str | None) -> str | None:
 
 
 def held(uow: UnitOfWork, messages: Iterable[Message]) -> set[Stream]:
-    """Tell which streams of these messages are held back by a parked message."""
+    """Return which streams of these messages are held back by a parked message."""
     keys = {message.envelope.partitionkey for message in messages}
     rows = uow.execute(
         _streams.where(
@@ -251,7 +251,7 @@ def counts(store: Store) -> dict[str, int]:
 
 
 def ages(store: Store) -> dict[str, float]:
-    """Tell for how many seconds the oldest parked message of each state that holds back is set
+    """Return for how many seconds the oldest parked message of each state that holds back is set
     aside."""
     now = store.now()
     with store.read() as session:

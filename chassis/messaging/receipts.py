@@ -88,14 +88,14 @@ class Receipts:
         return meant
 
     def was_given_up(self, session: Session, kind: str) -> bool:
-        """Tell whether earlier versions have heard messages of this type, and none since: what is
+        """Return whether earlier versions have heard messages of this type, and none since: what is
         bound is never unbound. One that a later version hears is waited for."""
         rows = session.execute(select(handler_sets.c.number, handler_sets.c.handlers)).all()
         had = [row.number for row in rows if f'"{kind} ' in row.handlers]
         return bool(had) and max(had) < (self.number or 0)
 
     def has_handled(self, uow: UnitOfWork, message: Message) -> bool:
-        """Tell whether the handler that a message is for has heard it with all the others: not
+        """Return whether the handler that a message is for has heard it with all the others: not
         where it still stands behind, to be given to them."""
         itself = parked_messages.c.id == message.id, parked_messages.c.handler.is_(None)
         if uow.execute(select(parked_messages.c.seq).where(*itself)).first() is not None:

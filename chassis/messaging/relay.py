@@ -226,7 +226,7 @@ class Relay:
         return self.bus.claim(self.store.service, self._is_agreed)
 
     def _is_agreed(self) -> bool:
-        """Tell whether the relays may publish, and to so many partitions: that changes only while
+        """Return whether the relays may publish, and to so many partitions: that changes only while
         none of them can."""
         query = select(deployment.c.name, deployment.c.value)
         with self.store.engine.connect() as connection:
@@ -280,7 +280,7 @@ class Relay:
         return bool(self._held.rows or self.resender.put_off)
 
     def _is_due(self) -> bool:
-        """Tell whether what was not taken is to be tried again."""
+        """Return whether what was not taken is to be tried again."""
         return self._waits and self._round.at <= time.monotonic()
 
     def _release(self, partition: int) -> None:
@@ -314,8 +314,9 @@ class Relay:
             message.redelivered = message.seq <= self._last_before_start
 
     def _hand_over(self, messages: list[Message]) -> list[Message]:
-        """Give the service itself what an earlier process has said and not sent: one of an earlier
-        version has not handled it at once. What was handled is dropped. Gives what may go on."""
+        """Return the service itself what an earlier process has said and not sent: one of an
+        earlier version has not handled it at once. What was handled is dropped. Gives what may go
+        on."""
         hears = self.topology.get(self.store.service, ())
         old = [m for m in messages if m.redelivered and (m.exchange, m.envelope.type) in hears]
         if is_taken(self.bus, old, self.store.service):

@@ -40,7 +40,7 @@ def ask(
     marker: str | None = None,
     handler: str | None = None,
 ) -> int:
-    """Have this service's relay send again what it has sent since a moment; gives a number.
+    """Have this service's relay send again what it has sent since a moment; return a number.
 
     It is said in the log where some of that has gone from the outbox by now.
     """
@@ -86,7 +86,7 @@ def done_of(store: Store, seqs: Collection[int]) -> list[Any]:
 
 
 def begin(store: Store, request: Any) -> Any:
-    """Fix how far a request goes, just before its marker; gives the request as it then is.
+    """Fix how far a request goes, just before its marker; return the request as it then is.
 
     Until the marker arrives the receiver leaves alone what comes, also what the relay has sent
     since it was asked: all of that is to come again. So is what operators have had sent again to
@@ -170,7 +170,7 @@ def gap_found(
     sources: Iterable[str],
     hold: Callable[[UnitOfWork, Collection[int]], None],
 ) -> list[str]:
-    """Ask every publisher for what a lost queue may have held; gives who was asked.
+    """Ask every publisher for what a lost queue may have held; return who was asked.
 
     A queue that was never there has held nothing, which is known by `drained_at`. All of it is
     noted before the queue is there again, in one transaction with the messages that ask, and only

@@ -70,7 +70,7 @@ class RabbitBus:
         return self._publishers[source].publish(messages, to)
 
     def inbox(self, service: str, bindings: Bindings) -> RabbitInbox:
-        """Give the inbox of a service, which connects by itself."""
+        """Return the inbox of a service, which connects by itself."""
         made = RabbitInbox(self._settings, service, bindings, self.partitions)
         self._inboxes.append(made)
         return made
@@ -79,7 +79,7 @@ class RabbitBus:
         """Do nothing: publishing begins by itself, as soon as every inbox is there."""
 
     def connected(self) -> bool:
-        """Tell whether every inbox of this process is connected."""
+        """Return whether every inbox of this process is connected."""
         return all(inbox.connected for inbox in self._inboxes)
 
     def leave(self, service: str) -> None:

@@ -35,7 +35,7 @@ def missing_at_broker(settings: Settings, service: str, partitions: int) -> list
 
 
 def may_publish(settings: Settings, service: str) -> bool:
-    """Tell whether the account may publish in a service's name: it does, and takes it back."""
+    """Return whether the account may publish in a service's name: it does, and takes it back."""
     with eventlet.Timeout(LOOK_WITHIN, BusDown("the broker does not answer")):
         connection = topology.connect(settings.amqp_uri)
         try:

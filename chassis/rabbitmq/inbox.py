@@ -96,7 +96,7 @@ class RabbitInbox:
         self._reader = eventlet.spawn(self._run)
 
     def heard(self) -> bool:
-        """Tell whether the broker has said anything since this was asked last."""
+        """Return whether the broker has said anything since this was asked last."""
         before = self._frames
         if self.connected:
             self._frames = self._connection.bytes_recv  # it counts frames
@@ -241,7 +241,7 @@ class RabbitPartitionConsumer:
         self._ready.clear()
 
     def idle(self) -> bool:
-        """Tell whether all that was delivered has been handled, and more could have been."""
+        """Return whether all that was delivered has been handled, and more could have been."""
         return self.channel is not None and not (self._ready or self._in_hand)
 
     def take(self, most: int) -> list[Message]:

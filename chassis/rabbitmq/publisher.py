@@ -262,7 +262,7 @@ def publish_batches(
 
 
 def unbroken(publish_batch: Sequence[Message], confirmed: Collection[str]) -> list[Message]:
-    """Give the messages that are confirmed, each key's up to the first that is not."""
+    """Return the messages that are confirmed, each key's up to the first that is not."""
     broken: set[str] = set()
     whole = []
     for message in publish_batch:

@@ -54,7 +54,7 @@ PARTITION_QUEUE = {
 
 
 def hopeless(service: str, error: Exception) -> Misconfigured | None:
-    """Tell of an error that trying again would not mend."""
+    """Return of an error that trying again would not mend."""
     if isinstance(error, Misconfigured):
         return error
     if isinstance(error, PreconditionFailed):
@@ -67,7 +67,7 @@ def hopeless(service: str, error: Exception) -> Misconfigured | None:
 def prepare(
     settings: Settings, service: str, bindings: Bindings, partitions: int, served: Collection[int]
 ) -> int:
-    """Declare the inbox of a service, and those queues of it that never were; gives how many."""
+    """Declare the inbox of a service, and those queues of it that never were; return how many."""
     made = 0
     try:
         with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not answer")):
@@ -88,7 +88,7 @@ def prepare(
 
 @contextmanager
 def administering(settings: Settings) -> Iterator[Any]:
-    """Give a connection for an operator's command; raises `BusDown`."""
+    """Return a connection for an operator's command; raises `BusDown`."""
     try:
         connection = connect(settings.amqp_uri)
         try:
@@ -219,7 +219,7 @@ def serve_connection(
 
 
 def is_there(connection: Any, queue: str) -> bool:
-    """Tell whether a queue is there."""
+    """Return whether a queue is there."""
     return _found(connection, queue) is not None
 
 

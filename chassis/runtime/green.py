@@ -31,7 +31,7 @@ from eventlet.queue import LightQueue as Queue
 from eventlet.semaphore import Semaphore
 
 in_thread = tpool.execute
-"""Calls a function in a thread of the system, which holds nobody else up; gives what it gives."""
+"""Calls a function in a thread of the system, which holds nobody else up; return what it gives."""
 
 __all__ = [
     "Event",

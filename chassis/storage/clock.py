@@ -49,7 +49,7 @@ class DatabaseClock:
         return self.is_own or (self._start is not None and abs(self.ahead) <= FURTHEST)
 
     def now(self) -> float:
-        """Tell the time (s since 1970), by what the database has said last; asks it at first."""
+        """Return the time (s since 1970), by what the database has said last; asks it at first."""
         if self.is_own:
             return time.time()
         if self._start is None:
@@ -63,7 +63,7 @@ class DatabaseClock:
                 self.read(connection)
 
     def read(self, session: Connection | Session) -> float:
-        """Give what the database's clock says (s since 1970), and learn from it."""
+        """Return what the database's clock says (s since 1970), and learn from it."""
         if self.is_own:
             return time.time()
         if isinstance(session, Session):

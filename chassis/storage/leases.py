@@ -192,14 +192,15 @@ class Leases:
             uow.execute(_RELEASE, {"me": self.owner, "names": [name]})
 
     def leave(self) -> None:
-        """Give everything up, and be no replica any more."""
+        """Return everything up, and be no replica any more."""
         with self._write() as uow:
             uow.execute(_LEAVE, {"me": self.owner})
             uow.execute(_GONE, {"me": self.owner})
 
 
 def served_partitions(store: Store, partitions: int) -> tuple[int, set[int]]:
-    """Tell how many partitions the replicas have agreed on, and which of them were ever served."""
+    """Return how many partitions the replicas have agreed on, and which of them were ever
+    served."""
     with store.engine.connect() as connection:
         agreed = {row.name: row.value for row in connection.execute(_DEPLOYMENT)}
         served = connection.execute(_SERVED).scalars()
@@ -207,6 +208,6 @@ def served_partitions(store: Store, partitions: int) -> tuple[int, set[int]]:
 
 
 def fair(partitions: int, replicas: list[str], owner: str) -> int:
-    """Tell how many partitions a replica is to serve: as many as the others, or one more."""
+    """Return how many partitions a replica is to serve: as many as the others, or one more."""
     rank = replicas.index(owner)
     return partitions // len(replicas) + (rank < partitions % len(replicas))

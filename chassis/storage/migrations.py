@@ -57,7 +57,7 @@ def known_to(store: Store) -> list[str]:
 
 
 def revision(store: Store) -> str | None:
-    """Tell at which revision a database is; None when it is not marked with any."""
+    """Return at which revision a database is; None when it is not marked with any."""
     with store.engine.connect() as connection:
         try:
             return connection.scalar(select(_mark.c.version_num))
@@ -78,7 +78,7 @@ def check(store: Store) -> None:
 
 
 def apply(store: Store) -> tuple[str | None, str]:
-    """Bring a database up to this version; gives the revisions before and after.
+    """Bring a database up to this version; return the revisions before and after.
 
     One that a newer version made stays as it is: versions run side by side during an update.
     """
@@ -152,8 +152,9 @@ def run(service: Any) -> None:
 
 
 def concerns(item: Any, dialect: str) -> bool:
-    """Tell whether a table, column or index is one that this kind of database has, and alembic can
-    compare: not those in which words are looked for, which each kind makes in SQL of its own."""
+    """Return whether a table, column or index is one that this kind of database has, and alembic
+    can compare: not those in which words are looked for, which each kind makes in SQL of its
+    own."""
     name = str(item.name)
     return bool(item.info.get("dialect", dialect) == dialect) and not (
         name.endswith(("_grams", "_threes")) or "_words_fts" in name

@@ -87,7 +87,7 @@ class Retention:
 
     def sweep(self, now: float | None = None) -> dict[str, int]:
         """Take away all that is too old, by the database's own word unless a moment is given (s
-        since 1970); gives how many rows of each table went."""
+        since 1970); return how many rows of each table went."""
         if now is None:
             with self.store.read() as session:
                 now = self.store.seconds(session)
@@ -161,7 +161,8 @@ def _forgotten(identity: str, origin: int | None, handled_at: float) -> tuple[st
 
 
 def remembered_since(store: Store, source: str) -> float:
-    """Tell from when on the inbox remembers all that a publisher made (s since 1970; 0 for always).
+    """Return from when on the inbox remembers all that a publisher made (s since 1970; 0 for
+    always).
 
     What was made before, and is not in the inbox, may have been handled or not.
     """
@@ -170,7 +171,7 @@ def remembered_since(store: Store, source: str) -> float:
 
 
 def forgotten_of(session: Session, sources: Iterable[str]) -> dict[str, float]:
-    """Tell up to when (s since 1970) what these publishers made has been forgotten."""
+    """Return up to when (s since 1970) what these publishers made has been forgotten."""
     names = {source: f"{FORGOTTEN} {origin_of(source)}" for source in sources}
     rows = session.execute(
         select(deployment).where(deployment.c.name.in_({FORGOTTEN, *names.values()}))
@@ -181,6 +182,6 @@ def forgotten_of(session: Session, sources: Iterable[str]) -> dict[str, float]:
 
 
 def let_go_until(session: Session | Connection) -> float:
-    """Tell up to when what was sent has gone from the outbox (s since 1970)."""
+    """Return up to when what was sent has gone from the outbox (s since 1970)."""
     query = select(deployment.c.value).where(deployment.c.name == LET_GO)
     return float(session.scalar(query) or 0.0)

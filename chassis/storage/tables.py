@@ -180,7 +180,7 @@ strays = Table(
 
 
 def origin_of(source: str) -> int:
-    """Give the number of a publisher: one of a fixed number, whoever claims to be one."""
+    """Return the number of a publisher: one of a fixed number, whoever claims to be one."""
     return crc32(source.encode()) & 0x7FFF
 
 

@@ -39,7 +39,7 @@ class Department:
     user: str | None = None
 
     def facts(self) -> dict[str, Any]:
-        """Give it as JSON values."""
+        """Return it as JSON values."""
         return asdict(self) | {"queue": queue_of(self.name)}
 
 
@@ -58,7 +58,7 @@ class Accounts:
     # -- what there is
 
     def all(self) -> dict[str, Department]:
-        """Give every department of whose account there is anything, by its name."""
+        """Return every department of whose account there is anything, by its name."""
         found: dict[str, Department] = {}
 
         def of(thing: str) -> Department:
@@ -115,7 +115,7 @@ class Accounts:
         self.broker.delete("operator-policies", self.vhost, queue)
 
     def has_user(self, name: str) -> bool:
-        """Tell whether a department has a user, and so a password."""
+        """Return whether a department has a user, and so a password."""
         return self.broker.get("users", queue_of(name)) is not None
 
     def _need(self, exchanges: Collection[str]) -> None:
@@ -195,6 +195,6 @@ class Accounts:
 
 
 def _is_of(password: str, hashed: str) -> bool:
-    """Tell whether a hash is that of a password: SHA-256 over a salt of four bytes and it."""
+    """Return whether a hash is that of a password: SHA-256 over a salt of four bytes and it."""
     raw = base64.b64decode(hashed)
     return hashlib.sha256(raw[:4] + password.encode()).digest() == raw[4:]

@@ -97,7 +97,7 @@ class ParkedMessage:
         return _handlers(self.service).get(self.row.type, [])
 
     def facts(self) -> dict[str, Any]:
-        """Give all columns but the body, as JSON values."""
+        """Return all columns but the body, as JSON values."""
         row = self.row._asdict()
         del row["body"]
         return {
@@ -131,7 +131,7 @@ class Result:
     says: str
 
     def facts(self) -> dict[str, Any]:
-        """Give it as JSON values."""
+        """Return it as JSON values."""
         return {
             "service": self.parked_message.service,
             "number": self.parked_message.number,
@@ -258,7 +258,7 @@ class ParkedMessages:
         return self._act("retry", "", found, again)
 
     def drop(self, found: Iterable[ParkedMessage], reason: str) -> Iterator[Result]:
-        """Give messages up for good; what waited behind them goes on, a command is settled."""
+        """Return messages up for good; what waited behind them goes on, a command is settled."""
 
         def give_up(uow: UnitOfWork, _service: str, row: Row[Any]) -> tuple[bool, str]:
             was_head = row.state in HOLDS and _head(uow, row) == row.seq
@@ -331,7 +331,7 @@ def _numbered(row: Any) -> dict[str, Any]:
 
 
 def _head(uow: UnitOfWork, row: Row[Any]) -> int | None:
-    """Give the number of the first parked message that holds back the stream of this one."""
+    """Return the number of the first parked message that holds back the stream of this one."""
     return uow.scalar(
         select(func.min(parked_messages.c.seq)).where(
             parked_messages.c.source == row.source,
@@ -342,7 +342,7 @@ def _head(uow: UnitOfWork, row: Row[Any]) -> int | None:
 
 
 def _known(uow: UnitOfWork, row: Row[Any]) -> bool | None:
-    """Tell whether the inbox knows a parked message's id with this body, with another, or not any
+    """Return whether the inbox knows a parked message's id with this body, with another, or not any
     more.
 
     With another body the parked message is an impostor: its id belongs to a message that came
@@ -354,7 +354,7 @@ def _known(uow: UnitOfWork, row: Row[Any]) -> bool | None:
 
 
 def _is_owed_an_outcome(uow: UnitOfWork, row: Row[Any]) -> bool:
-    """Tell whether somebody waits for the outcome of a command that has none yet.
+    """Return whether somebody waits for the outcome of a command that has none yet.
 
     A command is handled or parked, never both; an impostor's outcome is that of the first.
     """
@@ -378,7 +378,7 @@ def _settle(uow: UnitOfWork, row: Row[Any]) -> None:
 
 
 def body_of(parked_message: ParkedMessage) -> Any:
-    """Give the body as a JSON value, or as text if it is none."""
+    """Return the body as a JSON value, or as text if it is none."""
     try:
         return json.loads(parked_message.row.body)
     except ValueError:
@@ -386,7 +386,7 @@ def body_of(parked_message: ParkedMessage) -> Any:
 
 
 def is_number(name: str) -> bool:
-    """Tell a parked message's number from an id."""
+    """Return a parked message's number from an id."""
     return re.fullmatch(r"[0-9]{1,18}", name) is not None
 
 

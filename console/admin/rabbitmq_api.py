@@ -90,7 +90,7 @@ class Management:
 
 
 def _why(error: Exception) -> str:
-    """Give what the system says, or the last sentence of an error without the objects in it."""
+    """Return what the system says, or the last sentence of an error without the objects in it."""
     cause = error.__cause__
     if isinstance(cause, OSError) and cause.errno:
         return os.strerror(cause.errno)

@@ -13,7 +13,7 @@ A_DAY = 24.0
 
 
 def issuer_of(settings: Settings) -> Issuer:
-    """Give the district's own issuer; raises `Misconfigured` where there is none."""
+    """Return the district's own issuer; raises `Misconfigured` where there is none."""
     found = tokens.issuer_of(settings)
     if found is None:
         raise Misconfigured("ISSUER_KEY_FILE must name the key of the district's own issuer.")

@@ -56,8 +56,8 @@ def add(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Give a department a user and a queue with the events that it asked for, or change which; what
-    is so already stays. A password that no file takes is printed, once."""
+    """Return a department a user and a queue with the events that it asked for, or change which;
+    what is so already stays. A password that no file takes is printed, once."""
     _refuse_bad_name(name)
     exchanges = exchanges_of(events)
     accounts = _accounts()
@@ -132,8 +132,8 @@ def remove(
 
 
 def exchanges_of(given: Iterable[str]) -> dict[str, str]:
-    """Give the exchange of each type that is asked for; raises `UsageError` for what is no event of
-    the district."""
+    """Return the exchange of each type that is asked for; raises `UsageError` for what is no event
+    of the district."""
     public = public_events()
     asked = [kind.strip() for words in given for kind in words.split(",") if kind.strip()]
     if not asked:
@@ -179,7 +179,7 @@ def _named(accounts: Accounts, name: str) -> Department:
 
 
 def _password_in(file: Path) -> str:
-    """Give the password that a file holds; one that is not there is made, for its owner alone."""
+    """Return the password that a file holds; one that is not there is made, for its owner alone."""
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:

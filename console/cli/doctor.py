@@ -147,7 +147,7 @@ def broker(settings: Settings, services: Sequence[str]) -> Iterator[Finding]:
 
 
 def _partitions(settings: Settings, name: str) -> int:
-    """Tell how many partitions the replicas have agreed on, where their database says so."""
+    """Return how many partitions the replicas have agreed on, where their database says so."""
     try:
         with opened(settings, [name]) as stores, answering(name):
             return served_partitions(stores[name], settings.partitions)[0]
@@ -221,7 +221,7 @@ def exposure(settings: Settings, services: Sequence[str]) -> Iterator[Finding]:
 
 
 def _is_reachable(settings: Settings) -> bool:
-    """Tell whether other machines can reach the gateway."""
+    """Return whether other machines can reach the gateway."""
     try:
         addresses = {each[4][0] for each in socket.getaddrinfo(settings.http_address, None)}
     except OSError:

@@ -140,7 +140,7 @@ def _moved(store: Store, seal: Seal, found: Found, who: str, clock: Clock) -> bo
 
 
 def _wait(moving: Moving, told: list[str]) -> int:
-    """Wait until insurance has answered; gives how many answers are missing when none comes."""
+    """Wait until insurance has answered; return how many answers are missing when none comes."""
     left, since = len(told), time.monotonic()
     with _progress() as bar:
         task = bar.add_task("medics", total=left)

@@ -177,7 +177,7 @@ def drop(
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Give messages up for good.
+    """Return messages up for good.
 
     Some by number or id, or all that the filters leave with --all. Their effect is lost, since a
     repeat counts as a duplicate. What waited behind them goes on at once. A command that nobody has

@@ -84,7 +84,7 @@ def _change(
 
 
 def _was_begun(broker: Any, stores: dict[str, Store], partitions_: int) -> bool:
-    """Tell whether an earlier run was broken off when it had taken queues away. All had run empty
+    """Return whether an earlier run was broken off when it had taken queues away. All had run empty
     then, and whoever listened now would take what is missing for lost."""
     from chassis.rabbitmq.topology import is_there, queue_of
 
@@ -141,7 +141,8 @@ def _drain(
         return all(lock(broker, name) for name in stores)
 
     def is_let_go() -> bool:
-        """Tell whether nobody can have anything in hand: a stopped process may, while connected."""
+        """Return whether nobody can have anything in hand: a stopped process may, while
+        connected."""
         ready, consumers = standing(broker, stores, partitions_)
         return ready > 0 or consumers == 0
 

@@ -170,14 +170,15 @@ def _persons(
 
 
 def _by_identity(seal: Seal, said: str, settings: Settings) -> list[str]:
-    """Give the references of whoever has a number, and those of before there was a normal form."""
+    """Return the references of whoever has a number, and those of before there was a normal
+    form."""
     book = Rulebook.load(Path(settings.rulebook) if settings.rulebook else None)
     known = known_by_identity(seal, said, number_of(said, book) or plain(said))
     return [known.reference, *known.earlier]
 
 
 def _by_phone(seal: Seal, said: str) -> list[str]:
-    """Give the same of a phone; what is none may have been taken for one."""
+    """Return the same of a phone; what is none may have been taken for one."""
     number = phone_of(said)
     return [*([by_phone(seal, number)] if number else []), once_by_phone(seal, said)]
 

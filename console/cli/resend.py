@@ -79,7 +79,7 @@ def _moment_or_age(text_: str) -> datetime | float:
 
 
 def _moment(given: datetime | float, store: Store) -> float:
-    """Give the moment that is meant, by the clock that has dated what was sent."""
+    """Return the moment that is meant, by the clock that has dated what was sent."""
     return given.timestamp() if isinstance(given, datetime) else store.now() - given
 
 

@@ -87,7 +87,7 @@ def demo(
 
 
 def _district(folder: Path, port: int, replicas: int) -> Child | Fleet:
-    """Give the district that the settings ask for: a process, or several of each service."""
+    """Return the district that the settings ask for: a process, or several of each service."""
     settings = Settings.read()
     if not settings.amqp_uri:
         if replicas > 1:
@@ -98,7 +98,7 @@ def _district(folder: Path, port: int, replicas: int) -> Child | Fleet:
 
 
 def _told(folder: Path) -> Settings:
-    """Give the settings with the key files that the gateways share, which are made if need be."""
+    """Return the settings with the key files that the gateways share, which are made if need be."""
     settings = Settings.read()
     if not settings.amqp_uri:
         return replace(settings, data=folder)

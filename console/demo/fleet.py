@@ -90,11 +90,11 @@ class Fleet:
         return [process.base for process in self.members["gateway"]]
 
     def client(self, **options: Any) -> Client:
-        """Give a client of the gateways that plays everybody."""
+        """Return a client of the gateways that plays everybody."""
         return Client(*self.bases, token=token_of_all(issuer_of(self.settings)), **options)
 
     def peak_memory_mb(self) -> float:
-        """Tell the most memory that the processes have held, added up, in MB of 10⁶ bytes."""
+        """Return the most memory that the processes have held, added up, in MB of 10⁶ bytes."""
         return sum(process.peak_memory_mb() for process in self.processes)
 
     def wait(self) -> None:

@@ -61,7 +61,7 @@ class Enterprise:
         return self.kind == "above_scale" and self.number % 20 == 0
 
     def registration(self) -> dict[str, Any]:
-        """Give the body that registers it."""
+        """Return the body that registers it."""
         return {
             "credit_code": credit_code(self.number, sole_trader=self.kind == "sole_trader"),
             "name": f"豐澤第{self.number}號{_NAMES[self.premises]}",
@@ -140,11 +140,11 @@ class MonthPlan:
         return self.figures["insurance.medics_covered"]
 
     def filing_on(self, day: date) -> list[Enterprise]:
-        """Give the enterprises that file on a day."""
+        """Return the enterprises that file on a day."""
         return [e for e in self.enterprises if e.files_on == day]
 
     def open_on(self, day: date) -> list[Enterprise]:
-        """Give the enterprises that have reopened before a day."""
+        """Return the enterprises that have reopened before a day."""
         return [e for e in self.enterprises if e.reopens_on and e.reopens_on < day]
 
 

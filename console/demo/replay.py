@@ -43,7 +43,7 @@ class Replay:
         self._patrols: list[str] = []
 
     def total(self) -> int:
-        """Tell how many steps the replay has, for a progress bar."""
+        """Return how many steps the replay has, for a progress bar."""
         month = self.month
         visits = month.figures["inspection.visits"]
         filings = sum(e.files_on is not None for e in month.enterprises)

@@ -92,14 +92,15 @@ class District:
         return self.hosts[self.services[-1].name].web.port
 
     def ready(self) -> dict[str, bool]:
-        """Tell of each service whether its database and the bus answer."""
+        """Return of each service whether its database and the bus answer."""
         parts = {name: host.ready() for name, host in self.hosts.items()}
         if len(parts) == 1:
             return parts[self.services[0].name]
         return {name: all(ready.values()) for name, ready in parts.items()}
 
     def quiet(self) -> bool:
-        """Tell whether nothing is under way: no listener has anything, no outbox holds anything."""
+        """Return whether nothing is under way: no listener has anything, no outbox holds
+        anything."""
         return (
             isinstance(self.bus, EmbeddedBus)
             and self.bus.idle()
@@ -128,7 +129,7 @@ class District:
 
 
 def bus_of(settings: Settings) -> Bus:
-    """Give the bus that the settings ask for."""
+    """Return the bus that the settings ask for."""
     if settings.amqp_uri:
         from chassis.rabbitmq.bus import RabbitBus
 

@@ -95,7 +95,7 @@ class Process:
         raise ChildEnded(self._last_words())
 
     def peak_memory_mb(self) -> float:
-        """Tell the most memory that the process has held, in MB of 10⁶ bytes; 0 if unknown."""
+        """Return the most memory that the process has held, in MB of 10⁶ bytes; 0 if unknown."""
         try:
             status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
         except OSError:

@@ -94,7 +94,7 @@ class Item(ForPremises):
         return None
 
     def fails_with(self, answer: Any) -> bool:
-        """Tell whether an answer is a fault against the item's rule."""
+        """Return whether an answer is a fault against the item's rule."""
         if self.answer == AnswerType.YES_NO:
             return self.passes is not None and answer is not self.passes
         if self.answer == AnswerType.CHOICE:
@@ -117,7 +117,7 @@ class Checklist:
     choices: Mapping[str, Entry]
 
     def items_for(self, premises: str) -> dict[str, Item]:
-        """Give what is asked of such premises, in its order, in a dict of the caller's own."""
+        """Return what is asked of such premises, in its order, in a dict of the caller's own."""
         return {code: one for code, one in self.items.items() if one.holds_for(premises)}
 
     def words_of(self, item: Item, answer: Any) -> Words:

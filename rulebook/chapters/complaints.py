@@ -103,11 +103,11 @@ class Complaints(District):
     articles: Mapping[str, Article]
 
     def clock(self, track: str, stage: str) -> ClockRule:
-        """Give the rule of a track's clock in a stage."""
+        """Return the rule of a track's clock in a stage."""
         return find(self.clocks, f"{track}-{stage}", "clock")
 
     def counting(self, unit: str) -> WorkingDays:
-        """Give what counts the days of a unit."""
+        """Return what counts the days of a unit."""
         return self.working_days if unit == Unit.WORKING_DAYS else _EVERY_DAY
 
     def citations(self, findings: Iterable[str]) -> list[Citation]:

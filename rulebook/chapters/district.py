@@ -45,7 +45,7 @@ class ForPremises(Entry):
     premises: tuple[str, ...]
 
     def holds_for(self, premises: str) -> bool:
-        """Tell whether the entry holds for these premises."""
+        """Return whether the entry holds for these premises."""
         return not self.premises or premises in self.premises
 
 
@@ -63,32 +63,32 @@ class District:
     texts: Texts
 
     def five_small(self, premises: str) -> bool:
-        """Tell whether premises are 五小單位, which must be seen before they open (article)."""
+        """Return whether premises are 五小單位, which must be seen before they open (article)."""
         return find(self.premises, premises, "premises").five_small
 
     def way_up(self, grid: str) -> list[str]:
-        """Give a node of the grid and all above it, up to its subdistrict."""
+        """Return a node of the grid and all above it, up to its subdistrict."""
         way = [find(self.grids, grid, "grid")]
         while way[-1].parent is not None:
             way.append(self.grids[way[-1].parent])
         return [node.code for node in way]
 
     def subdistrict_of(self, grid: str) -> str:
-        """Give the subdistrict that a node of the grid belongs to."""
+        """Return the subdistrict that a node of the grid belongs to."""
         return self.way_up(grid)[-1]
 
     def officers_of(self, grid: str) -> tuple[str, ...]:
-        """Give the liaison officers of a node: its own, or those of the nearest above it."""
+        """Return the liaison officers of a node: its own, or those of the nearest above it."""
         return next(
             officers for code in self.way_up(grid) if (officers := self.grids[code].officers)
         )
 
     def is_working_day(self, day: date) -> bool:
-        """Tell whether a day is worked, by the notices of the State Council."""
+        """Return whether a day is worked, by the notices of the State Council."""
         return self.working_days.includes(day)
 
     def working_days_after(self, day: date, n: int) -> date:
-        """Give the day `n` working days after a day, counting from the next one."""
+        """Return the day `n` working days after a day, counting from the next one."""
         return self.working_days.after(day, n)
 
     def working_days_between(self, start: date, end: date) -> int:

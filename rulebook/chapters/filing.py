@@ -30,7 +30,7 @@ class Measure(ForPremises):
         return self.of or self.code
 
     def is_asked_of(self, premises: str, industry: str, headcount: int) -> bool:
-        """Tell whether an enterprise needs it."""
+        """Return whether an enterprise needs it."""
         trades = self.industries
         return (
             self.holds_for(premises)
@@ -51,7 +51,7 @@ class Referral(Entry):
     def holds(
         self, *, key_project: bool, headcount: int, out_of_province: int, days_free: int | None
     ) -> bool:
-        """Tell whether it holds; `days_free` counts from the day a closure was lifted."""
+        """Return whether it holds; `days_free` counts from the day a closure was lifted."""
         if self.key_project:
             return key_project
         if self.percent is not None:
@@ -79,7 +79,7 @@ class Filing(registry.Registry):
     areas: Mapping[str, Entry]
 
     def measures_for(self, premises: str, industry: str = "", headcount: int = 0) -> list[Measure]:
-        """Give the entries of measures that such an enterprise must meet."""
+        """Return the entries of measures that such an enterprise must meet."""
         find(self.premises, premises, "premises")
         every = self.measures.values()
         return [one for one in every if one.is_asked_of(premises, industry, headcount)]
@@ -87,21 +87,21 @@ class Filing(registry.Registry):
     def required_measures(
         self, premises: str, industry: str = "", headcount: int = 0
     ) -> list[Point]:
-        """Give the measures that a filing of such an enterprise must state, in a list of its own,
+        """Return the measures that a filing of such an enterprise must state, in a list of its own,
         each once."""
         asked = {one.measure: None for one in self.measures_for(premises, industry, headcount)}
         return [self.measures[code].point for code in asked]
 
     def last_day_to_ask_for(self, today: date) -> date:
-        """Give the last day for which an enterprise may file today."""
+        """Return the last day for which an enterprise may file today."""
         return today + timedelta(days=self.horizon.days)
 
     def reasons_to_refer(self, **case: Any) -> list[Point]:
-        """Give the reasons why a person decides; the case is that of `Referral.holds`."""
+        """Return the reasons why a person decides; the case is that of `Referral.holds`."""
         return [one.point for one in self.referrals.values() if one.holds(**case)]
 
     def quarantined_until(self, area: str, arrived_on: date) -> tuple[date, Words] | None:
-        """Give the day on which the quarantine of an arrival ends, and the listed area."""
+        """Return the day on which the quarantine of an arrival ends, and the listed area."""
         for entry in self.areas.values():
             if area.startswith(entry.code.removesuffix("00").removesuffix("00")):
                 return arrived_on + timedelta(days=self.quarantine.days), entry.words

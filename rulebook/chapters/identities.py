@@ -32,7 +32,8 @@ class IdentityPaper(Entry):
     pattern: str
 
     def number_in(self, plain: str) -> str | None:
-        """Give what stands for the person in a number in normal form, if it is one of this kind."""
+        """Return what stands for the person in a number in normal form, if it is one of this
+        kind."""
         found = re.fullmatch(self.pattern, plain)
         if found is None:
             return None
@@ -47,7 +48,8 @@ class Identities(District):
     identity_papers: Mapping[str, IdentityPaper]
 
     def number_on_paper(self, plain: str) -> str | None:
-        """Give what stands for the person in the number of a paper other than the identity card."""
+        """Return what stands for the person in the number of a paper other than the identity
+        card."""
         papers = self.identity_papers.values()
         return next((found for paper in papers if (found := paper.number_in(plain))), None)
 

@@ -102,12 +102,12 @@ class Inspection(District):
     issuer: Entry
 
     def key_points(self, premises: str) -> list[Point]:
-        """Give what a prompt slip tells such premises, in a list of the caller's own."""
+        """Return what a prompt slip tells such premises, in a list of the caller's own."""
         find(self.premises, premises, "premises")
         return [one.point for one in self.told.values() if one.holds_for(premises)]
 
     def patrol_within(self, premises: str) -> int | None:
-        """Give the calendar days from reopening to the first patrol, if one is due."""
+        """Return the calendar days from reopening to the first patrol, if one is due."""
         find(self.premises, premises, "premises")
         days = (one.within_days for one in self.patrols.values() if one.holds_for(premises))
         return min(days, default=None)
@@ -123,11 +123,11 @@ class Inspection(District):
         return self.checklist.version
 
     def visits_of(self, officers: int) -> int:
-        """Give how many premises so many officers visit in a day."""
+        """Return how many premises so many officers visit in a day."""
         return officers * self.capacity.visits
 
     def until(self, term: Term, moment: datetime) -> Until:
-        """Give the deadline that a term sets at a moment."""
+        """Return the deadline that a term sets at a moment."""
         if term.hours is not None:
             return Until(moment.replace(microsecond=0) + timedelta(hours=term.hours))
         if term.days is not None:
@@ -135,16 +135,16 @@ class Inspection(District):
         return self.counted(day_of(moment), term.working_days or 0)
 
     def counted(self, since: date, working_days: int) -> Until:
-        """Give the deadline so many working days after a day, by the calendar as it is known."""
+        """Return the deadline so many working days after a day, by the calendar as it is known."""
         day = self.working_days_after(since, working_days)
         return Until(end_of(day), since, working_days, self.calendar.code)
 
     def notice_until(self, severity: str, moment: datetime) -> Until:
-        """Give the deadline of a notice that is issued at a moment for such an issue."""
+        """Return the deadline of a notice that is issued at a moment for such an issue."""
         return self.until(find(self.notices, severity, "severity"), moment)
 
     def level(self, number: int) -> Level | None:
-        """Give a rung of the ladder, if it has so many; the first one is 1."""
+        """Return a rung of the ladder, if it has so many; the first one is 1."""
         return next((one for one in self.levels.values() if one.level == number), None)
 
     @property
@@ -157,7 +157,7 @@ class Inspection(District):
         return find(self.papers, paper, "paper").pattern.format(year=year, number=number)
 
     def basis(self, code: str) -> Words | None:
-        """Tell where the rule or the key point of such a code stands."""
+        """Return where the rule or the key point of such a code stands."""
         entry = self.rules.get(code) or self.told.get(code)
         return self.sources[entry.source].words if entry else None
 

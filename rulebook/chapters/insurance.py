@@ -64,11 +64,11 @@ class Insurance(District):
     claim_handling: ClaimHandling
 
     def scheme_for_size(self, size: str) -> Scheme | None:
-        """Give the free cover for an enterprise of this size, if there is one."""
+        """Return the free cover for an enterprise of this size, if there is one."""
         return next((one for one in self.schemes.values() if size in one.sizes), None)
 
     def scheme_for_medic(self, institution: str) -> Scheme | None:
-        """Give the cover for a medic of an institution, if there is one: its own goes first."""
+        """Return the cover for a medic of an institution, if there is one: its own goes first."""
         covers = [one for one in self.schemes.values() if one.holder == MEDIC]
         own = (one for one in covers if institution in one.institutions)
         general = (one for one in covers if not one.institutions)

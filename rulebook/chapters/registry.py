@@ -47,7 +47,7 @@ class Limit(Entry):
         return frozenset(name for name in FIGURES if getattr(self, name) is not None)
 
     def is_reached(self, figures: Mapping[str, int | None]) -> bool:
-        """Tell whether every figure that it looks at is known and reaches it."""
+        """Return whether every figure that it looks at is known and reaches it."""
         return all((figures.get(name) or 0) >= getattr(self, name) for name in self.needs)
 
 
@@ -72,7 +72,7 @@ class Registry(District):
     """Credit codes whose organisation code deviates from GB 11714, and that are accepted."""
 
     def is_industry(self, code: str) -> bool:
-        """Tell whether a code is a section's letter and four digits of its divisions."""
+        """Return whether a code is a section's letter and four digits of its divisions."""
         section = self.sections.get(code[:1])
         digits = code[1:]
         if section is None or len(digits) != 4 or not (digits.isascii() and digits.isdigit()):
@@ -80,7 +80,7 @@ class Registry(District):
         return section.first <= int(digits[:2]) <= section.last
 
     def branch_of(self, industry: str) -> str | None:
-        """Give the trade of 〔2011〕300號 that an industry belongs to, if it belongs to one."""
+        """Return the trade of 〔2011〕300號 that an industry belongs to, if it belongs to one."""
         begun = (
             (len(start), branch.code)
             for branch in self.branches.values()
@@ -95,7 +95,8 @@ class Registry(District):
         return [name for name in FIGURES if name in needed]
 
     def size_of(self, branch: str, figures: Mapping[str, int | None]) -> str | None:
-        """Give the size class that follows from the figures; None where one that counts is missing.
+        """Return the size class that follows from the figures; None where one that counts is
+        missing.
 
         It is the largest all of whose limits are reached, and the last where none is (微型).
         """

@@ -135,7 +135,7 @@ class Formula:
         return Assessment(round(risk, 4), impact, probability, detectability, points, unseen)
 
     def impact_of(self, record: Record) -> float:
-        """Give the mean of what premises, size and the share from other provinces weigh."""
+        """Return the mean of what premises, size and the share from other provinces weigh."""
         kind = (one.level for one in self.premises.values() if one.holds_for(record.premises))
         size = self.sizes.get(record.size)
         levels = max(kind, default=1), size.level if size else 1, _level(self.shares, record.share)
@@ -156,7 +156,7 @@ class Formula:
 
 
 def _level(levels: Iterable[Level], value: float) -> int:
-    """Give the level of a value: that of the highest step that it reaches."""
+    """Return the level of a value: that of the highest step that it reaches."""
     reached = 1
     for one in levels:
         if one.at_least is None or value >= one.at_least:

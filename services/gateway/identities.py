@@ -33,7 +33,7 @@ _EXTENSION = re.compile(r"(.*[0-9])(?:轉|转|分機|分机|EXT|X|#|-)+([0-9]{1,
 
 
 def plain(text: str, *, dash: str = "") -> str:
-    """Give a text without what two spellings of one thing differ in.
+    """Return a text without what two spellings of one thing differ in.
 
     It is NFKC in capitals with the digits of ASCII, without format characters, blanks and brackets;
     hyphens and dashes of every kind are left out, or written as `dash`.
@@ -56,7 +56,8 @@ def _each(one: str, dash: str) -> str:
 
 
 def _is_invisible(one: str) -> bool:
-    """Tell whether a character is a selector of variants, or a filler: they are no format ones."""
+    """Return whether a character is a selector of variants, or a filler: they are no format
+    ones."""
     return one in _FILLERS or "\ufe00" <= one <= "\ufe0f" or "\U000e0100" <= one <= "\U000e01ef"
 
 
@@ -64,7 +65,7 @@ def _is_invisible(one: str) -> bool:
 
 
 def number_of(text: str, book: Identities) -> str | None:
-    """Give what stands for the person whose paper has this number; None where it is of none."""
+    """Return what stands for the person whose paper has this number; None where it is of none."""
     number = plain(text)
     resident = resident_number(number, checked=book.identity_number.checked)
     if resident or len(number) == _LENGTH:
@@ -73,7 +74,7 @@ def number_of(text: str, book: Identities) -> str | None:
 
 
 def resident_number(number: str, *, checked: bool) -> str | None:
-    """Give a number of GB 11643 with its 18 characters, of which an older one has 15.
+    """Return a number of GB 11643 with its 18 characters, of which an older one has 15.
 
     Its region has six digits, its day of birth exists; its check character is looked at if told.
     """
@@ -86,7 +87,7 @@ def resident_number(number: str, *, checked: bool) -> str | None:
 
 
 def shorter(number: str) -> str | None:
-    """Give the 15 digits that stood for the same person until 1999, if there were any."""
+    """Return the 15 digits that stood for the same person until 1999, if there were any."""
     is_new = _NEW.fullmatch(number) and number[6:8] == _CENTURY
     return number[:6] + number[8:-1] if is_new else None
 
@@ -103,7 +104,8 @@ def _is_day(text: str) -> bool:
 
 
 def worker_of(text: str) -> str:
-    """Give a staff number in normal form, which may be an identity number; empty where it is none.
+    """Return a staff number in normal form, which may be an identity number; empty where it is
+    none.
 
     Its hyphens count, 1-11 is another than 11-1; blanks and brackets do not.
     """
@@ -114,7 +116,7 @@ def worker_of(text: str) -> str:
 
 
 def phone_of(text: str) -> str | None:
-    """Give a phone as it is dialled within the country, or with + from abroad; None where it is
+    """Return a phone as it is dialled within the country, or with + from abroad; None where it is
     none. An extension stands behind an x."""
     said = plain(text, dash="-").replace(".", "").replace("·", "")
     if number := _dialled(said.replace("-", "")):
@@ -138,6 +140,6 @@ def _dialled(said: str) -> str | None:
 
 
 def name_of(text: str) -> str:
-    """Give a name so that its spellings are one; for counting, never for showing."""
+    """Return a name so that its spellings are one; for counting, never for showing."""
     dotted = plain(text)
     return plain(dotted.replace("·", "").replace("•", "").replace(".", ""))  # accents have moved up

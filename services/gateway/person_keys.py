@@ -50,13 +50,13 @@ class Personal:
     clear: Mapping[str, str] = field(repr=False)
 
     def sealed(self, command: Contract, key: PersonKey) -> Contract:
-        """Give the command with all of it sealed."""
+        """Return the command with all of it sealed."""
         boxes: dict[str, Any] = {name: key.seal(text) for name, text in self.clear.items()}
         return dataclasses.replace(command, **boxes)
 
 
 def key_file(settings: Settings) -> Path:
-    """Tell where the district's keys stand; raises `Misconfigured`."""
+    """Return where the district's keys stand; raises `Misconfigured`."""
     if settings.amqp_uri and not settings.seal_key_file:
         raise Misconfigured("SEAL_KEY_FILE must name the key file that all gateways share.")
     return Path(settings.seal_key_file or settings.data / "seal.key")
@@ -71,23 +71,23 @@ class Known(NamedTuple):
 
 
 def reference_of(seal: Seal, given: Mapping[str, Any]) -> str:
-    """Give the reference of whoever gives a phone; without one it is somebody else each time."""
+    """Return the reference of whoever gives a phone; without one it is somebody else each time."""
     phone = phone_of(str(given.get("phone") or ""))
     return by_phone(seal, phone) if phone else secrets.token_hex(20)
 
 
 def by_identity(seal: Seal, number: str) -> str:
-    """Give the reference of the person with an identity number in normal form."""
+    """Return the reference of the person with an identity number in normal form."""
     return seal.reference(number)
 
 
 def by_phone(seal: Seal, phone: str) -> str:
-    """Give the reference of the person with a phone in normal form."""
+    """Return the reference of the person with a phone in normal form."""
     return seal.reference(f"phone {phone}")
 
 
 def known_by_identity(seal: Seal, said: str, number: str) -> Known:
-    """Give the references of the person who has given a number, by what was said and its normal
+    """Return the references of the person who has given a number, by what was said and its normal
     form: there is no telling what other spellings were said before."""
     reference = by_identity(seal, number)
     forms = {said.strip().upper(), plain(said), shorter(number) or number}
@@ -95,7 +95,7 @@ def known_by_identity(seal: Seal, said: str, number: str) -> Known:
 
 
 def once_by_phone(seal: Seal, phone: str) -> str:
-    """Give the reference that a phone had before there was a normal form, be it one or not."""
+    """Return the reference that a phone had before there was a normal form, be it one or not."""
     digits = "".join(each for each in phone if each.isdecimal())
     abroad = len(digits) == 13 and digits.startswith("86")
     return seal.reference(f"phone {digits[2 * abroad :] or phone.strip()}")
@@ -115,7 +115,7 @@ class PersonKeys:
         self.seal = seal
 
     def keys(self, uow: UnitOfWork, persons: Iterable[str]) -> dict[str, PersonKey]:
-        """Give the key of each person, which is made if there is none.
+        """Return the key of each person, which is made if there is none.
 
         Another gateway may make one at the same moment: then that one holds, for both.
         """

@@ -116,23 +116,23 @@ class Gateway(Service):
         request.environ[ACCESS] = AccessScope(self.rulebook, principal)
 
     def client_of(self, request: Request) -> str | None:
-        """Tell which caller a request is of, once it is admitted."""
+        """Return which caller a request is of, once it is admitted."""
         caller = request.environ.get(ENVIRON)
         return f"caller {caller.known_as}" if caller else None
 
     # -- what others say
 
     @on(*FACTS)
-    def keep(self, fact: Event, uow: UnitOfWork) -> None:
+    def keep(self, event: Event, uow: UnitOfWork) -> None:
         """Keep every event, and project it."""
         message = uow.message
-        uow.info["events"].append(_event_row(fact, message))
+        uow.info["events"].append(_event_row(event, message))
         uow.info["page"].apply(message)
 
     @on(CommandSettled)
-    def take_outcome(self, fact: CommandSettled, uow: UnitOfWork) -> None:
+    def take_outcome(self, event: CommandSettled, uow: UnitOfWork) -> None:
         """Note how a command ended."""
-        uow.info["settled"].append((fact, uow.message.envelope.time))
+        uow.info["settled"].append((event, uow.message.envelope.time))
         uow.info["hours"].append(uow.message)
 
     @on(HourSwept)
@@ -174,10 +174,10 @@ class Gateway(Service):
         self.components.notifier.called()
 
 
-def _event_row(fact: Any, message: Message) -> dict[str, Any]:
-    enterprise = getattr(fact, "enterprise_id", None)
-    if getattr(fact, "holder_kind", None) is HolderKind.ENTERPRISE:
-        enterprise = fact.holder_id
-    about = {"enterprise_id": enterprise, "complaint_id": getattr(fact, "complaint_id", None)}
+def _event_row(event: Any, message: Message) -> dict[str, Any]:
+    enterprise = getattr(event, "enterprise_id", None)
+    if getattr(event, "holder_kind", None) is HolderKind.ENTERPRISE:
+        enterprise = event.holder_id
+    about = {"enterprise_id": enterprise, "complaint_id": getattr(event, "complaint_id", None)}
     row = row_of(message)
     return {name: row[name] for name in _KEPT} | about

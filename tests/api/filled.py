@@ -7,7 +7,7 @@ QUANXIU, QINGYUAN = GRIDS = "350503003", "350503004"
 
 
 def fill(district, grids=GRIDS):
-    """Tell of an enterprise in each subdistrict, a day after the other, and give them by grid.
+    """Return of an enterprise in each subdistrict, a day after the other, and give them by grid.
 
     Each has reopened, was complained about twice (one complaint is answered, the other past its
     clock), was found wanting, and closed for what was not put right. As many more lack the cover

@@ -139,5 +139,5 @@ RIGHTS = (
 
 
 def may(role, method, path):
-    """Tell whether a role may use a route."""
+    """Return whether a role may use a route."""
     return role in {INITIALS[initial] for initial in RIGHTS[method, path]}

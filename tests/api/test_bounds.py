@@ -203,14 +203,14 @@ def alone(tmp_path_factory):
 
 
 def peak_of(child, ask):
-    """Give the answer, and the most memory that the process has held meanwhile (MiB)."""
+    """Return the answer, and the most memory that the process has held meanwhile (MiB)."""
     Path(f"/proc/{child.process.pid}/clear_refs").write_text("5")  # the peak is the present again
     answer = ask()
     return answer, child.peak_memory_mb() * 1e6 / MIB
 
 
 def stored(data):
-    """Give the bytes that are kept of how commands have ended."""
+    """Return the bytes that are kept of how commands have ended."""
     with sqlite3.connect(data / "gateway.db") as connection:
         query = "SELECT coalesce(sum(length(CAST(outcome AS BLOB))), 0) FROM commands"
         return connection.execute(query).fetchone()[0]

@@ -52,7 +52,7 @@ def district(tmp_path_factory, provider):
 
 @pytest.fixture
 def abroad(district, provider):
-    """Give a client for whom the provider vouches."""
+    """Return a client for whom the provider vouches."""
 
     def client(subject, roles=ALL):
         said = claims(iss=ABROAD, sub=subject, roles=sorted(roles), exp=int(time.time()) + 3600)

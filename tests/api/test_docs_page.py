@@ -43,7 +43,7 @@ class Elements(HTMLParser):
 
 
 def shown(browser, folder, address):
-    """Give the page as it is when its scripts have run."""
+    """Return the page as it is when its scripts have run."""
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
     quiet = [
         "--disable-background-networking",

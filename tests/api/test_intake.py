@@ -45,7 +45,7 @@ def posted_together(district, keys):
 
 
 def in_hand(district):
-    """Tell whether the door waits for the database."""
+    """Return whether the door waits for the database."""
     return bool(district.store("gateway")._writing._waiters)
 
 

@@ -206,7 +206,7 @@ def idle(make_district, monkeypatch, small):
 
 
 def another(district):
-    """Give another gateway's exporting, on the same database."""
+    """Return another gateway's exporting, on the same database."""
     gateway = district.service("gateway")
     return jobs.Exporting(gateway.components.exporting.reads, gateway.rulebook)
 

@@ -66,7 +66,7 @@ def month(tmp_path_factory):
 
 
 def _told_to_operators(district):
-    """Give what operators are told of parked messages and people."""
+    """Return what operators are told of parked messages and people."""
     environ = LIST | {"DATA": str(district.running.settings.data)}
     places = {}
     listed = here(environ, "parked", "list", "--json")[1]

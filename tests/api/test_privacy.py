@@ -25,7 +25,7 @@ SEALED = ("caller", "phone", "claimant", "identity")
 
 @pytest.fixture(scope="module")
 def answers(district):
-    """Tell the district of people, in every way there is; give every answer that it gave."""
+    """Return the district of people, in every way there is; give every answer that it gave."""
     client, keys, heard = district.client, itertools.count(1), []
 
     def post(path, body, kind="application/json", *, status=201):

@@ -11,7 +11,7 @@ from tests.api.conftest import problem
 
 @pytest.fixture(scope="module")
 def shops(district):
-    """Tell a month in little: seven shops, one of which is found wanting."""
+    """Return a month in little: seven shops, one of which is found wanting."""
     shops = [district.reopened(name=f"第 {n} 號 & 子") for n in range(7)]
     district.visit(shops[0], ["dine_in", "gathering"])
     complaint = district.complain(shops[1])

@@ -40,7 +40,7 @@ def routes(district):
 
 @pytest.fixture(scope="module")
 def shops(district):
-    """Give an enterprise in each of two subdistricts, with a life behind it."""
+    """Return an enterprise in each of two subdistricts, with a life behind it."""
     return fill(district)
 
 
@@ -119,7 +119,7 @@ def listed(client, role, name):
 
 
 def whose(thing, name):
-    """Tell the enterprise that a document is about, or that holds a cover."""
+    """Return the enterprise that a document is about, or that holds a cover."""
     return thing.get({"enterprises": "id", "policies": "holder_id"}.get(name, "enterprise_id"))
 
 

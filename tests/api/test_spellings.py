@@ -60,7 +60,7 @@ def medics(district):
 
 
 def person_of(district, complaint):
-    """Tell who is taken to have called."""
+    """Return who is taken to have called."""
     erasing = Erasing(district.service("gateway").components.person_keys)
     (person,) = erasing.persons_of(f"complaints/{complaint}")
     return person

@@ -27,7 +27,7 @@ def claims(**changed):
 
 @pytest.fixture(scope="module")
 def keys():
-    """Give the key of an RSA issuer and that of an Ed25519 one."""
+    """Return the key of an RSA issuer and that of an Ed25519 one."""
     return {
         "RS256": rsa.generate_private_key(public_exponent=65537, key_size=2048),
         "EdDSA": ed25519.Ed25519PrivateKey.generate(),

@@ -14,7 +14,7 @@ def shown(district, webhook):
 
 
 def keys_in_order(events):
-    """Give the positions of each key, in the order in which they came."""
+    """Return the positions of each key, in the order in which they came."""
     found = {}
     for event in events:
         found.setdefault(event["partitionkey"], []).append(event["position"])
@@ -22,5 +22,5 @@ def keys_in_order(events):
 
 
 def since(district, webhook):
-    """Give what the feed has had since a webhook was registered."""
+    """Return what the feed has had since a webhook was registered."""
     return [e for e in feed(district, limit=100) if e["position"] > webhook["reached"]]

@@ -54,7 +54,7 @@ def nobody_waits():
 
 
 def waiting():
-    """Give who waits on a file: the green threads, or what is called for them."""
+    """Return who waits on a file: the green threads, or what is called for them."""
     waits = [each.cb for found in get_hub().listeners.values() for each in found.values()]
     return {getattr(call, "__self__", call) for call in waits}
 

@@ -42,7 +42,7 @@ def section(heading):
 
 
 def examples():
-    """Give (name, language, program) of every example of the page, in their order."""
+    """Return (name, language, program) of every example of the page, in their order."""
     found = []
     for heading in re.findall(r"^## (.+)$", SUBSCRIBING, re.MULTILINE):
         for number, (language, code) in enumerate(
@@ -53,7 +53,7 @@ def examples():
 
 
 def table(heading, which):
-    """Give the rows of a table of the page, by what stands in the first column."""
+    """Return the rows of a table of the page, by what stands in the first column."""
     rows = [
         row.strip("|").split("|") for row in re.findall(r"^\|.*\|$", section(heading), re.MULTILINE)
     ]
@@ -67,7 +67,7 @@ def table(heading, which):
 
 
 def documented_fields(kind):
-    """Give the fields of an event as docs/events.md lists them: name, type and notes."""
+    """Return the fields of an event as docs/events.md lists them: name, type and notes."""
     text = (DOCS / "events.md").read_text(encoding="utf-8")
     entry = re.search(rf"^#### {kind}\n(.*?)(?=^####? )", text, re.MULTILINE | re.DOTALL)[1]
     return {
@@ -216,7 +216,7 @@ def broker(distributed, rabbitmq, rabbitmq_server, tmp_path):
 
 
 def account(broker, name):
-    """Give the URI with which an example's department comes."""
+    """Return the URI with which an example's department comes."""
     user = queue_of(EXAMPLES[name])
     return broker.replace("guest:guest", f"{user}:{PASSWORD.replace(' ', '%20')}")
 

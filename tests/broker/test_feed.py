@@ -149,7 +149,7 @@ def test_the_gateway_that_sends_is_killed_and_the_other_goes_on(fleet, settings)
 
 
 def attempts(base):
-    """Tell how often a gateway has posted to a webhook."""
+    """Return how often a gateway has posted to a webhook."""
     text = urllib3.PoolManager().request("GET", f"{base}/metrics").data.decode()
     lines = (line for line in text.splitlines() if line.startswith("bihuan_webhook_attempts_total"))
     return sum(float(line.rpartition(" ")[2]) for line in lines)

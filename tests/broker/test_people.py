@@ -38,7 +38,7 @@ def month(postgres, rabbitmq, tmp_path):
 
 
 def _messages(channel, queue):
-    """Give the messages of a queue, with all their headers."""
+    """Return the messages of a queue, with all their headers."""
     while message := channel.basic_get(queue, no_ack=True):
         said = json.dumps([message.properties, message.delivery_info], default=str)
         body = message.body if isinstance(message.body, bytes) else message.body.encode()

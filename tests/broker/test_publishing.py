@@ -50,7 +50,7 @@ def envelope(fact, key, number):
 
 @pytest.fixture
 def say(settings):
-    """Put messages in filing's outbox, in their order; gives how many are unsent with `unsent`."""
+    """Put messages in filing's outbox, in their order; return how many are unsent with `unsent`."""
     store = Store("filing", settings.database_of("filing"), Filings.metadata)
     for kind in SERVICES:
         prepare(settings, kind.name, TOPOLOGY[kind.name], settings.partitions, ())
@@ -106,7 +106,7 @@ def standing(channel, service, partitions):
 
 
 def taken(channel, service, partitions):
-    """Take all there is for a service; gives the ids of each key, in their order."""
+    """Take all there is for a service; return the ids of each key, in their order."""
     left, found = standing(channel, service, partitions), defaultdict(list)
 
     def take(message):
@@ -143,7 +143,7 @@ def fill(channel, service, partitions):
 
 @pytest.fixture
 def full(rabbitmq_server, channel, settings):
-    """Let the queues of inspection be full, by a policy; gives what ends that."""
+    """Let the queues of inspection be full, by a policy; return what ends that."""
     pattern, bound = "^inspection[.]inbox[.]", '{"max-length":1}'
     rabbitmq_server.ctl("set_policy", "full", pattern, bound, "--apply-to", "queues")
     ended = []

@@ -61,7 +61,7 @@ def kept(district):
 
 
 def tell_all(district):
-    """Tell every story. Some look at totals or at a day of the month: told after others they may
+    """Return every story. Some look at totals or at a day of the month: told after others they may
     break off, which is nothing to a rebuild."""
     district.begin()
     for tell in STORIES.values():

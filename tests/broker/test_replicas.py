@@ -48,7 +48,7 @@ def start(settings, tmp_path):
 
 @pytest.fixture
 def shares(settings):
-    """Tell how many partitions each replica of filing holds, and how many relay."""
+    """Return how many partitions each replica of filing holds, and how many relay."""
     url = settings.database_of("filing").replace("+psycopg", "")
 
     def now():
@@ -128,7 +128,7 @@ def ask_filing(settings, numbers):
 
 
 def said_and_sent(settings):
-    """Give the outcomes that filing has published, by what they are about."""
+    """Return the outcomes that filing has published, by what they are about."""
     with psycopg.connect(settings.database_of("filing").replace("+psycopg", "")) as connection:
         rows = connection.execute(
             "SELECT correlationid, id FROM outbox WHERE type = 'command-settled'"
@@ -313,7 +313,7 @@ def test_a_partition_that_was_lost_and_held_again_before_that_was_noticed_is_ser
 
 
 def work_done(process):
-    """Tell how many messages a process has handled."""
+    """Return how many messages a process has handled."""
     answer = urllib3.request("GET", f"{process.base}/metrics", retries=False)
     lines = answer.data.decode().splitlines()
     wanted = 'bihuan_messages_total{outcome="done"'

@@ -44,7 +44,7 @@ OF_THE_COMPLAINT = {
 
 
 def told_by(district, thing, kind="enterprises"):
-    """Give what each service says of a thing, in its order; between services there is none."""
+    """Return what each service says of a thing, in its order; between services there is none."""
     told = {}
     for entry in district.timeline(thing, kind):
         told.setdefault(entry["source"], []).append(entry["type"])

@@ -67,7 +67,7 @@ def count(channel, queue, what="messages"):
 
 
 def patrol():
-    """Give the headers and the body of an event that the gateway keeps."""
+    """Return the headers and the body of an event that the gateway keeps."""
     made = new_id()
     body = {"patrol_id": made, "agencies": ["market-regulation"], "officers": ["FZ-1"],
             "day": "2020-02-10"}  # fmt: skip
@@ -89,7 +89,7 @@ def publish(channel, headers, body, key="patrol-dispatched", exchange="gateway.i
 
 
 def kept(settings):
-    """Give the ids of the events that the gateway has kept, and what it has set aside."""
+    """Return the ids of the events that the gateway has kept, and what it has set aside."""
     with psycopg.connect(settings.database_of("gateway").replace("+psycopg", "")) as connection:
         events = {row[0] for row in connection.execute("SELECT id FROM events")}
         parked_messages = connection.execute("SELECT id, reason FROM parked_messages").fetchall()

@@ -13,7 +13,7 @@ ALONE = {"DATABASE_URL": "", "AMQP_URI": ""}
 
 
 def look(environ, *words):
-    """Give the exit code, and how each check came out, with what was seen and what to do."""
+    """Return the exit code, and how each check came out, with what was seen and what to do."""
     code, lines, _ = here(ALONE | environ, "doctor", "--json", *words)
     found = [json.loads(line) for line in lines]
     assert code == any(each["state"] == "fault" for each in found)

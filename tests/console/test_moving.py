@@ -76,7 +76,7 @@ class Office:
         return client.request("POST", path, {"reason": "核實"}).status
 
     def persons(self):
-        """Give whom each medic is known as: in insurance, and in the gateway's document."""
+        """Return whom each medic is known as: in insurance, and in the gateway's document."""
         self.district.settle()
         with self.district.store("insurance").engine.connect() as connection:
             rows = dict(connection.execute(select(Medic.id, Medic.holder_ref)).all())

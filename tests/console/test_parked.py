@@ -47,7 +47,7 @@ class Operated:
         return [json.loads(line) for line in self.ok("list", "--json", *words)]
 
     def fails(self, service, kind, key, error=None):
-        """Let a service fail at a type of message for one key; gives how to mend it."""
+        """Let a service fail at a type of message for one key; return how to mend it."""
         handlers = self.district.running.hosts[service].consumer.handlers
         real = handlers[kind]
 

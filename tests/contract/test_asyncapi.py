@@ -26,7 +26,7 @@ each_event = pytest.mark.parametrize("kind", EVENTS, ids=lambda kind: kind.type)
 
 
 def judge(pointer):
-    """Give the validator of a schema of the document."""
+    """Return the validator of a schema of the document."""
     return Draft7Validator({"$ref": f"urn:asyncapi#{pointer}"}, registry=REGISTRY)
 
 

@@ -19,7 +19,7 @@ SECRETS = "/run/secrets/"
 
 
 def compose():
-    """Give docker-compose.yml, its merges resolved."""
+    """Return docker-compose.yml, its merges resolved."""
     return yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text(encoding="utf-8"))
 
 
@@ -42,7 +42,7 @@ class Instruction:
 
 
 def dockerfile():
-    """Give the instructions of the Dockerfile."""
+    """Return the instructions of the Dockerfile."""
     text = (REPOSITORY / "Dockerfile").read_text(encoding="utf-8")
     lines = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
     stage, found = -1, []
@@ -55,30 +55,31 @@ def dockerfile():
 
 
 def final(name):
-    """Give the instructions of that name in the last stage: what the image is like."""
+    """Return the instructions of that name in the last stage: what the image is like."""
     last = dockerfile()[-1].stage
     return [each for each in dockerfile() if each.stage == last and each.name == name]
 
 
 def copied():
-    """Give the paths that are copied from the repository."""
+    """Return the paths that are copied from the repository."""
     copies = [each for each in dockerfile() if each.name == "COPY" and "--from" not in each.rest]
     return [path for each in copies for path in each.words[:-1]]
 
 
 def image_environment():
-    """Give the variables that the image sets."""
+    """Return the variables that the image sets."""
     pairs = [word.split("=", 1) for each in final("ENV") for word in each.words]
     return dict(pairs)
 
 
 def environment(name):
-    """Give the environment of a container of ours: the image's, and on it the file's."""
+    """Return the environment of a container of ours: the image's, and on it the file's."""
     return image_environment() | compose()["services"][name].get("environment", {})
 
 
 def health_command(name):
-    """Give the command by which the engine looks after a container, and None where it does not."""
+    """Return the command by which the engine looks after a container, and None where it does
+    not."""
     service = compose()["services"][name]
     if "healthcheck" in service:
         kind, *words = service["healthcheck"]["test"]
@@ -97,7 +98,7 @@ def seconds(text):
 
 
 def make_secrets(folder):
-    """Do as `make secrets`, but elsewhere; gives what it says."""
+    """Do as `make secrets`, but elsewhere; return what it says."""
     done = subprocess.run(
         [sys.executable, OPS / "make_secrets.py", folder],
         capture_output=True,
@@ -108,7 +109,7 @@ def make_secrets(folder):
 
 
 def is_in_the_context(path):
-    """Tell whether .dockerignore lets a path of the repository through."""
+    """Return whether .dockerignore lets a path of the repository through."""
     through = True
     for line in (REPOSITORY / ".dockerignore").read_text().splitlines():
         if not line or line.startswith("#"):

@@ -35,7 +35,7 @@ def rules():
 
 
 def expressions():
-    """Give every expression that is asked of Prometheus, by where it stands."""
+    """Return every expression that is asked of Prometheus, by where it stands."""
     yield from ((rule["alert"], rule["expr"]) for rule in rules())
     for panel in DASHBOARD["panels"]:
         yield from ((panel["title"], target["expr"]) for target in panel["targets"])

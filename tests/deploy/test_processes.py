@@ -95,7 +95,7 @@ class Container:
 
 
 def in_order():
-    """Give the one-shots in the order in which compose would start them."""
+    """Return the one-shots in the order in which compose would start them."""
     waiting, done = list(ONE_SHOTS), []
     while waiting:
         ready = [n for n in waiting if not waiting_for(n) & set(waiting)]

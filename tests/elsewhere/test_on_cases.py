@@ -9,7 +9,7 @@ from services.gateway.resources.roles import Role
 
 
 def at_once(district, path, bodies):
-    """Post at one moment; gives the answers, those that were done first."""
+    """Post at one moment; return the answers, those that were done first."""
     posts = [eventlet.spawn(district.client.request, "POST", path, body) for body in bodies]
     return sorted((post.wait() for post in posts), key=lambda answer: answer.status)
 

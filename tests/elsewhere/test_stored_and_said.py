@@ -28,7 +28,7 @@ def at_once(*calls):
 
 
 def things(kind=Aggregate):
-    """Give every mapped class of things that change."""
+    """Return every mapped class of things that change."""
     for one in kind.__subclasses__():
         if "__table__" in vars(one):
             yield one
@@ -37,7 +37,7 @@ def things(kind=Aggregate):
 
 
 def stored(district):
-    """Give the version of every thing that a service keeps and has said something of."""
+    """Return the version of every thing that a service keeps and has said something of."""
     found = {}
     for kind in SERVICES:
         if kind.name == "gateway":
@@ -52,7 +52,7 @@ def stored(district):
 
 
 def said(district):
-    """Give the numbers of the changes that the kept events state, in their order, by thing."""
+    """Return the numbers of the changes that the kept events state, in their order, by thing."""
     numbers = defaultdict(list)
     with district.store("gateway").read() as session:
         for row in session.execute(select(events).order_by(events.c.position)):

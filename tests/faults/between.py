@@ -49,7 +49,7 @@ SHOPS, SHOP = (
 
 
 def until(fact: Callable[[], Any], seconds: float = PATIENCE, every: float = 0.1) -> Any:
-    """Wait for a fact; gives what it is, or what it is not, in the end."""
+    """Wait for a fact; return what it is, or what it is not, in the end."""
     give_up = time.monotonic() + seconds
     while not (found := fact()) and time.monotonic() < give_up:
         pause(every)
@@ -244,7 +244,7 @@ def change_partitions(stage: Stage, rng: Random) -> str:
 
 
 def _changing(stage: Stage, number: int) -> int:
-    """Have an operator change the number of partitions; gives the exit code."""
+    """Have an operator change the number of partitions; return the exit code."""
     where = {
         "AMQP_URI": stage.broker.uri,
         "DATABASE_URL": stage.url,

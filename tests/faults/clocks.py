@@ -39,12 +39,12 @@ class Shifted(_datetime, metaclass=_Kind):
 
     @classmethod
     def now(cls, tz=None):
-        """Tell the time."""
+        """Return the time."""
         return cls.fromtimestamp(time.time(), tz)
 
     @classmethod
     def utcnow(cls):
-        """Tell the time in UTC, without saying so."""
+        """Return the time in UTC, without saying so."""
         return cls.fromtimestamp(time.time(), dt.UTC).replace(tzinfo=None)
 
 

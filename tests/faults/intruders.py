@@ -54,7 +54,7 @@ def publish(
 
 
 def stranger(stage: Stage) -> str:
-    """Give an id that must have no effect."""
+    """Return an id that must have no effect."""
     made = new_id()
     stage.own_up(stranger=made)
     return made

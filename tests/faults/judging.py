@@ -118,12 +118,12 @@ def _rows(url: str, service: str, query: str) -> Sequence[Any]:
 
 
 def embedded(data: Path) -> str:
-    """Give the URL of an embedded district's databases."""
+    """Return the URL of an embedded district's databases."""
     return f"sqlite:///{data}/{{service}}.db"
 
 
 def judge(url: str, record: Record | None = None) -> dict[str, Any]:
-    """Give the counts, and some sentences of `evidence` for each that is not 0."""
+    """Return the counts, and some sentences of `evidence` for each that is not 0."""
     record = record or Record()
     books = Books.read(url)
     found: dict[str, list[str]] = {name: [] for name in COUNTS}
@@ -158,7 +158,7 @@ def judge(url: str, record: Record | None = None) -> dict[str, Any]:
 
 
 def under_way(url: str, record: Record | None = None) -> list[str]:
-    """Tell what has not come to rest; a waiting parked message has not either, unless it is a
+    """Return what has not come to rest; a waiting parked message has not either, unless it is a
     stranger's: what nobody knows waits for a newer version."""
     books, record = Books.read(url), record or Record()
     waiting = [
@@ -357,7 +357,7 @@ def _amiss(_books: Books, record: Record) -> Iterator[str]:
 
 
 def whole(verdict: dict[str, Any]) -> bool:
-    """Tell whether nothing is wrong."""
+    """Return whether nothing is wrong."""
     return not any(verdict[name] for name in COUNTS)
 
 

@@ -86,7 +86,7 @@ class Load:
             self.act(rng)
 
     def turn(self) -> float:
-        """Give the seconds until the next thing is to be done."""
+        """Return the seconds until the next thing is to be done."""
         with self._lock:
             now = time.monotonic()
             self._due = max(self._due + self.pause, now)
@@ -241,7 +241,7 @@ class Load:
         return items
 
     def post(self, rng: random.Random, path: str, body: Any) -> dict[str, Any]:
-        """Write, and now and then write again; gives what was answered."""
+        """Write, and now and then write again; return what was answered."""
         key = f"{self.seed}-{rng.getrandbits(64):016x}"
         headers, first, chance = rng.choice(WAITS), rng.randrange(len(self.bases)), rng.random()
         again = threading.Thread(

@@ -89,7 +89,7 @@ class Obedient:
         os.kill(os.getpid(), signal.SIGSTOP if order["do"] == FREEZE else signal.SIGKILL)
 
     def fate(self, spoken):
-        """Tell what becomes of a commit: undone, unanswered, or nothing (None)."""
+        """Return what becomes of a commit: undone, unanswered, or nothing (None)."""
         if os.path.exists(self.file):  # noqa: PTH110
             self._take()
         order = self.order

@@ -72,7 +72,7 @@ class Play:
             thread.wait()
 
     def _deal(self) -> Iterator[Kind]:
-        """Give kind after kind; one whose place is taken waits for a later turn."""
+        """Return kind after kind; one whose place is taken waits for a later turn."""
         deck: list[Kind] = []
         while True:
             if not deck:
@@ -122,7 +122,7 @@ def play(
     kinds: Sequence[str] = tuple(KINDS),
     rate: float = 25.0,
 ) -> dict[str, Any]:
-    """Play one district through its faults; gives the report."""
+    """Play one district through its faults; return the report."""
     answers = folder / "load.jsonl"
     with Stage(folder) as stage:
         stage.say(f"seed {seed}: {minutes:g} min, {len(kinds)} kinds of faults")
@@ -177,7 +177,7 @@ def _load(
 
 
 def _ended_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Tell whether a process has ended by itself within some seconds."""
+    """Return whether a process has ended by itself within some seconds."""
     give_up = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < give_up:
         pause(0.1)

@@ -70,16 +70,16 @@ class Member:
             self.process.process.send_signal(number)
 
     def order(self, **order: Any) -> None:
-        """Tell the process what to do at its next point (`tests.faults.points`)."""
+        """Return the process what to do at its next point (`tests.faults.points`)."""
         give(self.orders, **order)
 
     def done(self) -> dict[str, str] | None:
-        """Give what the process has done as it was told, and where; None before it has."""
+        """Return what the process has done as it was told, and where; None before it has."""
         file = told(self.orders)
         return json.loads(file.read_text()) if file.exists() else None
 
     def relays(self) -> bool:
-        """Tell whether this is the active relay of its service."""
+        """Return whether this is the active relay of its service."""
         with suppress(HTTPError, OSError):
             answer = _http.request("GET", f"{self.process.base}/metrics", timeout=2.0)
             return f'bihuan_relay_active{{service="{self.service}"}} 1.0' in answer.data.decode()
@@ -155,11 +155,11 @@ class Stage:
         return [m.process.base for m in self.members if m.service == "gateway"]
 
     def of(self, service: str) -> list[Member]:
-        """Give the processes of a service."""
+        """Return the processes of a service."""
         return [member for member in self.members if member.service == service]
 
     def places(self, side: str) -> dict[str, str]:
-        """Tell a process of a side where the servers are."""
+        """Return a process of a side where the servers are."""
         broker, database = self.networks[side, "broker"], self.networks[side, "database"]
         return {
             "AMQP_URI": self.broker.at(broker.port),
@@ -187,8 +187,8 @@ class Stage:
         prefer: str = "respond-async",
         bases: list[str] | None = None,
     ) -> dict[str, Any]:
-        """Hand a command in, or a batch as NDJSON, and note that it was accepted; gives the answer,
-        nothing where there is none."""
+        """Hand a command in, or a batch as NDJSON, and note that it was accepted; return the
+        answer, nothing where there is none."""
         kind = "application/x-ndjson" if isinstance(body, str) else "application/json"
         sent = {"Content-Type": kind, "Prefer": prefer}
         sent["Authorization"] = f"Bearer {self.token}"

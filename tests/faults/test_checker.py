@@ -48,7 +48,7 @@ def at_once(deed, things):
 
 
 def verdict_of(district, record=None):
-    """Stop a district and judge it; gives the verdict, and which counts are not 0."""
+    """Stop a district and judge it; return the verdict, and which counts are not 0."""
     district.stop()
     verdict = judge(embedded(district.running.settings.data), record)
     return verdict, {name for name in COUNTS if verdict[name]}
@@ -210,7 +210,7 @@ def test_a_command_without_an_outcome_is_unsettled(quiet):
 
 
 def outcome_of_one(district):
-    """Give what filing has said of how some command ended."""
+    """Return what filing has said of how some command ended."""
     with district.store("filing").read() as session:
         return session.execute(outbox.select().where(outbox.c.type == "command-settled")).first()
 

@@ -64,7 +64,7 @@ class Resurrected:
                     break
 
     def client(self):
-        """Give a client that plays everybody, and is patient with a district that dies."""
+        """Return a client that plays everybody, and is patient with a district that dies."""
         issuer = issuer_of(Settings.read({}, data=self.data))
         base = f"http://127.0.0.1:{self.port}"
         return Client(base, token=token_of_all(issuer), patience=PATIENCE)
@@ -192,7 +192,7 @@ def test_fifty_equal_requests_and_a_kill_have_one_effect_and_one_answer(tmp_path
 
 
 def accepted(client, number, row):
-    """Hand a command in without waiting for its outcome; gives its id.
+    """Hand a command in without waiting for its outcome; return its id.
 
     Or None, where the answer was lost in a kill and the command is done by the time it comes again.
     """

@@ -39,7 +39,7 @@ def proxy(listener):
 
 @pytest.fixture
 def connect(proxy, listener):
-    """Give the client's and the server's end of a new connection through the proxy."""
+    """Return the client's and the server's end of a new connection through the proxy."""
     ends = []
 
     def pair():

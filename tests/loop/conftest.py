@@ -97,7 +97,7 @@ def forget_repeats(bus):
 
 @pytest.fixture(scope="module")
 def distributed_in(tmp_path_factory, rabbitmq):
-    """Give the district of a way of delivery; one at a time, since they share the broker."""
+    """Return the district of a way of delivery; one at a time, since they share the broker."""
     names = [kind.name for kind in SERVICES]
     running = {}
 

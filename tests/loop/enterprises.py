@@ -85,7 +85,7 @@ def a_restaurant_goes_the_whole_way_round_the_loop(district):
 
 
 def in_order(story, *expected):
-    """Tell whether these types stand in the story in this order, whatever stands between."""
+    """Return whether these types stand in the story in this order, whatever stands between."""
     rest = iter(story)
     return all(any(kind == one for one in rest) for kind in expected)
 

@@ -82,7 +82,7 @@ class Hasty:
             eventlet.sleep(0.002)
 
     def _waits(self):
-        """Tell whether a command's outcome is waited for, or an hour to be handled by all."""
+        """Return whether a command's outcome is waited for, or an hour to be handled by all."""
         gateway = self.service("gateway")
         waiters = list(gateway.components.intake._waiters.values())
         if any(waiter.holders and not waiter.ready() for waiter in waiters):
@@ -97,7 +97,7 @@ class HastyDistrict(Hasty, TestDistrict):
     """An embedded district in disorder."""
 
     def is_still(self):
-        """Tell whether nothing moves but what is held back."""
+        """Return whether nothing moves but what is held back."""
         return self.running.quiet()
 
     def under_way(self):
@@ -109,7 +109,7 @@ class HastyDistributedDistrict(Hasty, DistributedDistrict):
     """A distributed district in disorder."""
 
     def is_still(self):
-        """Tell whether nothing moves but what is held back."""
+        """Return whether nothing moves but what is held back."""
         said = {name: self.said(name) for name in self.hears}
         rows = [row for name in said for row in said[name]]
         return (

@@ -55,13 +55,13 @@ class Outcome:
 
 
 def outcome_on(district, name):
-    """Tell a story to a distributed district, which has forgotten the one before."""
+    """Return a story to a distributed district, which has forgotten the one before."""
     district.forget()
     return _outcome(district, name)
 
 
 def outcome_of(name, deliver):
-    """Tell a story in one way of delivery; told once a session."""
+    """Return a story in one way of delivery; told once a session."""
     if (name, deliver) not in _told:
         kind = HastyDistrict if deliver == "shuffled" else TestDistrict
         with tempfile.TemporaryDirectory() as folder:
@@ -118,7 +118,7 @@ def _without_names(rows):
 
 
 def edges_of(district):
-    """Give (service that said the effect, cause, effect) for all that was said."""
+    """Return (service that said the effect, cause, effect) for all that was said."""
     edges = set()
     for service in SERVICES:
         with district.store(service.name).engine.connect() as connection:

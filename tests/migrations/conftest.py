@@ -101,7 +101,7 @@ def later(tmp_path):
 
 
 def picture(store):
-    """Tell all that the database itself says of its tables."""
+    """Return all that the database itself says of its tables."""
     with store.engine.connect() as connection:
         asked = SQLITE if store.dialect.name == "sqlite" else POSTGRES
         found = {name: connection.execute(text(query)).all() for name, query in asked.items()}

@@ -74,7 +74,7 @@ def python(script, *words):
 
 
 def differences(store):
-    """Tell what alembic would have to change to make the database what the code says."""
+    """Return what alembic would have to change to make the database what the code says."""
     with store.engine.connect() as connection:
         dialect = connection.dialect.name
         options = {

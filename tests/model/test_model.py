@@ -22,7 +22,8 @@ def searched(wanted, folder):
 
 
 def steps_of(text):
-    """Give the lines of the processes by their numbers; what is an inline stands in many places."""
+    """Return the lines of the processes by their numbers; what is an inline stands in many
+    places."""
     within, steps = False, {}
     for number, line in enumerate(text.splitlines(), 1):
         within = within or line.startswith("inline ")

@@ -59,13 +59,13 @@ class _Everywhere(MutationVisitor):
 
 
 def _is_logged(node):
-    """Tell whether this writes to the log."""
+    """Return whether this writes to the log."""
     logger = Attribute(attr=Name("log") | Name("_log")) | Call(func=Name("log"))
     return matches(node, Call(func=Attribute(value=logger)))
 
 
 def changes_of(root, file):
-    """Give every change of a file that can be compiled."""
+    """Return every change of a file that can be compiled."""
     code = (root / file).read_text()
     wrapper = MetadataWrapper(libcst.parse_module(code))
     visitor = _Everywhere(mutation_operators, NOTHING_IGNORED)
@@ -93,7 +93,7 @@ def _compiles(source):
 
 
 def _difference(before, after):
-    """Give the lines that were there, and those that stand there."""
+    """Return the lines that were there, and those that stand there."""
     lines = [*difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=0)][2:]
     return tuple(
         " ".join(line[1:].strip() for line in lines if line.startswith(sign)) for sign in "-+"

@@ -16,13 +16,13 @@ class Group:
     tests: tuple[str, ...]
 
     def sources(self):
-        """Give the paths of the files, within the repository."""
+        """Return the paths of the files, within the repository."""
         found = [path for name in self.files for path in sorted(REPOSITORY.glob(name))]
         assert found, self.files
         return [path.relative_to(REPOSITORY) for path in found]
 
     def suite(self):
-        """Give the paths of the files with tests."""
+        """Return the paths of the files with tests."""
         found = [path for name in self.tests for path in sorted(REPOSITORY.glob(name))]
         assert found, self.tests
         return [str(path.relative_to(REPOSITORY)) for path in found]

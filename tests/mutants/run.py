@@ -82,7 +82,7 @@ def tests_of(service):
 
 
 def outcomes(folder):
-    """Give how each mutant ended, by its name."""
+    """Return how each mutant ended, by its name."""
     found = {}
     for file in sorted((folder / "mutants").rglob("*.meta")):
         found |= json.loads(file.read_text())["exit_code_by_key"]
@@ -90,7 +90,7 @@ def outcomes(folder):
 
 
 def change_of(folder, mutant):
-    """Tell in which function a mutant differs, and how: what was there, and what stands there."""
+    """Return in which function a mutant differs, and how: what was there, and what stands there."""
     shown = mutmut(folder, "show", mutant).stdout
     lines = [line for line in shown.splitlines() if not line.startswith(("---", "+++", "#"))]
     was, becomes = (
@@ -110,7 +110,7 @@ def mutmut(folder, *arguments, **options):
 
 
 def ended_before(service):
-    """Give how each mutant ended the last time; none has if the model has changed since."""
+    """Return how each mutant ended the last time; none has if the model has changed since."""
     folder = REPOSITORY / "build" / "mutants" / service
     now, then = (
         {file.name: file.read_text() for file in (root / "services" / service).glob("model/*.py")}
@@ -179,7 +179,7 @@ def section_of_group(name, known, most, seed, *, again):
 
 
 def sections_of_report():
-    """Give what the report says of each service, as it stands now: another may be writing too."""
+    """Return what the report says of each service, as it stands now: another may be writing too."""
     report = REPORT.read_text() if REPORT.exists() else ""
     return {part.split("\n")[0]: f"## {part.rstrip()}\n" for part in report.split("\n## ")[1:]}
 

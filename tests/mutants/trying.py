@@ -141,7 +141,7 @@ def in_child(act, seconds, log):
 
 
 def ended(child, until):
-    """Give the exit code of a child, None while it runs; one that takes too long is killed."""
+    """Return the exit code of a child, None while it runs; one that takes too long is killed."""
     done, status = wait(child, os.WNOHANG)
     if done:
         return os.waitstatus_to_exitcode(status)
@@ -173,8 +173,8 @@ def covered_by(group, folder):
 
 
 def tests_for(change, covered):
-    """Give the tests of a group for a change: first those that run its line, then all others, which
-    may run it while they are loaded, say."""
+    """Return the tests of a group for a change: first those that run its line, then all others,
+    which may run it while they are loaded, say."""
     lines, took = covered["lines"][change.file], covered["took"]
     # a line within a statement is known by the first line of that
     earlier = [int(line) for line in lines if int(line) <= change.line]
@@ -224,7 +224,7 @@ def judged(code):
 
 
 def noticed_before(folder, changes):
-    """Give how changes ended the last time that a test noticed; none if a file has changed."""
+    """Return how changes ended the last time that a test noticed; none if a file has changed."""
     kept = folder / "ended.json"
     told = json.loads(kept.read_text())["tried"] if kept.exists() else []
     before = {(each["file"], each["line"], each["was"], each["becomes"]): each for each in told}

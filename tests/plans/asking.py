@@ -382,7 +382,7 @@ def of_the_feed(store):
 
 
 def lists_of(view):
-    """Give what people ask of a list: one filter, two, a range, an order, a worklist, words."""
+    """Return what people ask of a list: one filter, two, a range, an order, a worklist, words."""
     codes = [name for name, kind in view.columns.items() if not kind.ranges]
     for column in codes:
         yield {column: sample(view, column)}, f"by {column}"
@@ -408,7 +408,7 @@ def lists_of(view):
 
 
 def sample(view, column):
-    """Give a value that a filter's column holds."""
+    """Return a value that a filter's column holds."""
     with_number = f"{column}-{7 if column.endswith('_id') or column == 'about' else 3}"
     if column == "state" and view.name in ENDED:
         return ENDED[view.name][0]

@@ -62,11 +62,11 @@ class Rabbit(Server):
         return self.at(self.port)
 
     def at(self, port: int) -> str:
-        """Give the AMQP URI by way of another port (a proxy's)."""
+        """Return the AMQP URI by way of another port (a proxy's)."""
         return f"amqp://guest:guest@{HOST}:{port}//"
 
     def is_ready(self) -> bool:
-        """Tell whether this very node answers an AMQP protocol header with connection.start."""
+        """Return whether this very node answers an AMQP protocol header with connection.start."""
         wanted = self.node.partition("@")[0].encode()
         answer = b""
         with suppress(OSError), socket.create_connection((HOST, self.port), timeout=1) as stream:

@@ -40,13 +40,13 @@ class Postgres(Server):
         return self.url("")
 
     def url(self, database: str, port: int | None = None) -> str:
-        """Give SQLAlchemy's URL of a database, by way of another port (a proxy's) if given."""
+        """Return SQLAlchemy's URL of a database, by way of another port (a proxy's) if given."""
         return f"postgresql+psycopg://bihuan@{HOST}:{port or self.port}/{database}"
 
     def execute(
         self, sql: str | syntax.Composable, database: str = "postgres"
     ) -> list[tuple[object, ...]] | None:
-        """Execute a statement outside any transaction; gives its rows, or None if it has none."""
+        """Execute a statement outside any transaction; return its rows, or None if it has none."""
         address = self.url(database).replace("+psycopg", "")
         with psycopg.connect(address, autocommit=True) as connection:
             cursor = connection.execute(sql)
@@ -72,7 +72,7 @@ class Postgres(Server):
                 )
 
     def is_ready(self) -> bool:
-        """Tell whether the postmaster that we started has written that it takes connections."""
+        """Return whether the postmaster that we started has written that it takes connections."""
         process = self._program.process
         with suppress(OSError):
             lines = (self._data / "postmaster.pid").read_text().split()
@@ -116,7 +116,7 @@ def postgres_restored(folder: Path, other: Postgres) -> Iterator[Postgres]:
 
 
 def _serving(place: Site, data: Path, port: int) -> list[object]:
-    """Give the command that serves a folder of data."""
+    """Return the command that serves a folder of data."""
     folder = _find() or Path()
     command = [folder / "postgres", "-D", data, "-h", HOST, "-p", port, "-k", _sockets(place)]
     return command + [word for option in OPTIONS for word in ("-c", option)]

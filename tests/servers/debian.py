@@ -22,7 +22,7 @@ MOUNTS = ("proc", "sys")
 
 
 def rabbitmq4_root() -> Path:
-    """Give the folder of the Debian with RabbitMQ 4, built first if need be (370 MB, a minute).
+    """Return the folder of the Debian with RabbitMQ 4, built first if need be (370 MB, a minute).
 
     The environment variable BIHUAN_RABBITMQ4 says where it is kept; raises `Unavailable`.
     """
@@ -93,7 +93,8 @@ def _build(root: Path) -> None:
 
 
 def _mirror() -> str:
-    """Give the Debian mirror that this machine's apt uses; its security archive has no release."""
+    """Return the Debian mirror that this machine's apt uses; its security archive has no
+    release."""
     apt = shutil.which("apt-get", path=PATH)
     if apt:
         command = [apt, "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)"]

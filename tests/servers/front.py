@@ -17,7 +17,7 @@ class Nginx(Server):
     """An nginx that listens on one port."""
 
     def is_ready(self) -> bool:
-        """Tell whether it takes connections."""
+        """Return whether it takes connections."""
         return accepts(self.port)
 
 

@@ -24,13 +24,13 @@ class Prometheus(Server):
         return f"http://{HOST}:{self.port}"
 
     def is_ready(self) -> bool:
-        """Tell whether it answers queries."""
+        """Return whether it answers queries."""
         with suppress(URLError, OSError), urlopen(f"{self.url}/-/ready", timeout=1) as answer:
             return bool(answer.status == 200)
         return False
 
     def query(self, expression: str) -> list[dict[str, object]]:
-        """Give the series that an expression has now, each with `metric` and `value`."""
+        """Return the series that an expression has now, each with `metric` and `value`."""
         asked = urlencode({"query": expression})
         with urlopen(f"{self.url}/api/v1/query?{asked}", timeout=10) as answer:
             return list(json.load(answer)["data"]["result"])

@@ -43,20 +43,20 @@ class Site:
     root: Path | None = None
 
     def inside(self, path: Path) -> Path:
-        """Give a path as the program sees it."""
+        """Return a path as the program sees it."""
         return Path("/") / path.relative_to(self.root) if self.root else path
 
     def command(self, words: Sequence[object]) -> list[str]:
-        """Give the command that runs a program here."""
+        """Return the command that runs a program here."""
         enter = ["unshare", "--mount", "sh", "-c", ENTER, str(self.root)] if self.root else []
         return [*enter, *map(str, words)]
 
     def environment(self) -> dict[str, str]:
-        """Give a program nothing of our environment but the path."""
+        """Return a program nothing of our environment but the path."""
         return {"PATH": PATH, "LC_ALL": "C.UTF-8", "HOME": str(self.inside(self.home))}
 
     def tail(self) -> str:
-        """Give the last lines of the log."""
+        """Return the last lines of the log."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join(lines[-TAIL_LINES:])
 
@@ -98,7 +98,7 @@ def free_ports(count: int) -> Iterator[list[int]]:
 
 
 def accepts(port: int) -> bool:
-    """Tell whether something accepts connections on a port."""
+    """Return whether something accepts connections on a port."""
     with suppress(OSError), socket.create_connection((HOST, port), timeout=1):
         return True
     return False
@@ -140,7 +140,7 @@ class Program:
         self._environment = {**base, MARK: self._mark}
 
     def __enter__(self) -> Self:
-        """Give the program, which is ended at the end however often it was started."""
+        """Return the program, which is ended at the end however often it was started."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -174,7 +174,7 @@ class Program:
             )
 
     def has_ended(self) -> bool:
-        """Tell whether the program itself does not run; what it started may still do."""
+        """Return whether the program itself does not run; what it started may still do."""
         return self.process is None or self.process.poll() is not None
 
     def await_ready(self, is_ready: Callable[[], bool]) -> None:
@@ -242,7 +242,7 @@ class Program:
         wait_until(is_over, f"{self.name} ends by signal {number}", STOP_SECONDS)
 
     def _states(self) -> dict[int, str]:
-        """Give the states of the threads of each process that is ours and has not ended.
+        """Return the states of the threads of each process that is ours and has not ended.
 
         Ours are those with our mark, and their children: Erlang's helpers leave our process group,
         and PostgreSQL's overwrite their environment. A process whose first thread is a zombie may
@@ -262,7 +262,7 @@ class Program:
 
 
 def _status(folder: Path) -> list[str]:
-    """Give what the kernel says of a process or thread: its state, its parent, and so on."""
+    """Return what the kernel says of a process or thread: its state, its parent, and so on."""
     # The name before it stands in parentheses and may hold anything.
     return (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
 
@@ -293,7 +293,7 @@ class Server:
         self._program = program
 
     def is_ready(self) -> bool:
-        """Tell whether this very server takes requests."""
+        """Return whether this very server takes requests."""
         raise NotImplementedError
 
     def start(self) -> None:

@@ -8,7 +8,7 @@ from tests.service.given import Given
 
 @pytest.fixture
 def given(tmp_path):
-    """Give services with databases of their own, closed at the end."""
+    """Return services with databases of their own, closed at the end."""
     made = []
 
     def one(kind):

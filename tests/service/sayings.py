@@ -133,26 +133,26 @@ def types(said):
 
 
 def refusal(said):
-    """Give the problem with which the only command of a story was rejected, and nothing else."""
+    """Return the problem with which the only command of a story was rejected, and nothing else."""
     (settled,) = said
     assert settled.outcome is Outcome.REJECTED
     return settled.problem
 
 
 def refused(said):
-    """Give the status and the name of that problem."""
+    """Return the status and the name of that problem."""
     problem = refusal(said)
     return problem["status"], problem["type"].rpartition(":")[2]
 
 
 def faults(said):
-    """Give the fields that it names."""
+    """Return the fields that it names."""
     problem = refusal(said)
     assert problem["status"] == 422
     return [error["pointer"].removeprefix("#/") for error in problem["errors"]]
 
 
 def only(kind, said):
-    """Give the one fact of a kind among what was said."""
+    """Return the one fact of a kind among what was said."""
     (fact,) = (fact for fact in said if isinstance(fact, kind))
     return fact

@@ -105,7 +105,7 @@ def filed(desk):
 
 @pytest.fixture
 def ruled(desk, tmp_path):
-    """Give the desk the rules of a district of its own, some files of which say more."""
+    """Return the desk the rules of a district of its own, some files of which say more."""
 
     def rule(**more):
         folder = Path(shutil.copytree(FENGZE, tmp_path / "district"))

@@ -68,7 +68,7 @@ def review(shop):
 
 
 def waiting(story):
-    """Give the state and the type of each parked message, in order."""
+    """Return the state and the type of each parked message, in order."""
     with story.store.read() as session:
         rows = session.execute(select(kept.c.state, kept.c.type).order_by(kept.c.seq))
         return [(row.state, row.type) for row in rows]

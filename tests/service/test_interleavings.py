@@ -132,7 +132,7 @@ class Queue:
 
 
 def once_more(*messages):
-    """Give what a process that died has not acknowledged, as the broker does."""
+    """Return what a process that died has not acknowledged, as the broker does."""
     for message in messages:
         message.redelivered = True
     return Queue(*messages)

@@ -22,7 +22,7 @@ OTHER = "350503001"
 
 
 def loads(story):
-    """Give the load of every officer who has some, after checking it against the enterprises."""
+    """Return the load of every officer who has some, after checking it against the enterprises."""
     with story.store.read() as session:
         counted = Counter(one for one in session.scalars(select(Enterprise.liaison)) if one)
         stored = {row.officer: row.load for row in session.scalars(select(Officer))}

@@ -99,7 +99,7 @@ def shops(count):
 
 
 def consecutive(numbers):
-    """Tell whether numbers of one year are 1, 2, 3 and so on, each once."""
+    """Return whether numbers of one year are 1, 2, 3 and so on, each once."""
     found = sorted(int(re.search(r"(\d+)號", number)[1]) for number in numbers)
     return found == list(range(1, len(found) + 1))
 

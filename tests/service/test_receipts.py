@@ -97,19 +97,19 @@ def withdrawn(identity=None, *, key="shop", source="filing", written_at=None, fe
 
 
 def fed(message, name):
-    """Give a copy that is sent again for one handler."""
+    """Return a copy that is sent again for one handler."""
     return withdrawn(message.id, feeds=name, written_at=message.written_at)
 
 
 def called(store):
-    """Give which handler has been called with what, in order."""
+    """Return which handler has been called with what, in order."""
     with store.read() as session:
         rows = session.execute(select(calls.c.handler, calls.c.id).order_by(calls.c.seq))
         return [tuple(row) for row in rows]
 
 
 def aside(store):
-    """Give the state of each parked message and its message, in order."""
+    """Return the state of each parked message and its message, in order."""
     with store.read() as session:
         rows = session.execute(select(kept.c.state, kept.c.id).order_by(kept.c.seq))
         return [tuple(row) for row in rows]

@@ -35,7 +35,7 @@ def only_read(connection, _record):
 
 @pytest.fixture
 def is_read_only(store):
-    """Give a switch: whether connections that are made from now on may only read."""
+    """Return a switch: whether connections that are made from now on may only read."""
 
     def switch(*, on):
         for engine in store.dialect.engines:

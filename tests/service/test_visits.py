@@ -107,7 +107,7 @@ def shop(given):
 
 
 def edited(tmp_path, *changes):
-    """Give Fengze's rules with a checklist that is edited ten days later."""
+    """Return Fengze's rules with a checklist that is edited ten days later."""
     folder = tmp_path / "edited"
     shutil.copytree(FENGZE, folder)
     with (folder / "checklist.toml").open("a", encoding="utf-8") as file:

@@ -24,14 +24,14 @@ def said(aggregate):
 
 
 def told(act, *given, **more):
-    """Give what a refusal says of each field."""
+    """Return what a refusal says of each field."""
     with pytest.raises(Invalid) as raised:
         act(*given, **more)
     return [(error["pointer"].removeprefix("#/"), error["detail"]) for error in raised.value.errors]
 
 
 def refusal(kind, act, *given, **more):
-    """Give all that a refusal of that kind says."""
+    """Return all that a refusal of that kind says."""
     with pytest.raises(kind) as raised:
         act(*given, **more)
     return raised.value.problem()

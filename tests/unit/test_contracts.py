@@ -35,7 +35,7 @@ def declared(monkeypatch):
 
 
 def values(shape):
-    """Give JSON values of a described shape."""
+    """Return JSON values of a described shape."""
     made = _values(shape)
     return st.none() | made if shape.get("nullable") else made
 

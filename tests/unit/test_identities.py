@@ -110,7 +110,7 @@ def test_a_wrong_check_character_is_refused_where_the_rulebook_says_so(tmp_path)
 
 
 def _book(folder, *more, pattern="[0-9]{8}"):
-    """Give the rulebook of a district that has rules of its own about papers."""
+    """Return the rulebook of a district that has rules of its own about papers."""
     shutil.copytree(FENGZE, folder, dirs_exist_ok=True)
     entry = 'zh = "證"\nen = "card"\nsource = "article"\nfrom = 2020-02-10\n'
     text = f'[[identity_paper]]\ncode = "card"\n{entry}pattern = "{pattern}"\n'

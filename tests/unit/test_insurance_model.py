@@ -78,7 +78,7 @@ def at(raised):
 
 
 def refuses(kind, act, *arguments, **more):
-    """Give what a conflict tells beside who changed the thing last."""
+    """Return what a conflict tells beside who changed the thing last."""
     with pytest.raises(kind) as raised:
         act(*arguments, **more)
     extra = dict(raised.value.extra)

@@ -30,7 +30,7 @@ few = st.integers(min_value=0, max_value=60)
 
 
 def entries() -> list[Entry]:
-    """Give every entry of the tables that services see."""
+    """Return every entry of the tables that services see."""
     tables = [
         BOOK.grids,
         BOOK.premises,
@@ -604,7 +604,7 @@ def test_a_broken_translation_is_one_clear_sentence(
 
 
 def appended(folder: Path, file: str, text: str) -> Rulebook:
-    """Give the rulebook of a folder after a text was added to one of its files."""
+    """Return the rulebook of a folder after a text was added to one of its files."""
     with (folder / file).open("a", encoding="utf-8") as open_file:
         open_file.write(text)
     return Rulebook.load(folder)
@@ -612,7 +612,7 @@ def appended(folder: Path, file: str, text: str) -> Rulebook:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Give a copy of Fengze's rulebook."""
+    """Return a copy of Fengze's rulebook."""
     return Path(shutil.copytree(FENGZE, tmp_path / "district"))
 
 
@@ -692,7 +692,7 @@ Change = Callable[[str, str, str], Path]
 
 @pytest.fixture
 def changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Change:
-    """Give a copy of Fengze in which one file, its own or a common one, says something else."""
+    """Return a copy of Fengze in which one file, its own or a common one, says something else."""
 
     def change(file: str, old: str, new: str) -> Path:
         folders = [tmp_path / "district", tmp_path / "common"]

@@ -92,7 +92,7 @@ class Timed(Aggregate):
         self.rings_on = self._next_ring(book)
 
     def _next_ring(self, book: Rulebook) -> date | None:
-        """Give the day after which the next of the rungs is told; there may be none left."""
+        """Return the day after which the next of the rungs is told; there may be none left."""
         if self.due_on is None or self.level >= len(book.complaint_rungs):
             return None
         grace = book.complaint_rungs[self.level].days
@@ -104,7 +104,7 @@ class Timed(Aggregate):
         return [(date.fromisoformat(a), date.fromisoformat(b)) for a, b in self.pauses]
 
     def counting(self, book: Rulebook) -> Counting:
-        """Tell how the clock counts."""
+        """Return how the clock counts."""
         return Counting(
             stage=Stage(self.stage),
             counted_from=self.counted_from,
@@ -171,8 +171,8 @@ class Timed(Aggregate):
             ClockResumed(complaint_id=Key(self.id), resumed_on=today, counting=self.counting(book))
         )
 
-    def extend(self, asked: ExtendClock, book: Rulebook, today: date) -> ClockExtended:
-        """Give the clock the days that the head may add, once."""
+    def extend(self, command: ExtendClock, book: Rulebook, today: date) -> ClockExtended:
+        """Return the clock the days that the head may add, once."""
         self.must_be_acted_on()
         if not self.extendable_by:
             raise self.conflict(base.NotExtendable, stage=self.stage)
@@ -181,12 +181,12 @@ class Timed(Aggregate):
         self.extension_days = self.extendable_by
         self.count(book)
         return self.record(
-            ClockExtended.echo(asked, extended_on=today, counting=self.counting(book))
+            ClockExtended.echo(command, extended_on=today, counting=self.counting(book))
         )
 
-    def move(self, asked: MoveDeadline, book: Rulebook) -> None:
+    def move(self, command: MoveDeadline, book: Rulebook) -> None:
         """Count a running clock again by a later calendar; it moves only where that matters."""
-        if self.due_on is None or self.setting != asked.setting:
+        if self.due_on is None or self.setting != command.setting:
             return
         before = self.due_on
         self.count(book)
@@ -197,14 +197,14 @@ class Timed(Aggregate):
                     stage=Stage(self.stage),
                     old_due_on=before,
                     due_on=self.due_on,
-                    notice=asked.notice,
+                    notice=command.notice,
                     counting=self.counting(book),
                 )
             )
 
-    def run_out(self, asked: EscalateComplaint, book: Rulebook, today: date) -> None:
+    def run_out(self, command: EscalateComplaint, book: Rulebook, today: date) -> None:
         """Have passed the clock: each rung is told once, unless something has come between."""
-        if (self.setting, self.level) != (asked.setting, asked.level):
+        if (self.setting, self.level) != (command.setting, command.level):
             return
         if self.due_on is None or self.rings_on is None or self.rings_on >= today:
             return

@@ -66,18 +66,18 @@ class Complaint(Identified, Timed, Base):
     is_rated: Mapped[bool]
 
     @classmethod
-    def receive(cls, asked: FileComplaint, book: Rulebook, today: date) -> Complaint:
+    def receive(cls, command: FileComplaint, book: Rulebook, today: date) -> Complaint:
         """Take a complaint in; the clock to its acceptance starts (Order No. 20, article 14)."""
         made = cls(
-            id=asked.complaint_id,
-            track=asked.track,
-            channel=asked.channel,
-            outside_number=asked.outside_number,
-            revision=asked.revision,
-            enterprise_id=asked.enterprise_id,
-            against=asked.against,
-            content=asked.content,
-            is_named=asked.caller is not None,
+            id=command.complaint_id,
+            track=command.track,
+            channel=command.channel,
+            outside_number=command.outside_number,
+            revision=command.revision,
+            enterprise_id=command.enterprise_id,
+            against=command.against,
+            content=command.content,
+            is_named=command.caller is not None,
             state=ComplaintState.RECEIVED,
             received_on=today,
             pauses=[],
@@ -86,7 +86,9 @@ class Complaint(Identified, Timed, Base):
             is_rated=False,
         )
         made.start(Stage.ACCEPTANCE, book, today)
-        made.record(ComplaintReceived.echo(asked, received_on=today, counting=made.counting(book)))
+        made.record(
+            ComplaintReceived.echo(command, received_on=today, counting=made.counting(book))
+        )
         return made
 
     @property
@@ -114,7 +116,7 @@ class Complaint(Identified, Timed, Base):
 
     # -- from the call to the answer
 
-    def accept(self, asked: AcceptComplaint, book: Rulebook, today: date) -> ComplaintAccepted:
+    def accept(self, command: AcceptComplaint, book: Rulebook, today: date) -> ComplaintAccepted:
         """Take the complaint up: the clock of its mediation, or of its check, starts."""
         self.must_be_acted_on()
         if self.state != ComplaintState.RECEIVED:
@@ -122,55 +124,57 @@ class Complaint(Identified, Timed, Base):
         self.state = ComplaintState.ACCEPTED
         self.start(WORKED_ON[Track(self.track)], book, today)
         return self.record(
-            ComplaintAccepted.echo(asked, accepted_on=today, counting=self.counting(book))
+            ComplaintAccepted.echo(command, accepted_on=today, counting=self.counting(book))
         )
 
-    def refuse(self, asked: RefuseComplaint, ground: Point, today: date) -> ComplaintRefused:
+    def refuse(self, command: RefuseComplaint, ground: Point, today: date) -> ComplaintRefused:
         """Decline the complaint (article 15); one that was taken up must be answered instead."""
         self.must_be_acted_on()
         if self.state != ComplaintState.RECEIVED:
             raise self.conflict(base.AlreadyAccepted)
         self._end(ComplaintState.REFUSED)
-        return self.record(ComplaintRefused.echo(asked, ground=ground, refused_on=today))
+        return self.record(ComplaintRefused.echo(command, ground=ground, refused_on=today))
 
-    def refer(self, asked: ReferComplaint, today: date) -> ComplaintReferred:
+    def refer(self, command: ReferComplaint, today: date) -> ComplaintReferred:
         """Hand the complaint over to another agency; our clock ends."""
         self.must_be_acted_on()
         self._end(ComplaintState.REFERRED)
-        return self.record(ComplaintReferred.echo(asked, referred_on=today))
+        return self.record(ComplaintReferred.echo(command, referred_on=today))
 
-    def comment(self, asked: CommentComplaint, today: date) -> ComplaintCommented:
+    def comment(self, command: CommentComplaint, today: date) -> ComplaintCommented:
         """Note a remark. It starts no clock, stops none and moves none."""
         self.must_not_have_ended()
-        return self.record(ComplaintCommented.echo(asked, commented_on=today))
+        return self.record(ComplaintCommented.echo(command, commented_on=today))
 
-    def end_mediation(self, asked: EndMediation, book: Rulebook, today: date) -> MediationEnded:
+    def end_mediation(self, command: EndMediation, book: Rulebook, today: date) -> MediationEnded:
         """End the mediation of a dispute; the clock to telling the parties starts (article 21)."""
         self._must_be_accepted(Track.DISPUTE)
         self._conclude(book, today)
-        return self.record(MediationEnded.echo(asked, ended_on=today, counting=self.counting(book)))
+        return self.record(
+            MediationEnded.echo(command, ended_on=today, counting=self.counting(book))
+        )
 
-    def decide_case(self, asked: DecideCase, book: Rulebook, today: date) -> CaseDecided:
+    def decide_case(self, command: DecideCase, book: Rulebook, today: date) -> CaseDecided:
         """Decide whether a report becomes a case, whose own clock then starts."""
         self._must_be_accepted(Track.REPORT)
-        if asked.file:
+        if command.file:
             self.state = ComplaintState.CASE_FILED
             self.start(Stage.DECISION, book, today)
         else:
             self._conclude(book, today)
         fact = self.record(
             CaseDecided.echo(
-                asked,
-                filed=asked.file,
+                command,
+                filed=command.file,
                 decided_on=today,
                 counting=None if self.has_ended else self.counting(book),
             )
         )
-        self._say_whether_closed(asked.by, today)
+        self._say_whether_closed(command.by, today)
         return fact
 
     def conclude_case(
-        self, asked: ConcludeCase, points: list[Point], book: Rulebook, today: date
+        self, command: ConcludeCase, points: list[Point], book: Rulebook, today: date
     ) -> CaseConcluded:
         """Decide a filed case, with a penalty for what was found or with none."""
         self.must_be_acted_on()
@@ -181,7 +185,7 @@ class Complaint(Identified, Timed, Base):
         self._conclude(book, today)
         fact = self.record(
             CaseConcluded.echo(
-                asked,
+                command,
                 penalty=bool(points),
                 concluded_on=today,
                 counting=None if self.has_ended else self.counting(book),
@@ -189,7 +193,7 @@ class Complaint(Identified, Timed, Base):
         )
         if points:
             self.penalise(points, book, today)
-        self._say_whether_closed(asked.by, today)
+        self._say_whether_closed(command.by, today)
         return fact
 
     def answer(
@@ -202,7 +206,8 @@ class Complaint(Identified, Timed, Base):
         substantiated: bool,
         main_id: str | None = None,
     ) -> ComplaintAnswered:
-        """Tell the caller what came of it; from now on they have some days to have it reopened."""
+        """Return the caller what came of it; from now on they have some days to have it
+        reopened."""
         self.must_not_have_ended()
         window = book.reopening
         self.reopen_until = book.counting(window.unit).after(today, window.days)
@@ -259,7 +264,7 @@ class Complaint(Identified, Timed, Base):
 
     # -- what the caller says of the answer
 
-    def reopen(self, asked: ReopenComplaint, book: Rulebook, today: date) -> ComplaintReopened:
+    def reopen(self, command: ReopenComplaint, book: Rulebook, today: date) -> ComplaintReopened:
         """Deal with the complaint again; its clock counts from today, by the rules of today."""
         self._must_be_answered()
         if self.reopen_until is not None and today > self.reopen_until:
@@ -269,7 +274,7 @@ class Complaint(Identified, Timed, Base):
         self.start(WORKED_ON[Track(self.track)], book, today, anew=True)
         return self.record(
             ComplaintReopened.echo(
-                asked,
+                command,
                 reopening=self.reopenings,
                 reopened_on=today,
                 counting=self.counting(book),
@@ -277,15 +282,15 @@ class Complaint(Identified, Timed, Base):
             )
         )
 
-    def rate(self, asked: RateAnswer, today: date) -> AnswerRated:
+    def rate(self, command: RateAnswer, today: date) -> AnswerRated:
         """Note whether the caller is satisfied, once for each answer; who is not says why."""
         self._must_be_answered()
         if self.is_rated:
             raise self.conflict(base.AlreadyRated)
-        if not asked.satisfied and not asked.reason.strip():
+        if not command.satisfied and not command.reason.strip():
             raise base.NotAcceptable(errors=[at("reason", "says why the caller is not satisfied")])
         self.is_rated = True
-        return self.record(AnswerRated.echo(asked, rated_on=today))
+        return self.record(AnswerRated.echo(command, rated_on=today))
 
     def _must_be_answered(self) -> None:
         if self.state != ComplaintState.ANSWERED:

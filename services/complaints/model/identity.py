@@ -50,33 +50,33 @@ class Identified(Timed):
 
     # -- revisions
 
-    def says_the_same(self, asked: FileComplaint) -> bool:
-        """Tell whether a revision says what is on record; what is sealed cannot be compared."""
-        return (self.track, self.content) == (asked.track, asked.content) and (
-            self.against == asked.against and asked.enterprise_id in (None, self.enterprise_id)
+    def says_the_same(self, command: FileComplaint) -> bool:
+        """Return whether a revision says what is on record; what is sealed cannot be compared."""
+        return (self.track, self.content) == (command.track, command.content) and (
+            self.against == command.against and command.enterprise_id in (None, self.enterprise_id)
         )
 
-    def revise(self, asked: FileComplaint, today: date) -> ComplaintRevised | None:
+    def revise(self, command: FileComplaint, today: date) -> ComplaintRevised | None:
         """Take what a newer revision says. An older one, or the same again, changes nothing; one
         that says something else under the same number is refused, so that nothing is lost."""
-        if asked.revision < self.revision:
+        if command.revision < self.revision:
             return None
-        if asked.revision == self.revision:
-            if not self.says_the_same(asked):
+        if command.revision == self.revision:
+            if not self.says_the_same(command):
                 raise self.conflict(base.RevisionDiffers, revision=self.revision)
             return None
         self.must_not_have_ended()
-        if asked.track != self.track:
+        if command.track != self.track:
             what = f"is not that of the revisions before, {self.track}"
             raise base.NotAcceptable(errors=[at("track", what)])
-        if asked.enterprise_id and self.enterprise_id not in (None, asked.enterprise_id):
+        if command.enterprise_id and self.enterprise_id not in (None, command.enterprise_id):
             raise self.conflict(base.AlreadyMatched, enterprise_id=self.enterprise_id)
-        self.revision, self.content = asked.revision, asked.content
-        self.against = asked.against or self.against
-        self.is_named = self.is_named or asked.caller is not None
+        self.revision, self.content = command.revision, command.content
+        self.against = command.against or self.against
+        self.is_named = self.is_named or command.caller is not None
         return self.record(
             ComplaintRevised.echo(
-                asked,
+                command,
                 against=self.against,
                 enterprise_id=Id(self.enterprise_id) if self.enterprise_id else None,
                 revised_on=today,
@@ -85,16 +85,18 @@ class Identified(Timed):
 
     # -- whom it is against
 
-    def match(self, asked: MatchComplaint, today: date) -> ComplaintMatched:
+    def match(self, command: MatchComplaint, today: date) -> ComplaintMatched:
         """Say which enterprise on record the described one is."""
         self.must_not_have_ended()
         if self.enterprise_id is not None:
             raise self.conflict(base.AlreadyMatched, enterprise_id=self.enterprise_id)
-        self.enterprise_id = asked.enterprise_id
+        self.enterprise_id = command.enterprise_id
         self.matchings += 1
-        return self.record(ComplaintMatched.echo(asked, matching=self.matchings, matched_on=today))
+        return self.record(
+            ComplaintMatched.echo(command, matching=self.matchings, matched_on=today)
+        )
 
-    def unmatch(self, asked: UnmatchComplaint, today: date) -> ComplaintUnmatched:
+    def unmatch(self, command: UnmatchComplaint, today: date) -> ComplaintUnmatched:
         """Take a wrong match back, as long as nobody has answered by what was found there."""
         self.must_not_have_ended()
         if self.enterprise_id is None:
@@ -102,14 +104,14 @@ class Identified(Timed):
         wrong, self.enterprise_id = self.enterprise_id, None
         return self.record(
             ComplaintUnmatched.echo(
-                asked, enterprise_id=Id(wrong), matching=self.matchings, unmatched_on=today
+                command, enterprise_id=Id(wrong), matching=self.matchings, unmatched_on=today
             )
         )
 
     # -- which others are about the same
 
     def link(
-        self, asked: LinkDuplicate, main: Identified, today: date, *, has_duplicates: bool
+        self, command: LinkDuplicate, main: Identified, today: date, *, has_duplicates: bool
     ) -> DuplicateLinked:
         """Link the complaint to the main one: its own clock stands, and the main one's counts.
 
@@ -127,15 +129,15 @@ class Identified(Timed):
             raise main.conflict(base.MainHasEnded)
         self.main_id = main.id
         self.stand(today)
-        return self.record(DuplicateLinked.echo(asked, linked_on=today))
+        return self.record(DuplicateLinked.echo(command, linked_on=today))
 
-    def unlink(self, asked: UnlinkDuplicate, book: Rulebook, today: date) -> DuplicateUnlinked:
+    def unlink(self, command: UnlinkDuplicate, book: Rulebook, today: date) -> DuplicateUnlinked:
         """Let the complaint go its own way; the days while it was linked do not count."""
         self.must_not_have_ended()
-        if self.main_id is None or self.main_id != asked.main_id:
+        if self.main_id is None or self.main_id != command.main_id:
             raise self.conflict(base.NotDuplicate, main_id=self.main_id)
         self.main_id = None
         self.run_on(book, today)
         return self.record(
-            DuplicateUnlinked.echo(asked, unlinked_on=today, counting=self.counting(book))
+            DuplicateUnlinked.echo(command, unlinked_on=today, counting=self.counting(book))
         )

@@ -104,31 +104,33 @@ class Enterprise(Aggregate, Base):
     # -- the registry
 
     @classmethod
-    def register(cls, asked: RegisterEnterprise, book: Rulebook, today: date) -> Enterprise:
+    def register(cls, command: RegisterEnterprise, book: Rulebook, today: date) -> Enterprise:
         """Enter an enterprise; raises `NotAcceptable` with every fault at once."""
-        faults = faults_of(asked, book)
-        if not (asked.credit_code or asked.registration_number):
+        faults = faults_of(command, book)
+        if not (command.credit_code or command.registration_number):
             faults.insert(0, at("credit_code", "is needed, or a registration_number"))
         known: dict[str, Any] = {}
-        if book.is_industry(asked.industry):
-            figures = {name: getattr(asked, name) for name in _FIGURES}
-            known, more = size_class(asked.industry, figures, asked.size, book)
+        if book.is_industry(command.industry):
+            figures = {name: getattr(command, name) for name in _FIGURES}
+            known, more = size_class(command.industry, figures, command.size, book)
             faults += more
         if faults:
             raise NotAcceptable(errors=faults)
-        given = {name: getattr(asked, name) for name in RECORD}
-        made = cls(id=asked.enterprise_id, state=EnterpriseState.REGISTERED, **given | known)
+        given = {name: getattr(command, name) for name in RECORD}
+        made = cls(id=command.enterprise_id, state=EnterpriseState.REGISTERED, **given | known)
         made.record(EnterpriseRegistered(**made._record_as(book), registered_on=today))
         return made
 
-    def correct(self, asked: CorrectEnterprise, book: Rulebook, today: date) -> EnterpriseCorrected:
+    def correct(
+        self, command: CorrectEnterprise, book: Rulebook, today: date
+    ) -> EnterpriseCorrected:
         """Mend the record; the size class is looked at again where it may have changed.
 
         What was seen at a review is not exchanged under a live filing: the premises stay until it
         has ended. Raises `NotAcceptable`, `NothingToCorrect`, `FilingLive`.
         """
-        given = {name: value for name in RECORD if (value := getattr(asked, name)) is not None}
-        faults = faults_of(asked, book)
+        given = {name: value for name in RECORD if (value := getattr(command, name)) is not None}
+        faults = faults_of(command, book)
         known: dict[str, Any] = {}
         if _SIZED_BY & given.keys() and not faults:
             known, faults = self._sized(given, book)
@@ -144,7 +146,7 @@ class Enterprise(Aggregate, Base):
             setattr(self, name, value)
         return self.record(
             EnterpriseCorrected(
-                **self._record_as(book), changed=changed, reason=asked.reason, corrected_on=today
+                **self._record_as(book), changed=changed, reason=command.reason, corrected_on=today
             )
         )
 
@@ -154,7 +156,7 @@ class Enterprise(Aggregate, Base):
         return size_class(given.get("industry", self.industry), figures, stated, book)
 
     def _record_as(self, book: Rulebook) -> dict[str, Any]:
-        """Give the record as events state it."""
+        """Return the record as events state it."""
         names = (*RECORD, "size_by", "branch", "rules")
         return {name: getattr(self, name) for name in names} | {
             "enterprise_id": Key(self.id),
@@ -164,7 +166,7 @@ class Enterprise(Aggregate, Base):
     # -- filing to reopen
 
     def submit(
-        self, asked: SubmitFiling, previous: Filing | None, book: Rulebook, today: date
+        self, command: SubmitFiling, previous: Filing | None, book: Rulebook, today: date
     ) -> Filing:
         """File to reopen. An enterprise has one live filing at the most."""
         if self.state == EnterpriseState.SUSPENDED:
@@ -173,10 +175,10 @@ class Enterprise(Aggregate, Base):
             raise self.conflict(FilingLive, filing_id=self.live_filing_id)
         if self.state == EnterpriseState.OPEN:
             raise self.conflict(AlreadyOpen)
-        if faults := _faults_of_filing(asked, book, today):
+        if faults := _faults_of_filing(command, book, today):
             raise NotAcceptable(errors=faults)
-        self.live_filing_id = self.last_filing_id = asked.filing_id
-        return Filing.submitted(asked, previous, today)
+        self.live_filing_id = self.last_filing_id = command.filing_id
+        return Filing.submitted(command, previous, today)
 
     def reopen(self, filing: Filing, today: date) -> None:
         """Resume business under an approved filing; nothing else opens an enterprise."""
@@ -297,23 +299,23 @@ class Enterprise(Aggregate, Base):
         )
 
 
-def _faults_of_filing(asked: SubmitFiling, book: Rulebook, today: date) -> Faults:
+def _faults_of_filing(command: SubmitFiling, book: Rulebook, today: date) -> Faults:
     """Find all that no filing can say."""
     errors = []
-    if asked.reopen_on < today:
+    if command.reopen_on < today:
         errors.append(at("reopen_on", f"lies before today, {today}"))
-    if asked.reopen_on > (last := book.last_day_to_ask_for(today)):
+    if command.reopen_on > (last := book.last_day_to_ask_for(today)):
         errors.append(at("reopen_on", f"lies too far ahead: {last} is the last day to ask for"))
-    if asked.out_of_province > asked.headcount:
-        errors.append(at("out_of_province", f"exceeds the headcount, {asked.headcount}"))
+    if command.out_of_province > command.headcount:
+        errors.append(at("out_of_province", f"exceeds the headcount, {command.headcount}"))
     unknown = "is not a measure in the rulebook"
     errors += [
         at(f"measures/{place}", unknown)
-        for place, code in enumerate(asked.measures)
+        for place, code in enumerate(command.measures)
         if code not in book.measures
     ]
     counted: set[str] = set()
-    for place, one in enumerate(asked.stock):
+    for place, one in enumerate(command.stock):
         if one.measure not in book.measures or one.measure in counted:
             why = "stands there twice" if one.measure in counted else unknown
             errors.append(at(f"stock/{place}/measure", why))

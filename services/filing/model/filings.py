@@ -87,22 +87,22 @@ class Filing(Aggregate, Base):
     seen_on_site: Mapped[bool] = mapped_column(default=False)
 
     @classmethod
-    def submitted(cls, asked: SubmitFiling, previous: Filing | None, today: date) -> Filing:
+    def submitted(cls, command: SubmitFiling, previous: Filing | None, today: date) -> Filing:
         """State that a filing has come in, and what it says otherwise than the one before it."""
         made = cls(
-            id=asked.filing_id,
-            enterprise_id=asked.enterprise_id,
-            reopen_on=asked.reopen_on,
-            headcount=asked.headcount,
-            out_of_province=asked.out_of_province,
-            measures=sorted(set(asked.measures)),
-            stock={one.measure: one.amount for one in asked.stock},
-            pledge=asked.pledge,
+            id=command.filing_id,
+            enterprise_id=command.enterprise_id,
+            reopen_on=command.reopen_on,
+            headcount=command.headcount,
+            out_of_province=command.out_of_province,
+            measures=sorted(set(command.measures)),
+            stock={one.measure: one.amount for one in command.stock},
+            pledge=command.pledge,
             state=FilingState.SUBMITTED,
             seen_on_site=False,
         )
         fact = FilingSubmitted.echo(
-            asked,
+            command,
             submitted_on=today,
             follows=None if previous is None else Id(previous.id),
             changed=[] if previous is None else made._differs_from(previous),
@@ -144,7 +144,7 @@ class Filing(Aggregate, Base):
             self.send_back(enterprise, reasons, BY_REVIEW, book)
 
     def _lacks(self, enterprise: Filer, book: Rulebook) -> list[Point]:
-        """Give everything that the rules ask of such an enterprise and that is not there."""
+        """Return everything that the rules ask of such an enterprise and that is not there."""
         asked = enterprise.premises, enterprise.industry, self.headcount
         reasons = [
             Point(

@@ -48,16 +48,18 @@ class Placed(Protocol):
         """A node of the district's grid."""
 
 
-def faults_of(asked: Placed, book: Rulebook) -> Faults:
+def faults_of(command: Placed, book: Rulebook) -> Faults:
     """Find all that cannot stand in the registry, of what is given."""
-    found = _credit_code_faults(asked.credit_code, book) if asked.credit_code else []
-    if asked.registration_number:
-        found += _number_faults(asked.registration_number, checked=book.registration_number.checked)
-    if asked.industry is not None and not book.is_industry(asked.industry):
+    found = _credit_code_faults(command.credit_code, book) if command.credit_code else []
+    if command.registration_number:
+        found += _number_faults(
+            command.registration_number, checked=book.registration_number.checked
+        )
+    if command.industry is not None and not book.is_industry(command.industry):
         found.append(at("industry", "is not in GB/T 4754-2017"))
-    if asked.premises is not None and asked.premises not in book.premises:
+    if command.premises is not None and command.premises not in book.premises:
         found.append(at("premises", "is not a kind of premises in the rulebook"))
-    if asked.grid is not None and asked.grid not in book.grids:
+    if command.grid is not None and command.grid not in book.grids:
         found.append(at("grid", "is not a grid of the district"))
     return found
 
@@ -76,7 +78,8 @@ def _credit_code_faults(code: str, book: Rulebook) -> Faults:
 
 
 def _is_organisation(code: str) -> bool:
-    """Tell whether the ninth character of an organisation code follows from the eight before it."""
+    """Return whether the ninth character of an organisation code follows from the eight before
+    it."""
     values = (_ALPHABET.index(character) for character in code[:8])
     total = sum(value * weight for value, weight in zip(values, _WEIGHTS, strict=True))
     return code[8] == _CHECKS[total % 11]
@@ -93,7 +96,7 @@ def _number_faults(number: str, *, checked: bool) -> Faults:
 def size_class(
     industry: str, figures: Mapping[str, int | None], stated: Size | None, book: Rulebook
 ) -> tuple[dict[str, Any], Faults]:
-    """Give the size class and how it is known, or why it is not.
+    """Return the size class and how it is known, or why it is not.
 
     It is computed by 〔2011〕300號 where all figures are given that the trade's limits look at, and
     then what is stated does not count.

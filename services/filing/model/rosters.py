@@ -32,20 +32,20 @@ class Judged:
     counts: dict[str, int]
 
 
-def judge(asked: ReportRosterLines, book: Rulebook) -> Judged:
+def judge(command: ReportRosterLines, book: Rulebook) -> Judged:
     """Judge every row by the health rules; one that says what cannot be is not read."""
     rows: dict[int, dict[str, Any]] = {}
-    for unread in asked.unread:
+    for unread in command.unread:
         rows[unread.row] = _unread(unread.row, [fault.to_data() for fault in unread.errors])
     seen: dict[str, int] = {}
     strangers = 0
-    for line in asked.lines:
-        faults = _faults_of(line, asked.day, seen)
+    for line in command.lines:
+        faults = _faults_of(line, command.day, seen)
         if faults:
             rows[line.row] = _unread(line.row, faults)
             continue
         seen[line.worker_ref] = line.row
-        reasons = _unfit_for(line, asked.day, book)
+        reasons = _unfit_for(line, command.day, book)
         rows[line.row] = _result(line.row, reasons)
         home = line.home[:PROVINCE] != book.district.code[:PROVINCE]
         strangers += home and not reasons
@@ -95,7 +95,7 @@ def _is_division(code: str) -> bool:
 
 
 def _unfit_for(line: RosterLine, day: date, book: Rulebook) -> list[Point]:
-    """Give every reason why somebody is not on duty that day.
+    """Return every reason why somebody is not on duty that day.
 
     Of an arrival the rules of its own day decide: an area that is taken off the list later frees
     nobody who came from it before.

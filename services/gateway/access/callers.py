@@ -66,7 +66,7 @@ class Caller:
         return f"~{_digest(self.issuer, self.subject)}"
 
     def principal(self, allowed: Iterable[Role]) -> Principal:
-        """Give the caller in those of its roles that are allowed; raises `Forbidden` without."""
+        """Return the caller in those of its roles that are allowed; raises `Forbidden` without."""
         roles = self.roles & frozenset(allowed)
         if not roles:
             raise Forbidden(f"That takes one of the roles {', '.join(sorted(allowed)) or '-'}.")
@@ -90,7 +90,7 @@ class Principal:
         return ScopeLevel.DISTRICT in self.level
 
     def signs(self, said: Any) -> str:
-        """Tell who acts, where the request may say so; raises `Forbidden` for somebody else."""
+        """Return who acts, where the request may say so; raises `Forbidden` for somebody else."""
         me = self.caller.subject
         if said is None or said == me or self.caller.speaks_for_others:
             return me if said is None else said
@@ -101,7 +101,7 @@ class Principal:
 
 
 def caller_of(request: Request) -> Caller:
-    """Give who asks; the door has let nobody in without."""
+    """Return who asks; the door has let nobody in without."""
     caller: Caller = request.environ[ENVIRON]
     return caller
 
@@ -116,7 +116,7 @@ class Scope(NamedTuple):
     before: str | None = None
 
     def of(self, what: str, after: str = "") -> Scope:
-        """Give the scope of one kind of records, and of a part of the request."""
+        """Return the scope of one kind of records, and of a part of the request."""
         before = f"{what} {self.before}{after}" if self.before else None
         return Scope(f"{what} {self.text}{after}", before)
 

@@ -30,7 +30,7 @@ class AccessScope:
         self._of_views: dict[str, Conditions] = {}
 
     def of(self, view: View) -> Conditions:
-        """Give what a document must fulfil to be seen, in a query of the view's table."""
+        """Return what a document must fulfil to be seen, in a query of the view's table."""
         if self.principal.everywhere:
             return []
         if view.name not in self._of_views:
@@ -46,7 +46,7 @@ class AccessScope:
         return [or_(*ways)] if ways else [false()]
 
     def of_events(self) -> Conditions:
-        """Give what an event must fulfil to be seen, in a query of the kept events.
+        """Return what an event must fulfil to be seen, in a query of the kept events.
 
         A role sees the events that make what it may read; a department all that are published.
         """

@@ -72,7 +72,7 @@ class Issuer:
         return cls(seed, audience)
 
     def jwks(self) -> dict[str, Any]:
-        """Give the key that verifies, as a JWKS."""
+        """Return the key that verifies, as a JWKS."""
         use = {"kid": self.key_id, "alg": "EdDSA", "use": "sig"}
         return {"keys": [self._public | use]}
 
@@ -106,7 +106,7 @@ class Trust:
         self._asked = float("-inf")
 
     def key(self, key_id: str) -> PyJWK | None:
-        """Give a key by its id; asks for the keys again where they are old, or this is new."""
+        """Return a key by its id; asks for the keys again where they are old, or this is new."""
         age = time.monotonic() - self._asked
         if age > OLD_AFTER or (key_id not in self._keys and age > ASK_EVERY):
             self._asked = time.monotonic()
@@ -139,7 +139,7 @@ class Verifier:
         self._weight = 0
 
     def caller(self, token: str) -> Caller:
-        """Give whom a token names; raises `Unauthenticated`, which says why."""
+        """Return whom a token names; raises `Unauthenticated`, which says why."""
         known = self._known.get(token)
         if known and known[0] > self.now():
             return known[1]
@@ -207,7 +207,7 @@ class Verifier:
 
 
 def issuer_of(settings: Settings) -> Issuer | None:
-    """Give the district's own issuer: by its key file, or in the data folder of one process."""
+    """Return the district's own issuer: by its key file, or in the data folder of one process."""
     if settings.issuer_key_file:
         file = Path(settings.issuer_key_file)
         return Issuer.from_file(file, settings.token_audience, create=False)

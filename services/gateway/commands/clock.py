@@ -70,7 +70,7 @@ class Clock:
         self._log = log("gateway")
 
     def now(self, uow: Session) -> datetime:
-        """Tell the time, within a transaction; raises `ClockNotSet`."""
+        """Return the time, within a transaction; raises `ClockNotSet`."""
         if not self.manual:
             return datetime.fromtimestamp(self.store.now(), UTC)
         text = uow.scalar(select(clock.c.at).where(clock.c.name == "now"))
@@ -79,14 +79,14 @@ class Clock:
         return moment_from_json(text)
 
     def today(self) -> date:
-        """Tell the day, in Shanghai; raises `ClockNotSet`."""
+        """Return the day, in Shanghai; raises `ClockNotSet`."""
         if not self.manual:
             return datetime.fromtimestamp(self.store.now(), SHANGHAI).date()
         with self.store.read() as session:
             return self.now(session).astimezone(SHANGHAI).date()
 
     def set(self, moment: datetime) -> str:
-        """Move the manual clock to the beginning of an hour, and say so; gives the hour's id."""
+        """Move the manual clock to the beginning of an hour, and say so; return the hour's id."""
         if not self.manual:
             raise ClockIsReal
         moment = moment.astimezone(UTC)
@@ -119,7 +119,7 @@ class Clock:
             pause(LOOK_EVERY)
 
     def _begin_hour(self, said: datetime | None) -> datetime | None:
-        """Say the hour that has begun, if the clocks agree at this moment; gives the last said."""
+        """Say the hour that has begun, if the clocks agree at this moment; return the last said."""
         with self.store.write() as uow:
             now = self.store.seconds(uow)
             if not self.store.clock.agrees:
@@ -143,7 +143,7 @@ class Clock:
         return True
 
     def all_swept(self, hour_id: str) -> bool:
-        """Tell whether every service has handled the hour, and each case that it made due."""
+        """Return whether every service has handled the hour, and each case that it made due."""
         with self.store.read() as session:
             rows = session.execute(select(hours).where(hours.c.hour_id == hour_id)).all()
         finished = {row.service for row in rows if row.last and row.settled >= row.cases}
@@ -171,7 +171,7 @@ def tally(store: Store, uow: UnitOfWork, messages: list[Message]) -> None:
 
 
 def _of_an_hour(message: Message) -> bool:
-    """Tell whether this settles a case that a service sent itself in an hour."""
+    """Return whether this settles a case that a service sent itself in an hour."""
     fact = message.payload
     return (
         isinstance(fact, CommandSettled)

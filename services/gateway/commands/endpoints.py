@@ -207,7 +207,7 @@ class CommandEndpoints:
         return in_pieces(self._told(batch_id, encode(counted)), JSON)
 
     def _told(self, batch_id: str, counted: str) -> Iterator[str]:
-        """Tell what became of the rows, a page of them after the other."""
+        """Return what became of the rows, a page of them after the other."""
         yield f'{counted[:-1]},"items":['
         after = 0
         while page := self._intake.records.rows_of(batch_id, after, PAGE):
@@ -272,7 +272,7 @@ class CommandEndpoints:
         return answer(body, 200 if swept else 202)
 
     def _patience(self, headers: Headers, default: float | None = None) -> float:
-        """Tell how long the caller is ready to wait, in seconds (RFC 7240)."""
+        """Return how long the caller is ready to wait, in seconds (RFC 7240)."""
         prefer = headers.get("Prefer", "")
         if asked := re.search(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})", prefer):
             return min(float(asked[1]), LONGEST_WAIT)
@@ -303,7 +303,7 @@ def _outcome(record: Answered) -> Response:
 
 
 def _status(record: Answered) -> int:
-    """Tell what was made from what was there already, which only the outcome knows."""
+    """Return what was made from what was there already, which only the outcome knows."""
     return 201 if record.created and (record.outcome or {}).get("created", True) else 200
 
 

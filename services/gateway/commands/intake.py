@@ -74,8 +74,8 @@ class CommandIntake:
         return kept.id
 
     def known(self, entry: Entry) -> str | None:
-        """Give the command that a request stands for whose key was used before, and store nothing;
-        raises `KeyReused` where that was another request."""
+        """Return the command that a request stands for whose key was used before, and store
+        nothing; raises `KeyReused` where that was another request."""
         with self.store.engine.connect() as connection:
             row = connection.execute(entry.asked(*KEPT)).first()
         if row is not None and not entry.repeats(row):

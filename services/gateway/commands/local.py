@@ -56,7 +56,7 @@ class LocalCommands:
         self._now = now
 
     def once(self, local: LocalCommand, do: Do, judge: Callable[[], None] = lambda: None) -> Done:
-        """Give the command's id and its result, whether it was done now or before.
+        """Return the command's id and its result, whether it was done now or before.
 
         What is new is judged first, where that takes longer than a transaction may. Raises
         `KeyReused` where the key was used for something else, and what `judge` and `do` raise.

@@ -149,7 +149,7 @@ class CommandParser:
         return (Personal(person, clear) if clear else None), errors
 
     def _known(self, source: str, clear: Mapping[str, str]) -> tuple[Known, list[dict[str, str]]]:
-        """Tell who shows a paper, and whether it is one."""
+        """Return who shows a paper, and whether it is one."""
         if source not in clear:
             return _NOBODY, []  # the schema says so
         papers = self.papers()
@@ -164,7 +164,7 @@ _NOBODY = Known("-", [])
 
 
 def can_be_sealed(text: str) -> bool:
-    """Tell whether a text is one that stands for a person."""
+    """Return whether a text is one that stands for a person."""
     return bool(text.strip()) and len(text) <= LONGEST_SEALED
 
 

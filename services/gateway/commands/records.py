@@ -78,7 +78,7 @@ class Entry:
         return Kept(self.id, self.fingerprint, self.caller)
 
     def repeats(self, kept: Any) -> bool:
-        """Tell whether what was kept under its key is the same request, of the same caller."""
+        """Return whether what was kept under its key is the same request, of the same caller."""
         return kept.fingerprint == self.fingerprint and kept.caller in (None, self.caller)
 
     def refuse(self, error: Rejected) -> None:
@@ -111,9 +111,9 @@ class Entry:
         named = self.id, "gateway", command.type, now, command.key, self.id
         return Message.of(command, Envelope(*named, traceparent=self.traceparent))
 
-    def ended(self, fact: CommandSettled, now: float) -> Answered:
-        """Tell what became of the command, as its record does."""
-        state, status, outcome = _ending(fact)
+    def ended(self, event: CommandSettled, now: float) -> Answered:
+        """Return what became of the command, as its record does."""
+        state, status, outcome = _ending(event)
         return Answered(
             self.id, state, status, outcome, self.location, self.created, self.type,
             self.row, self.rows, now, now, self.caller,
@@ -198,13 +198,13 @@ class Records:
             return {row.state: row.number for row in session.execute(query)}
 
     def settled(self, identities: Iterable[str]) -> set[str]:
-        """Tell which of these commands are settled; one that is still being written is not."""
+        """Return which of these commands are settled; one that is still being written is not."""
         wanted = list(identities)
         settled = commands.c.state != PENDING
         return self._ids(commands.c.id.in_(wanted), settled) if wanted else set()
 
     def pending_rows(self, batch_id: str) -> set[str]:
-        """Tell which rows of a batch are not settled yet."""
+        """Return which rows of a batch are not settled yet."""
         return self._ids(commands.c.batch_id == batch_id, commands.c.state == PENDING)
 
     def _ids(self, *which: ColumnElement[bool]) -> set[str]:
@@ -237,23 +237,23 @@ def settle(uow: UnitOfWork, facts: Sequence[CommandSettled]) -> None:
         uow.at_end(_SETTLE, rows)
 
 
-def _settled(fact: CommandSettled) -> dict[str, Any]:
-    state, status, outcome = _ending(fact)
+def _settled(event: CommandSettled) -> dict[str, Any]:
+    state, status, outcome = _ending(event)
     return {
-        "command": fact.command_id,
+        "command": event.command_id,
         "new_state": state,
         "new_status": status,
         "new_outcome": encode(outcome),
     }
 
 
-def _ending(fact: CommandSettled) -> tuple[str, int | None, dict[str, Any]]:
-    """Tell how a command ended: its state, the status of a refusal, and its result or problem."""
-    if fact.outcome is Outcome.DONE:
-        hidden = sealed_fields(fact.command)
-        shown = {name: value for name, value in (fact.result or {}).items() if name not in hidden}
+def _ending(event: CommandSettled) -> tuple[str, int | None, dict[str, Any]]:
+    """Return how a command ended: its state, the status of a refusal, and its result or problem."""
+    if event.outcome is Outcome.DONE:
+        hidden = sealed_fields(event.command)
+        shown = {name: value for name, value in (event.result or {}).items() if name not in hidden}
         return DONE, None, shown
-    problem = fact.problem or {"status": 422}
+    problem = event.problem or {"status": 422}
     return REJECTED, problem.get("status", 422), problem
 
 

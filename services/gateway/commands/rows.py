@@ -171,7 +171,7 @@ def _arrived(request: Request, most: int) -> bytes:
 
 
 def _ndjson_rows(pieces: Iterator[bytes]) -> Iterator[Unread]:
-    """Give one JSON object a line; a line that is none becomes the reason why."""
+    """Return one JSON object a line; a line that is none becomes the reason why."""
     for line in _lines(pieces):
         if len(line) > LONGEST_ROW:
             yield RowTooLong
@@ -234,7 +234,8 @@ class _CsvLines:
 
 
 def _csv_rows(pieces: Iterator[bytes], shapes: Mapping[str, Any]) -> Iterator[Unread]:
-    """Give the rows of CSV with a header; columns become what the fields need, empty ones nothing.
+    """Return the rows of CSV with a header; columns become what the fields need, empty ones
+    nothing.
 
     Raises `Unreadable` for what is no CSV, and `Invalid` for columns that are no fields.
     """

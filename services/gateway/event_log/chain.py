@@ -71,7 +71,7 @@ class HashChain:
         append(store, uow, {self: rows})
 
     def seal(self, uow: UnitOfWork, end: Head, rows: list[dict[str, Any]]) -> Head:
-        """Seal entries after an end, and have all of it written; gives the new end."""
+        """Seal entries after an end, and have all of it written; return the new end."""
         position, digest = end.position, end.digest
         for row in rows:
             position += 1
@@ -82,7 +82,7 @@ class HashChain:
         return Head(self.name, position, digest)
 
     def head(self, store: Store) -> Head:
-        """Give the end of the chain as the database states it."""
+        """Return the end of the chain as the database states it."""
         with store.engine.connect() as connection:
             found = connection.execute(select(heads).where(heads.c.chain == self.name)).first()
         return Head(self.name, *(found[1:] if found else (0, BEGINNING)))
@@ -217,7 +217,8 @@ def ended(facts: Iterable[tuple[CommandSettled, str]]) -> list[dict[str, Any]]:
 
 
 def last_event(connection: Connection) -> dict[str, Any]:
-    """Tell the last event that is known: what is read afterwards holds all that follows from it."""
+    """Return the last event that is known: what is read afterwards holds all that follows from
+    it."""
     last = connection.execute(_LAST).first()
     return {"position": last.position if last else 0, "time": last.time if last else None}
 

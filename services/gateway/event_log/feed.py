@@ -121,7 +121,7 @@ class Feed:
         return Wanted(tuple(types), tuple(sources), enterprise, grid, grids)
 
     def beneath(self, grid: str) -> tuple[str, ...]:
-        """Give a node of the grid and all below it, in any edition of the rules, or nothing."""
+        """Return a node of the grid and all below it, in any edition of the rules, or nothing."""
         found = {
             code
             for edition in self._book.editions
@@ -132,12 +132,12 @@ class Feed:
 
     @staticmethod
     def _some(
-        asked: Mapping[str, str], name: str, known: Collection[str], said: list[str]
+        query: Mapping[str, str], name: str, known: Collection[str], said: list[str]
     ) -> tuple[str, ...]:
         """Read one value or several with commas between; an unknown one is a slip of the pen."""
-        if name not in asked:
+        if name not in query:
             return ()
-        values = sorted({*asked[name].split(",")})
+        values = sorted({*query[name].split(",")})
         if unknown := [value for value in values if value not in known]:
             said.append(
                 f"There is no {name} {', '.join(unknown) or 'without a name'}; "
@@ -148,7 +148,8 @@ class Feed:
     # -- pages
 
     def page(self, wanted: Wanted, after: int, limit: int, scope: Scope = ()) -> FeedPage:
-        """Give the events after a position; raises `BadRequest` for one that is not reached yet."""
+        """Return the events after a position; raises `BadRequest` for one that is not reached
+        yet."""
         query = wanted.query().where(*scope).order_by(events.c.position)
         with self.store.engine.connect() as connection:
             as_of = last_event(connection)
@@ -163,7 +164,7 @@ class Feed:
 
     @staticmethod
     def _known(connection: Connection, after: int, end: int) -> int:
-        """Tell up to which of the last events every enterprise is known.
+        """Return up to which of the last events every enterprise is known.
 
         What one service says of an enterprise may be here before the registration that another has
         said. Whether it belongs to a grid is not known then, and leaving it out would be a gap.
@@ -189,7 +190,7 @@ class Feed:
             return connection.execute(query).first()
 
     def at(self, position: int) -> Row[Any]:
-        """Give the event at a position."""
+        """Return the event at a position."""
         with self.store.engine.connect() as connection:
             return connection.execute(select(events).where(events.c.position == position)).one()
 

@@ -42,7 +42,7 @@ class NotYetWritten(Conflict):
 
 
 def wanted_format(request: Request) -> Format | None:
-    """Tell in which format a list is wanted: that which is named, or else that which is accepted.
+    """Return in which format a list is wanted: that which is named, or else that which is accepted.
 
     None stands for JSON; raises `BadRequest` and `NoSuchFormat`.
     """
@@ -114,12 +114,12 @@ class Exports:
         return _file(export, wanted, wanted.write(export, self.reads.pages(view, asked)))
 
     def read(self, request: Request, identity: str) -> Response:
-        """Tell how an export stands; raises `NotFound` to all but who asked for it."""
+        """Return how an export stands; raises `NotFound` to all but who asked for it."""
         once(request.args, [])
         return self._told(self._mine(request, identity), 200)
 
     def file(self, request: Request, identity: str) -> Response:
-        """Give the file of an export; raises `NotFound` and `NotYetWritten`."""
+        """Return the file of an export; raises `NotFound` and `NotYetWritten`."""
         once(request.args, [])
         row = self._mine(request, identity)
         if row.state != DONE:
@@ -139,7 +139,7 @@ class Exports:
 
     @staticmethod
     def _told(row: Any, status: int) -> Response:
-        """Tell of an export: how many rows are written, and where its file is once it is done."""
+        """Return of an export: how many rows are written, and where its file is once it is done."""
         path = f"/v1/exports/{row.id}"
         said = {
             "export_id": row.id,

@@ -73,7 +73,7 @@ class Exporting:
     # -- in
 
     def ask(self, caller: Caller, view: View, query: Mapping[str, str], wanted: Format) -> str:
-        """Have a list exported for a caller; gives the export's id, that of one that is alike if
+        """Have a list exported for a caller; return the export's id, that of one that is alike if
         it is pending or was asked for just now."""
         asker = encode(_caller_data(caller))
         asked = encode([asker, view.name, sorted(query.items()), wanted.name])
@@ -106,13 +106,13 @@ class Exporting:
     # -- out
 
     def find(self, identity: str, owner: str) -> Any:
-        """Give an export's row, if it is this caller's."""
+        """Return an export's row, if it is this caller's."""
         query = select(exports).where(exports.c.id == identity, exports.c.subject == owner)
         with self.store.engine.connect() as connection:
             return connection.execute(query).first()
 
     def content(self, row: Any) -> Iterator[bytes]:
-        """Give the file of an export, piece by piece; raises `ExportBrokeOff` if it goes away."""
+        """Return the file of an export, piece by piece; raises `ExportBrokeOff` if it goes away."""
         query = select(export_chunks.c.content).where(export_chunks.c.export_id == row.id)
         for number in range(row.chunks):
             with self.store.engine.connect() as connection:

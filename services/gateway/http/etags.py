@@ -39,7 +39,7 @@ class Contradiction(Invalid):
 
 
 def tag_of(document: str) -> str:
-    """Give the strong entity tag of a document, without quotes."""
+    """Return the strong entity tag of a document, without quotes."""
     return hashlib.blake2b(document.encode(), digest_size=12).hexdigest()
 
 
@@ -61,7 +61,7 @@ def parse_if_match(headers: Headers) -> str | None:
 
 
 def matches(asked: str, document: str) -> bool:
-    """Tell whether a document is the one that was seen; a weak tag never says so."""
+    """Return whether a document is the one that was seen; a weak tag never says so."""
     return asked == "*" or f'"{tag_of(document)}"' in re.findall(_TAG, asked)
 
 

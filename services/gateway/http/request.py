@@ -98,10 +98,10 @@ def once(given: MultiDict[str, str], known: Sequence[str]) -> dict[str, str]:
     return given.to_dict()
 
 
-def page_of(asked: Mapping[str, str]) -> tuple[int, int]:
+def page_of(query: Mapping[str, str]) -> tuple[int, int]:
     """Read `limit` and an `after` that is a position; raises `BadRequest`."""
     said: list[str] = []
-    limit, after = limit_of(asked, said), asked.get("after") or "0"
+    limit, after = limit_of(query, said), query.get("after") or "0"
     if not re.fullmatch(r"[0-9]{1,18}", after):
         said.append("after must be a cursor from an answer.")
     if said:
@@ -109,9 +109,9 @@ def page_of(asked: Mapping[str, str]) -> tuple[int, int]:
     return limit, int(after)
 
 
-def limit_of(asked: Mapping[str, str], said: list[str]) -> int:
+def limit_of(query: Mapping[str, str], said: list[str]) -> int:
     """Read `limit`, and add what is wrong with it."""
-    limit = asked.get("limit", "50")
+    limit = query.get("limit", "50")
     if not _LIMIT.fullmatch(limit) or not 1 <= int(limit) <= LARGEST_PAGE:
         said.append(f"limit must be a number from 1 to {LARGEST_PAGE}.")
         return 1

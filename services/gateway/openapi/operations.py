@@ -51,7 +51,7 @@ def parameters(path: str, *names: str, also: Iterable[Json] = ()) -> Json:
 
 
 def sentence(thing: object) -> str:
-    """Give what a docstring says, in one line."""
+    """Return what a docstring says, in one line."""
     return " ".join((inspect.getdoc(thing) or "").split())
 
 

@@ -60,7 +60,7 @@ class Erasing:
         return sorted({key.joined or key.person for key in keys})
 
     def knows(self, person: str) -> bool:
-        """Tell whether a person has or had a key."""
+        """Return whether a person has or had a key."""
         return bool(self._keys([belongs_to(person)]))
 
     def _keys(self, which: Sequence[Any]) -> Sequence[Row[Any]]:
@@ -69,7 +69,7 @@ class Erasing:
             return connection.execute(query).all()
 
     def kept(self, person: str) -> Kept:
-        """Tell what is kept about a person; the events of all people are looked through.
+        """Return what is kept about a person; the events of all people are looked through.
 
         Raises `CannotOpen` where a key that is in use cannot be opened.
         """

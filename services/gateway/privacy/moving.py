@@ -50,7 +50,7 @@ class Moving:
     def tell(
         self, medics: Mapping[str, str], by: str, now: Callable[[Session], datetime]
     ) -> dict[str, str]:
-        """Tell insurance who medics are; gives the medic of each command."""
+        """Tell insurance who medics are; return the medic of each command."""
         told: dict[str, str] = {}
         for some in _parts(sorted(medics.items())):
             asked = [
@@ -67,17 +67,17 @@ class Moving:
             told |= {entry.id: one.medic_id for entry, one in zip(entries, asked, strict=True)}
         return told
 
-    def _entry(self, asked: ReidentifyMedic) -> Entry:
-        identity, said = self.store.new_id(), f"{asked.medic_id} {asked.holder_ref}"
+    def _entry(self, command: ReidentifyMedic) -> Entry:
+        identity, said = self.store.new_id(), f"{command.medic_id} {command.holder_ref}"
         scope, fingerprint = Scope(f"MOVE {said} {identity}"), self.seal.reference(said)
-        return Entry(identity, scope, fingerprint, asked.type)
+        return Entry(identity, scope, fingerprint, command.type)
 
     def pending(self, told: Sequence[str]) -> int:
         """Count the commands that have not ended yet."""
         return len(told) - sum(len(self.records.settled(some)) for some in _parts(told))
 
     def refused(self, told: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Give the medics whose commands were refused, and the problem of each."""
+        """Return the medics whose commands were refused, and the problem of each."""
         for command, medic in told.items():
             answer = self.records.read(command)
             if answer is not None and answer.state == REJECTED:
@@ -85,6 +85,6 @@ class Moving:
 
 
 def _parts(rows: Sequence[_One]) -> Iterator[Sequence[_One]]:
-    """Give rows so many at a time as a transaction takes."""
+    """Return rows so many at a time as a transaction takes."""
     for begin in range(0, len(rows), TOGETHER):
         yield rows[begin : begin + TOGETHER]

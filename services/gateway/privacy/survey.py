@@ -118,7 +118,7 @@ class Survey:
         return (seal.unwrap(key.id, key.wrapped) if key else seal).open(sealed)
 
     def _person(self, box: _Box, clear: str) -> str | None:
-        """Tell who gives a number; None for what identifies nobody."""
+        """Return who gives a number; None for what identifies nobody."""
         seal = self._people.seal
         if box.name == "identity":
             number = number_of(clear, self._papers)
@@ -168,7 +168,7 @@ class Survey:
 
 
 def _boxes(rows: Iterable[Any]) -> Iterator[_Box]:
-    """Give what identifies people in some events."""
+    """Return what identifies people in some events."""
     for row in rows:
         data, view = json.loads(row.body), _VIEWS[row.type]
         identity = data[view.id_field]

@@ -14,8 +14,8 @@ from services.gateway.http.request import BadRequest, once
 
 
 def checklist(book: Rulebook, given: MultiDict[str, str], today: date) -> dict[str, Any]:
-    """Give the checklist for `premises`: as it stands `on` a day, today unless told, or as it stood
-    under a `version`. Raises `BadRequest`, and `NotFound` for a version that never was."""
+    """Return the checklist for `premises`: as it stands `on` a day, today unless told, or as it
+    stood under a `version`. Raises `BadRequest`, and `NotFound` for a version that never was."""
     asked = once(given, ["premises", "on", "version"])
     premises, day = asked.get("premises"), _day(asked.get("on"), today)
     if premises not in book.premises:

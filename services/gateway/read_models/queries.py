@@ -34,7 +34,7 @@ class Reads:
     def document(
         self, view: View, identity: str, scope: Sequence[ColumnElement[bool]] = ()
     ) -> str | None:
-        """Give a document as JSON text, if there is one within the scope."""
+        """Return a document as JSON text, if there is one within the scope."""
         if scope:
             with self.store.engine.connect() as connection:
                 limited: str | None = connection.scalar(view.by_id.where(*scope), {"id": identity})
@@ -65,7 +65,7 @@ class Reads:
     def look(
         self, view: View, identity: str, scope: Sequence[ColumnElement[bool]] = ()
     ) -> Document | None:
-        """Give a document, if there is one within the scope."""
+        """Return a document, if there is one within the scope."""
         text = self.document(view, identity, scope)
         return json.loads(text) if text else None
 
@@ -76,48 +76,48 @@ class Reads:
             raise not_found(identity, f"the {view.name}")
         return text
 
-    def listing(self, view: View, asked: Asked) -> tuple[str, str | None]:
-        """Give a page of a view as JSON text, and the cursor of the next page, if there is one.
+    def listing(self, view: View, query: Asked) -> tuple[str, str | None]:
+        """Return a page of a view as JSON text, and the cursor of the next page, if there is one.
 
         What the list says was so at `as_of` at the earliest, for all that the gateway knew then.
         """
         with self.store.engine.connect() as connection:
             as_of = last_event(connection)
-            rows = self._rows(connection, view, asked)
+            rows = self._rows(connection, view, query)
         following = None
-        if len(rows) > asked.limit:
-            last = rows[asked.limit - 1]
-            following = asked.cursor(Place(last.sorted_by, last.position))
-        items = ",".join(row.doc for row in rows[: asked.limit])
+        if len(rows) > query.limit:
+            last = rows[query.limit - 1]
+            following = query.cursor(Place(last.sorted_by, last.position))
+        items = ",".join(row.doc for row in rows[: query.limit])
         return (
             f'{{"items":[{items}],"next":{encode(following)},"as_of":{encode(as_of)}}}\n',
             following,
         )
 
-    def pages(self, view: View, asked: Asked) -> Iterator[list[Document]]:
-        """Give a whole list, page after page, as it is read by cursors; one at the least.
+    def pages(self, view: View, query: Asked) -> Iterator[list[Document]]:
+        """Return a whole list, page after page, as it is read by cursors; one at the least.
 
         Between two pages nothing is held of the database, and others have their turn.
         """
         while True:
             with self.store.engine.connect() as connection:
-                rows = self._rows(connection, view, asked)
-            yield [json.loads(row.doc) for row in rows[: asked.limit]]
-            if len(rows) <= asked.limit:
+                rows = self._rows(connection, view, query)
+            yield [json.loads(row.doc) for row in rows[: query.limit]]
+            if len(rows) <= query.limit:
                 return
-            last = rows[asked.limit - 1]
-            asked = replace(asked, after=Place(last.sorted_by, last.position))
+            last = rows[query.limit - 1]
+            query = replace(query, after=Place(last.sorted_by, last.position))
             pause(0)
 
     def is_longer(self, view: View, asked: Asked, rows: int) -> bool:
-        """Tell whether a list has more than so many rows."""
+        """Return whether a list has more than so many rows."""
         (query,) = self._pages(view, replace(asked, sort=None, descending=False, after=None))
         next_row = query.with_only_columns(view.table.c.position).offset(rows).limit(1)
         with self.store.engine.connect() as connection:
             return connection.scalar(next_row) is not None
 
     def as_of(self) -> dict[str, Any]:
-        """Tell the last event that is known."""
+        """Return the last event that is known."""
         with self.store.engine.connect() as connection:
             return last_event(connection)
 
@@ -141,7 +141,8 @@ class Reads:
         return rows
 
     def _pages(self, view: View, asked: Asked, found: Any = None) -> Iterator[Select[Any]]:
-        """Give the queries that make a page, one after the other: what has no value comes last."""
+        """Return the queries that make a page, one after the other: what has no value comes
+        last."""
         table, position, after = view.table, view.table.c.position, asked.after
         column = null() if asked.sort is None else table.c[asked.sort]
         query = select(position, table.c.doc, column.label("sorted_by")).where(*asked.conditions)
@@ -165,7 +166,7 @@ class Reads:
         after: int,
         scope: Sequence[ColumnElement[bool]] = (),
     ) -> tuple[dict[str, Any], str | None]:
-        """Give a page of what happened, each entry naming its cause, and where the next begins.
+        """Return a page of what happened, each entry naming its cause, and where the next begins.
 
         Pages follow each other as the events arrived, and so nothing that is added later is
         missed. In a page causes stand before their effects. An effect may have arrived before its
@@ -189,7 +190,8 @@ class Reads:
         return {"items": items, "next": following, "as_of": as_of}, following
 
     def counted(self, prefix: str) -> dict[str, int]:
-        """Give the figures whose name begins so, without those words, where there is something."""
+        """Return the figures whose name begins so, without those words, where there is
+        something."""
         last = prefix[:-1] + chr(ord(prefix[-1]) + 1)
         query = (
             select(counters.c.name, counters.c.value)
@@ -201,7 +203,7 @@ class Reads:
             return {row.name.removeprefix(prefix): row.value for row in rows}
 
     def statistics(self) -> dict[str, Any]:
-        """Give the figures, and as of which event they hold."""
+        """Return the figures, and as of which event they hold."""
         with self.store.engine.connect() as connection:
             as_of = last_event(connection)
             counted = {row.name: row.value for row in connection.execute(select(counters))}

@@ -62,7 +62,7 @@ class Found:
 
     @property
     def equal(self) -> bool:
-        """Tell whether the live read models are what follows from the events."""
+        """Return whether the live read models are what follows from the events."""
         return not any(self.differing.values()) and not self.counters
 
 
@@ -101,7 +101,7 @@ class Rebuilding:
     # -- projecting
 
     def _settled(self) -> int:
-        """Give the position of the last event: none before it can appear any more."""
+        """Return the position of the last event: none before it can appear any more."""
         with self.live.engine.connect() as connection:
             return connection.scalar(select(func.max(events.c.position))) or 0
 

@@ -83,22 +83,22 @@ def _figures(document: Document) -> dict[str, int]:
     }
 
 
-def _clock(_document: Document, fact: Any) -> Document:
+def _clock(_document: Document, event: Any) -> Document:
     """Return what lists filter by: the clock's stage, and the day on which it is due."""
-    counting = fact.to_data()["counting"]
+    counting = event.to_data()["counting"]
     if counting is None:
         return {"clock": ENDED, "due_on": None}
     clock = PAUSED if counting["due_on"] is None else RUNNING
     return {"clock": clock, "stage": counting["stage"], "due_on": counting["due_on"]}
 
 
-def _decided(document: Document, fact: CaseDecided) -> Document:
-    state = "case_filed" if fact.filed else "concluded"
-    return {"state": state, "case_filed": fact.filed, **_clock(document, fact)}
+def _decided(document: Document, event: CaseDecided) -> Document:
+    state = "case_filed" if event.filed else "concluded"
+    return {"state": state, "case_filed": event.filed, **_clock(document, event)}
 
 
-def _commented(document: Document, fact: ComplaintCommented) -> Document:
-    comment = {"by": fact.by, "comment": fact.comment, "on": fact.commented_on.isoformat()}
+def _commented(document: Document, event: ComplaintCommented) -> Document:
+    comment = {"by": event.by, "comment": event.comment, "on": event.commented_on.isoformat()}
     return {"comments": [*document["comments"], comment]}
 
 

@@ -51,22 +51,22 @@ issues = View(
 )
 
 
-def _open(_document: Document, fact: NoticeIssued) -> Document:
-    return {"open": [fact.point.words.to_data()]}
+def _open(_document: Document, event: NoticeIssued) -> Document:
+    return {"open": [event.point.words.to_data()]}
 
 
-def _still_open(document: Document, fact: NoticeReinspected) -> Document:
-    if fact.rectified:
+def _still_open(document: Document, event: NoticeReinspected) -> Document:
+    if event.rectified:
         return {"open": []}
-    parts = [{"zh": part, "en": part} for part in fact.left]
+    parts = [{"zh": part, "en": part} for part in event.left]
     return {"open": parts or document["open"]}
 
 
-def _due_again(_document: Document, fact: NoticeOverdue) -> Document:
-    data = fact.to_data()
-    if fact.next_due_at is None:
-        return {"level": fact.level, "state": "ended_in_closure"}
-    return {"level": fact.level, "due_on": data["next_due_on"], "due_at": data["next_due_at"]}
+def _due_again(_document: Document, event: NoticeOverdue) -> Document:
+    data = event.to_data()
+    if event.next_due_at is None:
+        return {"level": event.level, "state": "ended_in_closure"}
+    return {"level": event.level, "due_on": data["next_due_on"], "due_at": data["next_due_at"]}
 
 
 notices = View(
@@ -125,8 +125,8 @@ notices = View(
 """A notice as a re-inspection needs it: what is `open`, and all that came before."""
 
 
-def _lifted(_document: Document, fact: ClosureLifted) -> Document:
-    data = fact.to_data()
+def _lifted(_document: Document, event: ClosureLifted) -> Document:
+    data = event.to_data()
     lifted = {name: data[name] for name in ("ground", "reason", "visit_id", "approver", "by")}
     return {"state": "lifted", "lifted_on": data["lifted_on"], "lifted": lifted}
 

@@ -66,16 +66,16 @@ def _filing_figures(document: Document) -> dict[str, int]:
     return {"filings.submitted": 1, f"filings.{document['state']}": 1}
 
 
-def _assigned(document: Document, fact: LiaisonAssigned) -> Document:
+def _assigned(document: Document, event: LiaisonAssigned) -> Document:
     """Return the liaison officer, and the history: who, from when on and why."""
     entry = {
-        "officer": fact.officer,
-        "since": fact.assigned_on.isoformat(),
-        "by": fact.by,
-        "why": fact.why.to_data(),
+        "officer": event.officer,
+        "since": event.assigned_on.isoformat(),
+        "by": event.by,
+        "why": event.why.to_data(),
     }
     history = [*document.get("liaison_history", ()), entry]
-    return {"liaison": fact.officer, "liaison_history": history}
+    return {"liaison": event.officer, "liaison_history": history}
 
 
 ON_RECORD = sorted(EnterpriseRegistered.names() & EnterpriseCorrected.names() - {"version"})

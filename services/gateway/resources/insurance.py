@@ -44,11 +44,11 @@ def _policy_figures(document: Document) -> dict[str, int]:
     }
 
 
-def _checked(_document: Document, fact: ClaimChecked) -> Document:
+def _checked(_document: Document, event: ClaimChecked) -> Document:
     return {
-        "state": "incomplete" if fact.missing else "checked",
-        "checked_by": fact.by,
-        "missing": fact.to_data()["missing"],
+        "state": "incomplete" if event.missing else "checked",
+        "checked_by": event.by,
+        "missing": event.to_data()["missing"],
     }
 
 

@@ -104,7 +104,7 @@ def bigrams(said: str) -> str:
 
 
 def trigrams(word: str) -> list[str]:
-    """Give the threes of a word: the characters that follow each other, by three."""
+    """Return the threes of a word: the characters that follow each other, by three."""
     kept = plain(word)
     return [kept[at : at + 3] for at in range(len(kept) - 2)]
 
@@ -136,7 +136,7 @@ class SearchIndex:
                 event.listen(self.table, "after_create", ddl)
 
     def no_index(self) -> list[str]:
-        """Give what takes the index of SQLite away again."""
+        """Return what takes the index of SQLite away again."""
         triggers = ("added", "changed", "removed")
         return [
             *(f"DROP TRIGGER {self.name}_{trigger}" for trigger in triggers),
@@ -149,7 +149,7 @@ class SearchIndex:
         return f" {BETWEEN} ".join(filter(None, written))
 
     def differ(self, before: dict[str, Any] | None, after: dict[str, Any]) -> bool:
-        """Tell whether a document may have other words than before."""
+        """Return whether a document may have other words than before."""
         return before is None or any(before.get(name) != after.get(name) for name in self.fields)
 
     def write(self, uow: UnitOfWork, written: Iterable[tuple[str, str]]) -> None:
@@ -160,7 +160,7 @@ class SearchIndex:
     def found(
         self, wanted: Sequence[str], dialect: str
     ) -> tuple[FromClause, ColumnElement[int], ColumnElement[bool]]:
-        """Give where all of these words are found: rows, their position, and the condition.
+        """Return where all of these words are found: rows, their position, and the condition.
 
         FTS5 gives them by position, one at a time. PostgreSQL finds all of them at once: it is not
         left to guess that some are common and to look for them from the first row to the last.
@@ -196,6 +196,6 @@ class SearchIndex:
 
 
 def in_order(words: ColumnElement[str], wanted: Iterable[str]) -> list[ColumnElement[bool]]:
-    """Give the conditions that the grams of each word stand one after the other."""
+    """Return the conditions that the grams of each word stand one after the other."""
     padded = literal(" ").concat(words).concat(" ")
     return [padded.like(f"% {bigrams(word)} %") for word in wanted]

@@ -95,13 +95,13 @@ class Deliveries:
             return list(connection.scalars(ready))
 
     def ready(self, identity: str, now: float) -> Row[Any] | None:
-        """Give a webhook, if it may be sent to now."""
+        """Return a webhook, if it may be sent to now."""
         with self.store.engine.connect() as connection:
             asked = select(webhooks).where(webhooks.c.id == identity, *_ready(now))
             return connection.execute(asked).first()
 
     def room(self, identity: str) -> bool:
-        """Tell whether more may be taken from the feed."""
+        """Return whether more may be taken from the feed."""
         waiting = select(func.count()).where(*_waiting(deliveries, identity))
         with self.store.engine.connect() as connection:
             return int(connection.scalar(waiting) or 0) < MOST_WAITING
@@ -109,13 +109,13 @@ class Deliveries:
     def due(
         self, identity: str, now: float, busy: Collection[str], most: int
     ) -> Sequence[Row[Any]]:
-        """Give what is due, the first of each key: what waits before it holds it back."""
+        """Return what is due, the first of each key: what waits before it holds it back."""
         with self.store.engine.connect() as connection:
             rows = connection.execute(first_of_keys(identity, now).limit(most + len(busy)))
             return [row for row in rows if row.partitionkey not in busy][:most]
 
     def secrets(self, identity: str, now: float) -> list[str]:
-        """Give the secrets that sign, sealed, the latest first."""
+        """Return the secrets that sign, sealed, the latest first."""
         valid = or_(webhook_secrets.c.ends_at.is_(None), webhook_secrets.c.ends_at > now)
         query = select(webhook_secrets.c.secret).where(
             webhook_secrets.c.webhook_id == identity, valid
@@ -124,7 +124,7 @@ class Deliveries:
             return list(connection.scalars(query.order_by(webhook_secrets.c.id.desc())))
 
     def oldest(self) -> float | None:
-        """Tell since when the oldest delivery waits (s since 1970)."""
+        """Return since when the oldest delivery waits (s since 1970)."""
         query = select(func.min(deliveries.c.since)).where(deliveries.c.state == WAITING)
         with self.store.engine.connect() as connection:
             since: float | None = connection.scalar(query)
@@ -133,7 +133,7 @@ class Deliveries:
     def latest(
         self, identity: str, state: str | None, before: int, most: int
     ) -> Sequence[Row[Any]]:
-        """Give deliveries of a webhook, those of the latest events first; `before` a position."""
+        """Return deliveries of a webhook, those of the latest events first; `before` a position."""
         query = select(deliveries).where(deliveries.c.webhook_id == identity)
         if state is not None:
             query = query.where(deliveries.c.state == state)

@@ -122,7 +122,7 @@ class Dispatcher:
         metrics.WEBHOOKS_HELD.set(0)
 
     def _is_home(self, now: float) -> bool:
-        """Tell whether webhooks are sent from here, and say so where that has changed."""
+        """Return whether webhooks are sent from here, and say so where that has changed."""
         if self._held or now >= self._home_until:
             known, before = self._home.look(), self._held
             self._held, self._home_until = bool(known.held), now + HOME_EVERY
@@ -223,7 +223,7 @@ class Dispatcher:
         return self.http_client.post(hook.url, body.encode(), headers)
 
     def judge(self, hook: Row[Any], row: Row[Any], answer: Answer) -> Attempt:
-        """Tell what an answer means: taken, to be tried again, given up, or never again."""
+        """Return what an answer means: taken, to be tried again, given up, or never again."""
         now, status, error = self.store.now(), answer.status, answer.error
         if status is not None and 200 <= status < 300:
             return Attempt(DELIVERED, now, status)

@@ -125,7 +125,7 @@ class Webhooks:
         uow.execute(webhook_secrets.insert(), [row])
 
     def _secret(self, command_id: str) -> dict[str, Any]:
-        """Give the secret that a command has made: a repeat of it is answered alike."""
+        """Return the secret that a command has made: a repeat of it is answered alike."""
         query = select(webhook_secrets.c.secret).where(webhook_secrets.c.id == command_id)
         with self.store.engine.connect() as connection:
             sealed = connection.scalar(query)
@@ -187,13 +187,13 @@ class Webhooks:
         uow.execute(update(deliveries).where(waits).values(try_at=uow.clock()))
         return {}
 
-    def _redeliver(self, uow: UnitOfWork, hook: Hook, asked: Body, _id: str) -> dict[str, Any]:
-        if len(asked) != 1:
+    def _redeliver(self, uow: UnitOfWork, hook: Hook, body: Body, _id: str) -> dict[str, Any]:
+        if len(body) != 1:
             raise Invalid("Say either after which position, or which event.")
-        if "event" in asked:
-            wait_for(uow, hook.id, [self._wanted_event(hook, asked["event"])])
-            return {"event": asked["event"]}
-        cursor = min(hook.cursor, asked["after"])
+        if "event" in body:
+            wait_for(uow, hook.id, [self._wanted_event(hook, body["event"])])
+            return {"event": body["event"]}
+        cursor = min(hook.cursor, body["after"])
         _set(uow, hook, cursor=cursor)
         return {"after": cursor}
 
@@ -206,10 +206,10 @@ class Webhooks:
         return found
 
 
-def _locked(identity: str, asked: Body, do: Do, uow: UnitOfWork, command_id: str) -> dict[str, Any]:
+def _locked(identity: str, body: Body, do: Do, uow: UnitOfWork, command_id: str) -> dict[str, Any]:
     """Do something to a webhook that is locked meanwhile."""
     locked = select(webhooks).where(webhooks.c.id == identity).with_for_update()
-    return {"id": identity} | do(uow, uow.execute(locked).one(), asked, command_id)
+    return {"id": identity} | do(uow, uow.execute(locked).one(), body, command_id)
 
 
 def _set(uow: UnitOfWork, hook: Hook, **values: Any) -> None:

@@ -65,7 +65,8 @@ class Home:
         )
 
     def look(self) -> Known:
-        """Tell whether webhooks are held here, and note it; where no home is known, this is it."""
+        """Return whether webhooks are held here, and note it; where no home is known, this is
+        it."""
         known, here = self.known(), self._here()
         if known.home in ("", here.print):
             if not known.home:
@@ -99,7 +100,7 @@ class Home:
             uow.at_end(self.store.statements.insert_new(deployment), rows)
 
     def _here(self) -> Place:
-        """Tell where the database is."""
+        """Return where the database is."""
         words, facts = self.store.dialect.identity()
         told = "\n".join([*facts, self._name])
         made = hashlib.sha256(told.encode()).hexdigest()

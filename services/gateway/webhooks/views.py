@@ -53,7 +53,7 @@ class WebhookReads:
         return next_page(answer({"items": items, "next": following}), request, following)
 
     def row(self, identity: str, scope: Scope) -> Row[Any]:
-        """Give a webhook; raises `NotFound`."""
+        """Return a webhook; raises `NotFound`."""
         with self.store.engine.connect() as connection:
             row = connection.execute(_shown(scope).where(webhooks.c.id == identity)).first()
         if row is None:

@@ -56,17 +56,17 @@ class Premises(Base):
     visits: Mapped[list[list[Any]]] = mapped_column(default=list)
     true_complaints: Mapped[list[str]] = mapped_column(default=list)
 
-    def opened(self, fact: EnterpriseReopened) -> None:
+    def opened(self, event: EnterpriseReopened) -> None:
         """Be open again, with the staff that the filing states, unless a roster has said more."""
         self.is_open = True
         if self.roster_on is None:
-            self.staff, self.out_of_province = fact.headcount, fact.out_of_province
+            self.staff, self.out_of_province = event.headcount, event.out_of_province
 
-    def reported(self, fact: RosterReported) -> None:
+    def reported(self, event: RosterReported) -> None:
         """Have this staff, if no roster of a later day is known."""
-        if self.roster_on is None or fact.day >= self.roster_on:
-            self.roster_on = fact.day
-            self.staff, self.out_of_province = fact.on_duty, fact.out_of_province
+        if self.roster_on is None or event.day >= self.roster_on:
+            self.roster_on = event.day
+            self.staff, self.out_of_province = event.on_duty, event.out_of_province
 
     def was_visited(self, on: date, violations: int, *, complaint_true: bool = False) -> None:
         """Remember a visit, which may come in later than those of a later day."""

@@ -81,44 +81,44 @@ class Closure(Paper, Aggregate, Base):
         )
         return made
 
-    def must_allow(self, asked: ReinspectClosure, open_issues: Collection[str]) -> None:
+    def must_allow(self, command: ReinspectClosure, open_issues: Collection[str]) -> None:
         """Refuse a re-inspection after the closure was lifted or before it was ordered, or one that
         finds standing what is not open."""
         self.must_stand()
         errors = [
             at(f"standing/{n}", "is no open issue of the enterprise")
-            for n, issue in enumerate(asked.standing)
+            for n, issue in enumerate(command.standing)
             if issue not in open_issues
         ]
-        if asked.day < self.ordered_on:
+        if command.day < self.ordered_on:
             errors.append(at("day", f"lies before the closure, {self.ordered_on}"))
         if errors:
             raise NotAcceptable(errors=errors)
 
-    def reinspect(self, asked: ReinspectClosure) -> ClosureReinspected:
+    def reinspect(self, command: ReinspectClosure) -> ClosureReinspected:
         """Note what a re-inspection found standing."""
-        clean = not asked.standing
-        self.clean_visit_id = asked.visit_id if clean else None
-        return self.record(ClosureReinspected.echo(asked, clean=clean))
+        clean = not command.standing
+        self.clean_visit_id = command.visit_id if clean else None
+        return self.record(ClosureReinspected.echo(command, clean=clean))
 
     def lift(
-        self, asked: LiftClosure, premises: Premises, rule: Extension, today: date,
+        self, command: LiftClosure, premises: Premises, rule: Extension, today: date,
         *, standing: Collection[str] = (),
     ) -> ClosureLifted:  # fmt: skip
         """Let the enterprise file again: after a re-inspection since which nothing stands, or as an
         exception, for which an approver answers who does not ask for it."""
         self.must_stand()
-        if asked.approver is None:
-            visit = asked.visit_id or self.clean_visit_id
+        if command.approver is None:
+            visit = command.visit_id or self.clean_visit_id
             if visit is None or visit != self.clean_visit_id or standing:
                 raise self.conflict(NotReinspected, issues=sorted(standing))
             on = {"ground": Lifting.REINSPECTION, "visit_id": visit}
-        elif rule.other_approver and asked.approver == asked.by:
+        elif rule.other_approver and command.approver == command.by:
             raise NotAcceptable(errors=[at("approver", "is who asks for it")])
         else:
             on = {"ground": Lifting.EXCEPTION}
         self.lifted_on, premises.closure_id = today, None
-        return self.record(ClosureLifted.echo(asked, lifted_on=today, **on))
+        return self.record(ClosureLifted.echo(command, lifted_on=today, **on))
 
     def must_stand(self) -> None:
         """Refuse to touch a closure that has been lifted."""

@@ -63,18 +63,18 @@ class Issue(Aggregate, Base):
     state: Mapped[str] = mapped_column(String(16))
 
     @classmethod
-    def find(cls, fact: IssueFound) -> Issue:
+    def find(cls, event: IssueFound) -> Issue:
         """Name a fault; one that was rectified on the spot is found and put right at once."""
         made = cls(
-            id=fact.issue_id,
-            enterprise_id=fact.enterprise_id,
-            point=fact.point.to_data(),
-            severity=fact.severity,
+            id=event.issue_id,
+            enterprise_id=event.enterprise_id,
+            point=event.point.to_data(),
+            severity=event.severity,
             state=IssueState.OPEN,
         )
-        made.record(fact)
-        if fact.rectified_on_the_spot:
-            made.rectify(fact.found_on, on_the_spot=True)
+        made.record(event)
+        if event.rectified_on_the_spot:
+            made.rectify(event.found_on, on_the_spot=True)
         return made
 
     def rectify(self, on: date, *, on_the_spot: bool = False) -> None:
@@ -129,7 +129,7 @@ class Notice(Paper, Aggregate, Base):
 
     @classmethod
     def issue(cls, found: IssueFound, until: Until, today: date) -> Notice:
-        """Give time to put a fault right. What was rectified on the spot is put on record by a
+        """Return time to put a fault right. What was rectified on the spot is put on record by a
         notice that is satisfied as it is issued."""
         made = cls(
             id=derived_id("notice", found.issue_id),
@@ -157,25 +157,25 @@ class Notice(Paper, Aggregate, Base):
             made.satisfy(found.found_on)
         return made
 
-    def reinspect(self, asked: Reinspect) -> None:
+    def reinspect(self, command: Reinspect) -> None:
         """Note what a re-inspection found; whoever calls it has made sure by `must_allow`."""
-        self.left = [] if asked.rectified else asked.left or self.left
-        self.record(NoticeReinspected.echo(asked, left=list(self.left)))
-        if asked.rectified:
-            self.satisfy(asked.day)
+        self.left = [] if command.rectified else command.left or self.left
+        self.record(NoticeReinspected.echo(command, left=list(self.left)))
+        if command.rectified:
+            self.satisfy(command.day)
 
-    def must_allow(self, asked: Reinspect) -> None:
+    def must_allow(self, command: Reinspect) -> None:
         """Refuse a re-inspection of what is settled, or one that contradicts itself. What was found
         done stays done: parts that were left earlier can only become fewer."""
         self.must_be_open()
-        if asked.rectified and asked.left:
+        if command.rectified and command.left:
             raise NotAcceptable(errors=[at("left", "is nothing, since it is rectified")])
         errors = [
             at(f"left/{n}", "was not among what was left")
-            for n, part in enumerate(asked.left)
+            for n, part in enumerate(command.left)
             if self.left and part not in self.left
         ]
-        if len(set(asked.left)) < len(asked.left):
+        if len(set(command.left)) < len(command.left):
             errors.append(at("left", "names something twice"))
         if errors:
             raise NotAcceptable(errors=errors)
@@ -194,22 +194,22 @@ class Notice(Paper, Aggregate, Base):
             )
         )
 
-    def extend(self, asked: ExtendNotice, rule: Extension, today: date) -> NoticeExtended:
+    def extend(self, command: ExtendNotice, rule: Extension, today: date) -> NoticeExtended:
         """Be given a later day, by a named approver and for a reason; so often, and no more."""
         self.must_be_open()
         if self.extensions >= rule.times:
             raise self.conflict(ExtendedTooOften, extensions=self.extensions)
         was = self.due_on
         errors = []
-        if asked.due_on <= max(was, today):
+        if command.due_on <= max(was, today):
             errors.append(at("due_on", f"is not after {max(was, today)}"))
-        if rule.other_approver and asked.approver == asked.by:
+        if rule.other_approver and command.approver == command.by:
             errors.append(at("approver", "is who asks for it"))
         if errors:
             raise NotAcceptable(errors=errors)
         self.extensions += 1
-        self._fall_due(Until(end_of(asked.due_on)))
-        return self.record(NoticeExtended.echo(asked, due_at=self.due_at, was_due_on=was))
+        self._fall_due(Until(end_of(command.due_on)))
+        return self.record(NoticeExtended.echo(command, due_at=self.due_at, was_due_on=was))
 
     def move(self, until: Until, today: date) -> None:
         """Count the working days by a later calendar. What a lapse would become that day is given

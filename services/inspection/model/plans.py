@@ -27,7 +27,7 @@ class PatrolPlan(Aggregate, Base):
     @classmethod
     def draw(
         cls,
-        asked: DrawPatrolPlan,
+        command: DrawPatrolPlan,
         stops: list[Stop],
         *,
         capacity: int,
@@ -36,15 +36,15 @@ class PatrolPlan(Aggregate, Base):
     ) -> PatrolPlan:
         """Keep the plan as it was drawn."""
         made = cls(
-            id=asked.plan_id,
-            grid=asked.grid,
-            day=asked.day,
-            officers=asked.officers,
+            id=command.plan_id,
+            grid=command.grid,
+            day=command.day,
+            officers=command.officers,
             enterprises=[stop.enterprise_id for stop in stops],
         )
         made.record(
             PatrolPlanDrawn.echo(
-                asked,
+                command,
                 capacity=capacity,
                 stops=stops,
                 left_out=left_out,

@@ -40,21 +40,21 @@ class Slip(Paper, Aggregate, Base):
     acknowledged_at: Mapped[datetime | None] = mapped_column(Moment)
 
     @classmethod
-    def issue(cls, fact: SlipIssued) -> Slip:
+    def issue(cls, event: SlipIssued) -> Slip:
         """Write a slip; its words are those of this day, whatever the rulebook says later."""
         made = cls(
-            id=fact.slip_id,
-            kind=fact.type,
-            about=fact.about,
-            addressee=fact.addressee,
-            points=[point.to_data() for point in fact.points],
-            text=fact.text.to_data(),
-            issued_on=fact.issued_on,
-            due_on=fact.due_on,
-            enterprise_id=fact.enterprise_id,
-            complaint_id=fact.complaint_id,
+            id=event.slip_id,
+            kind=event.type,
+            about=event.about,
+            addressee=event.addressee,
+            points=[point.to_data() for point in event.points],
+            text=event.text.to_data(),
+            issued_on=event.issued_on,
+            due_on=event.due_on,
+            enterprise_id=event.enterprise_id,
+            complaint_id=event.complaint_id,
         )
-        made.record(fact)
+        made.record(event)
         return made
 
     def bear(self, number: str) -> None:
@@ -62,17 +62,17 @@ class Slip(Paper, Aggregate, Base):
         super().bear(number)
         self.text = {language: f"{number}\n{said}" for language, said in self.text.items()}
 
-    def acknowledge(self, asked: AcknowledgeSlip, now: datetime) -> SlipAcknowledged:
+    def acknowledge(self, command: AcknowledgeSlip, now: datetime) -> SlipAcknowledged:
         """Have been read by whom it went to; said again by the same one, it changes nothing."""
         first = self.acknowledged_at is None
-        if not first and self.acknowledged_by != asked.by:
+        if not first and self.acknowledged_by != command.by:
             raise self.conflict(AlreadyAcknowledged, acknowledged_by=self.acknowledged_by)
         moment = self.acknowledged_at or now.replace(microsecond=0)
-        self.acknowledged_by, self.acknowledged_at = asked.by, moment
+        self.acknowledged_by, self.acknowledged_at = command.by, moment
         fact = SlipAcknowledged(
             slip_id=Id(self.id),
             about=Key(self.about),
-            acknowledged_by=asked.by,
+            acknowledged_by=command.by,
             acknowledged_at=moment,
             enterprise_id=Id(self.enterprise_id) if self.enterprise_id else None,
             complaint_id=Id(self.complaint_id) if self.complaint_id else None,

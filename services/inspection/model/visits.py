@@ -81,14 +81,17 @@ class Patrol(Aggregate, Base):
     officers: Mapped[list[str]]
 
     @classmethod
-    def dispatch(cls, asked: DispatchPatrol) -> Patrol:
+    def dispatch(cls, command: DispatchPatrol) -> Patrol:
         """Send a team out: at least one officer of at least one agency, each named once."""
-        if errors := [*named("agencies", asked.agencies), *named("officers", asked.officers)]:
+        if errors := [*named("agencies", command.agencies), *named("officers", command.officers)]:
             raise NotAcceptable(errors=errors)
         made = cls(
-            id=asked.patrol_id, day=asked.day, agencies=asked.agencies, officers=asked.officers
+            id=command.patrol_id,
+            day=command.day,
+            agencies=command.agencies,
+            officers=command.officers,
         )
-        made.record(PatrolDispatched.echo(asked))
+        made.record(PatrolDispatched.echo(command))
         return made
 
 
@@ -165,12 +168,12 @@ class Visit(Aggregate, Base):
 
     @classmethod
     def plan_by_hand(
-        cls, asked: PlanVisit, premises: Premises, warnings: Sequence[VisitWarning]
+        cls, command: PlanVisit, premises: Premises, warnings: Sequence[VisitWarning]
     ) -> Visit:
         """Plan a visit, as a person asks for it."""
-        made = cls.unplanned(asked.visit_id, premises, Purpose.PATROL)
-        made.day, made.urgent = asked.day, asked.urgent
-        made.agencies, made.joint = asked.agencies, asked.joint
+        made = cls.unplanned(command.visit_id, premises, Purpose.PATROL)
+        made.day, made.urgent = command.day, command.urgent
+        made.agencies, made.joint = command.agencies, command.joint
         made.announce(warnings)
         return made
 
@@ -211,39 +214,39 @@ class Visit(Aggregate, Base):
         )
 
     def replan(
-        self, asked: ReplanVisit, today: date, warnings: Sequence[VisitWarning] = ()
+        self, command: ReplanVisit, today: date, warnings: Sequence[VisitWarning] = ()
     ) -> VisitReplanned:
         """Be put off, or brought forward."""
         self.must_be_planned()
-        if asked.day < today or asked.day == self.day:
-            what = f"lies before today, {today}" if asked.day < today else "is its day already"
+        if command.day < today or command.day == self.day:
+            what = f"lies before today, {today}" if command.day < today else "is its day already"
             raise NotAcceptable(errors=[at("day", what)])
-        before, self.day = self.day, asked.day
-        return self.record(VisitReplanned.echo(asked, day_before=before, warnings=[*warnings]))
+        before, self.day = self.day, command.day
+        return self.record(VisitReplanned.echo(command, day_before=before, warnings=[*warnings]))
 
-    def cancel(self, asked: CancelVisit, *, by_rule: bool = False) -> VisitCancelled:
+    def cancel(self, command: CancelVisit, *, by_rule: bool = False) -> VisitCancelled:
         """Be given up: by the rules, when nothing waits for it any more, or by a person, if nothing
         ever did."""
         self.must_be_planned()
         if not by_rule and (self.filing_id or self.complaint_id):
             raise self.conflict(StillAwaited)
         self.state = VisitState.CANCELLED
-        return self.record(VisitCancelled.echo(asked))
+        return self.record(VisitCancelled.echo(command))
 
-    def faults(self, asked: RecordVisit, today: date) -> list[dict[str, str]]:
+    def faults(self, command: RecordVisit, today: date) -> list[dict[str, str]]:
         """Say what is wrong with a record, beside its findings and its answers."""
-        least = 2 if asked.joint or self.joint else 0
-        faults = named("agencies", asked.agencies or self.agencies, least)
-        if asked.day > today:
+        least = 2 if command.joint or self.joint else 0
+        faults = named("agencies", command.agencies or self.agencies, least)
+        if command.day > today:
             faults.append(at("day", f"lies after today, {today}"))
         for one, other in (("device", "client_id"), ("client_id", "device")):
-            if getattr(asked, one) is None and getattr(asked, other) is not None:
+            if getattr(command, one) is None and getattr(command, other) is not None:
                 faults.append(at(one, f"goes with {other}"))
         return faults
 
     def carry_out(
         self,
-        asked: RecordVisit,
+        command: RecordVisit,
         today: date,
         notice_id: str | None = None,
         *,
@@ -253,85 +256,89 @@ class Visit(Aggregate, Base):
     ) -> VisitRecorded:
         """Record what the visit found. A visit is recorded once, and not before its day."""
         self.must_be_planned()
-        if faults := self.faults(asked, today):
+        if faults := self.faults(command, today):
             raise NotAcceptable(errors=faults)
-        found = asked.findings if findings is None else [*findings]
-        self.state, self.day, self.joint = VisitState.RECORDED, asked.day, asked.joint or self.joint
-        self.agencies = asked.agencies or self.agencies
-        self.sent = digest(asked) if asked.client_id else None
+        found = command.findings if findings is None else [*findings]
+        self.state, self.day, self.joint = (
+            VisitState.RECORDED,
+            command.day,
+            command.joint or self.joint,
+        )
+        self.agencies = command.agencies or self.agencies
+        self.sent = digest(command) if command.client_id else None
         self._add(found, checklist_version)
         fact = self.record(
             VisitRecorded(
                 visit_id=Id(self.id),
                 enterprise_id=Key(self.enterprise_id),
                 purpose=Purpose(self.purpose),
-                day=asked.day,
+                day=command.day,
                 grid=self.grid,
                 agencies=self.agencies,
                 findings=found,
-                patrol_id=asked.patrol_id,
+                patrol_id=command.patrol_id,
                 filing_id=Id(self.filing_id) if self.filing_id else None,
                 complaint_id=Id(self.complaint_id) if self.complaint_id else None,
                 notice_id=Id(notice_id) if notice_id else None,
-                answers=asked.answers,
+                answers=command.answers,
                 checklist_version=checklist_version,
                 joint=self.joint,
-                device=asked.device,
-                client_id=asked.client_id,
+                device=command.device,
+                client_id=command.client_id,
                 warnings=[*warnings],
             )
         )
-        self.recorded = fact.to_data() if asked.client_id else None
+        self.recorded = fact.to_data() if command.client_id else None
         return fact
 
-    def sent_before(self, asked: RecordVisit) -> VisitRecorded | None:
-        """Give what was said of a record that a device sends again; None for one that is new.
+    def sent_before(self, command: RecordVisit) -> VisitRecorded | None:
+        """Return what was said of a record that a device sends again; None for one that is new.
 
         Raises `ClientIdReused` where the device has given the name to something else.
         """
-        if self.recorded is None or asked.client_id is None:
+        if self.recorded is None or command.client_id is None:
             return None
         fact: VisitRecorded = VisitRecorded.from_data(self.recorded)
-        if (fact.device, fact.client_id) != (asked.device, asked.client_id):
+        if (fact.device, fact.client_id) != (command.device, command.client_id):
             return None
-        if self.sent != digest(asked):
+        if self.sent != digest(command):
             raise self.conflict(ClientIdReused)
         return fact
 
     def add_part(
-        self, asked: RecordPart, findings: Sequence[Finding], checklist_version: str
+        self, command: RecordPart, findings: Sequence[Finding], checklist_version: str
     ) -> PartRecorded:
         """Let an agency record its own part of a joint visit, once, and before it signs."""
-        self.must_take_part(asked.agency)
+        self.must_take_part(command.agency)
         if not self.joint:
             raise self.conflict(NotJoint)
-        if asked.agency in self.signed:
+        if command.agency in self.signed:
             raise self.conflict(AlreadySigned)
-        if asked.agency in self.parts:
+        if command.agency in self.parts:
             raise self.conflict(AlreadyGiven)
-        self.parts = [*self.parts, asked.agency]
+        self.parts = [*self.parts, command.agency]
         self._add(findings, checklist_version)
         return self.record(
             PartRecorded.echo(
-                asked,
+                command,
                 day=self.day,
                 findings=[*findings],
                 checklist_version=checklist_version,
             )
         )
 
-    def sign(self, asked: SignVisit) -> VisitSigned:
+    def sign(self, command: SignVisit) -> VisitSigned:
         """Let an agency sign its own part; nobody signs for another."""
-        self.must_take_part(asked.agency)
-        if asked.agency in self.signed:
+        self.must_take_part(command.agency)
+        if command.agency in self.signed:
             raise self.conflict(AlreadySigned)
-        self.signed = [*self.signed, asked.agency]
+        self.signed = [*self.signed, command.agency]
         return self.record(
             VisitSigned(
                 visit_id=Id(self.id),
                 enterprise_id=Key(self.enterprise_id),
-                agency=asked.agency,
-                officer=asked.officer,
+                agency=command.agency,
+                officer=command.officer,
                 complete=self.is_complete,
             )
         )
@@ -376,7 +383,7 @@ class Visit(Aggregate, Base):
             raise NotAcceptable(errors=[at("agency", "took no part in the visit")])
 
 
-def digest(asked: RecordVisit) -> str:
-    """Give a digest of what was sent, whoever sends it and whatever version they saw."""
-    said = {k: v for k, v in asked.to_data().items() if k not in ("by", "seen_version")}
+def digest(command: RecordVisit) -> str:
+    """Return a digest of what was sent, whoever sends it and whatever version they saw."""
+    said = {k: v for k, v in command.to_data().items() if k not in ("by", "seen_version")}
     return blake2b(encode(said).encode(), digest_size=20).hexdigest()

@@ -86,20 +86,20 @@ class Claim(Aggregate, Base):
     reference: Mapped[str | None] = mapped_column(String(64), unique=True)
 
     @classmethod
-    def filed(cls, asked: FileClaim, scheme: str, person: str, amount: int, today: date) -> Claim:
+    def filed(cls, command: FileClaim, scheme: str, person: str, amount: int, today: date) -> Claim:
         """Enter a claim for an amount in yuan."""
         made = cls(
-            id=asked.claim_id,
-            policy_id=asked.policy_id,
-            medic_id=asked.medic_id,
+            id=command.claim_id,
+            policy_id=command.policy_id,
+            medic_id=command.medic_id,
             person=person,
             scheme=scheme,
-            casualty=asked.casualty,
+            casualty=command.casualty,
             amount=amount,
             state=ClaimState.FILED,
             checkers=[],
         )
-        made.record(ClaimFiled.echo(asked, scheme=scheme, amount=amount, filed_on=today))
+        made.record(ClaimFiled.echo(command, scheme=scheme, amount=amount, filed_on=today))
         return made
 
     @property
@@ -113,41 +113,41 @@ class Claim(Aggregate, Base):
         return self.state == ClaimState.PAID
 
     def stands_beside(self, other: Claim) -> bool:
-        """Tell whether a person may have both this claim and another one."""
+        """Return whether a person may have both this claim and another one."""
         if self.scheme != other.scheme or ClaimState.REJECTED in {self.state, other.state}:
             return True
         both_under_way = self.is_under_way and other.is_under_way
         return not both_under_way and self.casualty != other.casualty
 
-    def check(self, asked: CheckClaim, missing: list[Point]) -> ClaimChecked:
+    def check(self, command: CheckClaim, missing: list[Point]) -> ClaimChecked:
         """Find the documents complete, or some missing; then it is checked again."""
         if self.state not in {ClaimState.FILED, ClaimState.INCOMPLETE}:
             raise self._conflict(AlreadyChecked)
         self.state = ClaimState.INCOMPLETE if missing else ClaimState.CHECKED
-        self.checkers = sorted({*self.checkers, asked.by})
-        return self.record(ClaimChecked(**self._about(), by=asked.by, missing=missing))
+        self.checkers = sorted({*self.checkers, command.by})
+        return self.record(ClaimChecked(**self._about(), by=command.by, missing=missing))
 
     def decide(
-        self, asked: DecideClaim, reasons: list[Point], *, four_eyes: bool
+        self, command: DecideClaim, reasons: list[Point], *, four_eyes: bool
     ) -> ClaimApproved | ClaimRejected:
         """Approve what is complete, or reject what was checked, with reasons, once.
 
         With `four_eyes` whoever has checked the claim does not decide it.
         """
-        approves = asked.decision is ClaimDecision.APPROVE
+        approves = command.decision is ClaimDecision.APPROVE
         self._expect_decidable(approves=approves)
-        if four_eyes and asked.by in self.checkers:
-            raise self._conflict(SamePerson, f"{asked.by} has checked the claim.")
+        if four_eyes and command.by in self.checkers:
+            raise self._conflict(SamePerson, f"{command.by} has checked the claim.")
         if approves and reasons:
             raise NotAcceptable(errors=[at("reasons", "are for a rejection")])
         if approves:
             self.state = ClaimState.APPROVED
-            return self.record(ClaimApproved(**self._about(), amount=self.amount, by=asked.by))
+            return self.record(ClaimApproved(**self._about(), amount=self.amount, by=command.by))
         if not reasons:
             raise NotAcceptable(errors=[at("reasons", "a rejection needs a reason")])
         self.state = ClaimState.REJECTED
         return self.record(
-            ClaimRejected(**self._about(), by=asked.by, reasons=reasons, remark=asked.remark)
+            ClaimRejected(**self._about(), by=command.by, reasons=reasons, remark=command.remark)
         )
 
     def _expect_decidable(self, *, approves: bool) -> None:
@@ -156,7 +156,7 @@ class Claim(Aggregate, Base):
         if self.state not in {ClaimState.INCOMPLETE, ClaimState.CHECKED}:
             raise self._conflict(AlreadyDecided)
 
-    def pay(self, asked: PayClaim, today: date, used_by: Claim | None = None) -> ClaimPaid:
+    def pay(self, command: PayClaim, today: date, used_by: Claim | None = None) -> ClaimPaid:
         """Pay, once, under a reference that no other claim was paid under.
 
         `used_by` is the claim that was paid under it, if there is one.
@@ -168,13 +168,15 @@ class Claim(Aggregate, Base):
         if used_by is not None:
             raise used_by.conflict(
                 ReferenceUsed,
-                f"Claim {used_by.id} was paid under {asked.reference}.",
+                f"Claim {used_by.id} was paid under {command.reference}.",
                 errors=[at("reference", "was used before")],
                 claim_id=used_by.id,
             )
-        self.state, self.reference = ClaimState.PAID, asked.reference
+        self.state, self.reference = ClaimState.PAID, command.reference
         return self.record(
-            ClaimPaid(**self._about(), amount=self.amount, reference=asked.reference, paid_on=today)
+            ClaimPaid(
+                **self._about(), amount=self.amount, reference=command.reference, paid_on=today
+            )
         )
 
     def _about(self) -> dict[str, Any]:

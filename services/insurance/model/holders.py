@@ -53,41 +53,41 @@ class Medic(Aggregate, Base):
     withdrawn_on: Mapped[date | None]
 
     @classmethod
-    def enrol(cls, asked: EnrolMedic, today: date) -> Medic:
+    def enrol(cls, command: EnrolMedic, today: date) -> Medic:
         """Put a medic on record."""
         made = cls(
-            id=asked.medic_id,
-            holder_ref=asked.holder_ref,
-            name=asked.name,
-            identity=asked.identity,
-            institution=asked.institution,
+            id=command.medic_id,
+            holder_ref=command.holder_ref,
+            name=command.name,
+            identity=command.identity,
+            institution=command.institution,
         )
-        made.record(MedicEnrolled.echo(asked, enrolled_on=today))
+        made.record(MedicEnrolled.echo(command, enrolled_on=today))
         return made
 
-    def correct(self, asked: CorrectMedic) -> MedicCorrected:
+    def correct(self, command: CorrectMedic) -> MedicCorrected:
         """Put the institution right."""
         self._expect_on_record()
-        if asked.institution == self.institution:
+        if command.institution == self.institution:
             raise NotAcceptable(errors=[at("institution", "is what is on record already")])
-        self.institution = asked.institution
-        return self.record(MedicCorrected.echo(asked))
+        self.institution = command.institution
+        return self.record(MedicCorrected.echo(command))
 
     @property
     def is_on_record(self) -> bool:
         """Whether the medic was not withdrawn."""
         return self.withdrawn_on is None
 
-    def reidentify(self, asked: ReidentifyMedic) -> MedicReidentified:
+    def reidentify(self, command: ReidentifyMedic) -> MedicReidentified:
         """Be the person with another reference, also when no longer on record."""
-        earlier, self.holder_ref = self.holder_ref, asked.holder_ref
-        return self.record(MedicReidentified.echo(asked, earlier_ref=earlier))
+        earlier, self.holder_ref = self.holder_ref, command.holder_ref
+        return self.record(MedicReidentified.echo(command, earlier_ref=earlier))
 
-    def withdraw(self, asked: WithdrawMedic, today: date) -> MedicWithdrawn:
+    def withdraw(self, command: WithdrawMedic, today: date) -> MedicWithdrawn:
         """Take the medic off the record, once."""
         self._expect_on_record()
         self.withdrawn_on = today
-        return self.record(MedicWithdrawn.echo(asked, withdrawn_on=today))
+        return self.record(MedicWithdrawn.echo(command, withdrawn_on=today))
 
     def _expect_on_record(self) -> None:
         if self.withdrawn_on is not None:
@@ -124,29 +124,29 @@ class Holder(Aggregate, Base):
     withdrawn: Mapped[bool]
 
     @classmethod
-    def enterprise(cls, fact: EnterpriseRegistered) -> Holder:
+    def enterprise(cls, event: EnterpriseRegistered) -> Holder:
         """Know of an enterprise, which is covered by its size."""
         return cls(
-            id=fact.enterprise_id,
+            id=event.enterprise_id,
             kind=HolderKind.ENTERPRISE,
-            size=fact.size,
-            since=fact.registered_on,
+            size=event.size,
+            since=event.registered_on,
             withdrawn=False,
         )
 
     @classmethod
-    def medic(cls, fact: MedicEnrolled) -> Holder:
+    def medic(cls, event: MedicEnrolled) -> Holder:
         """Know of a medic, who is covered by the institution."""
         return cls(
-            id=fact.medic_id,
+            id=event.medic_id,
             kind=HolderKind.MEDIC,
-            institution=fact.institution,
-            since=fact.enrolled_on,
+            institution=event.institution,
+            since=event.enrolled_on,
             withdrawn=False,
         )
 
     def due(self, book: Insurance) -> Scheme | None:
-        """Tell which cover the rules give, if any."""
+        """Return which cover the rules give, if any."""
         if self.withdrawn:
             return None
         if self.kind == HolderKind.MEDIC:
@@ -154,7 +154,7 @@ class Holder(Aggregate, Base):
         return book.scheme_for_size(self.size or "")
 
     def is_covered(self) -> bool:
-        """Tell whether a cover runs."""
+        """Return whether a cover runs."""
         return self.covered_until is not None
 
     def cover(self, scheme: str, until: date) -> None:

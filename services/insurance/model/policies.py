@@ -62,7 +62,7 @@ class Policy(Aggregate, Base):
 
     @staticmethod
     def id_of(scheme: str, holder_id: str) -> str:
-        """Tell the identity of a holder's policy under a scheme, of which there is one."""
+        """Return the identity of a holder's policy under a scheme, of which there is one."""
         return derived_id("policy", scheme, holder_id)
 
     @classmethod
@@ -128,7 +128,7 @@ class Policy(Aggregate, Base):
         )
 
     def claim(
-        self, asked: FileClaim, today: date, person: str, before: Sequence[Claim] = ()
+        self, command: FileClaim, today: date, person: str, before: Sequence[Claim] = ()
     ) -> Claim:
         """Claim for a casualty within the term: its benefit, less what was paid before.
 
@@ -136,25 +136,25 @@ class Policy(Aggregate, Base):
         one claim under way at a time, and is paid once for a casualty. What is paid in all never
         exceeds the sum insured.
         """
-        if errors := self._faults(asked, today):
+        if errors := self._faults(command, today):
             raise NotAcceptable(errors=errors)
         paid = 0
         for claim in before:
-            if claim.is_under_way or (claim.is_paid and claim.casualty == asked.casualty):
+            if claim.is_under_way or (claim.is_paid and claim.casualty == command.casualty):
                 raise claim.conflict(
                     ClaimStands, f"Claim {claim.id} is {claim.state}.", claim_id=claim.id
                 )
             paid += claim.amount if claim.is_paid else 0
-        left = min(self.benefits[asked.casualty], self.sum_insured or 0) - paid
+        left = min(self.benefits[command.casualty], self.sum_insured or 0) - paid
         if left <= 0:
             raise self.conflict(BenefitSpent, f"{paid} yuan were paid before.", paid=paid)
-        return Claim.filed(asked, self.scheme, person, left, today)
+        return Claim.filed(command, self.scheme, person, left, today)
 
-    def _faults(self, asked: FileClaim, today: date) -> list[dict[str, str]]:
+    def _faults(self, command: FileClaim, today: date) -> list[dict[str, str]]:
         if not self.benefits:
             return [at("policy_id", "is of a scheme that states no sum")]
-        errors, day = [], asked.occurred_on
-        if asked.casualty not in self.benefits:
+        errors, day = [], command.occurred_on
+        if command.casualty not in self.benefits:
             covered = ", ".join(sorted(self.benefits))
             errors.append(at("casualty", f"is not what the scheme pays for: {covered}"))
         if not self.covers_from <= day <= self.covers_until:
