@@ -204,7 +204,7 @@ class Reinspect(Act):
 
 
 class ExtendNotice(Act):
-    """Return a notice a later day, with the approver and the reason."""
+    """Extend the deadline of a notice, with the approver and the reason."""
 
     notice_id: Id
     enterprise_id: Key
