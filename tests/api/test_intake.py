@@ -46,7 +46,7 @@ def posted_together(district, keys):
 
 def in_hand(district):
     """Tell whether the door waits for the database."""
-    return bool(district.store("gateway")._writing._waiters)
+    return bool(district.store("gateway").dialect._writing._waiters)
 
 
 def refuse(district, why):
