@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import ModuleType
+from typing import Any, ClassVar, TypeVar
 
 import eventlet
-from nameko.extensions import DependencyProvider, Entrypoint, SharedExtension
+from nameko.extensions import DependencyProvider, SharedExtension
 from sqlalchemy import MetaData, select, true
 from werkzeug.wrappers import Request
 
 from chassis import metrics
-from chassis.cluster.notify import Calls
+from chassis.cluster.notify import Notifier
 from chassis.cluster.replica import Replica
 from chassis.errors import NotFound
 from chassis.http.responses import Route
@@ -22,78 +22,85 @@ from chassis.logs import log
 from chassis.message import Message
 from chassis.messaging import parked, replay
 from chassis.messaging.bus import ANY, Bindings, Bus
-from chassis.messaging.consumer import Handler, Listener
+from chassis.messaging.consumer import Consumer
+from chassis.messaging.handling import Handler
 from chassis.messaging.relay import Relay
 from chassis.runtime.green import end
 from chassis.settings import Misconfigured, Settings
 from chassis.storage import migrations
 from chassis.storage.engine import STORAGE_ERRORS
 from chassis.storage.leases import Leases
-from chassis.storage.retention import Aged, Aging, Retention
+from chassis.storage.retention import Retention, RetentionPolicies, RetentionPolicy
 from chassis.storage.store import Store
 from chassis.storage.tables import strays
-from chassis.storage.unit_of_work import Work
+from chassis.storage.unit_of_work import UnitOfWork
 from contracts.message import Command, Contract
 from contracts.shared import Resend
 
-LETTERS_EVERY = 0.25
+RETRY_EVERY = 0.25
 GAUGES_EVERY = 5.0
 OUTBOX, OUTCOMES = "outbox", "outcomes"
 """What the replicas of a service call to each other: there is something to relay, to answer."""
 
 
-class NoSuchSlot(NotFound):
-    """There is no such service, or it has no such slot."""
+class NoSuchPartition(NotFound):
+    """There is no such service, or it has no such partition."""
 
 
-class On(Entrypoint):
-    """Marks a method as a handler of some contracts: `@on(EnterpriseReopened)`."""
-
-    def __init__(self, *kinds: type[Contract], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.kinds = kinds
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-on = On.decorator
+def on(*kinds: type[Contract]) -> Callable[[Function], Function]:
+    """Mark a function `(event, uow)` as a handler: `@on(EnterpriseReopened)`."""
+
+    def mark(function: Function) -> Function:
+        function.handles = kinds  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+def _handlers(service: Any) -> Iterator[Any]:
+    """Yield the handlers of a service, in the order in which they are called: its own methods, then
+    what its modules define and what its objects have, as written."""
+    for source in (service, *service.handlers):
+        if isinstance(source, ModuleType):
+            found = [each for each in vars(source).values() if hasattr(each, "handles")]
+            yield from (each for each in found if each.__module__ == source.__name__)
+        else:
+            classes = getattr(source, "__mro__", type(source).__mro__)
+            names = dict.fromkeys(name for each in classes for name in vars(each))
+            yield from (each for name in names if hasattr(each := getattr(source, name), "handles"))
 
 
 def handlers_of(service: Any) -> dict[str, list[Handler]]:
-    """Collect a service's handlers by message type, in the order in which they are written, those
-    of the first of its classes first."""
-    found: dict[str, list[tuple[int, int, Handler]]] = defaultdict(list)
-    classes = type(service).__mro__
-    for name, method in inspect.getmembers(service, inspect.ismethod):
-        for entrypoint in getattr(method, "nameko_entrypoints", ()):
-            if isinstance(entrypoint, On):
-                for kind in entrypoint.kinds:
-                    place = next(n for n, one in enumerate(classes) if name in vars(one))
-                    line = method.__func__.__code__.co_firstlineno
-                    found[kind.type].append((place, line, method))
-    return {kind: [handler for *_, handler in sorted(rows, key=lambda row: row[:2])]
-            for kind, rows in found.items()}  # fmt: skip
+    """Collect a service's handlers by message type, in the order in which they are called."""
+    found: dict[str, list[Handler]] = defaultdict(list)
+    for handler in _handlers(service):
+        for kind in handler.handles:
+            found[kind.type].append(handler)
+    return dict(found)
 
 
 def bindings_of(service: type[Service]) -> Bindings:
-    """Tell what a service listens to, as (exchange, type) pairs."""
+    """Return what a service listens to, as (exchange, type) pairs."""
     pairs = set()
-    for _, method in inspect.getmembers(service, inspect.isfunction):
-        for entrypoint in getattr(method, "nameko_entrypoints", ()):
-            for kind in getattr(entrypoint, "kinds", ()):
-                if issubclass(kind, Command):
-                    pairs.add((f"{service.name}.commands", kind.type))
-                else:
-                    pairs.add((f"{kind.service}.events" if kind.service else ANY, kind.type))
+    for kind in (kind for handler in _handlers(service) for kind in handler.handles):
+        if issubclass(kind, Command):
+            pairs.add((f"{service.name}.commands", kind.type))
+        else:
+            pairs.add((f"{kind.service}.events" if kind.service else ANY, kind.type))
     return frozenset(pairs)
 
 
 def brought_to(service: type[Service]) -> Bindings:
     """Tell what the bus brings to a service: not what it says itself and has handled at once."""
-    own = f"{service.name}.events" if service.at_once else None
+    own = f"{service.name}.events" if service.handle_inline else None
     return frozenset(pair for pair in bindings_of(service) if pair[0] != own)
 
 
-class Carriage(SharedExtension):
-    """Carries the messages of one service: its store, its relay and its listener."""
+class ServiceHost(SharedExtension):
+    """Carries the messages of one service: its store, its relay and its consumer."""
 
     web = Web()
 
@@ -114,20 +121,20 @@ class Carriage(SharedExtension):
         for name, value in config.get("provide", {}).items():
             setattr(self.service, name, value)
         self.service.settings, self.service.store = self.settings, self.store
-        self.service.wake, self.service.call = self._wake, self._call
+        self.service.wake, self.service.notify = self._wake, self._call
         self.service.ask_again = self.relay.ask_again
-        self.service.leads = lambda: self.relay.active
-        self.service.knows = self.relay.knows
+        self.service.is_leader = lambda: self.relay.active
+        self.service.knows = self.relay.resender.knows
         self.is_alone = not self.settings.amqp_uri
         if self.is_alone:
             migrations.apply(self.store)
             self.store.clock.refuse()
-        self.service.opened()
+        self.service.on_setup()
         ready = config.get("ready", self.ready)
-        self.web.admit, self.web.client_of = self.service.admit, self.service.client_of
+        self.web.authorize, self.web.client_of = self.service.authorize, self.service.client_of
         self.web.routes = lambda: [*health(ready), *self.service.routes()]
-        self.listener = Listener(self.service, self.store, handlers_of(self.service), self._wake)
-        self.calls = Calls(self.store, self._called, OUTBOX, OUTCOMES)
+        self.consumer = Consumer(self.service, self.store, handlers_of(self.service), self._wake)
+        self.notifier = Notifier(self.store, self._called, OUTBOX, OUTCOMES)
         self.replica: Replica | None = None
         self.log = log(kind.name)
         self._stopping = False
@@ -145,9 +152,14 @@ class Carriage(SharedExtension):
         """Let requests in: the database is there."""
         self.web.is_open = True
         self._tend(self._measure)
-        aging = {strays: Aged(strays.c.marker, true()), **self.service.aging}
-        self._tend(Retention(self.store, self.settings, aging, lambda: self.relay.active).run)
-        self.service.started(self._tend)
+        retention_policies = {
+            strays: RetentionPolicy(strays.c.marker, true()),
+            **self.service.retention_policies,
+        }
+        self._tend(
+            Retention(self.store, self.settings, retention_policies, lambda: self.relay.active).run
+        )
+        self.service.on_start(self._tend)
 
     def _tend(self, loop: Callable[[], None]) -> None:
         self._loops.append(self.container.spawn_managed_thread(loop))
@@ -159,41 +171,42 @@ class Carriage(SharedExtension):
             try:
                 migrations.check(self.store)
                 self.store.clock.refuse()
-                slots = leases.agree(self.settings.slots)
+                partitions = leases.agree(self.settings.partitions)
             except STORAGE_ERRORS as error:
                 tries += 1
                 self.log.warning("waiting for the database", tries=tries, error=str(error))
                 eventlet.sleep(parked.pause(tries, longest=3.0))
             else:
                 break
-        if slots != self.settings.slots:
+        if partitions != self.settings.partitions:
             raise Misconfigured(
-                f"The district of this database has {slots} slots: set SLOTS={slots}, or change "
-                f"that with `bihuan slots {self.settings.slots}`."
+                f"The district of this database has {partitions} partitions: "
+                f"set PARTITIONS={partitions}, or change "
+                f"that with `bihuan partitions {self.settings.partitions}`."
             )
         self._serve()
         self._begin(leases)
 
     def _begin(self, leases: Leases | None) -> None:
-        self.listener.begin()
+        self.consumer.begin()
         service = type(self.service)
         inbox = self.bus.inbox(service.name, brought_to(service))
         spawn = self.container.spawn_managed_thread
         batch = self.settings.batch
-        replica = Replica(self.bus, inbox, self.listener, self.relay, leases, batch, spawn)
+        replica = Replica(self.bus, inbox, self.consumer, self.relay, leases, batch, spawn)
         inbox.on_missing, inbox.on_declared = replica.lost, replica.declared
         if not inbox.ready.ready():
             self.log.info("waiting for the broker")
         inbox.ready.wait()
         self.replica = replica
         self._tend(self.relay.run)
-        self._tend(self._tend_letters)
+        self._tend(self._retry_parked)
         if leases is None:
             replica.run()
         else:
             self._tend(replica.run)
-            self._tend(self.calls.speak)
-            self._tend(self.calls.hear)
+            self._tend(self.notifier.send_all)
+            self._tend(self.notifier.listen)
         self.log.info("started")
 
     def stop(self) -> None:
@@ -201,7 +214,7 @@ class Carriage(SharedExtension):
         if self._stopping:
             return
         self._stopping = True
-        self.service.stopping()
+        self.service.on_stop()
         if self.replica is not None:
             self.replica.stop(self.settings.stop_within)
         end(*self._loops)
@@ -220,13 +233,13 @@ class Carriage(SharedExtension):
 
     def _call(self, channel: str) -> None:
         if self.replica is not None and self.replica.others:
-            self.calls.call(channel)
+            self.notifier.notify(channel)
 
     def _called(self, channel: str) -> None:
         if channel == OUTBOX:
             self.relay.wake()
         else:
-            self.service.called()
+            self.service.on_notified()
 
     def ready(self) -> dict[str, bool]:
         """Tell whether the database answers and takes what is written, the bus answers, and the
@@ -239,13 +252,13 @@ class Carriage(SharedExtension):
         """Tell whether the relay has nothing to send."""
         return not self.relay.busy and self.relay.outbox.backlog()[0] == 0
 
-    def _tend_letters(self) -> None:
+    def _retry_parked(self) -> None:
         while not self._stopping:
-            eventlet.sleep(LETTERS_EVERY)
+            eventlet.sleep(RETRY_EVERY)
             try:
-                self.listener.retry_due()
+                self.consumer.retries.retry_due()
             except STORAGE_ERRORS as error:
-                self.log.warning("letters put off", error=str(error))
+                self.log.warning("parked messages put off", error=str(error))
 
     def _measure(self) -> None:
         while not self._stopping:
@@ -259,91 +272,92 @@ class Carriage(SharedExtension):
                 metrics.CLOCK_OFFSET.labels(self.store.service).set(self.store.clock.ahead)
                 metrics.OUTBOX_UNSENT.labels(self.store.service).set(unsent)
                 metrics.OUTBOX_OLDEST.labels(self.store.service).set(oldest)
-                for state in (parked.WAITING, parked.STUCK, parked.REJECTED):
-                    metrics.LETTERS.labels(self.store.service, state).set(counts.get(state, 0))
+                for state in (parked.RETRYING, parked.EXHAUSTED, parked.DEAD):
+                    metrics.PARKED.labels(self.store.service, state).set(counts.get(state, 0))
                 for state in parked.HOLDS:
-                    metrics.LETTERS_OLDEST.labels(self.store.service, state).set(ages.get(state, 0))
+                    metrics.PARKED_OLDEST.labels(self.store.service, state).set(ages.get(state, 0))
             eventlet.sleep(GAUGES_EVERY)
 
 
-class Carried(DependencyProvider):
-    """Ties a service class to its carriage."""
+class Hosted(DependencyProvider):
+    """Ties a service class to its service host."""
 
-    carriage = Carriage()
+    host = ServiceHost()
 
 
 class Service:
-    """A service: a name, tables, handlers marked with `@on`. Subclasses say what they do."""
+    """A service: a name, tables, handlers marked with `@on`."""
 
     name: ClassVar[str]
     metadata: ClassVar[MetaData]
+    handlers: ClassVar[tuple[Any, ...]] = ()
+    """Modules and objects with handlers. Those of one message are called in this order."""
     preload: ClassVar[dict[str, type]] = {}
     """Fields of messages that name an aggregate by identity: loaded once for a whole batch."""
-    at_once: ClassVar[bool] = True
+    handle_inline: ClassVar[bool] = True
     """Whether what it says to itself is handled in the transaction that says it. It must then be
     about the key of what led to it, and nothing else than a handler may say it."""
-    aging: ClassVar[Aging] = {}
+    retention_policies: ClassVar[RetentionPolicies] = {}
     """Tables of the service's own whose old rows go."""
 
-    carried = Carried()
+    hosted = Hosted()
     settings: Settings
     store: Store
     wake: Callable[[], None]
     """Tells the relay that the outbox has grown."""
-    call: Callable[[str], None]
+    notify: Callable[[str], None]
     """Calls the other replicas."""
     ask_again: Callable[[], None]
     """Tells the relay that there is something to send again."""
-    leads: Callable[[], bool]
+    is_leader: Callable[[], bool]
     """Tells whether this replica is the one that relays, and does what one of them does."""
     knows: Callable[[str, int | None], bool]
-    """Tells whether there is such a service, with such a slot."""
+    """Tells whether there is such a service, with such a partition."""
 
     @on(Resend)
-    def resend(self, asked: Resend, db: Work) -> None:
-        """Have the relay send again what a service has lost; raises `NoSuchSlot`."""
-        if not self.knows(asked.receiver, asked.slot):
-            raise NoSuchSlot
-        since = asked.since.timestamp()
-        replay.ask(db, asked.receiver, since, slot=asked.slot, marker=asked.marker)
-        db.info["resend"] = True
+    def resend(self, command: Resend, uow: UnitOfWork) -> None:
+        """Request that the relay resend what a service has lost; raises `NoSuchPartition`."""
+        if not self.knows(command.receiver, command.partition):
+            raise NoSuchPartition
+        since = command.since.timestamp()
+        replay.ask(uow, command.receiver, since, partition=command.partition, marker=command.marker)
+        uow.asks_resend = True
 
-    def prepare(self, messages: list[Message], db: Work) -> None:
-        """Before messages are handled: load at once the aggregates that they name."""
-        held: list[Any] = db.info.setdefault("held", [])  # the identity map is weak
-        if db.new:
-            held.extend(db.new)
-            db.flush()  # from now on they are found by identity
+    def before_batch(self, messages: list[Message], uow: UnitOfWork) -> None:
+        """Before messages are handled: load all aggregates that they name by few queries."""
+        if uow.new:
+            uow.loaded.extend(uow.new)
+            uow.flush()  # from now on they are found by identity
         for field, kind in self.preload.items():
-            wanted = {getattr(message.fact, field, None) for message in messages}
-            if unknown := {each for each in wanted if each and db.held(kind, each) is None}:
+            wanted = {getattr(message.payload, field, None) for message in messages}
+            if unknown := {each for each in wanted if each and uow.held(kind, each) is None}:
                 identity = kind.__mapper__.primary_key[0]  # type: ignore[attr-defined]
-                held.extend(db.scalars(select(kind).where(identity.in_(unknown))))
+                uow.loaded.extend(uow.scalars(select(kind).where(identity.in_(unknown))))
 
-    def finish(self, db: Work) -> None:
-        """After a batch, before its commit."""
+    def before_commit(self, uow: UnitOfWork) -> None:
+        """After the last handler of a transaction."""
 
-    def committed(self, db: Work) -> None:
-        """After a batch's commit."""
+    def after_commit(self, uow: UnitOfWork) -> None:
+        """After the commit of a transaction."""
 
-    def called(self) -> None:
-        """When another replica has called: look whether there is something for those who wait."""
+    def on_notified(self) -> None:
+        """When another replica has notified this one that there may be outcomes to deliver."""
 
-    def opened(self) -> None:
-        """When the store is there, and nothing runs yet."""
+    def on_setup(self) -> None:
+        """When the store is open, and nothing runs yet."""
 
-    def started(self, tend: Callable[[Callable[[], None]], None]) -> None:
-        """When the process has started; `tend` starts a loop that lives as long as it."""
+    def on_start(self, tend: Callable[[Callable[[], None]], None]) -> None:
+        """When the process has started; `tend` starts a loop that lives as long as the process."""
 
-    def stopping(self) -> None:
+    def on_stop(self) -> None:
         """When the process is about to stop."""
 
     def routes(self) -> Iterable[Route]:
-        """Give the HTTP routes of the service, beside those that every process has."""
+        """Return the HTTP routes of the service, beside those that every process has."""
         return ()
 
-    def admit(self, request: Request, route: Route) -> None:
-        """Let a request to a route in, or raise `Rejected`; those always open are not asked for."""
+    def authorize(self, request: Request, route: Route) -> None:
+        """Allow a request to a route, or raise `Rejected`; not called for routes always open."""
 
     def client_of(self, request: Request) -> str | None:
-        """Tell whose request it is, for his limits; None for whoever calls from that address."""
+        """Return the rate-limit key of a request, or None to limit it by IP address."""

@@ -19,7 +19,7 @@ from chassis import logs
 from chassis.storage import migrations
 from chassis.service import Service, bindings_of, on
 from chassis.settings import Settings
-from chassis.storage.unit_of_work import Work
+from chassis.storage.unit_of_work import UnitOfWork
 from console.runtime import district
 from console.runtime.serving import serve
 from contracts.message import Event
@@ -57,19 +57,21 @@ class Tally(Service):
     metadata: MetaData = Base.metadata
 
     @on(PremisesVisited)
-    def count(self, fact: PremisesVisited, db: Work) -> None:
-        """Keep a visit, and say that it was counted."""
-        db.add(
+    def count(self, event: PremisesVisited, uow: UnitOfWork) -> None:
+        """Record a visit, and that it was counted."""
+        uow.add(
             Visit(
-                id=fact.visit_id,
-                enterprise_id=fact.enterprise_id,
-                grid=fact.grid,
-                visited_on=fact.visited_on,
-                officers=fact.officers,
+                id=event.visit_id,
+                enterprise_id=event.enterprise_id,
+                grid=event.grid,
+                visited_on=event.visited_on,
+                officers=event.officers,
             )
         )
-        db.record(
-            VisitCounted(visit_id=fact.visit_id, enterprise_id=fact.enterprise_id, grid=fact.grid)
+        uow.record(
+            VisitCounted(
+                visit_id=event.visit_id, enterprise_id=event.enterprise_id, grid=event.grid
+            )
         )
 
 

@@ -1,13 +1,16 @@
-"""The outbox as the relay reads it: unsent rows, the oldest first, and which of them are safe."""
+"""The outbox as the relay reads it: unsent rows, the oldest first, and which keys are held back."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import bindparam, func, select, update
 
+from chassis import metrics
+from chassis.logs import log
 from chassis.message import Message
 from chassis.storage.statements import Statement
 from chassis.storage.store import Store
@@ -62,3 +65,54 @@ class Outbox:
         with self.store.engine.connect() as connection:
             count, oldest = connection.execute(_BACKLOG).one()
         return count, self.store.now() - oldest if oldest else 0.0
+
+
+class HeldKeys:
+    """The keys that are held back, since somebody does not take what is about them."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.outbox = outbox
+        self.service = outbox.store.service
+        self.log = log(self.service)
+        self.rows: dict[str, int] = {}
+        """The number of the oldest unsent row of each key."""
+
+    def oldest(self, most: int) -> list[Message]:
+        """Return the oldest unsent message of each key, of some of them in turn."""
+        keys = {self.rows[key]: key for key in islice(self.rows, most)}
+        found = self.outbox.unsent_of(keys)
+        for key in keys.values():
+            del self.rows[key]
+        # behind those that are still to come
+        self.rows |= {message.envelope.partitionkey: message.seq for message in found}
+        return found
+
+    def note(self, messages: list[Message], safe: list[Message]) -> list[Message]:
+        """Hold back the keys of what was refused, and release those of what was taken; return what
+        was refused."""
+        for message in safe:
+            if self.rows.get(message.envelope.partitionkey) == message.seq:
+                del self.rows[message.envelope.partitionkey]
+        refused = [message for message in messages if message.refused]
+        self.hold(refused)
+        metrics.OUTBOX_HELD.labels(self.service).set(len(self.rows))
+        return refused
+
+    def hold(self, messages: list[Message]) -> None:
+        """Hold back the keys of messages, each with the first of them."""
+        new = [m for m in messages if m.envelope.partitionkey not in self.rows]
+        for message in new:
+            self.rows.setdefault(message.envelope.partitionkey, message.seq)
+        if new:
+            last, keys = new[-1], len(self.rows)
+            self.log.warning("not taken", keys=keys, type=last.envelope.type, to=last.exchange)
+
+    def release(self, chosen: Callable[[str], bool]) -> None:
+        """Release some keys: what follows in them is looked at again."""
+        for key in [key for key in self.rows if chosen(key)]:
+            del self.rows[key]
+
+    def clear(self) -> None:
+        """Release all keys."""
+        self.rows.clear()
+        metrics.OUTBOX_HELD.labels(self.service).set(0)

@@ -7,9 +7,8 @@ nothing else: the look for unsent rows goes past it.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import eventlet
@@ -18,10 +17,10 @@ from sqlalchemy import select
 
 from chassis import metrics
 from chassis.logs import log
-from chassis.message import Message, slot_of
+from chassis.message import Message, partition_of
 from chassis.messaging import replay
 from chassis.messaging.bus import Bindings, Bus, BusDown
-from chassis.messaging.outbox import Outbox
+from chassis.messaging.outbox import HeldKeys, Outbox
 from chassis.messaging.parked import pause
 from chassis.storage.engine import STORAGE_ERRORS
 from chassis.storage.store import Store
@@ -47,6 +46,108 @@ class _Round:
         self.at = time.monotonic() + pause(self.tries, longest=LONGEST_WAIT)
 
 
+class Resender:
+    """Sends again, for the relay of a service, what receivers have asked it for.
+
+    `topology` maps each service to what it listens to. `put_off` has the requests whose receiver
+    takes nothing, by number, each with the partition that waits for it; `release` is called with a
+    partition that waits no more.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        bus: Bus,
+        batch: int,
+        topology: Mapping[str, Bindings],
+        release: Callable[[int], None],
+    ) -> None:
+        self.store = store
+        self.bus = bus
+        self.batch = batch
+        self.topology = topology
+        self.release = release
+        self.log = log(store.service)
+        self.put_off: dict[int, int | None] = {}
+        self.next_look = 0.0
+        """When requests are looked for again (of `time.monotonic`)."""
+
+    def knows(self, service: str, partition: int | None) -> bool:
+        """Return whether there is such a service, with such a partition if one is named."""
+        return service in self.topology and (
+            partition is None or 0 <= partition < self.bus.partitions
+        )
+
+    def waiting_partitions(self) -> set[int | None]:
+        """Return the partitions to which nothing new may be sent yet: it would overtake."""
+        return {*self.put_off.values()} - {None}
+
+    def resend(self, *, even_put_off: bool) -> int:
+        """Send again what was asked for; return how many rows were, or 1 where there may be more.
+
+        What is not taken is put off, and goes on where it was. New messages to a partition that
+        lost its queue wait until then. Raises `BusDown`.
+        """
+        if time.monotonic() < self.next_look and not even_put_off:
+            return 0
+        if even_put_off:  # another relay may have come to its end with it
+            for request in replay.done_of(self.store, self.put_off):
+                self._is_done(request)
+        later = set[int]() if even_put_off else {*self.put_off}
+        while (request := replay.next_of(self.store, later)) is not None:
+            if not self.knows(request.receiver, request.partition):  # any more: nobody waits for it
+                self.log.warning("not sent again", to=request.receiver, partition=request.partition)
+                replay.advance(self.store, request, request.last, 0)
+                self._is_done(request)
+            elif not self._send_page(request):
+                later.add(request.seq)
+            elif not request.marker:
+                return 1
+        self.next_look = time.monotonic() + POLL
+        return 0
+
+    def _send_page(self, request: Any) -> bool:
+        """Send the next page of a request, after its marker; return whether it was taken."""
+        partitions, receiver = self.bus.partitions, request.receiver
+        if request.marker and not request.cursor:
+            source, request = self.store.service, replay.begin(self.store, request)
+            marker = replay.marker_of(
+                source, request.marker, request.partition, partitions, self.store.now()
+            )
+            if not is_taken(self.bus, [marker], receiver):
+                return self._put_off(request)
+        messages, cursor = replay.page_of(
+            self.store, request, self.topology[receiver], partitions, self.batch
+        )
+        if not is_taken(self.bus, messages, receiver):
+            return self._put_off(request)
+        replay.advance(self.store, request, cursor, len(messages))
+        metrics.RESENT.labels(self.store.service).inc(len(messages))
+        if cursor >= request.last:
+            self._is_done(request)
+            self.log.info("sent again", to=receiver, rows=request.sent + len(messages))
+        return True
+
+    def _put_off(self, request: Any) -> bool:
+        self.put_off[request.seq] = request.partition if request.marker else None
+        self.log.warning("not sent again yet", to=request.receiver, partition=request.partition)
+        return False
+
+    def _is_done(self, request: Any) -> None:
+        partition = self.put_off.pop(request.seq, None)
+        if partition is not None:
+            self.release(partition)
+
+
+def is_taken(bus: Bus, messages: list[Message], receiver: str) -> bool:
+    """Publish to one receiver alone; return whether it has taken all. Raises `BusDown`."""
+    if not messages or len(bus.publish(messages, receiver)) == len(messages):
+        return True
+    if not any(message.refused for message in messages):
+        raise BusDown("not all that is sent again was safe")
+    return False
+
+
 class Relay:
     """Moves one service's outbox to the bus. Woken by each commit, with a poll as a fallback.
 
@@ -67,14 +168,11 @@ class Relay:
         self._wake = Event()
         self._stopping = False
         self._last_before_start: int | None = None
-        self._look_for_resends = 0.0
         self.busy = False
         self.stopped = Event()
         self._halt = Event()
-        self._held: dict[str, int] = {}
-        """The keys that are held back, each with the number of its oldest unsent row."""
-        self._put_off: dict[int, int | None] = {}
-        """The requests that are not taken, by number, each with the slot that waits for it."""
+        self._held = HeldKeys(self.outbox)
+        self.resender = Resender(store, bus, batch, topology, self._release)
         self._round = _Round()
 
     @property
@@ -128,22 +226,21 @@ class Relay:
         return self.bus.claim(self.store.service, self._is_agreed)
 
     def _is_agreed(self) -> bool:
-        """Tell whether the relays may publish, and to so many slots: that changes only while none
-        of them can."""
+        """Tell whether the relays may publish, and to so many partitions: that changes only while
+        none of them can."""
         query = select(deployment.c.name, deployment.c.value)
         with self.store.engine.connect() as connection:
-            rows = connection.execute(query.where(deployment.c.name.in_(("slots", "paused"))))
+            rows = connection.execute(query.where(deployment.c.name.in_(("partitions", "paused"))))
             agreed = {row.name: row.value for row in rows}
-        slots = self.bus.slots
-        return not agreed.get("paused") and int(agreed.get("slots", slots)) == slots
+        partitions = self.bus.partitions
+        return not agreed.get("paused") and int(agreed.get("partitions", partitions)) == partitions
 
     def _stand_back(self) -> None:
         """Let another publish, who finds out by himself what is not taken."""
         self.bus.let_go(self.store.service)
         self._held.clear()
-        self._put_off.clear()
-        metrics.OUTBOX_HELD.labels(self.store.service).set(0)
-        self._look_for_resends = 0.0
+        self.resender.put_off.clear()
+        self.resender.next_look = 0.0
 
     def publish_next(self) -> bool:
         """Publish the oldest unsent rows and mark what is safe; tells whether there may be more.
@@ -155,10 +252,10 @@ class Relay:
         self.busy = True
         try:
             due = self._is_due()
-            resent = self._resend(even_put_off=due)
-            again = self._oldest_held() if due else []
-            full = len(self._held) >= MOST_HELD
-            new = [] if full else self.outbox.unsent(self.batch, self._held)
+            resent = self.resender.resend(even_put_off=due)
+            again = self._held.oldest(self.batch) if due else []
+            full = len(self._held.rows) >= MOST_HELD
+            new = [] if full else self.outbox.unsent(self.batch, self._held.rows)
             messages = self._free([*again, *new])
             self._mark_redelivered(messages)
             messages = self._hand_over(messages)
@@ -166,7 +263,7 @@ class Relay:
             if safe:
                 self.outbox.mark_sent(safe)
                 metrics.PUBLISHED.labels(self.store.service).inc(len(safe))
-            refused = self._note(messages, safe)
+            refused = self._held.note(messages, safe)
             if not self._waits:
                 self._round = _Round()
             elif due or not self._round.tries:
@@ -180,127 +277,34 @@ class Relay:
     @property
     def _waits(self) -> bool:
         """Whether there is something that was not taken."""
-        return bool(self._held or self._put_off)
+        return bool(self._held.rows or self.resender.put_off)
 
     def _is_due(self) -> bool:
         """Tell whether what was not taken is to be tried again."""
         return self._waits and self._round.at <= time.monotonic()
 
-    def _oldest_held(self) -> list[Message]:
-        """Read the oldest row of each key that is held back, of a batch of them in turn."""
-        keys = {self._held[key]: key for key in islice(self._held, self.batch)}
-        found = self.outbox.unsent_of(keys)
-        for key in keys.values():
-            del self._held[key]
-        # behind those that are still to come
-        self._held |= {message.envelope.partitionkey: message.seq for message in found}
-        return found
+    def _release(self, partition: int) -> None:
+        """Release the keys of a partition that waits no more, from their oldest row."""
+        self._held.release(lambda key: partition_of(key, self.bus.partitions) == partition)
 
     def _free(self, messages: list[Message]) -> list[Message]:
-        """Hold back what would overtake what its slot is still to be sent again."""
-        blocked, slots = {*self._put_off.values()} - {None}, self.bus.slots
+        """Hold back what would overtake what its partition is still to be sent again."""
+        blocked, partitions = self.resender.waiting_partitions(), self.bus.partitions
         if not blocked:
             return messages
-        self._hold([message for message in messages if message.slot(slots) in blocked])
-        return [message for message in messages if message.slot(slots) not in blocked]
-
-    def _note(self, messages: list[Message], safe: list[Message]) -> list[Message]:
-        """Hold back the keys of what was refused, and let those go on that are not any more; gives
-        what was refused."""
-        for message in safe:
-            if self._held.get(message.envelope.partitionkey) == message.seq:
-                del self._held[message.envelope.partitionkey]
-        refused = [message for message in messages if message.refused]
-        self._hold(refused)
-        metrics.OUTBOX_HELD.labels(self.store.service).set(len(self._held))
-        return refused
-
-    def _hold(self, messages: list[Message]) -> None:
-        """Hold back the keys of messages, each with the first of them."""
-        new = [m for m in messages if m.envelope.partitionkey not in self._held]
-        for message in new:
-            self._held.setdefault(message.envelope.partitionkey, message.seq)
-        if new:
-            last, keys = new[-1], len(self._held)
-            self.log.warning("not taken", keys=keys, type=last.envelope.type, to=last.exchange)
+        self._held.hold(
+            [message for message in messages if message.partition(partitions) in blocked]
+        )
+        return [message for message in messages if message.partition(partitions) not in blocked]
 
     def sources(self) -> set[str]:
         """Name the services that send something to this one, by command or by event."""
         return set(self.topology)
 
-    def knows(self, service: str, slot: int | None) -> bool:
-        """Tell whether there is such a service, with such a slot if one is named."""
-        return service in self.topology and (slot is None or 0 <= slot < self.bus.slots)
-
     def ask_again(self) -> None:
         """Look at once for what is to be sent again."""
-        self._look_for_resends = 0.0
+        self.resender.next_look = 0.0
         self.wake()
-
-    def _resend(self, *, even_put_off: bool) -> int:
-        """Send again what was asked for; gives how many rows were, or 1 where there may be more.
-
-        What is not taken is put off, and goes on where it was. New messages to a slot that lost its
-        queue wait until then: they would overtake.
-        """
-        if time.monotonic() < self._look_for_resends and not even_put_off:
-            return 0
-        if even_put_off:  # another relay may have come to its end with it
-            for request in replay.done_of(self.store, self._put_off):
-                self._is_done(request)
-        later = set[int]() if even_put_off else {*self._put_off}
-        while (request := replay.next_of(self.store, later)) is not None:
-            if not self.knows(request.receiver, request.slot):  # any more: nobody waits for it
-                self.log.warning("not sent again", to=request.receiver, slot=request.slot)
-                replay.advance(self.store, request, request.last, 0)
-                self._is_done(request)
-            elif not self._send_again(request):
-                later.add(request.seq)
-            elif not request.marker:
-                return 1
-        self._look_for_resends = time.monotonic() + POLL
-        return 0
-
-    def _send_again(self, request: Any) -> bool:
-        """Send the next page of a request, after its marker; tells whether it was taken."""
-        slots, receiver = self.bus.slots, request.receiver
-        if request.marker and not request.cursor:
-            source, request = self.store.service, replay.begin(self.store, request)
-            now = self.store.now()
-            marker = replay.marker_of(source, request.marker, request.slot, slots, now)
-            if not self._is_taken([marker], receiver):
-                return self._later(request)
-        messages, cursor = replay.page_of(
-            self.store, request, self.topology[receiver], slots, self.batch
-        )
-        if not self._is_taken(messages, receiver):
-            return self._later(request)
-        replay.advance(self.store, request, cursor, len(messages))
-        metrics.RESENT.labels(self.store.service).inc(len(messages))
-        if cursor >= request.last:
-            self._is_done(request)
-            self.log.info("sent again", to=receiver, rows=request.sent + len(messages))
-        return True
-
-    def _later(self, request: Any) -> bool:
-        self._put_off[request.seq] = request.slot if request.marker else None
-        self.log.warning("not sent again yet", to=request.receiver, slot=request.slot)
-        return False
-
-    def _is_done(self, request: Any) -> None:
-        """Let what has waited for a request go on, from its oldest row."""
-        slot, slots = self._put_off.pop(request.seq, None), self.bus.slots
-        if slot is not None:
-            for key in [key for key in self._held if slot_of(key, slots) == slot]:
-                del self._held[key]
-
-    def _is_taken(self, messages: list[Message], receiver: str) -> bool:
-        """Send to one receiver alone; tells whether it has taken all. Raises `BusDown`."""
-        if not messages or len(self.bus.publish(messages, receiver)) == len(messages):
-            return True
-        if not any(message.refused for message in messages):
-            raise BusDown("not all that is sent again was safe")
-        return False
 
     def _mark_redelivered(self, messages: list[Message]) -> None:
         """Say of rows that an earlier process left unsent that they may have been handled."""
@@ -314,10 +318,10 @@ class Relay:
         version has not handled it at once. What was handled is dropped. Gives what may go on."""
         hears = self.topology.get(self.store.service, ())
         old = [m for m in messages if m.redelivered and (m.exchange, m.envelope.type) in hears]
-        if self._is_taken(old, self.store.service):
+        if is_taken(self.bus, old, self.store.service):
             return messages
         refused = [message for message in old if message.refused]
-        self._hold(refused)
+        self._held.hold(refused)
         keys = {message.envelope.partitionkey for message in refused}
         return [message for message in messages if message.envelope.partitionkey not in keys]
 

@@ -1,4 +1,5 @@
-"""Whatever writes a receipt, a letter or an outcome holds the slot of its message meanwhile."""
+"""Whatever writes a receipt, a parked message or an outcome holds the partition of its message
+meanwhile."""
 
 import ast
 import inspect
@@ -12,28 +13,39 @@ from sqlalchemy import text
 
 from chassis.errors import Conflict, NotYet
 from chassis.message import Message
-from chassis.messaging import consumer, parked, replay
+from chassis.messaging import (
+    batching,
+    consumer,
+    crash_guard,
+    handling,
+    parked,
+    processor,
+    receipts,
+    replay,
+    retries,
+)
 from chassis.messaging.bus import Closed
-from chassis.messaging.consumer import FATAL_ATTEMPTS, OFTEN, Listener
+from chassis.messaging.consumer import Consumer
+from chassis.messaging.crash_guard import FATAL_ATTEMPTS, OFTEN
 from chassis.storage import migrations
-from chassis.storage.leases import Leases, SlotLost
+from chassis.storage.leases import Leases, PartitionLost
 from chassis.storage.store import Store
 from chassis.storage.tables import attempts
 from contracts.inspection import DispatchPatrol
 from contracts.message import Envelope
 from services.inspection.service import Inspection
 from tests.service.given import Deaf
-from tests.service.test_interleavings import KEY, SLOT, SLOTS, marker, said
+from tests.service.test_interleavings import KEY, PARTITION, PARTITIONS, marker, said
 
 WRITES = ("INSERT INTO", "UPDATE", "DELETE FROM")
-KEPT = ("inbox", "letters", "attempts", "strays", "outbox", "deployment")
+KEPT = ("inbox", "parked_messages", "attempts", "strays", "outbox", "deployment")
 HOLDS = "FOR KEY SHARE"
-HASTENS = "UPDATE letters SET try_at="
-"""What is done to the letters of others: they are looked at sooner, and nothing else."""
+HASTENS = "UPDATE parked_messages SET try_at="
+"""What is done to the parked messages of others: they are looked at sooner, and nothing else."""
 
 
 class Watch:
-    """Notes the statements of each transaction, and which function of the listener wrote."""
+    """Notes the statements of each transaction, and which function of the consumer wrote."""
 
     def __init__(self, monkeypatch):
         self.written, self.unheld = set(), []
@@ -76,12 +88,15 @@ class Watch:
 
 
 def writer():
-    """Name the function that has opened the transaction in hand, if it is the listener's."""
+    """Name the function that has opened the transaction in hand, if it is the consumer's, and
+    whether it is about a parked message."""
     frame = inspect.currentframe()
     while frame is not None:
         code = frame.f_code
-        if code.co_filename == consumer.__file__ and code.co_name in WRITERS:
-            return code.co_name
+        if code.co_filename in ROOMS and code.co_name in WRITERS:
+            delivery = frame.f_locals.get("delivery")
+            is_parked = delivery is not None and delivery.row is not None
+            return f"{code.co_name} of a parked message" if is_parked else code.co_name
         if code.co_filename == replay.__file__ and code.co_name == "gap_found":
             return code.co_name
         frame = frame.f_back
@@ -89,19 +104,26 @@ def writer():
 
 
 def writers():
-    """Find the functions of the listener that open a transaction."""
-    tree = ast.parse(Path(consumer.__file__).read_text())
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    """Find the functions of the consumer that open a transaction."""
+    trees = [ast.parse(Path(room).read_text()) for room in ROOMS]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
     return {each.name for each in functions if "self.store.write()" in ast.unparse(each)}
 
 
+ROOMS = {
+    room.__file__
+    for room in (batching, consumer, crash_guard, handling, processor, receipts, retries)
+}
 WRITERS = writers()
+OF_PARKED = {"is_exhausted", "process_one", "_conclude"}
+"""Those of them that a parked message comes to as well."""
 
 
 class Once:
-    """An inlet that gives one batch."""
+    """A partition consumer that gives one batch."""
 
-    slot = SLOT
+    partition = PARTITION
 
     def __init__(self, *messages):
         self.messages = [*messages]
@@ -129,16 +151,17 @@ def store(postgres):
 
 @pytest.fixture
 def serving(store):
-    """A listener that holds all slots by leases, and whose handlers do as they are told."""
+    """A consumer that holds all partitions by leases, and whose handlers do as they are told."""
     leases = Leases(store)
-    leases.agree(SLOTS)
-    assert len(leases.tick().held) == SLOTS
-    made = Listener(Deaf(), store, {"dispatch-patrol": [obey]}, lambda: None)
-    made.slots, made.leases, made.began = SLOTS, leases, store.now()
+    leases.agree(PARTITIONS)
+    assert len(leases.tick().held) == PARTITIONS
+    made = Consumer(Deaf(), store, {"dispatch-patrol": [obey]}, lambda: None)
+    made.partitions.count, made.partitions.leases = PARTITIONS, leases
+    made.guard.began = store.now()
     return made
 
 
-def obey(fact, work):
+def obey(fact, uow):
     """Do what the one officer of a patrol is called."""
     (what,) = fact.officers
     if what == "waits":
@@ -146,7 +169,7 @@ def obey(fact, work):
     if what == "refuses":
         raise Conflict
     if what == "writes and refuses":
-        work.record(said("").fact)
+        uow.record(said("").payload)
         raise Conflict
     if what == "breaks":
         raise RuntimeError(what)
@@ -164,10 +187,10 @@ def told(what, identity=None, *, again=False):
 
 def hour_comes(store):
     with store.engine.connect() as connection:
-        connection.execute(text("UPDATE letters SET try_at = 0 WHERE state = 'waiting'"))
+        connection.execute(text("UPDATE parked_messages SET try_at = 0 WHERE state = 'retrying'"))
 
 
-def test_every_writer_holds_the_slot(serving, store, monkeypatch):
+def test_every_writer_holds_the_partition(serving, store, monkeypatch):
     watch = Watch(monkeypatch)
 
     def take(*messages):
@@ -176,56 +199,57 @@ def test_every_writer_holds_the_slot(serving, store, monkeypatch):
     take(told("is done"), told("waits"), told("refuses"))
     take(told("is done", "together"), told("writes and refuses"))
     take(told("breaks"))
-    with store.write() as work:
-        work.execute(attempts.insert(), {"id": "breaks again", "count": 1})
+    with store.write() as uow:
+        uow.execute(attempts.insert(), {"id": "breaks again", "count": 1})
     take(told("breaks", "breaks again", again=True))
     often = told("is done", "came often", again=True)
     often.returned = OFTEN
     take(often)
     for count in (1, FATAL_ATTEMPTS):
-        with store.write() as work:
-            work.execute(attempts.insert(), {"id": f"came {count}", "count": count})
+        with store.write() as uow:
+            uow.execute(attempts.insert(), {"id": f"came {count}", "count": count})
         take(told("is done", f"came {count}", again=True))
     take(told("is done", "came back", again=True))
     for _ in range(2):  # one after the other: what waits, what breaks
         hour_comes(store)
-        serving.retry_due()
-    serving.began = store.now() + 1.0  # as if a process before this one had parked them
+        serving.retries.retry_due()
+    serving.guard.began = store.now() + 1.0  # as if a process before this one had parked them
     hour_comes(store)
-    serving.retry_due()
+    serving.retries.retry_due()
 
-    replay.queue_made(store, SLOT, 0.0)
-    replay.gap_found(store, SLOT, ["filing"], serving.hold)
-    serving.gaps.add(SLOT)
+    replay.queue_made(store, PARTITION, 0.0)
+    replay.gap_found(store, PARTITION, ["filing"], serving.partitions.hold)
+    serving.gaps.add(PARTITION)
     with store.read() as session:
-        name = replay.gaps_of(session, SLOT)["filing"]
+        name = replay.gaps_of(session, PARTITION)["filing"]
     take(said("stray"), marker(name))
 
     assert watch.unheld == []
-    missed = WRITERS - {"_handle_waiting"} - watch.written
+    parked_too = {f"{name} of a parked message" for name in OF_PARKED}
+    missed = (WRITERS - {"note"} | parked_too) - watch.written
     assert not missed, f"the story does not walk {missed}"
     assert "gap_found" in watch.written
 
 
 @pytest.mark.parametrize("what", ["is done", "waits", "refuses", "writes and refuses", "breaks"])
-def test_who_has_lost_a_slot_writes_nothing(serving, store, what):
-    """Whether it is taken for the first time, or is a letter whose time has come."""
+def test_who_has_lost_a_partition_writes_nothing(serving, store, what):
+    """Whether it is taken for the first time, or is a parked message whose time has come."""
     serving.run(Once(told("waits", "letter")), 100)
     with store.engine.connect() as connection:
         connection.execute(
-            text("UPDATE letters SET try_at = 0, body = :body"),
-            {"body": json.dumps(told(what).fact.to_data())},
+            text("UPDATE parked_messages SET try_at = 0, body = :body"),
+            {"body": json.dumps(told(what).payload.to_data())},
         )
     before = picture(store)
     with store.engine.connect() as connection:
         connection.execute(text("UPDATE leases SET owner = 'another'"))
-    serving.retry_due()
+    serving.retries.retry_due()
     serving.run(Once(told(what, "new")), 100)
     serving.run(Once(told(what, "again", again=True)), 100)
-    with pytest.raises(SlotLost), store.write() as work:
-        serving.hold(work, [SLOT])
+    with pytest.raises(PartitionLost), store.write() as uow:
+        serving.partitions.hold(uow, [PARTITION])
     assert picture(store) == before
-    assert before["letters"] == 1
+    assert before["parked_messages"] == 1
 
 
 def picture(store):
@@ -236,13 +260,13 @@ def picture(store):
         }
 
 
-def test_letters_are_what_the_story_says(serving, store):
+def test_parked_messages_are_what_the_story_says(serving, store):
     """The words that the handlers obey lead to what they are meant to."""
     for what in ("is done", "waits", "refuses", "writes and refuses", "breaks"):
         serving.run(Once(told(what)), 100)
     with store.engine.connect() as connection:
-        kept = connection.execute(text("SELECT id, state FROM letters ORDER BY id")).all()
+        kept = connection.execute(text("SELECT id, state FROM parked_messages ORDER BY id")).all()
     assert [tuple(row) for row in kept] == [
-        ("breaks", parked.WAITING),
-        ("waits", parked.WAITING),
+        ("breaks", parked.RETRYING),
+        ("waits", parked.RETRYING),
     ]

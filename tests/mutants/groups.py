@@ -40,7 +40,7 @@ SERVICE_TESTS = (
 )
 GROUPS = {
     "permissions": Group(
-        ("services/gateway/access/permissions.py",),
+        ("services/gateway/access/permissions.py", "services/gateway/resources/roles.py"),
         ("tests/api/test_roles.py", "tests/api/test_privacy.py"),
     ),
     "sealing": Group(
@@ -52,7 +52,7 @@ GROUPS = {
         ("tests/unit/test_figures.py", "tests/api/test_figures.py"),
     ),
     "sending": Group(
-        ("services/gateway/webhooks/sender.py",),
+        ("services/gateway/webhooks/dispatcher.py",),
         ("tests/api/test_webhooks.py", "tests/api/test_failing_webhooks.py"),
     ),
     "chassis-receiving": Group(
@@ -73,11 +73,11 @@ GROUPS = {
         ("tests/api/test_openapi.py", "tests/api/test_operations.py", "tests/api/test_refusals.py"),
     ),
     "handlers-filing": Group(
-        ("services/filing/*.py",),
+        ("services/filing/*.py", "services/filing/handlers/*.py"),
         ("tests/service/test_filing.py", "tests/service/test_liaison.py"),
     ),
     "handlers-inspection": Group(
-        ("services/inspection/*.py",),
+        ("services/inspection/*.py", "services/inspection/handlers/*.py"),
         (
             "tests/service/test_inspection.py",
             "tests/service/test_visits.py",
@@ -88,7 +88,7 @@ GROUPS = {
         ),
     ),
     "handlers-complaints": Group(
-        ("services/complaints/*.py",),
+        ("services/complaints/*.py", "services/complaints/handlers/*.py"),
         (
             "tests/service/test_complaints.py",
             "tests/service/test_complaint_clocks.py",
@@ -96,7 +96,7 @@ GROUPS = {
         ),
     ),
     "handlers-insurance": Group(
-        ("services/insurance/*.py",),
+        ("services/insurance/*.py", "services/insurance/handlers/*.py"),
         ("tests/service/test_insurance.py",),
     ),
 }

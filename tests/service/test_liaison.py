@@ -7,6 +7,7 @@ import eventlet
 import pytest
 from sqlalchemy import select
 
+from chassis.messaging.consumer import Consumer
 from chassis.storage import migrations
 from chassis.storage.store import Store
 from contracts.filing import AssignLiaison, CorrectEnterprise, LiaisonAssigned
@@ -95,14 +96,13 @@ class Process(Given):
     def __init__(self, folder, url):
         super().__init__(Filings, folder)
         self.store.close()
-        self.store = self.service.store = self.listener.store = Store(
-            "filing", url, Filings.metadata
-        )
+        self.store = self.service.store = Store("filing", url, Filings.metadata)
         migrations.apply(self.store)
+        self.consumer = Consumer(self.service, self.store, self.consumer.handlers, lambda: None)
 
     def hear(self, *said):
         self.batches = [[self.message(one) for one in said]]
-        self.listener.run(self, most=400)
+        self.consumer.run(self, most=400)
 
 
 @pytest.fixture(scope="module")
@@ -120,13 +120,13 @@ def test_processes_that_assign_at_the_same_time_lose_no_enterprise(database, tmp
         *(register(shop, n, grid=(GRID, OTHER)[n % 2]) for n, shop in enumerate(names, start=1))
     )
 
-    def work(number):
+    def uow(number):
         for start in range(number * 30, number * 30 + 30, 5):
             processes[number].hear(*(reopened(shop) for shop in names[start : start + 5]))
             eventlet.sleep(0)
 
     pool = eventlet.GreenPool(3)
-    list(pool.imap(work, range(3)))
+    list(pool.imap(uow, range(3)))
     found = loads(processes[0])
     for process in processes:
         process.store.close()

@@ -8,7 +8,7 @@ import eventlet
 import pytest
 from sqlalchemy import inspect, select, text
 
-from chassis.messaging.consumer import Listener
+from chassis.messaging.consumer import Consumer
 from chassis.messaging.outbox import Outbox
 from chassis.service import handlers_of
 from chassis.storage import migrations
@@ -35,8 +35,8 @@ def postgres_url(tmp_path_factory):
 
 
 class Crowd(Given):
-    """Three workers of inspection: each handles its slots while the others do, in batches of its
-    own size, and then hears again whatever the others had."""
+    """Three workers of inspection: each handles its partitions while the others do, in batches of
+    its own size, and then hears again whatever the others had."""
 
     def __init__(self, url):
         self.at = datetime(2020, 2, 10, 9, tzinfo=SHANGHAI)
@@ -48,18 +48,18 @@ class Crowd(Given):
     def _worker(self):
         service = Inspection()
         service.rulebook, service.store = Rulebook.load(), self.store
-        return Listener(service, self.store, handlers_of(service), lambda: None)
+        return Consumer(service, self.store, handlers_of(service), lambda: None)
 
     def tell(self, *said):
         """Let all workers handle these at once, and then what they say to themselves."""
         told, messages = [], [self.message(one) for one in said]
         while messages:
-            own = [[m for m in messages if m.slot(WORKERS) == n] for n in range(WORKERS)]
+            own = [[m for m in messages if m.partition(WORKERS) == n] for n in range(WORKERS)]
             self._at_once(own)
             self._at_once([messages] * WORKERS)
             new = Outbox(self.store).unsent(20_000)
             Outbox(self.store).mark_sent(new)
-            told += [message.fact for message in new]
+            told += [message.payload for message in new]
             messages = [m for m in new if m.envelope.type in self.workers[0].handlers]
         return told
 
@@ -87,9 +87,9 @@ def crowd(request, tmp_path):
         made = Crowd(f"sqlite:///{tmp_path}/inspection.db")
     else:
         made = Crowd(request.getfixturevalue("postgres_url"))
-        with made.store.write() as work:
-            names = set(inspect(work.connection()).get_table_names()) - {"alembic_version"}
-            work.execute(text(f"TRUNCATE {', '.join(names)} RESTART IDENTITY"))
+        with made.store.write() as uow:
+            names = set(inspect(uow.connection()).get_table_names()) - {"alembic_version"}
+            uow.execute(text(f"TRUNCATE {', '.join(names)} RESTART IDENTITY"))
     yield made
     made.store.close()
 
@@ -127,15 +127,15 @@ def test_numbers_have_no_gap_and_no_double_though_three_draw_them_at_once(crowd)
 
 
 def test_a_batch_that_is_undone_leaves_no_gap(crowd, monkeypatch):
-    names, real, failures = shops(30), Inspection.finish, iter([True])
+    names, real, failures = shops(30), Inspection.before_commit, iter([True])
 
-    def finish(service, db):
-        drawn = bool(db.info.get("papers"))
-        real(service, db)
+    def before_commit(service, uow):
+        drawn = bool(uow.state.unnumbered)
+        real(service, uow)
         if drawn and next(failures, False):
             raise RuntimeError("after the numbers were drawn")
 
-    monkeypatch.setattr(Inspection, "finish", finish)
+    monkeypatch.setattr(Inspection, "before_commit", before_commit)
     told = crowd.tell(*(registered(name) for name in names))
     told += crowd.tell(*(visit("dine_in", shop=n, visit=f"v-{n}") for n in names))
     assert next(failures, None) is None, "a batch was undone"
