@@ -30,7 +30,7 @@ class Closed(Exception):
 
 
 class Inlet(Protocol):
-    """Where one listener takes the messages of a slot, in order."""
+    """Where one consumer takes the messages of a slot, in order."""
 
     slot: int
 

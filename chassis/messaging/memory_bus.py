@@ -172,7 +172,7 @@ class EmbeddedBus:
         """Do nothing: what a service has not handled is unsent in some outbox."""
 
     def idle(self) -> bool:
-        """Tell whether no listener has anything queued or in hand."""
+        """Tell whether no consumer has anything queued or in hand."""
         return all(inlet.idle() for inlet in self._inlets.values())
 
     def close(self) -> None:
