@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from sqlalchemy import JSON
 from sqlalchemy.orm import Mapped, mapped_column, object_session
 
 from chassis.errors import Conflict
 from contracts.message import Act, Change, Contract
-
-if TYPE_CHECKING:
-    from chassis.message import Message
 
 Fact = TypeVar("Fact", bound=Contract)
 
@@ -23,11 +20,11 @@ class Changed(Conflict):
 class Records(Protocol):
     """Whatever takes the facts that aggregates state: the session of a unit of work."""
 
-    def record(self, fact: Contract) -> Message:
-        """Take one fact."""
+    def record(self, payload: Fact) -> Fact:
+        """Put one event in the outbox."""
 
-    def cause_of(self, fact: Contract) -> dict[str, str]:
-        """Tell what a fact is, and by whom and when it came about."""
+    def cause_of(self, event: Contract) -> dict[str, str]:
+        """Return the type of an event, who asked for what led to it, and when."""
 
 
 class Aggregate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
@@ -32,6 +33,10 @@ class Due(NamedTuple):
     command: Command
 
 
+Finder = Callable[[Any, list[str], int], list[Due]]
+"""Finds so many cases at the most after a cursor: `(uow, after, most)`."""
+
+
 def page_of(query: Any, day: Any, identity: Any, after: list[str], most: int) -> Any:
     """Order a query by day and identity, the oldest first, and go on after a cursor of the two."""
     query = query.order_by(day, identity).limit(most)
@@ -40,43 +45,48 @@ def page_of(query: Any, day: Any, identity: Any, after: list[str], most: int) ->
     return query
 
 
-class SweepsHours:
-    """Mixed into a service that has deadlines. It changes no aggregate: it sends commands."""
+class Sweeps:
+    """The handlers of a service that has deadlines. They change no aggregate: they send commands.
 
-    sweeps: tuple[str, ...] = ("due",)
-    """Names of the methods that find due cases, each `(db, after, most) -> list[Due]`."""
+    `finders` find what is due, each by its name, and are called in this order.
+    """
+
+    def __init__(self, *finders: Finder) -> None:
+        self.finders = {finder.__name__: finder for finder in finders}
 
     @on(HourBegan)
-    def hour_began(self, fact: HourBegan, db: Work) -> None:
+    def hour_began(self, event: HourBegan, uow: Work) -> None:
         """Find the first page of what is due."""
-        self._sweep(db, db.message.id, fact.at, self.sweeps[0], [])
+        self._sweep(uow, uow.message.id, event.at, next(iter(self.finders)), [])
 
     @on(SweepHour)
-    def sweep_on(self, command: SweepHour, db: Work) -> None:
+    def sweep_on(self, command: SweepHour, uow: Work) -> None:
         """Find the next page of what is due."""
-        self._sweep(db, command.hour_id, command.at, command.sweep, command.after)
+        self._sweep(uow, command.hour_id, command.at, command.sweep, command.after)
 
-    def _sweep(self, db: Work, hour: str, at: datetime, sweep: str, after: list[str]) -> None:
-        page: list[Due] = getattr(self, sweep)(db, after, PAGE)
-        sent = self._send(db, [case.command for case in page])
+    def _sweep(self, uow: Work, hour: str, at: datetime, sweep: str, after: list[str]) -> None:
+        page = self.finders[sweep](uow, after, PAGE)
+        sent = _send(uow, [case.command for case in page])
         rest = self._rest(sweep, page)
         if rest:
             next_sweep, cursor = rest
             following = SweepHour(hour_id=Id(hour), at=at, sweep=next_sweep, after=cursor)
-            db.record(following, identity=derived_id(db.source, hour, next_sweep, *cursor))
-        db.record(HourSwept(hour_id=Id(hour), at=at, cases=sent, last=rest is None))
+            uow.record(following, identity=derived_id(uow.source, hour, next_sweep, *cursor))
+        uow.record(HourSwept(hour_id=Id(hour), at=at, cases=sent, last=rest is None))
 
     def _rest(self, sweep: str, page: list[Due]) -> tuple[str, list[str]] | None:
         if len(page) == PAGE:
             return sweep, page[-1].cursor
-        following = self.sweeps[self.sweeps.index(sweep) + 1 :]
+        names = [*self.finders]
+        following = names[names.index(sweep) + 1 :]
         return (following[0], []) if following else None
 
-    def _send(self, db: Work, commands: list[Any]) -> int:
-        """Send what was not sent in an earlier hour; give how many that were."""
-        by_id = {derived_id(c.type, encode(c.to_data())): c for c in commands}
-        known = set(db.scalars(select(outbox.c.id).where(outbox.c.id.in_(by_id))))
-        for identity, command in by_id.items():
-            if identity not in known:
-                db.record(command, identity=identity)
-        return len(by_id) - len(known)
+
+def _send(uow: Work, commands: list[Command]) -> int:
+    """Send what was not sent in an earlier hour, and return the number of commands sent."""
+    by_id = {derived_id(c.type, encode(c.to_data())): c for c in commands}
+    known = set(uow.scalars(select(outbox.c.id).where(outbox.c.id.in_(by_id))))
+    for identity, command in by_id.items():
+        if identity not in known:
+            uow.record(command, identity=identity)
+    return len(by_id) - len(known)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import ModuleType
+from typing import Any, ClassVar, TypeVar
 
 import eventlet
-from nameko.extensions import DependencyProvider, Entrypoint, SharedExtension
+from nameko.extensions import DependencyProvider, SharedExtension
 from sqlalchemy import MetaData, select, true
 from werkzeug.wrappers import Request
 
@@ -47,43 +47,49 @@ class NoSuchSlot(NotFound):
     """There is no such service, or it has no such slot."""
 
 
-class On(Entrypoint):
-    """Marks a method as a handler of some contracts: `@on(EnterpriseReopened)`."""
-
-    def __init__(self, *kinds: type[Contract], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.kinds = kinds
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-on = On.decorator
+def on(*kinds: type[Contract]) -> Callable[[Function], Function]:
+    """Mark a function `(event, uow)` as a handler: `@on(EnterpriseReopened)`."""
+
+    def mark(function: Function) -> Function:
+        function.handles = kinds  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+def _handlers(service: Any) -> Iterator[Any]:
+    """Yield the handlers of a service, in the order in which they are called: its own methods, then
+    what its modules define and what its objects have, as written."""
+    for source in (service, *service.handlers):
+        if isinstance(source, ModuleType):
+            found = [each for each in vars(source).values() if hasattr(each, "handles")]
+            yield from (each for each in found if each.__module__ == source.__name__)
+        else:
+            classes = getattr(source, "__mro__", type(source).__mro__)
+            names = dict.fromkeys(name for each in classes for name in vars(each))
+            yield from (each for name in names if hasattr(each := getattr(source, name), "handles"))
 
 
 def handlers_of(service: Any) -> dict[str, list[Handler]]:
-    """Collect a service's handlers by message type, in the order in which they are written, those
-    of the first of its classes first."""
-    found: dict[str, list[tuple[int, int, Handler]]] = defaultdict(list)
-    classes = type(service).__mro__
-    for name, method in inspect.getmembers(service, inspect.ismethod):
-        for entrypoint in getattr(method, "nameko_entrypoints", ()):
-            if isinstance(entrypoint, On):
-                for kind in entrypoint.kinds:
-                    place = next(n for n, one in enumerate(classes) if name in vars(one))
-                    line = method.__func__.__code__.co_firstlineno
-                    found[kind.type].append((place, line, method))
-    return {kind: [handler for *_, handler in sorted(rows, key=lambda row: row[:2])]
-            for kind, rows in found.items()}  # fmt: skip
+    """Collect a service's handlers by message type, in the order in which they are called."""
+    found: dict[str, list[Handler]] = defaultdict(list)
+    for handler in _handlers(service):
+        for kind in handler.handles:
+            found[kind.type].append(handler)
+    return dict(found)
 
 
 def bindings_of(service: type[Service]) -> Bindings:
-    """Tell what a service listens to, as (exchange, type) pairs."""
+    """Return what a service listens to, as (exchange, type) pairs."""
     pairs = set()
-    for _, method in inspect.getmembers(service, inspect.isfunction):
-        for entrypoint in getattr(method, "nameko_entrypoints", ()):
-            for kind in getattr(entrypoint, "kinds", ()):
-                if issubclass(kind, Command):
-                    pairs.add((f"{service.name}.commands", kind.type))
-                else:
-                    pairs.add((f"{kind.service}.events" if kind.service else ANY, kind.type))
+    for kind in (kind for handler in _handlers(service) for kind in handler.handles):
+        if issubclass(kind, Command):
+            pairs.add((f"{service.name}.commands", kind.type))
+        else:
+            pairs.add((f"{kind.service}.events" if kind.service else ANY, kind.type))
     return frozenset(pairs)
 
 
@@ -123,9 +129,9 @@ class Carriage(SharedExtension):
         if self.is_alone:
             migrations.apply(self.store)
             self.store.clock.refuse()
-        self.service.opened()
+        self.service.on_setup()
         ready = config.get("ready", self.ready)
-        self.web.admit, self.web.client_of = self.service.admit, self.service.client_of
+        self.web.authorize, self.web.client_of = self.service.authorize, self.service.client_of
         self.web.routes = lambda: [*health(ready), *self.service.routes()]
         self.consumer = Consumer(self.service, self.store, handlers_of(self.service), self._wake)
         self.calls = Calls(self.store, self._called, OUTBOX, OUTCOMES)
@@ -148,7 +154,7 @@ class Carriage(SharedExtension):
         self._tend(self._measure)
         aging = {strays: Aged(strays.c.marker, true()), **self.service.aging}
         self._tend(Retention(self.store, self.settings, aging, lambda: self.relay.active).run)
-        self.service.started(self._tend)
+        self.service.on_start(self._tend)
 
     def _tend(self, loop: Callable[[], None]) -> None:
         self._loops.append(self.container.spawn_managed_thread(loop))
@@ -202,7 +208,7 @@ class Carriage(SharedExtension):
         if self._stopping:
             return
         self._stopping = True
-        self.service.stopping()
+        self.service.on_stop()
         if self.replica is not None:
             self.replica.stop(self.settings.stop_within)
         end(*self._loops)
@@ -227,7 +233,7 @@ class Carriage(SharedExtension):
         if channel == OUTBOX:
             self.relay.wake()
         else:
-            self.service.called()
+            self.service.on_notified()
 
     def ready(self) -> dict[str, bool]:
         """Tell whether the database answers and takes what is written, the bus answers, and the
@@ -274,10 +280,12 @@ class Carried(DependencyProvider):
 
 
 class Service:
-    """A service: a name, tables, handlers marked with `@on`. Subclasses say what they do."""
+    """A service: a name, tables, handlers marked with `@on`."""
 
     name: ClassVar[str]
     metadata: ClassVar[MetaData]
+    handlers: ClassVar[tuple[Any, ...]] = ()
+    """Modules and objects with handlers. Those of one message are called in this order."""
     preload: ClassVar[dict[str, type]] = {}
     """Fields of messages that name an aggregate by identity: loaded once for a whole batch."""
     at_once: ClassVar[bool] = True
@@ -301,50 +309,49 @@ class Service:
     """Tells whether there is such a service, with such a slot."""
 
     @on(Resend)
-    def resend(self, asked: Resend, db: Work) -> None:
-        """Have the relay send again what a service has lost; raises `NoSuchSlot`."""
-        if not self.knows(asked.receiver, asked.slot):
+    def resend(self, command: Resend, uow: Work) -> None:
+        """Request that the relay resend what a service has lost; raises `NoSuchSlot`."""
+        if not self.knows(command.receiver, command.slot):
             raise NoSuchSlot
-        since = asked.since.timestamp()
-        replay.ask(db, asked.receiver, since, slot=asked.slot, marker=asked.marker)
-        db.info["resend"] = True
+        since = command.since.timestamp()
+        replay.ask(uow, command.receiver, since, slot=command.slot, marker=command.marker)
+        uow.asks_resend = True
 
-    def prepare(self, messages: list[Message], db: Work) -> None:
-        """Before messages are handled: load at once the aggregates that they name."""
-        held: list[Any] = db.info.setdefault("held", [])  # the identity map is weak
-        if db.new:
-            held.extend(db.new)
-            db.flush()  # from now on they are found by identity
+    def before_batch(self, messages: list[Message], uow: Work) -> None:
+        """Before messages are handled: load all aggregates that they name by few queries."""
+        if uow.new:
+            uow.loaded.extend(uow.new)
+            uow.flush()  # from now on they are found by identity
         for field, kind in self.preload.items():
             wanted = {getattr(message.fact, field, None) for message in messages}
-            if unknown := {each for each in wanted if each and db.held(kind, each) is None}:
+            if unknown := {each for each in wanted if each and uow.held(kind, each) is None}:
                 identity = kind.__mapper__.primary_key[0]  # type: ignore[attr-defined]
-                held.extend(db.scalars(select(kind).where(identity.in_(unknown))))
+                uow.loaded.extend(uow.scalars(select(kind).where(identity.in_(unknown))))
 
-    def finish(self, db: Work) -> None:
-        """After a batch, before its commit."""
+    def before_commit(self, uow: Work) -> None:
+        """After the last handler of a transaction."""
 
-    def committed(self, db: Work) -> None:
-        """After a batch's commit."""
+    def after_commit(self, uow: Work) -> None:
+        """After the commit of a transaction."""
 
-    def called(self) -> None:
-        """When another replica has called: look whether there is something for those who wait."""
+    def on_notified(self) -> None:
+        """When another replica has notified this one that there may be outcomes to deliver."""
 
-    def opened(self) -> None:
-        """When the store is there, and nothing runs yet."""
+    def on_setup(self) -> None:
+        """When the store is open, and nothing runs yet."""
 
-    def started(self, tend: Callable[[Callable[[], None]], None]) -> None:
-        """When the process has started; `tend` starts a loop that lives as long as it."""
+    def on_start(self, tend: Callable[[Callable[[], None]], None]) -> None:
+        """When the process has started; `tend` starts a loop that lives as long as the process."""
 
-    def stopping(self) -> None:
+    def on_stop(self) -> None:
         """When the process is about to stop."""
 
     def routes(self) -> Iterable[Route]:
-        """Give the HTTP routes of the service, beside those that every process has."""
+        """Return the HTTP routes of the service, beside those that every process has."""
         return ()
 
-    def admit(self, request: Request, route: Route) -> None:
-        """Let a request to a route in, or raise `Rejected`; those always open are not asked for."""
+    def authorize(self, request: Request, route: Route) -> None:
+        """Allow a request to a route, or raise `Rejected`; not called for routes always open."""
 
     def client_of(self, request: Request) -> str | None:
-        """Tell whose request it is, for his limits; None for whoever calls from that address."""
+        """Return the rate-limit key of a request, or None to limit it by IP address."""

@@ -2,6 +2,6 @@
 
 from rulebook.book import Rulebook
 from rulebook.entries import Entry, RulebookError, Source, Unknown
-from rulebook.following import FollowsRules
+from rulebook.following import rules_of
 
-__all__ = ["Entry", "FollowsRules", "Rulebook", "RulebookError", "Source", "Unknown"]
+__all__ = ["Entry", "Rulebook", "RulebookError", "Source", "Unknown", "rules_of"]

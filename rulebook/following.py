@@ -1,4 +1,4 @@
-"""How a service follows the rules: those of the day of what it has in hand."""
+"""The edition of the rulebook that a unit of work follows: that of the day of its message."""
 
 from __future__ import annotations
 
@@ -8,20 +8,28 @@ from typing import Protocol
 from rulebook.book import Rulebook
 
 
+class State(Protocol):
+    """The state of a batch whose handlers follow the rules."""
+
+    rulebook: Rulebook
+
+
 class Dated(Protocol):
-    """Whatever has a day: a unit of work."""
+    """A unit of work, which has a day."""
+
+    @property
+    def state(self) -> State:
+        """What its handlers share."""
 
     @property
     def today(self) -> date:
         """The day of the message in hand."""
 
 
-class FollowsRules:
-    """Mixed into a service: a rule that changes later changes nothing that was dealt with before,
-    even where a message arrives late."""
+def rules_of(uow: Dated) -> Rulebook:
+    """Return the edition that is in force on the day of the message in hand.
 
-    rulebook: Rulebook
-
-    def rules(self, db: Dated) -> Rulebook:
-        """Give the edition of the rulebook that holds on the day of the message in hand."""
-        return self.rulebook.on(db.today)
+    So a rule that changes later changes nothing that was handled before, even where a message
+    arrives late.
+    """
+    return uow.state.rulebook.on(uow.today)

@@ -57,19 +57,21 @@ class Tally(Service):
     metadata: MetaData = Base.metadata
 
     @on(PremisesVisited)
-    def count(self, fact: PremisesVisited, db: Work) -> None:
-        """Keep a visit, and say that it was counted."""
-        db.add(
+    def count(self, event: PremisesVisited, uow: Work) -> None:
+        """Record a visit, and that it was counted."""
+        uow.add(
             Visit(
-                id=fact.visit_id,
-                enterprise_id=fact.enterprise_id,
-                grid=fact.grid,
-                visited_on=fact.visited_on,
-                officers=fact.officers,
+                id=event.visit_id,
+                enterprise_id=event.enterprise_id,
+                grid=event.grid,
+                visited_on=event.visited_on,
+                officers=event.officers,
             )
         )
-        db.record(
-            VisitCounted(visit_id=fact.visit_id, enterprise_id=fact.enterprise_id, grid=fact.grid)
+        uow.record(
+            VisitCounted(
+                visit_id=event.visit_id, enterprise_id=event.enterprise_id, grid=event.grid
+            )
         )
 
 

@@ -76,7 +76,7 @@ class Entrance:
 class Application:
     """The WSGI application of one process.
 
-    `admit` lets a request in or raises; `client_of` then says whose it is, if that is known.
+    `authorize` allows a request or raises; `client_of` then says whose it is, if that is known.
     """
 
     def __init__(
@@ -84,13 +84,13 @@ class Application:
         service: str,
         routes: Iterable[Route],
         is_open: Callable[[], bool] = lambda: True,
-        admit: Callable[[Request, Route], None] = lambda _request, _route: None,
+        authorize: Callable[[Request, Route], None] = lambda _request, _route: None,
         client_of: Callable[[Request], str | None] = lambda _request: None,
         entrance: Entrance | None = None,
     ) -> None:
         self.log = log(service)
         self.is_open = is_open
-        self.admit = admit
+        self.authorize = authorize
         self.client_of = client_of
         self.entrance = entrance or Entrance()
         self.map = Map(
@@ -137,7 +137,7 @@ class Application:
                 return unavailable("The service is starting.")
             try:
                 if not route.public:
-                    self.admit(request, route)
+                    self.authorize(request, route)
             finally:
                 self._count(request)  # also whom nobody knows: by the address then
         return route.answer(request, *values.values())

@@ -33,7 +33,7 @@ class Web(WebServer):
 
     routes: Callable[[], Iterable[Route]]
     """What to serve; set by the carriage that this server belongs to."""
-    admit: Callable[[Request, Route], None]
+    authorize: Callable[[Request, Route], None]
     """Who may use them; likewise."""
     client_of: Callable[[Request], str | None]
     """Whose request it is, where that is known; likewise."""
@@ -106,7 +106,7 @@ class Web(WebServer):
             self.container.service_name,
             self.routes(),
             lambda: self.is_open,
-            self.admit,
+            self.authorize,
             self.client_of,
             self.entrance,
         )

@@ -73,7 +73,7 @@ class Handling:
             self.park(uow, delivery, _BEHIND)
             return HELD
         if is_readable(message):
-            self.service.prepare([message], uow)
+            self.service.before_batch([message], uow)
         self.call(uow, message, late=row is not None)
         if row is not None:
             blocked = parked.held(uow, [message])
@@ -83,7 +83,7 @@ class Handling:
     def _handle_each(
         self, uow: Work, messages: Sequence[Message], blocked: set[parked.Stream]
     ) -> list[str]:
-        self.service.prepare([each for each in messages if is_readable(each)], uow)
+        self.service.before_batch([each for each in messages if is_readable(each)], uow)
         return [self._handle_or_park(uow, message, blocked) for message in messages]
 
     def _handle_or_park(self, uow: Work, message: Message, blocked: set[parked.Stream]) -> str:
@@ -129,7 +129,7 @@ class Handling:
                 _check_keys(uow, own, keys)
                 outcomes += self._handle_each(uow, own, blocked)
             else:
-                self.service.finish(uow)
+                self.service.before_commit(uow)
                 if not any(map(self._hears, uow.outgoing[seen:])):
                     break
         # only now, since the end of the transaction may restate them

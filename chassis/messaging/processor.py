@@ -154,9 +154,9 @@ class Processor:
     def _committed(self, uow: Work) -> None:
         if uow.outgoing:
             self.wake()
-        if "resend" in uow.info:
+        if uow.asks_resend:
             self.service.ask_again()
-        self.service.committed(uow)
+        self.service.after_commit(uow)
 
     def account(self, messages: Sequence[Message], outcomes: list[str], seconds: float) -> None:
         """Record in metrics and log what has become of a batch."""

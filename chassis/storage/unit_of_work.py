@@ -7,31 +7,43 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, datetime, timedelta, timezone
 from functools import partial
-from typing import Any
+from typing import Any, Generic
 
 from sqlalchemy import event, insert
 from sqlalchemy.orm import Session
+from typing_extensions import TypeVar
 
 from chassis.aggregate import Aggregate
+from chassis.errors import NotFound
 from chassis.ids import new_id
 from chassis.message import Message
 from chassis.storage.engine import Dialect
 from chassis.storage.statements import Statement
 from chassis.storage.tables import outbox, row_of
-from contracts.message import RULE, Contract, Envelope
+from contracts.message import RULE, Act, Contract, Envelope
 
 SHANGHAI = timezone(timedelta(hours=8), "Asia/Shanghai")
 """Days are Shanghai's, which has kept UTC+8 without daylight saving since 1991."""
 _POST = insert(outbox)
 
+State = TypeVar("State", default=Any)
+Kind = TypeVar("Kind", bound=Aggregate)
+Payload = TypeVar("Payload", bound=Contract)
 
-class Work(Session):
+
+class Work(Session, Generic[State]):
     """One transaction of a service: state changes, the facts they state, and the message handled.
 
     `now` and `today` are the time of the message in hand: the moment at which the outside gave its
     cause. So the same facts lead to the same loop, however late or often they are delivered.
     """
 
+    state: State
+    """What the handlers of a transaction share, as their service makes it in `before_batch`."""
+    loaded: list[Any]
+    """Objects that the identity map, which is weak, keeps until the transaction ends."""
+    asks_resend: bool = False
+    """Whether something is to be sent again: the relay looks for it after the commit."""
     message: Message
     clock: Callable[[], float]
     """Returns the time by the database's clock (s since 1970), which dates what is stored."""
@@ -42,6 +54,8 @@ class Work(Session):
         super().__init__(expire_on_commit=False, **kwargs)
         self.source = source
         self.clock = clock
+        self.state = None  # type: ignore[assignment]  # until `before_batch`
+        self.loaded = []
         self.outgoing: list[Message] = []
         self.closing: list[Statement] = []
         """What is written at the end of the transaction, in this order, before the outbox."""
@@ -86,30 +100,42 @@ class Work(Session):
         """The day of the message in hand, in Shanghai."""
         return self.now.astimezone(SHANGHAI).date()
 
-    def record(self, fact: Contract, *, identity: str | None = None) -> Message:
-        """Put a fact or a command in the outbox, as an effect of the message in hand."""
+    def record(self, payload: Payload, *, identity: str | None = None) -> Payload:
+        """Put an event or a command in the outbox, as an effect of the message in hand."""
         cause = self.message.envelope
-        made = Message.of(
-            fact,
-            Envelope(
-                identity or new_id(self.clock()),
-                self.source,
-                fact.type,
-                cause.time,
-                fact.key,
-                cause.correlationid,
-                cause.id,
-                cause.type,
-                cause.traceparent,
-            ),
+        envelope = Envelope(
+            identity or new_id(self.clock()),
+            self.source,
+            payload.type,
+            cause.time,
+            payload.key,
+            cause.correlationid,
+            cause.id,
+            cause.type,
+            cause.traceparent,
         )
-        self.outgoing.append(made)
-        return made
+        self.outgoing.append(Message.of(payload, envelope))
+        return payload
 
-    def cause_of(self, fact: Contract) -> dict[str, str]:
-        """Return what a fact is, who asked for what led to it, and when."""
+    def cause_of(self, event: Contract) -> dict[str, str]:
+        """Return the type of an event, who asked for what led to it, and when."""
         by = getattr(self.message.fact, "by", RULE)
-        return {"what": fact.type, "by": by, "at": self.message.envelope.time}
+        return {"what": event.type, "by": by, "at": self.message.envelope.time}
+
+    def add_new(self, aggregate: Aggregate) -> Any:
+        """Add a new aggregate, and return the first event that it has recorded."""
+        recorded = len(self.outgoing)
+        self.add(aggregate)
+        return self.outgoing[recorded].fact
+
+    def require(self, kind: type[Kind], identity: str, *, seen_by: Act | None = None) -> Kind:
+        """Load an aggregate; raises `NotFound`, and `Changed` if it is not as `seen_by` saw it."""
+        found = self.get(kind, identity)
+        if found is None:
+            raise NotFound(f"There is no {kind.__name__.lower()} {identity}.")
+        if seen_by is not None:
+            found.as_seen(seen_by)
+        return found
 
     def held(self, kind: type[Any], identity: str) -> Any:
         """Return an aggregate that this transaction has loaded or stored, without a query."""

@@ -5,27 +5,26 @@ from __future__ import annotations
 from typing import ClassVar
 
 from chassis.message import Message
+from chassis.schedule import Sweeps
 from chassis.service import Service
-from chassis.storage.unit_of_work import Work
-from contracts.complaints import FileComplaint
-from services.complaints.clocks import WatchesClocks
-from services.complaints.desk import WorksOnComplaints
-from services.complaints.links import LinksDuplicates
+from rulebook import Rulebook
+from services.complaints.batch import Batch, Uow
+from services.complaints.handlers import clocks, desk, links, register
 from services.complaints.model import Base, Complaint
-from services.complaints.register import TakesIn
 
 
-class Complaints(TakesIn, WorksOnComplaints, LinksDuplicates, WatchesClocks, Service):
+class Complaints(Service):
     """Takes in what the public reports and answers it, within the clocks."""
 
     name = "complaints"
     metadata = Base.metadata
+    handlers = (register, desk, links, clocks, Sweeps(clocks.due_to_move, clocks.due))
     preload: ClassVar[dict[str, type]] = {"complaint_id": Complaint}
+    rulebook: Rulebook
 
-    def prepare(self, messages: list[Message], db: Work) -> None:
-        """Load at once what a batch is about: its complaints, and those linked to answered ones."""
-        super().prepare(messages, db)
-        asked = {m.fact.complaint_id for m in messages if isinstance(m.fact, FileComplaint)}
-        held = {one.id for one in db.info.get("held", ()) if isinstance(one, Complaint)}
-        db.info["unheard_of"] = asked - held
-        self.find_duplicates(messages, db)
+    def before_batch(self, messages: list[Message], uow: Uow) -> None:
+        """Load what a batch is about: its complaints, and those linked to ended ones."""
+        uow.state = uow.state or Batch(self.rulebook)
+        super().before_batch(messages, uow)
+        register.note_new(messages, uow)
+        links.load_duplicates(messages, uow)

@@ -5,28 +5,30 @@ from __future__ import annotations
 from typing import ClassVar
 
 from chassis.message import Message
+from chassis.schedule import Sweeps
 from chassis.service import Service
-from chassis.storage.unit_of_work import Work
-from services.filing.decisions import DecidesFilings
-from services.filing.liaison import AssignsLiaison
+from rulebook import Rulebook
+from services.filing.batch import Batch, Uow
+from services.filing.handlers import decisions, liaison, registry
 from services.filing.model import Base, Enterprise, Filing
-from services.filing.registry import KeepsRegistry
 
 
-class Filings(KeepsRegistry, DecidesFilings, AssignsLiaison, Service):
+class Filings(Service):
     """Registers enterprises and lets them reopen without meeting an official."""
 
     name = "filing"
     metadata = Base.metadata
+    handlers = (registry, decisions, liaison, Sweeps(decisions.due))
     preload: ClassVar[dict[str, type]] = {"enterprise_id": Enterprise, "filing_id": Filing}
+    rulebook: Rulebook
 
-    def prepare(self, messages: list[Message], db: Work) -> None:
-        """Look up at once what a batch is about."""
-        super().prepare(messages, db)
-        self.look_up_codes(messages, db)
-        self.look_up_previous(messages, db)
+    def before_batch(self, messages: list[Message], uow: Uow) -> None:
+        """Load what a batch is about by few queries."""
+        uow.state = uow.state or Batch(self.rulebook)
+        super().before_batch(messages, uow)
+        registry.load_owners_of_codes(messages, uow)
+        decisions.load_previous_filings(messages, uow)
 
-    def finish(self, db: Work) -> None:
+    def before_commit(self, uow: Uow) -> None:
         """Choose the liaison officers that a batch has asked for."""
-        super().finish(db)
-        self.choose_officers(db)
+        liaison.choose_officers(uow, self.store)

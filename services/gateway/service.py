@@ -71,7 +71,7 @@ class Gateway(Service):
 
     components: Components
 
-    def opened(self) -> None:
+    def on_setup(self) -> None:
         """Make what lives as long as the process, once the store is there."""
         from services.gateway.components import build  # not in a process of another service, which
         # only asks what the gateway listens to
@@ -86,13 +86,13 @@ class Gateway(Service):
             quiet=self.quiet,
         )
 
-    def started(self, tend: Callable[[Callable[[], None]], None]) -> None:
+    def on_start(self, tend: Callable[[Callable[[], None]], None]) -> None:
         """Start the loops; raises `Misconfigured` without the keys it needs."""
         self.components.people.check()
         for loop in self.components.loops:
             tend(loop)
 
-    def stopping(self) -> None:
+    def on_stop(self) -> None:
         """Release everyone who waits."""
         self.components.stop()
 
@@ -102,7 +102,7 @@ class Gateway(Service):
 
         return routes_of(self.components)
 
-    def admit(self, request: Request, route: Route) -> None:
+    def authorize(self, request: Request, route: Route) -> None:
         """Let nobody in who may not use the route; raises `Unauthenticated` and `Forbidden`."""
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         if kind.lower() != "bearer" or not token:
@@ -138,7 +138,7 @@ class Gateway(Service):
         """Note what a service found due in an hour."""
         db.info["hours"].append(db.message)
 
-    def prepare(self, messages: list[Message], db: Work) -> None:
+    def before_batch(self, messages: list[Message], db: Work) -> None:
         """Load at once every document that a batch may change.
 
         A rebuild locks `events` too: it never repairs a document between its loading here and its
@@ -148,7 +148,7 @@ class Gateway(Service):
         page.load(db, messages, *self.store.dialect.lock_table(events, "ROW EXCLUSIVE"))
         db.info.update(page=page, events=[], settled=[], hours=[])
 
-    def finish(self, db: Work) -> None:
+    def before_commit(self, db: Work) -> None:
         """Write the events, the documents, the figures and the outcomes of a batch."""
         if "page" not in db.info:
             return
@@ -159,14 +159,14 @@ class Gateway(Service):
         tally(self.store, db, db.info["hours"])
         append(self.store, db, {EVENTS: db.info["events"], AUDIT: ended(db.info["settled"])})
 
-    def committed(self, db: Work) -> None:
+    def after_commit(self, db: Work) -> None:
         """Wake those who wait for an outcome, or for events, that are now readable."""
         if kept := db.info.get("events"):
             self.components.news.tell(kept[-1]["position"])
         if self.components.door.tell(fact for fact, _ in db.info.get("settled", ())):
             self.call(OUTCOMES)
 
-    def called(self) -> None:
+    def on_notified(self) -> None:
         """Look for outcomes and events that another gateway has projected."""
         self.components.door.called()
         self.components.news.called()

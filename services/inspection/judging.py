@@ -15,34 +15,34 @@ Faults = list[dict[str, str]]
 
 
 def judge(
-    asked: RecordVisit | RecordPart,
+    command: RecordVisit | RecordPart,
     premises: Premises,
     book: Rulebook,
     day: date,
     more: Sequence[dict[str, str]] = (),
 ) -> tuple[Checklist, list[Finding]]:
-    """Give the checklist of a visit of that day, and what was found: as officers named it, and as
-    the answers have it.
+    """Return the checklist of a visit of that day, and what was found: as officers named it, and
+    as the answers have it.
 
     A checklist that a phone has kept since an earlier day counts; one that had not come into force
     by the day of the visit does not. Raises `NotAcceptable` with every fault at once, and `more`.
     """
-    asked_under = asked.checklist_version
-    checklist = book.checklist_under(asked_under, day) if asked_under else book.on(day).checklist
+    version = command.checklist_version
+    checklist = book.checklist_under(version, day) if version else book.on(day).checklist
     faults = [*more]
     if checklist is None:
         faults.append(at("checklist_version", f"names no checklist that was in force by {day}"))
         raise NotAcceptable(errors=faults)
     items = checklist.items_for(premises.kind)
-    faults += _of_findings(asked.findings, checklist)
-    faults += _of_answers(asked, items)
+    faults += _of_findings(command.findings, checklist)
+    faults += _of_answers(command, items)
     if faults:
         raise NotAcceptable(errors=faults)
-    return checklist, [*asked.findings, *_broken(asked, items, checklist, book)]
+    return checklist, [*command.findings, *_broken(command, items, checklist, book)]
 
 
 def checklist_of(book: Rulebook, version: str | None, day: date) -> Checklist:
-    """Give the checklist that a fact pins; where it pins none, that of the day."""
+    """Return the checklist that an event pins; where it pins none, that of the day."""
     known = book.checklist_under(version, day) if version else None
     return known or book.on(day).checklist
 
@@ -59,33 +59,33 @@ def _of_findings(findings: Sequence[Finding], checklist: Checklist) -> Faults:
     ]
 
 
-def _of_answers(asked: RecordVisit | RecordPart, items: dict[str, Item]) -> Faults:
+def _of_answers(command: RecordVisit | RecordPart, items: dict[str, Item]) -> Faults:
     faults = []
-    for code, answer in asked.answers.items():
+    for code, answer in command.answers.items():
         place = f"answers/{code.replace('~', '~0').replace('/', '~1')}"
         item = items.get(code)
         if item is None:
             faults.append(at(place, "is not asked of such premises"))
         elif what := item.unlike(answer):
             faults.append(at(place, what))
-    if asked.complete:
+    if command.complete:
         faults += [
             at(f"answers/{code}", "is not answered")
             for code, item in items.items()
-            if item.required and code not in asked.answers
+            if item.required and code not in command.answers
         ]
     return faults
 
 
 def _broken(
-    asked: RecordVisit | RecordPart, items: dict[str, Item], checklist: Checklist, book: Rulebook
+    command: RecordVisit | RecordPart, items: dict[str, Item], checklist: Checklist, book: Rulebook
 ) -> list[Finding]:
-    """Give a finding for each rule that an answer breaks and that officers have not named."""
+    """Return a finding for each rule that an answer breaks and that officers have not named."""
     found: dict[str, Finding] = {}
-    named = {finding.rule for finding in asked.findings}
+    named = {finding.rule for finding in command.findings}
     for code, item in items.items():
-        if code in asked.answers and item.rule and item.fails_with(asked.answers[code]):
-            told = checklist.words_of(item, asked.answers[code])
+        if code in command.answers and item.rule and item.fails_with(command.answers[code]):
+            told = checklist.words_of(item, command.answers[code])
             remark = book.say("%(question)s: %(answer)s", question=item.point, answer=told).zh
             before = found.get(item.rule)
             found[item.rule] = Finding(

@@ -4,33 +4,41 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from services.inspection.checks import ChecksComplaints
-from services.inspection.closing import ClosesPremises
-from services.inspection.consequences import DrawsConclusions
+from chassis.message import Message
+from chassis.schedule import Sweeps
+from chassis.service import Service
+from rulebook import Rulebook
+from services.inspection.batch import Batch, Uow
+from services.inspection.handlers import (
+    checks,
+    closing,
+    consequences,
+    notices,
+    plans,
+    premises,
+    slips,
+    visits,
+)
 from services.inspection.model import Base, Closure, Issue, Notice, Premises, Slip, Visit
-from services.inspection.notices import PressesNotices
-from services.inspection.numbers import NumbersPapers
-from services.inspection.plans import DrawsPlans
-from services.inspection.premises import KnowsPremises
-from services.inspection.slips import WritesSlips
-from services.inspection.visits import MakesVisits
+from services.inspection.numbers import draw_numbers
 
 
-class Inspection(
-    KnowsPremises,
-    ChecksComplaints,
-    MakesVisits,
-    DrawsConclusions,
-    DrawsPlans,
-    WritesSlips,
-    PressesNotices,
-    ClosesPremises,
-    NumbersPapers,
-):
+class Inspection(Service):
     """Finds what is wrong on the ground and sees it put right."""
 
     name = "inspection"
     metadata = Base.metadata
+    handlers = (
+        premises,
+        checks,
+        visits,
+        consequences,
+        plans,
+        slips,
+        notices,
+        closing,
+        Sweeps(notices.moved, notices.due),
+    )
     preload: ClassVar[dict[str, type]] = {
         "enterprise_id": Premises,
         "visit_id": Visit,
@@ -39,3 +47,15 @@ class Inspection(
         "closure_id": Closure,
         "slip_id": Slip,
     }
+    rulebook: Rulebook
+
+    def before_batch(self, messages: list[Message], uow: Uow) -> None:
+        """Load what a batch is about, and the visits that it may warn of or cancel."""
+        uow.state = uow.state or Batch(self.rulebook)
+        super().before_batch(messages, uow)
+        visits.load_visits(messages, uow)
+        checks.load_checks(messages, uow)
+
+    def before_commit(self, uow: Uow) -> None:
+        """Draw the numbers of the papers, last of all."""
+        draw_numbers(uow, self.store)

@@ -42,7 +42,7 @@ def letter(
 
 
 def addressed_to(book: Rulebook, addressee: str, premises: Premises | None) -> Words:
-    """Name whom a slip goes to: the enterprise itself, an office of its grid, or another office."""
+    """Return whom a slip goes to: the enterprise, an office of its grid, or another office."""
     if premises and addressee == "enterprise":
         return Words(zh=premises.name, en=premises.name)
     office = book.addressees[addressee].words
@@ -53,14 +53,15 @@ def addressed_to(book: Rulebook, addressee: str, premises: Premises | None) -> W
 
 
 def subject_of(book: Rulebook, premises: Premises | None, complaint_id: str | None) -> Words:
-    """Say what a slip to an office is about: a complaint, or an enterprise."""
+    """Return what a slip to an office is about: a complaint, or an enterprise."""
     if complaint_id:
         return book.say("complaint %(complaint)s", complaint=complaint_id)
     return Words(zh=premises.name, en=premises.name) if premises else book.district.words
 
 
 def _values(kind: str, subject: Words, found_on: date | None) -> dict[str, object]:
-    return {"prompt": {}, "problem": {"day": found_on}}.get(kind, {"subject": subject})
+    values: dict[str, dict[str, object]] = {"prompt": {}, "problem": {"day": found_on}}
+    return values.get(kind, {"subject": subject})
 
 
 def _numbered(number: int, words: Words) -> Words:
@@ -68,7 +69,7 @@ def _numbered(number: int, words: Words) -> Words:
 
 
 def _with_basis(book: Rulebook, point: Point) -> Words:
-    """Say a point, and the source of the rule that it follows, if it follows one."""
+    """Return a point, and the source of the rule that it follows, if it follows one."""
     basis = book.basis(point.code)
     if basis is None:
         return point.words

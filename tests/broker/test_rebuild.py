@@ -285,7 +285,7 @@ def test_what_a_gateway_has_loaded_is_not_repaired_before_it_is_written(distribu
     with distributed.store("gateway").write() as work:
         work.execute(update(ENTERPRISES).values(grid="nowhere"))
     with distributed.store("gateway").write() as work:
-        distributed.service("gateway").prepare([_message(known)], work)
+        distributed.service("gateway").before_batch([_message(known)], work)
         rebuilding = rebuilt()
         eventlet.sleep(0.5)
         assert not rebuilding.dead

@@ -4,19 +4,19 @@ import functools
 import os
 import signal
 
-from services.filing.service import Filings
+from services.filing.handlers import registry
 
 DEADLY_NAME = "致命小店"
 
 
 def arm():
     """Have filing's process killed whenever it registers the deadly enterprise."""
-    original = Filings.register
+    original = registry.register
 
     @functools.wraps(original)
-    def register(self, asked, db):
-        if asked.name == DEADLY_NAME:
+    def register(command, uow):
+        if command.name == DEADLY_NAME:
             os.kill(os.getpid(), signal.SIGKILL)
-        return original(self, asked, db)
+        return original(command, uow)
 
-    Filings.register = register
+    registry.register = register

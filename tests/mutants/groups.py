@@ -83,11 +83,11 @@ GROUPS = {
         ("tests/api/test_openapi.py", "tests/api/test_operations.py", "tests/api/test_refusals.py"),
     ),
     "handlers-filing": Group(
-        ("services/filing/*.py",),
+        ("services/filing/*.py", "services/filing/handlers/*.py"),
         ("tests/service/test_filing.py", "tests/service/test_liaison.py"),
     ),
     "handlers-inspection": Group(
-        ("services/inspection/*.py",),
+        ("services/inspection/*.py", "services/inspection/handlers/*.py"),
         (
             "tests/service/test_inspection.py",
             "tests/service/test_visits.py",
@@ -98,7 +98,7 @@ GROUPS = {
         ),
     ),
     "handlers-complaints": Group(
-        ("services/complaints/*.py",),
+        ("services/complaints/*.py", "services/complaints/handlers/*.py"),
         (
             "tests/service/test_complaints.py",
             "tests/service/test_complaint_clocks.py",
@@ -106,7 +106,7 @@ GROUPS = {
         ),
     ),
     "handlers-insurance": Group(
-        ("services/insurance/*.py",),
+        ("services/insurance/*.py", "services/insurance/handlers/*.py"),
         ("tests/service/test_insurance.py",),
     ),
 }

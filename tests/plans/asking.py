@@ -11,6 +11,7 @@ from werkzeug.datastructures import MultiDict
 from chassis.messaging import parked, replay
 from chassis.messaging.consumer import Consumer
 from chassis.messaging.outbox import Outbox
+from chassis.schedule import Sweeps
 from chassis.sealing import Seal
 from chassis.settings import Settings
 from chassis.storage import postgres
@@ -22,7 +23,9 @@ from contracts.filing import FilingWithdrawn
 from contracts.inspection import DrawPatrolPlan, PlanVisit
 from contracts.shapes import Sealed
 from rulebook import Rulebook
+from services.complaints.handlers import links
 from services.complaints.service import Complaints
+from services.filing.handlers import liaison
 from services.filing.service import Filings
 from services.gateway.commands.intake import Door
 from services.gateway.commands.records import Records
@@ -37,10 +40,11 @@ from services.gateway.resources import OPENINGS, VIEWS, columns
 from services.gateway.service import OFFERED, Gateway
 from services.gateway.tables import events
 from services.gateway.webhooks.deliveries import KEPT, Deliveries
-from services.inspection import closing
-from services.inspection.plans import _at_risk, _due, _on_plans
+from services.inspection.handlers import closing
+from services.inspection.handlers.plans import _at_risk, _due, _on_plans
 from services.inspection.service import Inspection
-from services.insurance.cover import on_record
+from services.insurance.handlers import claims
+from services.insurance.handlers.cover import on_record
 from services.insurance.service import Insurance
 from tests.plans.filling import ENDED, ROWS
 from tests.service.sayings import enrol
@@ -146,6 +150,16 @@ def in_work(store, act):
     return ask
 
 
+def in_batch(service, act):
+    """Make a question that a handler of a service asks."""
+
+    def ask(work):
+        service.before_batch([], work)
+        act(work)
+
+    return in_work(service.store, ask)
+
+
 def of_the_domain(store, kind):
     """What a service asks of its own tables."""
     service = kind()
@@ -154,24 +168,25 @@ def of_the_domain(store, kind):
         fact = Having(**{field: f"{field.removesuffix('_id')}-1"})
         yield (
             f"{field} of a batch",
-            in_work(store, lambda work, fact=fact: service.prepare([Having(fact=fact)], work)),
+            in_work(store, lambda work, fact=fact: service.before_batch([Having(fact=fact)], work)),
         )
-    for sweep in getattr(kind, "sweeps", ()):
+    sweeps = [source for source in kind.handlers if isinstance(source, Sweeps)]
+    for sweep, find in [each for one in sweeps for each in one.finders.items()]:
         for word, after in (("first", []), ("next", [FROM.get(kind.name, "2020-02-10"), "id-5"])):
             yield (
                 f"the {word} page of what is {sweep}",
-                in_work(store, partial(getattr(service, sweep), after=after, most=100)),
+                in_batch(service, partial(find, after=after, most=100)),
             )
     if kind is Filings:
         code = Having(credit_code="0" * 17 + "7", registration_number="0" * 14 + "7")
         yield (
             "codes that are taken",
-            in_work(store, lambda work: service.prepare([Having(fact=code)], work)),
+            in_work(store, lambda work: service.before_batch([Having(fact=code)], work)),
         )
         officers = {"officer-7", "officer-8"}
         yield (
             "officers to choose from",
-            in_work(store, lambda work: service._locked(work, officers)),
+            in_work(store, lambda work: liaison._lock(work, store, officers)),
         )
     if kind is Inspection:
         yield from of_inspection(service, store)
@@ -185,31 +200,31 @@ def of_the_domain(store, kind):
             in_work(store, lambda work: closing.notices_of(work, "enterprise_id-7")),
         )
     if kind is Complaints:
-        yield from of_complaints(service, store)
+        yield from of_complaints(service)
     if kind is Insurance:
         medic = enrol("medic_id-7", "holder_ref-7", earlier_refs=["holder_ref-8"])
         claim = Having(policy_id="id-7", medic_id="medic_id-7")
         yield (
             "persons on record",
-            in_work(store, lambda work: service.prepare([Having(fact=medic)], work)),
+            in_work(store, lambda work: service.before_batch([Having(fact=medic)], work)),
         )
         refs = medic.holder_ref, *medic.earlier_refs
         yield "a medic on record", in_work(store, lambda work: on_record(work, *refs))
-        yield "a person's claims", in_work(store, refused(service.file_claim, claim))
+        yield "a person's claims", in_batch(service, refused(claims.file_claim, claim))
         paid = Having(claim_id="id-7", reference="reference-7", seen_version=None)
-        yield "a payment reference", in_work(store, refused(service.pay_claim, paid))
+        yield "a payment reference", in_batch(service, refused(claims.pay_claim, paid))
 
 
-def of_complaints(service, store):
+def of_complaints(service):
     """What complaints asks about duplicates, when one is linked and when its main one has ended."""
     ended = ComplaintClosed(complaint_id="main_id-7", by="desk", closed_on=TODAY.date())
     link = LinkDuplicate(complaint_id="id-7", main_id="id-8", by="desk")
     messages = [Having(fact=ended)]
     yield (
         "what is linked to complaints that have ended",
-        in_work(store, lambda work: service.find_duplicates(messages, work)),
+        in_batch(service, partial(links.load_duplicates, messages)),
     )
-    yield "two complaints to link", in_work(store, refused(service.link, link))
+    yield "two complaints to link", in_batch(service, refused(links.link, link))
 
 
 def of_inspection(service, store):
@@ -225,7 +240,7 @@ def of_inspection(service, store):
     ):
         yield (
             what,
-            in_work(store, lambda work, fact=fact: service.prepare([Having(fact=fact)], work)),
+            in_work(store, lambda work, fact=fact: service.before_batch([Having(fact=fact)], work)),
         )
     grid, book = "grid-7", Rulebook.load()
     asked = DrawPatrolPlan(plan_id="new", grid=grid, day=day, officers=["A"])

@@ -21,13 +21,13 @@ class Deaf:
 
     at_once = False
 
-    def prepare(self, messages, work):
+    def before_batch(self, messages, work):
         pass
 
-    def finish(self, work):
+    def before_commit(self, work):
         pass
 
-    def committed(self, work):
+    def after_commit(self, work):
         pass
 
 

@@ -127,15 +127,15 @@ def test_numbers_have_no_gap_and_no_double_though_three_draw_them_at_once(crowd)
 
 
 def test_a_batch_that_is_undone_leaves_no_gap(crowd, monkeypatch):
-    names, real, failures = shops(30), Inspection.finish, iter([True])
+    names, real, failures = shops(30), Inspection.before_commit, iter([True])
 
-    def finish(service, db):
-        drawn = bool(db.info.get("papers"))
-        real(service, db)
+    def before_commit(service, uow):
+        drawn = bool(uow.state.unnumbered)
+        real(service, uow)
         if drawn and next(failures, False):
             raise RuntimeError("after the numbers were drawn")
 
-    monkeypatch.setattr(Inspection, "finish", finish)
+    monkeypatch.setattr(Inspection, "before_commit", before_commit)
     told = crowd.tell(*(registered(name) for name in names))
     told += crowd.tell(*(visit("dine_in", shop=n, visit=f"v-{n}") for n in names))
     assert next(failures, None) is None, "a batch was undone"

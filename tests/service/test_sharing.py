@@ -30,7 +30,7 @@ class Withdrawals:
     def __init__(self):
         self.batches, self.go, self.fails = [], Event(), set()
 
-    def prepare(self, messages, _work):
+    def before_batch(self, messages, _work):
         self.batches.append({message.envelope.partitionkey for message in messages})
         if len(self.batches) == 1:
             self.go.wait()
@@ -40,10 +40,10 @@ class Withdrawals:
             raise RuntimeError("no")
         work.execute(insert(effects), {"key": fact.enterprise_id})
 
-    def finish(self, work):
+    def before_commit(self, work):
         pass
 
-    def committed(self, work):
+    def after_commit(self, work):
         pass
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import Index, String
 from sqlalchemy.orm import Mapped, mapped_column
@@ -27,9 +27,19 @@ from services.filing.model.base import Base, FilingFinished, MustBeSeenFirst, No
 
 if TYPE_CHECKING:
     from rulebook import Rulebook
-    from services.filing.model.enterprises import Enterprise
 
 BY_REVIEW = "on-site-review"
+
+
+class Filer(Protocol):
+    """The enterprise that files, as far as its filing needs to know it."""
+
+    premises: str
+    industry: str
+    grid: str
+    key_project: bool
+    lifted_on: date | None
+    live_filing_id: str | None
 
 
 class FilingState(StrEnum):
@@ -110,7 +120,7 @@ class Filing(Aggregate, Base):
 
     # -- decided by the rules
 
-    def judge(self, enterprise: Enterprise, book: Rulebook, today: date) -> None:
+    def judge(self, enterprise: Filer, book: Rulebook, today: date) -> None:
         """Return what lacks something with every reason, have five-small premises seen, leave to a
         reviewer what the rules name, and approve the rest without a meeting (零見面審核)."""
         if self.state != FilingState.SUBMITTED:
@@ -122,20 +132,18 @@ class Filing(Aggregate, Base):
         else:
             self._approve_or_refer(enterprise, RULE, book, today)
 
-    def judge_after_review(self, enterprise: Enterprise, book: Rulebook, today: date) -> None:
+    def judge_after_review(self, enterprise: Filer, book: Rulebook, today: date) -> None:
         """Go on with what was seen on site and found fit."""
         if self.state == FilingState.IN_REVIEW:
             self.seen_on_site = True
             self._approve_or_refer(enterprise, BY_REVIEW, book, today)
 
-    def return_after_review(
-        self, enterprise: Enterprise, reasons: list[Point], book: Rulebook
-    ) -> None:
+    def return_after_review(self, enterprise: Filer, reasons: list[Point], book: Rulebook) -> None:
         """Return what was seen on site and found wanting."""
         if self.state == FilingState.IN_REVIEW:
             self.send_back(enterprise, reasons, BY_REVIEW, book)
 
-    def _lacks(self, enterprise: Enterprise, book: Rulebook) -> list[Point]:
+    def _lacks(self, enterprise: Filer, book: Rulebook) -> list[Point]:
         """Give everything that the rules ask of such an enterprise and that is not there."""
         asked = enterprise.premises, enterprise.industry, self.headcount
         reasons = [
@@ -158,9 +166,7 @@ class Filing(Aggregate, Base):
             reasons.append(Point(code="pledge", words=book.say("The pledge was not given.")))
         return reasons
 
-    def _approve_or_refer(
-        self, enterprise: Enterprise, by: str, book: Rulebook, today: date
-    ) -> None:
+    def _approve_or_refer(self, enterprise: Filer, by: str, book: Rulebook, today: date) -> None:
         lifted = enterprise.lifted_on
         reasons = book.reasons_to_refer(
             key_project=enterprise.key_project,
@@ -173,7 +179,7 @@ class Filing(Aggregate, Base):
         else:
             self._approve(by, book)
 
-    def _ask_for_review(self, enterprise: Enterprise) -> None:
+    def _ask_for_review(self, enterprise: Filer) -> None:
         """Have the premises seen before they open."""
         self.state = FilingState.IN_REVIEW
         self.record(
@@ -201,7 +207,7 @@ class Filing(Aggregate, Base):
 
     def decide(
         self,
-        enterprise: Enterprise,
+        enterprise: Filer,
         decision: Decision,
         reasons: list[Point],
         by: str,
@@ -235,7 +241,7 @@ class Filing(Aggregate, Base):
         )
 
     def send_back(
-        self, enterprise: Enterprise, reasons: list[Point], by: str, book: Rulebook
+        self, enterprise: Filer, reasons: list[Point], by: str, book: Rulebook
     ) -> FilingReturned:
         """Return the filing with every reason at once."""
         self._finish(enterprise, FilingState.RETURNED)
@@ -249,7 +255,7 @@ class Filing(Aggregate, Base):
             )
         )
 
-    def withdraw(self, enterprise: Enterprise, reason: str) -> FilingWithdrawn:
+    def withdraw(self, enterprise: Filer, reason: str) -> FilingWithdrawn:
         """Take the filing back."""
         self.must_be_live()
         self._finish(enterprise, FilingState.WITHDRAWN)
@@ -271,7 +277,7 @@ class Filing(Aggregate, Base):
         if not self.is_live:
             raise self.conflict(FilingFinished, f"The filing is {self.state}.", state=self.state)
 
-    def _finish(self, enterprise: Enterprise, state: FilingState) -> None:
+    def _finish(self, enterprise: Filer, state: FilingState) -> None:
         self.state = state
         if enterprise.live_filing_id == self.id:
             enterprise.live_filing_id = None

@@ -11,11 +11,11 @@ from sqlalchemy import select
 
 from chassis.errors import at
 from chassis.service import on
-from chassis.storage.unit_of_work import Work
 from contracts.inspection import DrawPatrolPlan, Factor, PatrolPlanDrawn, Stop, Why
 from contracts.shapes import Id
-from rulebook import FollowsRules, Rulebook
+from rulebook import Rulebook, rules_of
 from rulebook.chapters.risk import Assessment, Record
+from services.inspection.batch import Uow
 from services.inspection.model import NotAcceptable, PatrolPlan, Premises, Visit, VisitState
 from services.inspection.model.visits import named
 
@@ -35,81 +35,77 @@ class _Case(NamedTuple):
 ORDER = (Why.URGENT, Why.OVERDUE, Why.DUE, Why.RISK)
 
 
-class DrawsPlans(FollowsRules):
-    """Mixed into inspection: sends officers where they are needed most."""
-
-    @on(DrawPatrolPlan)
-    def draw_plan(self, asked: DrawPatrolPlan, db: Work) -> PatrolPlanDrawn:
-        """Draw up a day's plan: visits that are due first, the urgent and the overdue before the
-        others, then open premises by risk that nobody has seen that day; as many as the officers
-        can visit. Premises on another plan of the day, or closed, are left out."""
-        faults = named("officers", asked.officers)
-        if asked.grid not in self.rules(db).grids:
-            faults.append(at("grid", "is not a grid of the district"))
-        if asked.day < db.today:
-            faults.append(at("day", f"lies before today, {db.today}"))
-        if faults:
-            raise NotAcceptable(errors=faults)
-        book, taken = self.rulebook.on(asked.day), _on_plans(db, asked)
-        due = _due(db, asked, book, taken)
-        taken |= {case.enterprise_id for case in due}
-        capacity = book.visits_of(len(asked.officers))
-        cases = sorted(due)[:capacity]
-        cases += nsmallest(capacity - len(cases), _at_risk(db, asked, book, taken))
-        plan = PatrolPlan.draw(
-            asked,
-            [_stop(case, book) for case in cases],
-            capacity=capacity,
-            left_out=max(len(due) - capacity, 0),
-            rules_version=book.version,
-        )
-        db.add(plan)
-        drawn: PatrolPlanDrawn = db.outgoing[-1].fact
-        return drawn
-
-
-def _on_plans(db: Work, asked: DrawPatrolPlan) -> set[str]:
-    """Name those who are on another plan of that day."""
-    query = select(PatrolPlan.enterprises).where(
-        PatrolPlan.grid == asked.grid, PatrolPlan.day == asked.day
+@on(DrawPatrolPlan)
+def draw_plan(command: DrawPatrolPlan, uow: Uow) -> PatrolPlanDrawn:
+    """Draw up a day's plan: visits that are due first, the urgent and the overdue before the
+    others, then open premises by risk that were not visited that day; as many as the officers
+    can visit. Premises on another plan of the day, or closed, are left out."""
+    faults = named("officers", command.officers)
+    if command.grid not in rules_of(uow).grids:
+        faults.append(at("grid", "is not a grid of the district"))
+    if command.day < uow.today:
+        faults.append(at("day", f"lies before today, {uow.today}"))
+    if faults:
+        raise NotAcceptable(errors=faults)
+    book, taken = uow.state.rulebook.on(command.day), _on_plans(uow, command)
+    due = _due(uow, command, book, taken)
+    taken |= {case.enterprise_id for case in due}
+    capacity = book.visits_of(len(command.officers))
+    cases = sorted(due)[:capacity]
+    cases += nsmallest(capacity - len(cases), _at_risk(uow, command, book, taken))
+    plan = PatrolPlan.draw(
+        command,
+        [_stop(case, book) for case in cases],
+        capacity=capacity,
+        left_out=max(len(due) - capacity, 0),
+        rules_version=book.version,
     )
-    return {enterprise for plan in db.scalars(query) for enterprise in plan}
+    drawn: PatrolPlanDrawn = uow.add_new(plan)
+    return drawn
 
 
-def _due(db: Work, asked: DrawPatrolPlan, book: Rulebook, taken: set[str]) -> list[_Case]:
+def _on_plans(uow: Uow, command: DrawPatrolPlan) -> set[str]:
+    """Return the enterprises that are on another plan of that day."""
+    query = select(PatrolPlan.enterprises).where(
+        PatrolPlan.grid == command.grid, PatrolPlan.day == command.day
+    )
+    return {enterprise for plan in uow.scalars(query) for enterprise in plan}
+
+
+def _due(uow: Uow, command: DrawPatrolPlan, book: Rulebook, taken: set[str]) -> list[_Case]:
     """Find the visits that are to be made by that day, one for each of the premises not closed."""
     query = (
         select(Visit, Premises)
         .join(Premises, Premises.enterprise_id == Visit.enterprise_id)
         .where(
-            Visit.grid == asked.grid,
+            Visit.grid == command.grid,
             Visit.state == VisitState.PLANNED,
-            Visit.day <= asked.day,
+            Visit.day <= command.day,
             Premises.closure_id.is_(None),
         )
     )
     cases: dict[str, _Case] = {}
-    for visit, premises in db.execute(query):
+    for visit, premises in uow.execute(query):
         if premises.enterprise_id in taken:
             continue
         why = (
-            Why.URGENT if visit.urgent else Why.OVERDUE if visit.day < asked.day else Why.DUE
+            Why.URGENT if visit.urgent else Why.OVERDUE if visit.day < command.day else Why.DUE
         )  # fmt: skip
-        case = _case(why, visit.day, visit.id, premises, book, asked.day)
+        case = _case(why, visit.day, visit.id, premises, book, command.day)
         other = cases.get(premises.enterprise_id)
         cases[premises.enterprise_id] = min(case, other) if other else case
     return [*cases.values()]
 
 
-def _at_risk(db: Work, asked: DrawPatrolPlan, book: Rulebook, taken: set[str]) -> Iterable[_Case]:
-    """Assess the open premises of the grid that nobody has seen that day."""
+def _at_risk(uow: Uow, command: DrawPatrolPlan, book: Rulebook, taken: set[str]) -> Iterable[_Case]:
+    """Assess the open premises of the grid that were not visited that day."""
     query = select(Premises).where(
-        Premises.grid == asked.grid, Premises.is_open, Premises.closure_id.is_(None)
+        Premises.grid == command.grid, Premises.is_open, Premises.closure_id.is_(None)
     )
     return (
-        _case(Why.RISK, asked.day, "", premises, book, asked.day)
-        for premises in db.scalars(query)
-        if premises.visited_on != asked.day and premises.enterprise_id not in taken
+        _case(Why.RISK, command.day, "", premises, book, command.day)
+        for premises in uow.scalars(query)
+        if premises.visited_on != command.day and premises.enterprise_id not in taken
     )
 
 
@@ -134,7 +130,7 @@ def _stop(case: _Case, book: Rulebook) -> Stop:
 
 
 def factors(record: Record, assessed: Assessment, book: Rulebook) -> list[Factor]:
-    """Give the three factors of a risk, and say what made each."""
+    """Return the three factors of a risk, and what made each."""
     last = max((day for day, _ in record.visits), default=None)
     impact = book.say(
         "%(premises)s, size %(size)s, %(others)s of %(staff)s staff from other provinces",

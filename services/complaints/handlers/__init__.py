@@ -1,0 +1,1 @@
+"""The handlers of complaints: functions of a message and a unit of work."""

@@ -1,0 +1,1 @@
+"""The handlers of filing: functions of a message and a unit of work."""

@@ -1,0 +1,1 @@
+"""The handlers of inspection: functions of a message and a unit of work."""

@@ -1,0 +1,130 @@
+"""What a visit leads to: issues, and the end of what it was made for.
+
+A visit that one team records for all ends as it is recorded, a joint one when all have signed.
+Words and severity are those of the checklist that the visit pins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from chassis.ids import derived_id
+from chassis.service import on
+from contracts.inspection import (
+    ComplaintChecked,
+    Finding,
+    Grounds,
+    IssueFound,
+    OnsiteReviewFailed,
+    OnsiteReviewPassed,
+    PartRecorded,
+    Purpose,
+    Severity,
+    VisitRecorded,
+    VisitSigned,
+)
+from contracts.shapes import Id, Key
+from rulebook import rules_of
+from rulebook.chapters.checklist import Checklist
+from services.inspection.batch import Uow
+from services.inspection.handlers.closing import close
+from services.inspection.judging import checklist_of
+from services.inspection.model import Issue, Visit
+
+
+@on(VisitRecorded, PartRecorded)
+def name_issues(event: VisitRecorded | PartRecorded, uow: Uow) -> None:
+    """Record each fault as an issue; a grave one that still stands closes the enterprise."""
+    part = [event.agency] if isinstance(event, PartRecorded) else []
+    checklist = checklist_of(uow.state.rulebook, event.checklist_version, event.day)
+    for number, finding in enumerate(event.findings):
+        found = _issue(
+            derived_id("issue", event.visit_id, *part, number), event, finding, checklist
+        )
+        uow.add(Issue.find(found))
+        if found.severity is Severity.GRAVE and not found.rectified_on_the_spot:
+            close(
+                uow,
+                event.enterprise_id,
+                Grounds.GRAVE_ISSUE,
+                rules_of(uow).say("Grave issue: %(point)s", point=found.point.words),
+                issue_id=found.issue_id,
+            )
+
+
+@on(VisitRecorded)
+def conclude_at_once(event: VisitRecorded, uow: Uow) -> None:
+    """Conclude what one team has recorded for all."""
+    if (event.filing_id or event.complaint_id) and not event.joint:
+        found = [
+            (finding.rule, event.checklist_version, not finding.rectified_on_the_spot)
+            for finding in event.findings
+        ]
+        _conclude(uow, event, event.visit_id, found)
+
+
+@on(VisitSigned)
+def conclude_when_all_have_signed(event: VisitSigned, uow: Uow) -> None:
+    """Conclude a joint visit that is complete."""
+    visit = uow.require(Visit, event.visit_id)
+    if event.complete and visit.joint and (visit.filing_id or visit.complaint_id):
+        found = [(one["rule"], one["version"], one["stands"]) for one in visit.found]
+        _conclude(uow, visit, visit.id, found)
+
+
+def _conclude(
+    uow: Uow,
+    visit: VisitRecorded | Visit,
+    visit_id: str,
+    found: Sequence[tuple[str, str | None, bool]],
+) -> None:
+    """Record how a review or a check ended.
+
+    A review is passed if nothing that it found still stands; any finding substantiates a
+    complaint.
+    """
+    points = [
+        (checklist_of(uow.state.rulebook, version, visit.day).rules[rule].point, stands)
+        for rule, version, stands in found
+    ]
+    if visit.purpose == Purpose.REVIEW and visit.filing_id:
+        about: dict[str, Any] = {
+            "enterprise_id": visit.enterprise_id,
+            "filing_id": visit.filing_id,
+            "visit_id": visit_id,
+        }
+        if standing := [point for point, stands in points if stands]:
+            uow.record(OnsiteReviewFailed(**about, reasons=standing))
+        else:
+            uow.record(OnsiteReviewPassed(**about))
+    if visit.complaint_id:
+        uow.record(
+            ComplaintChecked(
+                complaint_id=Key(visit.complaint_id),
+                enterprise_id=Id(visit.enterprise_id),
+                visit_id=Id(visit_id),
+                substantiated=bool(points),
+                points=[point for point, _ in points],
+                checked_on=visit.day,
+            )
+        )
+
+
+def _issue(
+    issue_id: str, event: VisitRecorded | PartRecorded, finding: Finding, checklist: Checklist
+) -> IssueFound:
+    rule = checklist.rules[finding.rule]
+    return IssueFound(
+        issue_id=Id(issue_id),
+        enterprise_id=event.enterprise_id,
+        visit_id=event.visit_id,
+        point=rule.point,
+        severity=Severity(rule.severity),
+        checklist_version=checklist.version,
+        found_on=event.day,
+        rectified_on_the_spot=finding.rectified_on_the_spot,
+        on_record=finding.on_record,
+        remark=finding.remark,
+        evidence=finding.evidence,
+    )

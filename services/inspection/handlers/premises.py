@@ -1,0 +1,78 @@
+"""What inspection keeps of the enterprises, from what filing says and from its own visits."""
+
+from __future__ import annotations
+
+from chassis.errors import NotYet
+from chassis.service import on
+from contracts.filing import (
+    EnterpriseCorrected,
+    EnterpriseRegistered,
+    EnterpriseReopened,
+    EnterpriseSuspended,
+    RosterReported,
+)
+from contracts.inspection import PartRecorded, VisitRecorded
+from services.inspection.batch import Uow
+from services.inspection.model import Premises
+
+
+def premises_of(uow: Uow, enterprise_id: str) -> Premises:
+    """Load the premises of an enterprise; raises `NotYet` until filing's event has arrived."""
+    premises = uow.get(Premises, enterprise_id)
+    if premises is None:
+        raise NotYet(enterprise_id)
+    return premises
+
+
+@on(EnterpriseRegistered)
+def know(event: EnterpriseRegistered, uow: Uow) -> None:
+    """Add the premises of an enterprise: open without approval, they may be visited too."""
+    uow.add(
+        Premises(
+            enterprise_id=event.enterprise_id,
+            name=event.name,
+            kind=event.premises,
+            grid=event.grid,
+            size=event.size,
+        )
+    )
+
+
+@on(EnterpriseCorrected)
+def know_better(event: EnterpriseCorrected, uow: Uow) -> None:
+    """Update what the registry says of an enterprise."""
+    premises = premises_of(uow, event.enterprise_id)
+    premises.name, premises.kind = event.name, event.premises
+    premises.grid, premises.size = event.grid, event.size
+
+
+@on(EnterpriseReopened)
+def know_open(event: EnterpriseReopened, uow: Uow) -> None:
+    """Record that an enterprise is open, and how many work there."""
+    premises_of(uow, event.enterprise_id).opened(event)
+
+
+@on(EnterpriseSuspended)
+def know_shut(event: EnterpriseSuspended, uow: Uow) -> None:
+    """Record that an enterprise is no longer open."""
+    premises_of(uow, event.enterprise_id).is_open = False
+
+
+@on(RosterReported)
+def know_staff(event: RosterReported, uow: Uow) -> None:
+    """Record how many work there on a day."""
+    premises_of(uow, event.enterprise_id).reported(event)
+
+
+@on(VisitRecorded)
+def remember_visit(event: VisitRecorded, uow: Uow) -> None:
+    """Record what a visit found; one for a complaint that found something shows it true."""
+    true = event.complaint_id is not None and bool(event.findings)
+    premises = premises_of(uow, event.enterprise_id)
+    premises.was_visited(event.day, len(event.findings), complaint_true=true)
+
+
+@on(PartRecorded)
+def remember_part(event: PartRecorded, uow: Uow) -> None:
+    """Record what a further part of a visit found."""
+    premises_of(uow, event.enterprise_id).broke_more(event.day, len(event.findings))
