@@ -115,6 +115,7 @@ def of_the_chassis(store):
         "letters that hold messages back",
         in_work(store, lambda work: parked.held(work, messages)),
     )
+    yield "the first letter of a stream, before it is held", lambda: parked.head_of(store, stream)
     yield (
         "the first letter of a stream",
         in_work(store, lambda work: parked.first_of(work, stream, for_update=True)),
