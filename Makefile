@@ -1,4 +1,4 @@
-# Two commands do all the set-up: `make demo` and `make test`.
+# Two commands do all the set-up: `make demo` and `make test`. `make help` lists the others.
 PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 8000
@@ -6,11 +6,17 @@ MINUTES ?= 3
 RATE ?= 25
 BENCH_REPORT ?= $(if $(filter file,$(origin REPORT)),bench.json,$(REPORT))
 REPORT ?= faults.json
+# Processes that test: one more than there are cores, since each often waits for its servers.
+JOBS ?= $(shell expr $$(nproc) + 1)
+PARALLEL = --numprocesses $(JOBS) --maxprocesses 8
 
-.PHONY: demo up setup dev test test-rabbitmq4 faults model bench mutants schemathesis lint docs lock secrets clean delete-district
+.PHONY: demo help up setup dev test check test-rabbitmq4 faults model bench mutants schemathesis lint docs lock secrets clean delete-district
 
 demo: setup ## replay the Fengze month and go on serving
 	$(BIN)/bihuan demo --port $(PORT)
+
+help: ## list these commands
+	@grep -E '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
 up: setup ## the embedded district on the real clock
 	$(BIN)/bihuan up --port $(PORT)
@@ -25,14 +31,18 @@ setup: .venv/.installed ## .venv with the command bihuan in it
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-dev: .venv/.developed
+dev: .venv/.developed ## .venv with the tools for tests and checks in it
 
 .venv/.developed: .venv/.installed requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock
 	@touch $@
 
-test: lint ## everything
-	$(BIN)/pytest
+test: lint ## everything, in parallel: JOBS=1 for one test after another
+	$(BIN)/pytest $(PARALLEL)
+
+check: lint ## what is quick: lint, types, tests/unit, service, contract, and the loop embedded
+	$(BIN)/pytest $(PARALLEL) tests/unit tests/service tests/contract tests/loop \
+	  -m "not distributed"
 
 test-rabbitmq4: dev ## the broker's tests on RabbitMQ 4, in a folder of its own (as root, on Debian)
 	$(BIN)/pytest tests/broker --rabbitmq=4
@@ -62,7 +72,7 @@ mutants: dev ## change the code in small ways, and see that a test notices: ONLY
 schemathesis: dev ## ask a district for so long what the document of its API allows, and forbids: MINUTES=, SEED=
 	$(BIN)/python -m tests.fuzzing.run --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
-lint: dev
+lint: dev ## style, formatting, types and imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

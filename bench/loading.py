@@ -23,7 +23,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from bench.moulds import Mould, plain, read, tables_of, without_indexes
+from bench.templates import Template, plain, read, tables_of, without_indexes
 from chassis.message import encode
 from chassis.runtime.green import Pool
 from console.demo.synthetic import credit_code
@@ -52,15 +52,15 @@ Said = dict[str, Any]
 """What goes into the gaps of a text, for one copy."""
 
 
-class Moulds:
+class Templates:
     """Watches what services write between two moments, and copies it."""
 
     def __init__(self, connect: Connect) -> None:
         self.connect = connect
         self._known = {(m.service, m.table): {tuple(r) for r in m.rows} for m in self._all()}
         self._figures = self._counters()
-        self.moulds: list[Mould] = []
-        self._stood: dict[tuple[str, str], Mould] = {}
+        self.templates: list[Template] = []
+        self._stood: dict[tuple[str, str], Template] = {}
 
     def take(self) -> None:
         """Take what is new since the beginning as the moulds, and remember what stands there."""
@@ -69,24 +69,24 @@ class Moulds:
             new = [row for row in there.rows if tuple(row) not in known]
             if new:
                 self._stood[there.service, there.table] = there
-                self.moulds.append(replace(there, rows=new))
+                self.templates.append(replace(there, rows=new))
         before, self._figures = self._figures, self._counters()
         self._moved = {name: n - before.get(name, 0) for name, n in self._figures.items()}
         self._find_gaps()
 
     # -- copying
 
-    def load(self, copies: int, say: Say = lambda _: None, *, carriage: int = 0) -> None:
+    def load(self, copies: int, say: Say = lambda _: None, *, chassis_metadata: int = 0) -> None:
         """Leave so many copies in the tables, the first one the oldest, beside what stood there
         when the moulds were taken; of what goes in time those of the youngest, `carriage` many."""
-        say(f"loading {copies:,} copies, {carriage:,} of them with what goes in time")
+        say(f"loading {copies:,} copies, {chassis_metadata:,} of them with what goes in time")
         indexes: list[tuple[str, list[str]]] = []
         with ExitStack() as stack:
-            writers = [stack.enter_context(self._emptied(m, indexes)) for m in self.moulds]
+            writers = [stack.enter_context(self._emptied(m, indexes)) for m in self.templates]
             for first in range(1, copies + 1, AT_ONCE):
                 numbers = range(first, min(first + AT_ONCE, copies + 1))
                 said = [self._said(number, copies) for number in numbers]
-                young = [each for each in said if each["number"] > copies - carriage]
+                young = [each for each in said if each["number"] > copies - chassis_metadata]
                 for writer in writers:
                     writer.write(young if writer.table in CARRIAGE else said)
         say("making the indexes")
@@ -100,20 +100,22 @@ class Moulds:
             self._execute(kind.name, ["VACUUM ANALYZE"])
 
     @contextmanager
-    def _emptied(self, mould: Mould, indexes: list[tuple[str, list[str]]]) -> Iterator[_Writer]:
+    def _emptied(
+        self, template: Template, indexes: list[tuple[str, list[str]]]
+    ) -> Iterator[_Writer]:
         """Give a writer of a table that holds no copies yet, and note how to make its indexes."""
-        names = sql.SQL(", ").join(map(sql.Identifier, mould.columns))
-        table = sql.Identifier(mould.table)
-        with self.connect(mould.service) as connection, connection.transaction():
+        names = sql.SQL(", ").join(map(sql.Identifier, template.columns))
+        table = sql.Identifier(template.table)
+        with self.connect(template.service) as connection, connection.transaction():
             connection.execute("SET LOCAL statement_timeout = 0")
-            indexes.append((mould.service, without_indexes(connection, mould.table)))
+            indexes.append((template.service, without_indexes(connection, template.table)))
             connection.execute(sql.SQL("TRUNCATE {}").format(table))
             # rows of a table that was emptied in the same transaction need no vacuum later
             copy = sql.SQL("COPY {} ({}) FROM STDIN (FREEZE)").format(table, names)
             with connection.cursor() as cursor, cursor.copy(copy) as stream:
-                stood = self.stood(mould).rows
+                stood = self.stood(template).rows
                 stream.write("".join("\t".join(row) + "\n" for row in stood))
-                writer = _Writer(self, mould, stream)
+                writer = _Writer(self, template, stream)
                 yield writer
             writer.end(connection)
 
@@ -124,13 +126,13 @@ class Moulds:
             for statement in statements:
                 connection.execute(statement)
 
-    def stood(self, mould: Mould) -> Mould:
+    def stood(self, template: Template) -> Template:
         """Give all rows of a table that stood there when the moulds were taken."""
-        return self._stood[mould.service, mould.table]
+        return self._stood[template.service, template.table]
 
-    def of(self, service: str, table: str) -> Mould:
+    def of(self, service: str, table: str) -> Template:
         """Give the mould of a table."""
-        return next(m for m in self.moulds if (m.service, m.table) == (service, table))
+        return next(m for m in self.templates if (m.service, m.table) == (service, table))
 
     # -- texts with gaps
 
@@ -142,7 +144,7 @@ class Moulds:
     def _find_gaps(self) -> None:
         """Note what differs from copy to copy, and of which identities the heads are."""
         old = "\n".join("\t".join(row) for rows in self._known.values() for row in rows)
-        new = "\n".join("\t".join(row) for mould in self.moulds for row in mould.rows)
+        new = "\n".join("\t".join(row) for template in self.templates for row in template.rows)
         ids = {*_UUID.findall(new)} - {*_UUID.findall(old)}
         self._heads_of_ids = {f"{each[:HEAD]} {each[14]}" for each in ids}
         self._gaps = {each: f"%({each[:HEAD]} {each[14]})s{each[HEAD:]}" for each in ids}
@@ -157,12 +159,12 @@ class Moulds:
 
     # -- reading
 
-    def _all(self) -> Iterator[Mould]:
+    def _all(self) -> Iterator[Template]:
         """Read every table of every service that grows."""
         for kind in SERVICES:
             with self.connect(kind.name) as connection:
                 for table in tables_of(connection):
-                    yield Mould(kind.name, table, *read(connection, table))
+                    yield Template(kind.name, table, *read(connection, table))
 
     def _counters(self) -> dict[str, int]:
         with self.connect("gateway") as connection:
@@ -172,21 +174,21 @@ class Moulds:
 class _Writer:
     """Writes the copies of one table, in one text with gaps for all rows of a copy."""
 
-    def __init__(self, moulds: Moulds, mould: Mould, stream: psycopg.Copy) -> None:
-        self._mould, self._stream = mould, stream
-        self.table = mould.table
-        rows = [[moulds.template(cell) for cell in row] for row in mould.rows]
-        owner = moulds.of(mould.service, mould.owner)
-        self._last = max(moulds.stood(owner).positions(), default=0)
+    def __init__(self, templates: Templates, template: Template, stream: psycopg.Copy) -> None:
+        self._mould, self._stream = template, stream
+        self.table = template.table
+        rows = [[templates.template(cell) for cell in row] for row in template.rows]
+        owner = templates.of(template.service, template.owner)
+        self._last = max(templates.stood(owner).positions(), default=0)
         self._places = [f"place {n}" for n in range(len(owner.positions()))]
         ranked = sorted(owner.positions())
-        for row, position in zip(rows, mould.positions(), strict=False):
-            row[mould.counted or 0] = f"%(place {ranked.index(position)})d"
+        for row, position in zip(rows, template.positions(), strict=False):
+            row[template.counted or 0] = f"%(place {ranked.index(position)})d"
         self._more: _Chain | _Words | None = None
-        if mould.table in CHAINS:
-            self._more = _Chain(moulds, mould, rows)
-        elif mould.table != mould.owner:
-            self._more = _Words(moulds, mould, rows)
+        if template.table in CHAINS:
+            self._more = _Chain(templates, template, rows)
+        elif template.table != template.owner:
+            self._more = _Words(templates, template, rows)
         self._text = "".join("\t".join(row) + "\n" for row in rows)
 
     def write(self, copies: list[Said]) -> None:
@@ -202,28 +204,28 @@ class _Writer:
 
     def end(self, connection: psycopg.Connection[Any]) -> None:
         """Note up to where it was written."""
-        mould = self._mould
+        template = self._mould
         if isinstance(self._more, _Chain):
             change = "UPDATE heads SET position = %s, digest = %s WHERE chain = %s"
-            connection.execute(change, [self._last, self._more.before, mould.table])
-        elif mould.counted is not None and self._more is None:
+            connection.execute(change, [self._last, self._more.before, template.table])
+        elif template.counted is not None and self._more is None:
             connection.execute(
                 "SELECT setval(pg_get_serial_sequence(%s, %s), %s)",
-                [mould.table, mould.columns[mould.counted], self._last],
+                [template.table, template.columns[template.counted], self._last],
             )
 
 
 class _Chain:
     """Gives the entries of a chain their digests."""
 
-    def __init__(self, moulds: Moulds, mould: Mould, rows: list[list[str]]) -> None:
-        sealed = [mould.columns.index(name) for name in CHAINS[mould.table].sealed]
-        digest = mould.columns.index("digest")
-        self.before = moulds.stood(mould).rows[-1][digest]
+    def __init__(self, templates: Templates, template: Template, rows: list[list[str]]) -> None:
+        sealed = [template.columns.index(name) for name in CHAINS[template.table].sealed]
+        digest = template.columns.index("digest")
+        self.before = templates.stood(template).rows[-1][digest]
         self._contents = []
         for which, row in enumerate(rows):
-            content = [plain(mould.rows[which][column]) for column in sealed]
-            places = f"place {which}", f"digest {which}", moulds.template(encode(content))
+            content = [plain(template.rows[which][column]) for column in sealed]
+            places = f"place {which}", f"digest {which}", templates.template(encode(content))
             self._contents.append(places)
             row[digest] = f"%(digest {which})s"
 
@@ -237,17 +239,20 @@ class _Chain:
 class _Words:
     """Writes the words of the copied documents."""
 
-    def __init__(self, moulds: Moulds, mould: Mould, rows: list[list[str]]) -> None:
-        documents, column = moulds.of(mould.service, mould.owner), mould.columns.index("words")
+    def __init__(self, templates: Templates, template: Template, rows: list[list[str]]) -> None:
+        documents, column = (
+            templates.of(template.service, template.owner),
+            template.columns.index("words"),
+        )
         at, doc = documents.positions(), documents.columns.index("doc")
-        words = VIEWS[mould.owner].words
+        words = VIEWS[template.owner].words
         assert words
         self._words = words
         self._texts = []
-        for which, position in enumerate(mould.positions()):
+        for which, position in enumerate(template.positions()):
             document = json.loads(plain(documents.rows[at.index(position)][doc]) or "{}")
             shown = {name: document.get(name) for name in words.fields}
-            self._texts.append((f"words {which}", moulds.template(encode(shown))))
+            self._texts.append((f"words {which}", templates.template(encode(shown))))
             rows[which][column] = f"%(words {which})s"
 
     def fill(self, said: Said) -> None:

@@ -79,7 +79,9 @@ def rest(stage: Stage, seconds: float = 120.0) -> None:
     """Wait until nothing is under way: nothing is to be sent, and no queue holds anything."""
     give_up, quiet = time.monotonic() + seconds, 0
     names = [kind.name for kind in SERVICES]
-    queues = [queue_of(name, slot) for name in names for slot in range(Settings().slots)]
+    queues = [
+        queue_of(name, partition) for name in names for partition in range(Settings().partitions)
+    ]
     while quiet < 3:
         unsent = 0
         for name in names:

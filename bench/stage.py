@@ -233,7 +233,10 @@ class Stage:
 
 def forget(channel: Any, service: str) -> None:
     """Take away the exchanges and queues of a service."""
-    for name in (f"{service}.dead", *(f"{service}.inbox.{n}" for n in range(Settings().slots))):
+    for name in (
+        f"{service}.dead",
+        *(f"{service}.inbox.{n}" for n in range(Settings().partitions)),
+    ):
         channel.queue_delete(name)
     for exchange in ("events", "commands", "inbox", "dead"):
         channel.exchange_delete(f"{service}.{exchange}")

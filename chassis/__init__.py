@@ -1,1 +1,1 @@
-"""How it is carried: outbox, relay, consumer, inbox, letters, the bus, HTTP, metrics."""
+"""How it is carried: outbox, relay, consumer, inbox, parked messages, the bus, HTTP, metrics."""

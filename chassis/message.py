@@ -56,22 +56,22 @@ class Message:
     tag: Any = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, fact: Contract, envelope: Envelope, to: str | None = None) -> Message:
+    def of(cls, payload: Contract, envelope: Envelope, to: str | None = None) -> Message:
         """Put a contract into its envelope; a command of no service's own names its receiver."""
         made = cls(
             envelope,
-            _encode(fact.to_data()),
-            f"{to or fact.service or envelope.source}.commands"
-            if isinstance(fact, Command)
+            _encode(payload.to_data()),
+            f"{to or payload.service or envelope.source}.commands"
+            if isinstance(payload, Command)
             else f"{envelope.source}.events",
         )
-        made.__dict__["fact"] = fact
+        made.__dict__["payload"] = payload
         return made
 
-    def restate(self, fact: Contract) -> None:
+    def restate(self, payload: Contract) -> None:
         """Say it otherwise, as long as it has not been written."""
-        self.body = _encode(fact.to_data())
-        self.__dict__["fact"] = fact
+        self.body = _encode(payload.to_data())
+        self.__dict__["payload"] = payload
 
     @property
     def id(self) -> str:
@@ -100,7 +100,7 @@ class Message:
         return self.exchange.endswith(".commands")
 
     @cached_property
-    def fact(self) -> Any:
+    def payload(self) -> Any:
         """The contract that the body states. Raises `Undecodable`."""
         kind = contracts().get(self.envelope.type)
         if kind is None:
@@ -120,9 +120,9 @@ class Message:
         """Give a digest of the body, to tell a repeat from another message under the same id."""
         return blake2b(self.body.encode(), digest_size=8).hexdigest()
 
-    def slot(self, slots: int) -> int:
-        """Give the slot of its key."""
-        return slot_of(self.envelope.partitionkey, slots)
+    def partition(self, partitions: int) -> int:
+        """Give the partition of its key."""
+        return partition_of(self.envelope.partitionkey, partitions)
 
 
 def _read(body: str) -> Any:
@@ -133,6 +133,6 @@ def _read(body: str) -> Any:
     return said
 
 
-def slot_of(key: str, slots: int) -> int:
-    """Give the slot of a key: a constant function of the two, whatever the broker does."""
-    return crc32(key.encode()) % slots
+def partition_of(key: str, partitions: int) -> int:
+    """Give the partition of a key: a constant function of the two, whatever the broker does."""
+    return crc32(key.encode()) % partitions

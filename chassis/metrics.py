@@ -1,4 +1,4 @@
-"""What operations see: counters and histograms of the carriage and of HTTP."""
+"""What operations see: counters and histograms of the service host and of HTTP."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -29,10 +29,10 @@ OUTBOX_HELD = Gauge(
     "Keys held back since somebody does not take what is next",
     ["service"],
 )
-LETTERS = Gauge("bihuan_letters", "Letters set aside", ["service", "state"])
-LETTERS_OLDEST = Gauge(
-    "bihuan_letters_oldest_seconds",
-    "Age of the oldest letter of a state that holds back",
+PARKED = Gauge("bihuan_parked_messages", "Parked messages set aside", ["service", "state"])
+PARKED_OLDEST = Gauge(
+    "bihuan_parked_messages_oldest_seconds",
+    "Age of the oldest parked message of a state that holds back",
     ["service", "state"],
 )
 STORAGE_DOWN = Counter(
@@ -46,7 +46,7 @@ CLOCK_OFFSET = Gauge(
     "Seconds by which this machine's clock is ahead of the database's; negative where it is behind",
     ["service"],
 )
-SLOTS = Gauge("bihuan_slots", "Slots that this replica serves", ["service"])
+PARTITIONS = Gauge("bihuan_partitions", "Partitions that this replica serves", ["service"])
 RELAYS = Gauge("bihuan_relay_active", "1 while this replica relays for its service", ["service"])
 BUS_DOWN = Counter(
     "bihuan_bus_unavailable_total", "Publishing put off for want of a bus", ["service"]

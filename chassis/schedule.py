@@ -12,7 +12,7 @@ from chassis.ids import derived_id
 from chassis.message import encode
 from chassis.service import on
 from chassis.storage.tables import outbox
-from chassis.storage.unit_of_work import Work
+from chassis.storage.unit_of_work import UnitOfWork
 from contracts.gateway import HourBegan
 from contracts.message import Command
 from contracts.shapes import Id
@@ -55,16 +55,18 @@ class Sweeps:
         self.finders = {finder.__name__: finder for finder in finders}
 
     @on(HourBegan)
-    def hour_began(self, event: HourBegan, uow: Work) -> None:
+    def hour_began(self, event: HourBegan, uow: UnitOfWork) -> None:
         """Find the first page of what is due."""
         self._sweep(uow, uow.message.id, event.at, next(iter(self.finders)), [])
 
     @on(SweepHour)
-    def sweep_on(self, command: SweepHour, uow: Work) -> None:
+    def sweep_on(self, command: SweepHour, uow: UnitOfWork) -> None:
         """Find the next page of what is due."""
         self._sweep(uow, command.hour_id, command.at, command.sweep, command.after)
 
-    def _sweep(self, uow: Work, hour: str, at: datetime, sweep: str, after: list[str]) -> None:
+    def _sweep(
+        self, uow: UnitOfWork, hour: str, at: datetime, sweep: str, after: list[str]
+    ) -> None:
         page = self.finders[sweep](uow, after, PAGE)
         sent = _send(uow, [case.command for case in page])
         rest = self._rest(sweep, page)
@@ -82,7 +84,7 @@ class Sweeps:
         return (following[0], []) if following else None
 
 
-def _send(uow: Work, commands: list[Command]) -> int:
+def _send(uow: UnitOfWork, commands: list[Command]) -> int:
     """Send what was not sent in an earlier hour, and return the number of commands sent."""
     by_id = {derived_id(c.type, encode(c.to_data())): c for c in commands}
     known = set(uow.scalars(select(outbox.c.id).where(outbox.c.id.in_(by_id))))

@@ -13,7 +13,7 @@ from sqlalchemy import MetaData, select, true
 from werkzeug.wrappers import Request
 
 from chassis import metrics
-from chassis.cluster.notify import Calls
+from chassis.cluster.notify import Notifier
 from chassis.cluster.replica import Replica
 from chassis.errors import NotFound
 from chassis.http.responses import Route
@@ -30,21 +30,21 @@ from chassis.settings import Misconfigured, Settings
 from chassis.storage import migrations
 from chassis.storage.engine import STORAGE_ERRORS
 from chassis.storage.leases import Leases
-from chassis.storage.retention import Aged, Aging, Retention
+from chassis.storage.retention import Retention, RetentionPolicies, RetentionPolicy
 from chassis.storage.store import Store
 from chassis.storage.tables import strays
-from chassis.storage.unit_of_work import Work
+from chassis.storage.unit_of_work import UnitOfWork
 from contracts.message import Command, Contract
 from contracts.shared import Resend
 
-LETTERS_EVERY = 0.25
+RETRY_EVERY = 0.25
 GAUGES_EVERY = 5.0
 OUTBOX, OUTCOMES = "outbox", "outcomes"
 """What the replicas of a service call to each other: there is something to relay, to answer."""
 
 
-class NoSuchSlot(NotFound):
-    """There is no such service, or it has no such slot."""
+class NoSuchPartition(NotFound):
+    """There is no such service, or it has no such partition."""
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -95,11 +95,11 @@ def bindings_of(service: type[Service]) -> Bindings:
 
 def brought_to(service: type[Service]) -> Bindings:
     """Tell what the bus brings to a service: not what it says itself and has handled at once."""
-    own = f"{service.name}.events" if service.at_once else None
+    own = f"{service.name}.events" if service.handle_inline else None
     return frozenset(pair for pair in bindings_of(service) if pair[0] != own)
 
 
-class Carriage(SharedExtension):
+class ServiceHost(SharedExtension):
     """Carries the messages of one service: its store, its relay and its consumer."""
 
     web = Web()
@@ -121,9 +121,9 @@ class Carriage(SharedExtension):
         for name, value in config.get("provide", {}).items():
             setattr(self.service, name, value)
         self.service.settings, self.service.store = self.settings, self.store
-        self.service.wake, self.service.call = self._wake, self._call
+        self.service.wake, self.service.notify = self._wake, self._call
         self.service.ask_again = self.relay.ask_again
-        self.service.leads = lambda: self.relay.active
+        self.service.is_leader = lambda: self.relay.active
         self.service.knows = self.relay.resender.knows
         self.is_alone = not self.settings.amqp_uri
         if self.is_alone:
@@ -134,7 +134,7 @@ class Carriage(SharedExtension):
         self.web.authorize, self.web.client_of = self.service.authorize, self.service.client_of
         self.web.routes = lambda: [*health(ready), *self.service.routes()]
         self.consumer = Consumer(self.service, self.store, handlers_of(self.service), self._wake)
-        self.calls = Calls(self.store, self._called, OUTBOX, OUTCOMES)
+        self.notifier = Notifier(self.store, self._called, OUTBOX, OUTCOMES)
         self.replica: Replica | None = None
         self.log = log(kind.name)
         self._stopping = False
@@ -152,8 +152,13 @@ class Carriage(SharedExtension):
         """Let requests in: the database is there."""
         self.web.is_open = True
         self._tend(self._measure)
-        aging = {strays: Aged(strays.c.marker, true()), **self.service.aging}
-        self._tend(Retention(self.store, self.settings, aging, lambda: self.relay.active).run)
+        retention_policies = {
+            strays: RetentionPolicy(strays.c.marker, true()),
+            **self.service.retention_policies,
+        }
+        self._tend(
+            Retention(self.store, self.settings, retention_policies, lambda: self.relay.active).run
+        )
         self.service.on_start(self._tend)
 
     def _tend(self, loop: Callable[[], None]) -> None:
@@ -166,17 +171,18 @@ class Carriage(SharedExtension):
             try:
                 migrations.check(self.store)
                 self.store.clock.refuse()
-                slots = leases.agree(self.settings.slots)
+                partitions = leases.agree(self.settings.partitions)
             except STORAGE_ERRORS as error:
                 tries += 1
                 self.log.warning("waiting for the database", tries=tries, error=str(error))
                 eventlet.sleep(parked.pause(tries, longest=3.0))
             else:
                 break
-        if slots != self.settings.slots:
+        if partitions != self.settings.partitions:
             raise Misconfigured(
-                f"The district of this database has {slots} slots: set SLOTS={slots}, or change "
-                f"that with `bihuan slots {self.settings.slots}`."
+                f"The district of this database has {partitions} partitions: "
+                f"set PARTITIONS={partitions}, or change "
+                f"that with `bihuan partitions {self.settings.partitions}`."
             )
         self._serve()
         self._begin(leases)
@@ -194,13 +200,13 @@ class Carriage(SharedExtension):
         inbox.ready.wait()
         self.replica = replica
         self._tend(self.relay.run)
-        self._tend(self._tend_letters)
+        self._tend(self._retry_parked)
         if leases is None:
             replica.run()
         else:
             self._tend(replica.run)
-            self._tend(self.calls.speak)
-            self._tend(self.calls.hear)
+            self._tend(self.notifier.send_all)
+            self._tend(self.notifier.listen)
         self.log.info("started")
 
     def stop(self) -> None:
@@ -227,7 +233,7 @@ class Carriage(SharedExtension):
 
     def _call(self, channel: str) -> None:
         if self.replica is not None and self.replica.others:
-            self.calls.call(channel)
+            self.notifier.notify(channel)
 
     def _called(self, channel: str) -> None:
         if channel == OUTBOX:
@@ -246,13 +252,13 @@ class Carriage(SharedExtension):
         """Tell whether the relay has nothing to send."""
         return not self.relay.busy and self.relay.outbox.backlog()[0] == 0
 
-    def _tend_letters(self) -> None:
+    def _retry_parked(self) -> None:
         while not self._stopping:
-            eventlet.sleep(LETTERS_EVERY)
+            eventlet.sleep(RETRY_EVERY)
             try:
                 self.consumer.retries.retry_due()
             except STORAGE_ERRORS as error:
-                self.log.warning("letters put off", error=str(error))
+                self.log.warning("parked messages put off", error=str(error))
 
     def _measure(self) -> None:
         while not self._stopping:
@@ -266,17 +272,17 @@ class Carriage(SharedExtension):
                 metrics.CLOCK_OFFSET.labels(self.store.service).set(self.store.clock.ahead)
                 metrics.OUTBOX_UNSENT.labels(self.store.service).set(unsent)
                 metrics.OUTBOX_OLDEST.labels(self.store.service).set(oldest)
-                for state in (parked.WAITING, parked.STUCK, parked.REJECTED):
-                    metrics.LETTERS.labels(self.store.service, state).set(counts.get(state, 0))
+                for state in (parked.RETRYING, parked.EXHAUSTED, parked.DEAD):
+                    metrics.PARKED.labels(self.store.service, state).set(counts.get(state, 0))
                 for state in parked.HOLDS:
-                    metrics.LETTERS_OLDEST.labels(self.store.service, state).set(ages.get(state, 0))
+                    metrics.PARKED_OLDEST.labels(self.store.service, state).set(ages.get(state, 0))
             eventlet.sleep(GAUGES_EVERY)
 
 
-class Carried(DependencyProvider):
-    """Ties a service class to its carriage."""
+class Hosted(DependencyProvider):
+    """Ties a service class to its service host."""
 
-    carriage = Carriage()
+    host = ServiceHost()
 
 
 class Service:
@@ -288,50 +294,50 @@ class Service:
     """Modules and objects with handlers. Those of one message are called in this order."""
     preload: ClassVar[dict[str, type]] = {}
     """Fields of messages that name an aggregate by identity: loaded once for a whole batch."""
-    at_once: ClassVar[bool] = True
+    handle_inline: ClassVar[bool] = True
     """Whether what it says to itself is handled in the transaction that says it. It must then be
     about the key of what led to it, and nothing else than a handler may say it."""
-    aging: ClassVar[Aging] = {}
+    retention_policies: ClassVar[RetentionPolicies] = {}
     """Tables of the service's own whose old rows go."""
 
-    carried = Carried()
+    hosted = Hosted()
     settings: Settings
     store: Store
     wake: Callable[[], None]
     """Tells the relay that the outbox has grown."""
-    call: Callable[[str], None]
+    notify: Callable[[str], None]
     """Calls the other replicas."""
     ask_again: Callable[[], None]
     """Tells the relay that there is something to send again."""
-    leads: Callable[[], bool]
+    is_leader: Callable[[], bool]
     """Tells whether this replica is the one that relays, and does what one of them does."""
     knows: Callable[[str, int | None], bool]
-    """Tells whether there is such a service, with such a slot."""
+    """Tells whether there is such a service, with such a partition."""
 
     @on(Resend)
-    def resend(self, command: Resend, uow: Work) -> None:
-        """Request that the relay resend what a service has lost; raises `NoSuchSlot`."""
-        if not self.knows(command.receiver, command.slot):
-            raise NoSuchSlot
+    def resend(self, command: Resend, uow: UnitOfWork) -> None:
+        """Request that the relay resend what a service has lost; raises `NoSuchPartition`."""
+        if not self.knows(command.receiver, command.partition):
+            raise NoSuchPartition
         since = command.since.timestamp()
-        replay.ask(uow, command.receiver, since, slot=command.slot, marker=command.marker)
+        replay.ask(uow, command.receiver, since, partition=command.partition, marker=command.marker)
         uow.asks_resend = True
 
-    def before_batch(self, messages: list[Message], uow: Work) -> None:
+    def before_batch(self, messages: list[Message], uow: UnitOfWork) -> None:
         """Before messages are handled: load all aggregates that they name by few queries."""
         if uow.new:
             uow.loaded.extend(uow.new)
             uow.flush()  # from now on they are found by identity
         for field, kind in self.preload.items():
-            wanted = {getattr(message.fact, field, None) for message in messages}
+            wanted = {getattr(message.payload, field, None) for message in messages}
             if unknown := {each for each in wanted if each and uow.held(kind, each) is None}:
                 identity = kind.__mapper__.primary_key[0]  # type: ignore[attr-defined]
                 uow.loaded.extend(uow.scalars(select(kind).where(identity.in_(unknown))))
 
-    def before_commit(self, uow: Work) -> None:
+    def before_commit(self, uow: UnitOfWork) -> None:
         """After the last handler of a transaction."""
 
-    def after_commit(self, uow: Work) -> None:
+    def after_commit(self, uow: UnitOfWork) -> None:
         """After the commit of a transaction."""
 
     def on_notified(self) -> None:

@@ -12,7 +12,7 @@ from chassis.addresses import networks_of, origins_of
 
 _POSITIVE = (
     "batch",
-    "slots",
+    "partitions",
     "wait",
     "stop_within",
     "keep_outbox",
@@ -38,21 +38,19 @@ class Settings:
 
     `database_url` holds `{service}` where the service's name goes. `clock` is `real` or `manual`.
     `wait` is how long a request waits for its outcome (s), `batch` how many messages a consumer
-    takes at once, `slots` a constant of the deployment. `keep_outbox` and `keep_inbox` are days:
-    who remembers what was handled must do so for longer than it may be sent again.
-    `jwks` is the file or the URL of the keys by which `token_issuer` signs who calls, and
-    `issuer_key_file` holds the key of an issuer of our own; `token_roles` is the claim of the
-    roles, with a dot for each step into another. `database_pool` is how many connections a service
-    has at the most, per process.
-    `rate_limit` is how many requests a second a client may make for good, 0 for any number, and
-    `rate_burst` how many at once; `headers_within` and `body_within` are how long (s) it may take
-    to send them, `connections` how many there may be at once and `connections_each` how many from
-    one address. `trusted_proxies` are addresses and networks, `cors_origins` origins of web pages,
-    with commas between.
-    `broker_admin_uri` is of the broker's management API, which only an operator's commands use.
-    `streams` is how many streams of events may be open in a process, `webhooks_to` whether webhooks
-    go to `public` addresses only or to `private` ones too. `deployment` tells this place of a
-    district from one that has a copy of its databases.
+    takes at once, `partitions` a constant of the deployment. `keep_outbox` and `keep_inbox` are
+    days: who remembers what was handled must do so for longer than it may be sent again. `jwks` is
+    the file or the URL of the keys by which `token_issuer` signs who calls, and `issuer_key_file`
+    holds the key of an issuer of our own; `token_roles` is the claim of the roles, with a dot for
+    each step into another. `database_pool` is how many connections a service has at the most, per
+    process. `rate_limit` is how many requests a second a client may make for good, 0 for any
+    number, and `rate_burst` how many at once; `headers_within` and `body_within` are how long (s)
+    it may take to send them, `connections` how many there may be at once and `connections_each` how
+    many from one address. `trusted_proxies` are addresses and networks, `cors_origins` origins of
+    web pages, with commas between. `broker_admin_uri` is of the broker's management API, which only
+    an operator's commands use. `streams` is how many streams of events may be open in a process,
+    `webhooks_to` whether webhooks go to `public` addresses only or to `private` ones too.
+    `deployment` tells this place of a district from one that has a copy of its databases.
     """
 
     data: Path = Path("bihuan-data")
@@ -73,7 +71,7 @@ class Settings:
     trusted_proxies: str = ""
     cors_origins: str = ""
     batch: int = 400
-    slots: int = 8
+    partitions: int = 8
     seal_key_file: str = ""
     jwks: str = ""
     issuer_key_file: str = ""

@@ -7,9 +7,9 @@ import typer
 from console.cli import accounts, audit, departments, keys, parked, persons, run, webhooks
 from console.cli.doctor import doctor
 from console.cli.migrate import migrate
+from console.cli.partitions import partitions
 from console.cli.rebuild import rebuild
 from console.cli.resend import resend
-from console.cli.slots import slots
 from console.cli.tokens import token
 from console.demo.command import demo
 
@@ -20,7 +20,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(parked.app, name="letters")
+app.add_typer(parked.app, name="parked")
 app.add_typer(audit.app, name="audit")
 app.add_typer(accounts.app, name="account")
 app.add_typer(departments.app, name="department")
@@ -42,7 +42,7 @@ for command in (
     run.preflight,
     migrate,
     resend,
-    slots,
+    partitions,
     token,
     doctor,
 ):

@@ -7,7 +7,7 @@ class Ended(Exception):
     code = 1
 
 
-class Mistaken(Ended):
+class UsageError(Ended):
     """What the operator asked for does not exist; the message is one sentence."""
 
     code = 2

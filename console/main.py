@@ -5,7 +5,7 @@ import chassis.runtime.green  # noqa: F401, I001  (before everything else)
 import sys
 
 from chassis.settings import Misconfigured
-from console.exits import Ended, Mistaken
+from console.exits import Ended, UsageError
 from console.runtime.serving import serve_one
 from rulebook import RulebookError
 
@@ -15,7 +15,7 @@ def main() -> None:
     try:
         _obey(sys.argv[1:])
     except (Misconfigured, RulebookError) as error:
-        sys.exit(_say(error, Mistaken.code))
+        sys.exit(_say(error, UsageError.code))
     except Ended as error:
         sys.exit(_say(error, error.code))
 

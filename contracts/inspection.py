@@ -570,7 +570,7 @@ class ComplaintChecked(Event):
 class Slip(Numbered, abstract=True):
     """One of the four slips: about an enterprise or a complaint, to somebody, with its points.
 
-    `text` is the whole letter, and keeps its words whatever the rules say later.
+    `text` is the whole parked message, and keeps its words whatever the rules say later.
     """
 
     slip_id: Id

@@ -60,12 +60,12 @@ class SweepHour(Command):
 class Resend(Command):
     """Publish again, to one service, what it was sent since a moment: a queue of its was lost.
 
-    `slot` is that of the queue. `marker` comes back in the `resend-began` that goes before.
+    `partition` is that of the queue. `marker` comes back in the `resend-began` that goes before.
     """
 
     resend: Key = Key("resend")
     receiver: Code
-    slot: Count
+    partition: Count
     since: datetime
     marker: Id
     by: Code = RULE

@@ -9,11 +9,16 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from chassis.messaging.memory_bus import EmbeddedBus, EmbeddedInlet
+from chassis.messaging.memory_bus import EmbeddedBus, EmbeddedPartitionConsumer
 from chassis.logs import configure
 from console.runtime.district import SERVICES
 from tests import servers
 from tests.disorder import Disorder
+from tests.parallel import (  # noqa: F401  (hooks of pytest)
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_xdist_make_scheduler,
+)
 
 SEED = int(os.environ.get("SEED", "20200306"))
 
@@ -38,7 +43,7 @@ def pytest_addoption(parser):
     )
 
 
-class TwiceInlet(EmbeddedInlet):
+class TwicePartitionConsumer(EmbeddedPartitionConsumer):
     """Delivers every message twice: the second time at once, or after others have come between."""
 
     def __init__(self, rng):
@@ -68,7 +73,7 @@ class TwiceInlet(EmbeddedInlet):
         return super().idle()
 
 
-class ShuffledInlet(EmbeddedInlet):
+class ShuffledPartitionConsumer(EmbeddedPartitionConsumer):
     """Holds back a whole publisher, or one kind; whoever has published it is done with it, as where
     a broker keeps it."""
 
@@ -99,16 +104,21 @@ class DisorderlyBus(EmbeddedBus):
 
     def __init__(self, deliver, seed=SEED):
         super().__init__()
-        self.kind = {"twice": TwiceInlet, "shuffled": ShuffledInlet}[deliver]
+        self.kind = {"twice": TwicePartitionConsumer, "shuffled": ShuffledPartitionConsumer}[
+            deliver
+        ]
         self.rng = random.Random(seed)
 
-    def new_inlet(self):
+    def new_partition_consumer(self):
         return self.kind(self.rng)
 
     @property
     def disorders(self):
         """What each service does not get yet, where it is to get it late."""
-        return {name: inlet.disorder for name, inlet in self._inlets.items()}
+        return {
+            name: partition_consumer.disorder
+            for name, partition_consumer in self._partition_consumers.items()
+        }
 
 
 def bus_for(deliver):

@@ -11,15 +11,17 @@ import urllib3
 from sqlalchemy import inspect, select, text
 
 from chassis.messaging.bus import ANY
-from chassis.messaging.parked import WAITING
+from chassis.messaging.parked import RETRYING
 from chassis.service import bindings_of
 from chassis.settings import Settings
-from chassis.storage.tables import inbox, letters, outbox
+from chassis.storage.tables import inbox, outbox, parked_messages
 from console.admin.tokens import issuer_of, token_of_all
 from console.demo.synthetic import credit_code
 from console.runtime.district import District
-from services.gateway.access.callers import Caller, Role
+from services.gateway.access.callers import Caller
+from services.gateway.resources.roles import Role
 from tests import PATIENCE
+from tests.emptied import files_anew
 
 SHANGHAI = "+08:00"
 MEASURES = ["masks", "disinfectant", "thermometer", "isolation_room"]
@@ -227,6 +229,8 @@ class TestDistrict(Stories):
 
     def __init__(self, data, bus, **settings):
         settings = {"clock": "manual", "http_port": 0, "data": data, "wait": 20.0} | settings
+        if not settings.get("database_url"):
+            files_anew(settings["data"])
         self.running = District(Settings.read({}, **settings), bus)
         self.running.start()
         self.client = self.client_as(Caller("tester", frozenset(Role), speaks_for_others=True))
@@ -247,10 +251,10 @@ class TestDistrict(Stories):
         self.running.settle()
 
     def service(self, name):
-        return self.running.carriages[name].service
+        return self.running.hosts[name].service
 
     def store(self, name):
-        return self.running.carriages[name].store
+        return self.running.hosts[name].store
 
     def stop(self):
         self.running.stop()
@@ -274,8 +278,8 @@ class DistributedDistrict(TestDistrict):
         self.settled = dict.fromkeys(self.hears, 0)
 
     def rest(self, seconds=PATIENCE):
-        """Wait until each outbox row is sent and stands in every subscriber's inbox, and no letter
-        waits; raises `TimeoutError` with what is left."""
+        """Wait until each outbox row is sent and stands in every subscriber's inbox, and no parked
+        message waits; raises `TimeoutError` with what is left."""
         deadline = time.monotonic() + seconds
         while left := self.under_way():
             if time.monotonic() > deadline:
@@ -284,12 +288,12 @@ class DistributedDistrict(TestDistrict):
 
     def forget(self):
         """Empty the tables of every service, but not what its replicas agree on; while at rest."""
-        kept = {"alembic_version", "deployment", "hearers", "leases", "replicas"}
+        kept = {"alembic_version", "deployment", "handler_sets", "leases", "replicas"}
         for name in self.hears:
-            with self.store(name).write() as work:
-                found = inspect(work.connection()).get_table_names()
+            with self.store(name).write() as uow:
+                found = inspect(uow.connection()).get_table_names()
                 tables = ", ".join(f'"{table}"' for table in sorted(set(found) - kept))
-                work.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
+                uow.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
             self.settled[name] = 0
 
     def under_way(self):
@@ -313,8 +317,10 @@ class DistributedDistrict(TestDistrict):
     def _unheard(self, name, rows):
         unheard = [f"{kind} has not reached {name}" for kind in self.due(name, rows).values()]
         with self.store(name).read() as session:
-            waits = session.scalars(select(letters.c.type).where(letters.c.state == WAITING)).all()
-        return unheard + [f"{kind} waits as a letter at {name}" for kind in waits]
+            waits = session.scalars(
+                select(parked_messages.c.type).where(parked_messages.c.state == RETRYING)
+            ).all()
+        return unheard + [f"{kind} waits as a parked message at {name}" for kind in waits]
 
     def due(self, name, rows):
         """Give what was said to a service and does not stand in its inbox, the type by the id."""

@@ -8,7 +8,7 @@ import amqp
 from amqp.serialization import dumps
 
 from chassis.ids import new_id
-from chassis.message import slot_of
+from chassis.message import partition_of
 
 ATTRIBUTES = (
     "id",
@@ -51,7 +51,7 @@ TIMES = (
 NAMES = {"none of ours": "amq.topic", **OF_NO_FORM}
 
 
-def headers_of(slots, **attributes):
+def headers_of(partitions, **attributes):
     """Write the headers of a message as a service would, but for what is told."""
     given = {
         "id": new_id(),
@@ -63,23 +63,23 @@ def headers_of(slots, **attributes):
     } | attributes
     made = {f"cloudEvents_{name}": value for name, value in given.items() if value is not None}
     key = given["partitionkey"]
-    slot = slot_of(key, slots) if isinstance(key, str) else 0
-    return made | {"exchange": "inspection.events", "slot": slot}
+    partition = partition_of(key, partitions) if isinstance(key, str) else 0
+    return made | {"exchange": "inspection.events", "partition": partition}
 
 
-def misfits(slots):
+def misfits(partitions):
     """Give (name, headers) of messages of which one attribute is not fit."""
     for attribute in ATTRIBUTES:
         for form, value in OF_NO_FORM.items():
-            yield f"{attribute}: {form}", headers_of(slots, **{attribute: value})
+            yield f"{attribute}: {form}", headers_of(partitions, **{attribute: value})
     for attribute in ATTRIBUTES[:6]:
-        yield f"{attribute}: none", headers_of(slots, **{attribute: None})
+        yield f"{attribute}: none", headers_of(partitions, **{attribute: None})
     for time in TIMES:
-        yield f"time: {time}", headers_of(slots, time=time)
+        yield f"time: {time}", headers_of(partitions, time=time)
     for name in ("exchange", "handler"):
         for form, value in NAMES.items():
             if (name, form) != ("handler", "none of ours"):
-                yield f"{name}: {form}", headers_of(slots) | {name: value}
+                yield f"{name}: {form}", headers_of(partitions) | {name: value}
 
 
 class Raw(amqp.Message):

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from sqlalchemy import LargeBinary, select, update
 
-from chassis.messaging.parked import STUCK, WAITING
-from chassis.storage.tables import letters
+from chassis.messaging.parked import EXHAUSTED, RETRYING
+from chassis.storage.tables import parked_messages
 from console.client import Client
 from console.demo.plan import DAYS, plan
 from console.demo.replay import Replay
@@ -113,7 +113,7 @@ class Telling:
         """Let two services fail, with an error that says all that they were told."""
         kinds = {"insurance": "enrol-medic", "gateway": "medic-enrolled"}
         for service, kind in ((service, kinds[service]) for service in self.failing):
-            handlers = self.district.running.carriages[service].consumer.handlers
+            handlers = self.district.running.hosts[service].consumer.handlers
             handlers[kind] = [_failing(FAILS[service]), *handlers[kind]]
 
     def _tell(self):
@@ -169,9 +169,14 @@ class Telling:
         until(lambda: {got.event["position"] for got in self.receiver.got} >= {last})
 
     def _spent(self, service):
-        with self.district.store(service).write() as work:
-            work.execute(update(letters).where(letters.c.state == WAITING).values(try_at=0))
-            return work.scalar(select(letters.c.id).where(letters.c.state == STUCK)) is not None
+        with self.district.store(service).write() as uow:
+            uow.execute(
+                update(parked_messages).where(parked_messages.c.state == RETRYING).values(try_at=0)
+            )
+            return (
+                uow.scalar(select(parked_messages.c.id).where(parked_messages.c.state == EXHAUSTED))
+                is not None
+            )
 
 
 def _failing(institution):
@@ -235,7 +240,7 @@ def commands_of(district):
 def dumped(district):
     """Read every table of every service, a text each: in a file a long row may stand in pieces."""
     places = {}
-    for name in district.running.carriages:
+    for name in district.running.hosts:
         store = district.store(name)
         with store.engine.connect() as connection:
             for metadata in store.metadata:

@@ -33,8 +33,8 @@ from contracts.message import Envelope
 GROUP = "exactly-once"
 WHAT = "exactly-once handling, one process"
 SERVICE = tally.Tally.name
-SLOTS = Settings().slots
-QUEUES = [queue_of(SERVICE, slot) for slot in range(SLOTS)]
+PARTITIONS = Settings().partitions
+QUEUES = [queue_of(SERVICE, partition) for partition in range(PARTITIONS)]
 PEER_QUEUE = "bench.peer"
 ENTERPRISES = 2000
 SHORT = 60.0
@@ -142,11 +142,11 @@ def ours(
         said = messages(count)
         publish(stage, [
             (inbox_of(SERVICE), m.envelope.type,
-             content(m, slot=m.slot(SLOTS), exchange=m.exchange))
+             content(m, partition=m.partition(PARTITIONS), exchange=m.exchange))
             for m in said
         ])  # fmt: skip
         await_depth(stage, QUEUES, count)
-        last = {message.slot(SLOTS): message.id for message in said}
+        last = {message.partition(PARTITIONS): message.id for message in said}
         with stage.ours("bench.ours.tally", BATCH=str(batch), **environ) as program:
             rate = timed(
                 program, database, [*last.values()], count, published=relays, stored=stored
@@ -165,13 +165,13 @@ def prepared(stage: Stage, *, relays: bool, stored: int = 0) -> Iterator[dict[st
     store = Store(SERVICE, settings.database_url, tally.Tally.metadata)
     with tally.arranged():
         migrations.apply(store)
-    with store.write() as work:
+    with store.write() as uow:
         paused = {"name": "paused", "value": "" if relays else RELAY}
-        work.execute(store.statements.insert_or_replace(deployment, "name"), paused)
+        uow.execute(store.statements.insert_or_replace(deployment, "name"), paused)
     store.close()
     with stage.channel() as channel:
         forget(channel, SERVICE)
-    prepare(settings, SERVICE, tally.BINDINGS, SLOTS, ())
+    prepare(settings, SERVICE, tally.BINDINGS, PARTITIONS, ())
     yield {"DATABASE_URL": settings.database_url, "AMQP_URI": settings.amqp_uri} | QUIETLY
     with stage.channel() as channel:
         forget(channel, SERVICE)

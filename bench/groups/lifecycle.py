@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 from urllib.parse import quote
 
-from bench.lives import load, mould, running
+from bench.lifecycles import load, running, template
 from bench.loads import DAY, Outcome, put, rest
 from bench.measure import Figure, bounded, percentile
 from bench.stage import Stage
@@ -36,18 +36,18 @@ STEP = 300.0
 def run(stage: Stage) -> Iterator[Figure]:
     """Measure with little stored, load, measure again, and so on; the spikes come last."""
     scale = stage.scale
-    moulds = mould(stage)
+    templates = template(stage)
     reads: dict[int, Outcome] = {}
-    lives: dict[int, list[Outcome]] = {}
+    lifecycles: dict[int, list[Outcome]] = {}
     for target in scale.points:
-        load(stage, moulds, target)
+        load(stage, templates, target)
         with running(stage) as (fleet, shops, calls):
             last = target == scale.stored
             yield from bounded(
                 GROUP,
                 f"complaint lifecycle, {target:,} stored",
                 STEP + scale.rounds * 40,
-                lifecycles(stage, fleet, shops, target, lives),
+                lifecycles(stage, fleet, shops, target, lifecycles),
             )
             yield from bounded(
                 GROUP,
@@ -60,7 +60,7 @@ def run(stage: Stage) -> Iterator[Figure]:
 
 
 def lifecycles(
-    stage: Stage, fleet: Fleet, shops: list[str], target: int, lives: dict[int, list[Outcome]]
+    stage: Stage, fleet: Fleet, shops: list[str], target: int, lifecycles: dict[int, list[Outcome]]
 ) -> Iterator[Figure]:
     """Have complaints dealt with, in rounds where rates are compared; tell of them at the last."""
     scale = stage.scale
@@ -68,19 +68,19 @@ def lifecycles(
     compared = target in (scale.points[0], scale.points[-1])
     for _ in range(scale.rounds if compared else 1):
         outcome = life(stage, fleet, shops, scale.of(30, 5))
-        lives.setdefault(target, []).append(outcome)
+        lifecycles.setdefault(target, []).append(outcome)
         stage.say(
             f"{target:,} stored: {outcome.rate('lifecycle'):.1f} lifecycles/s, p95 "
             f"{outcome.p(0.95, 'lifecycle'):.0f} ms; {outcome.statuses}"
         )
     if last:
-        yield from of_lifecycles(lives)
+        yield from of_lifecycles(lifecycles)
 
 
-def of_lifecycles(lives: dict[int, list[Outcome]]) -> Iterator[Figure]:
+def of_lifecycles(lifecycles: dict[int, list[Outcome]]) -> Iterator[Figure]:
     """Tell of the complaints."""
-    fewest, most = min(lives), max(lives)
-    few, many = lives[fewest], lives[most]
+    fewest, most = min(lifecycles), max(lifecycles)
+    few, many = lifecycles[fewest], lifecycles[most]
     rate = partial(Outcome.rate, what="lifecycle")
     name = f"complaint lifecycle, {most:,} stored"
     percentiles = {
@@ -97,10 +97,10 @@ def of_lifecycles(lives: dict[int, list[Outcome]]) -> Iterator[Figure]:
         note="DIGIT: 37 on 16 cores when nearly empty, 6.3 at a million.",
         series=[
             by_stored("Throughput by stored rows", "lifecycles/s", {
-                "lifecycles": {n: _middle(found, rate) for n, found in lives.items()},
+                "lifecycles": {n: _middle(found, rate) for n, found in lifecycles.items()},
             }),
             by_stored("Latency by stored rows", "ms for a lifecycle", {
-                name: {n: _middle(found, took) for n, found in lives.items()}
+                name: {n: _middle(found, took) for n, found in lifecycles.items()}
                 for name, took in percentiles.items()
             }),
         ],

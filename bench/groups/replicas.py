@@ -1,7 +1,8 @@
 """Two processes of a service beside one, on the same cores as the broker and the database.
 
-The slots are shared out before anything is published; the time runs from the first message that is
-published to the last row. Two processes handle it faster only as far as there is a core left.
+The partitions are shared out before anything is published; the time runs from the first message
+that is published to the last row. Two processes handle it faster only as far as there is a core
+left.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 import psycopg
 
-from bench.groups.exactly_once import SERVICE, SLOTS, content, messages, prepared, rows
+from bench.groups.exactly_once import PARTITIONS, SERVICE, content, messages, prepared, rows
 from bench.measure import Figure
 from bench.stage import Stage, publish
 from chassis.rabbitmq.topology import inbox_of
@@ -56,7 +57,7 @@ def handled(stage: Stage, count: int, processes: int) -> float:
         began = time.monotonic()
         publish(stage, [
             (inbox_of(SERVICE), m.envelope.type,
-             content(m, slot=m.slot(SLOTS), exchange=m.exchange))
+             content(m, partition=m.partition(PARTITIONS), exchange=m.exchange))
             for m in said
         ])  # fmt: skip
         programs[0].until(lambda: rows(database, "visits") >= count, 120)
@@ -65,10 +66,10 @@ def handled(stage: Stage, count: int, processes: int) -> float:
 
 
 def shared_out(database: psycopg.Connection[Any], processes: int) -> bool:
-    """Tell whether each process has its share of the slots."""
+    """Tell whether each process has its share of the partitions."""
     query = (
-        "SELECT count(*) FROM leases WHERE owner IS NOT NULL AND name LIKE 'slot %'"
+        "SELECT count(*) FROM leases WHERE owner IS NOT NULL AND name LIKE 'partition %'"
         " GROUP BY owner ORDER BY 1"
     )
     shares = [count for (count,) in database.execute(query)]
-    return shares == [SLOTS // processes] * processes
+    return shares == [PARTITIONS // processes] * processes

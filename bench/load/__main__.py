@@ -218,10 +218,10 @@ def main() -> None:
     told = json.loads(Path(sys.argv[2]).read_text())
     told.setdefault("clients", told["connections"])
 
-    async def work() -> dict[str, Any]:
+    async def uow() -> dict[str, Any]:
         return await Load(told).run(sys.argv[1])
 
-    print("result", json.dumps(asyncio.run(work())), flush=True)
+    print("result", json.dumps(asyncio.run(uow())), flush=True)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from chassis import logs
 from chassis.storage import migrations
 from chassis.service import Service, bindings_of, on
 from chassis.settings import Settings
-from chassis.storage.unit_of_work import Work
+from chassis.storage.unit_of_work import UnitOfWork
 from console.runtime import district
 from console.runtime.serving import serve
 from contracts.message import Event
@@ -57,7 +57,7 @@ class Tally(Service):
     metadata: MetaData = Base.metadata
 
     @on(PremisesVisited)
-    def count(self, event: PremisesVisited, uow: Work) -> None:
+    def count(self, event: PremisesVisited, uow: UnitOfWork) -> None:
         """Record a visit, and that it was counted."""
         uow.add(
             Visit(

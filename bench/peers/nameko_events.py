@@ -67,17 +67,17 @@ class Tally:
     """Counts visits."""
 
     name = "tally"
-    db: Session = Database()
+    uow: Session = Database()
     headers = Headers()
 
     @consume(VISITS)
     def count(self, fact):
         """Write the three rows, and commit them; nameko acknowledges afterwards."""
-        self.db.add_all(rows_of(self.headers, fact))
+        self.uow.add_all(rows_of(self.headers, fact))
         try:
-            self.db.commit()
+            self.uow.commit()
         except IntegrityError:
-            self.db.rollback()  # it was handled before
+            self.uow.rollback()  # it was handled before
 
 
 if __name__ == "__main__":

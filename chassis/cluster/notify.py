@@ -24,7 +24,7 @@ QUIET = 10.0
 """Seconds without a call after which the connection is tried."""
 
 
-class Calls:
+class Notifier:
     """Calls the other replicas of a service, and hears them."""
 
     def __init__(self, store: Store, heard: Callable[[str], None], *channels: str) -> None:
@@ -35,13 +35,13 @@ class Calls:
         self._to_call: set[str] = set()
         self._some = Event()
 
-    def call(self, channel: str) -> None:
+    def notify(self, channel: str) -> None:
         """Have the others called soon."""
         self._to_call.add(channel)
         if not self._some.ready():
             self._some.send()
 
-    def speak(self) -> None:
+    def send_all(self) -> None:
         """Make the calls, for ever."""
         while True:
             self._some.wait()
@@ -52,7 +52,7 @@ class Calls:
             except STORAGE_ERRORS as error:
                 self.log.warning("call not made", error=str(error))  # the others look by themselves
 
-    def hear(self) -> None:
+    def listen(self) -> None:
         """Listen, for ever."""
         while True:
             try:

@@ -1,4 +1,4 @@
-"""A replica: the slots of its service that this process serves, and whether it relays."""
+"""A replica: the partitions of its service that this process serves, and whether it relays."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 from chassis import metrics
 from chassis.logs import log
 from chassis.messaging import replay
-from chassis.messaging.bus import Bus, Inbox, Inlet
+from chassis.messaging.bus import Bus, Inbox, PartitionConsumer
 from chassis.messaging.consumer import Consumer
 from chassis.messaging.relay import Relay
 from chassis.runtime.green import Event, Timeout
 from chassis.storage.engine import STORAGE_ERRORS
-from chassis.storage.leases import LEASE, RELAY, TICK, Leases, Share, SlotLost, name_of
+from chassis.storage.leases import LEASE, RELAY, TICK, Leases, PartitionLost, Share, name_of
 
 DRAINED_EVERY = 5.0
-"""Seconds between notes of which slots have nothing left to handle."""
+"""Seconds between notes of which partitions have nothing left to handle."""
 DEAF = 6
 """Looks, a `TICK` apart, at which the broker has said nothing, until a replica gives up what it
 holds. An idle broker says something within `rabbit.HEARTBEAT`, and one that starts anew takes some
@@ -26,7 +26,7 @@ seconds, for which nothing need change hands."""
 
 
 class Replica:
-    """Serves slots as the leases say; without leases, all of them.
+    """Serves partitions as the leases say; without leases, all of them.
 
     One that does not hear the broker gives everything up, and is no replica until it does.
     """
@@ -49,7 +49,7 @@ class Replica:
         self.others = 0
         self._batch = batch
         self._spawn = spawn
-        self._serving: dict[int, tuple[Inlet, Any]] = {}
+        self._serving: dict[int, tuple[PartitionConsumer, Any]] = {}
         self._leaving: set[int] = set()
         self._stop = Event()
         self._drained = 0.0
@@ -57,15 +57,15 @@ class Replica:
         self._missing: dict[int, float] = {}
         self.log = log(consumer.store.service)
         self.partitions = consumer.partitions
-        self.partitions.count = inbox.slots
+        self.partitions.count = inbox.partitions
         if leases is not None:
             self.partitions.serves, self.partitions.leases = self._serving.__contains__, leases
 
     def run(self) -> None:
         """Follow the leases until stopped."""
         if self.leases is None:
-            for slot in range(self.inbox.slots):
-                self._serve(slot)
+            for partition in range(self.inbox.partitions):
+                self._serve(partition)
             self.relay.until = float("inf")
             return
         while not self._stop.ready():
@@ -89,106 +89,113 @@ class Replica:
         """Tell whether the broker has said something lately."""
         self._deaf = 0 if self.inbox.heard() else self._deaf + 1
         if self._deaf == DEAF:
-            self.log.warning("broker not heard", slots=len(self._serving))
+            self.log.warning("broker not heard", partitions=len(self._serving))
         return self._deaf < DEAF
 
     def _agree(self, share: Share) -> bool:
-        """Take over another number of slots, as soon as none of the old ones is served."""
-        if share.slots == self.inbox.slots:
+        """Take over another number of partitions, as soon as none of the old ones is served."""
+        if share.partitions == self.inbox.partitions:
             return True
         if self._serving or self._leaving:
             return False
-        self.inbox.slots = self.bus.slots = self.partitions.count = share.slots
-        self.log.info("slots changed", slots=share.slots)
+        self.inbox.partitions = self.bus.partitions = self.partitions.count = share.partitions
+        self.log.info("partitions changed", partitions=share.partitions)
         return True
 
     def _follow(self, share: Share) -> None:
         """Serve what is held, and give up what is too much or lost.
 
-        A consumer that has found its slot lost has ended. The slot may be held again by now, with
-        no tick between: it is given up all the same, so that what was in hand comes once more. So
-        is one that was taken although it is served: another replica has had it meanwhile.
+        A consumer that has found its partition lost has ended. The partition may be held again by
+        now, with no tick between: it is given up all the same, so that what was in hand comes once
+        more. So is one that was taken although it is served: another replica has had it meanwhile.
         """
         self.others = share.replicas - 1
         serving = self._serving.keys()
-        ended = {slot for slot, (_, thread) in self._serving.items() if thread.dead}
+        ended = {partition for partition, (_, thread) in self._serving.items() if thread.dead}
         lost = (serving - share.held) | (serving & share.taken) | ended
-        for slot in lost | (serving & share.surplus):
-            self._spawn(lambda slot=slot: self._give_up(slot))  # type: ignore[misc]
-        for slot in sorted(share.held - share.surplus - serving - self._leaving):
-            self._serve(slot)
-        for slot in share.surplus - serving - self._leaving:
-            self._spawn(lambda slot=slot: self._release(slot))  # type: ignore[misc]
-        metrics.SLOTS.labels(self.consumer.store.service).set(len(self._serving))
+        for partition in lost | (serving & share.surplus):
+            self._spawn(lambda partition=partition: self._give_up(partition))  # type: ignore[misc]
+        for partition in sorted(share.held - share.surplus - serving - self._leaving):
+            self._serve(partition)
+        for partition in share.surplus - serving - self._leaving:
+            self._spawn(lambda partition=partition: self._release(partition))  # type: ignore[misc]
+        metrics.PARTITIONS.labels(self.consumer.store.service).set(len(self._serving))
         metrics.RELAYS.labels(self.consumer.store.service).set(share.relay)
 
-    def _serve(self, slot: int) -> None:
+    def _serve(self, partition: int) -> None:
         if self.leases is not None:
-            self.consumer.gaps.add(slot)  # until the first message shows that there is none
-        inlet = self.inbox.open(slot)
-        thread = self._spawn(lambda: self.consumer.run(inlet, self._batch))
-        self._serving[slot] = inlet, thread
+            self.consumer.gaps.add(partition)  # until the first message shows that there is none
+        partition_consumer = self.inbox.open(partition)
+        thread = self._spawn(lambda: self.consumer.run(partition_consumer, self._batch))
+        self._serving[partition] = partition_consumer, thread
 
-    def _give_up(self, slot: int) -> None:
-        """Stop taking, finish what is in hand, close the channel, and only then let the slot go."""
-        if slot not in self._serving or slot in self._leaving:
+    def _give_up(self, partition: int) -> None:
+        """Stop taking, finish what is in hand, close the channel, and only then let the partition
+        go."""
+        if partition not in self._serving or partition in self._leaving:
             return
-        self._leaving.add(slot)
+        self._leaving.add(partition)
         try:
-            inlet, thread = self._serving[slot]
-            inlet.close()
+            partition_consumer, thread = self._serving[partition]
+            partition_consumer.close()
             thread.wait()
-            del self._serving[slot]
-            self.inbox.leave(inlet)
-            self._release(slot)
+            del self._serving[partition]
+            self.inbox.leave(partition_consumer)
+            self._release(partition)
         finally:
-            self._leaving.discard(slot)
+            self._leaving.discard(partition)
 
-    def _release(self, slot: int) -> None:
+    def _release(self, partition: int) -> None:
         if self.leases is None:
             return
         try:
-            self.leases.release(name_of(slot))
+            self.leases.release(name_of(partition))
         except STORAGE_ERRORS as error:
-            self.log.warning("slot not released", slot=slot, error=str(error))  # it ends by itself
+            self.log.warning(
+                "partition not released", partition=partition, error=str(error)
+            )  # it ends by itself
 
     def _note_drained(self, now: float) -> None:
         if self.leases is None or now < self._drained + DRAINED_EVERY:
             return
         self._drained, at = now, self.consumer.store.now()
-        idle = {slot for slot, (inlet, _) in self._serving.items() if inlet.idle()}
+        idle = {
+            partition
+            for partition, (partition_consumer, _) in self._serving.items()
+            if partition_consumer.idle()
+        }
         try:
             self.leases.drained(dict.fromkeys(sorted(idle), at))
         except STORAGE_ERRORS as error:
-            self.log.warning("drained slots not noted", error=str(error))
+            self.log.warning("drained partitions not noted", error=str(error))
 
-    def lost(self, slot: int) -> bool:
+    def lost(self, partition: int) -> bool:
         """Ask for what a queue may have held that was taken away; raises `STORAGE_ERRORS`.
 
-        False where another replica serves the slot by now, whose business it is.
+        False where another replica serves the partition by now, whose business it is.
         """
         store, hold = self.consumer.store, self.partitions.hold
-        self._missing[slot] = store.now()
+        self._missing[partition] = store.now()
         try:
-            asked = replay.gap_found(store, slot, self.relay.sources(), hold)
-        except SlotLost:
+            asked = replay.gap_found(store, partition, self.relay.sources(), hold)
+        except PartitionLost:
             return False
         if asked:
-            self.log.error("queue lost", slot=slot, asked=asked)
-        self.consumer.gaps.add(slot)
+            self.log.error("queue lost", partition=partition, asked=asked)
+        self.consumer.gaps.add(partition)
         self.relay.ask_again()
         return True
 
-    def declared(self, slot: int) -> None:
+    def declared(self, partition: int) -> None:
         """Note that a queue is there, and was not when it was missed; raises `STORAGE_ERRORS`."""
-        replay.queue_made(self.consumer.store, slot, self._missing.pop(slot))
+        replay.queue_made(self.consumer.store, partition, self._missing.pop(partition))
 
     def stop(self, seconds: float) -> None:
         """Finish what is in hand within a bound, and let everything go."""
         if not self._stop.ready():
             self._stop.send()
-        for inlet, _ in self._serving.values():
-            inlet.close()
+        for partition_consumer, _ in self._serving.values():
+            partition_consumer.close()
         self.relay.stop()
         with Timeout(seconds, exception=False):
             for _, thread in list(self._serving.values()):

@@ -168,7 +168,7 @@ def _is_public(ip: IP) -> bool:
     return ip.is_global
 
 
-class Outbound:
+class HttpClient:
     """Posts to places outside; `private` allows those inside too, and http."""
 
     def __init__(self, *, private: bool = False, within: float = WITHIN) -> None:

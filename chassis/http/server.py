@@ -32,7 +32,7 @@ class Web(WebServer):
     _sock: Any
 
     routes: Callable[[], Iterable[Route]]
-    """What to serve; set by the carriage that this server belongs to."""
+    """What to serve; set by the service host that this server belongs to."""
     authorize: Callable[[Request, Route], None]
     """Who may use them; likewise."""
     client_of: Callable[[Request], str | None]

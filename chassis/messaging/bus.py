@@ -26,13 +26,13 @@ class BusDown(Exception):
 
 
 class Closed(Exception):
-    """The inlet was closed while something waited at it."""
+    """The partition consumer was closed while something waited at it."""
 
 
-class Inlet(Protocol):
-    """Where one consumer takes the messages of a slot, in order."""
+class PartitionConsumer(Protocol):
+    """Where one consumer takes the messages of a partition, in order."""
 
-    slot: int
+    partition: int
 
     def take(self, most: int) -> list[Message]:
         """Wait until something is ready, then give all that is, up to `most`; raises `Closed`."""
@@ -48,15 +48,15 @@ class Inlet(Protocol):
 
 
 class Inbox(Protocol):
-    """Where the messages of a service arrive, parted into slots by their keys.
+    """Where the messages of a service arrive, parted into partitions by their keys.
 
     `ready` comes when it can be used, or with a `Misconfigured`. `on_missing` is called with the
-    slot whose queue is not there, before there is another, and says whether there is to be one;
-    `on_declared` when there is. From `until` on (of `time.monotonic`) nothing more is received than
-    is already: nobody could handle it; from `kept_until` on that is given back.
+    partition whose queue is not there, before there is another, and says whether there is to be
+    one; `on_declared` when there is. From `until` on (of `time.monotonic`) nothing more is received
+    than is already: nobody could handle it; from `kept_until` on that is given back.
     """
 
-    slots: int
+    partitions: int
     ready: Event
     until: float
     kept_until: float
@@ -66,17 +66,18 @@ class Inbox(Protocol):
     def heard(self) -> bool:
         """Tell whether the broker has said anything since this was asked last."""
 
-    def open(self, slot: int) -> Inlet:
-        """Begin to receive what comes for a slot."""
+    def open(self, partition: int) -> PartitionConsumer:
+        """Begin to receive what comes for a partition."""
 
-    def leave(self, inlet: Inlet) -> None:
-        """Give back what a closed inlet was given and nobody took, for the next to serve it."""
+    def leave(self, partition_consumer: PartitionConsumer) -> None:
+        """Give back what a closed partition consumer was given and nobody took, for the next to
+        serve it."""
 
 
 class Bus(Protocol):
-    """Carries messages between services; `slots` is the number that all of them agree on."""
+    """Carries messages between services; `partitions` is the number that all of them agree on."""
 
-    slots: int
+    partitions: int
 
     def claim(self, service: str, agreed: Callable[[], bool]) -> bool:
         """Be the only process that publishes for a service, until it lets go or an error comes;

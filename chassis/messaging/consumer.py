@@ -12,16 +12,16 @@ from chassis.logs import log
 from chassis.message import Message
 from chassis.messaging import parked, replay
 from chassis.messaging.batching import Batching
-from chassis.messaging.bus import Closed, Inlet
+from chassis.messaging.bus import Closed, PartitionConsumer
 from chassis.messaging.crash_guard import CrashGuard
 from chassis.messaging.handling import Handler, Handling, is_readable
 from chassis.messaging.processor import Processor
-from chassis.messaging.receipts import Admission, Hearing, Partitions, StorageUnavailable
+from chassis.messaging.receipts import Admission, Partitions, Receipts, StorageUnavailable
 from chassis.messaging.retries import Retries
 from chassis.storage.engine import STORAGE_ERRORS
-from chassis.storage.leases import SlotLost
+from chassis.storage.leases import PartitionLost
 from chassis.storage.store import Store
-from chassis.storage.unit_of_work import Work
+from chassis.storage.unit_of_work import UnitOfWork
 from contracts.shared import Resend, ResendBegan
 
 
@@ -43,10 +43,10 @@ class Consumer:
         self.handlers = handlers
         self.log = log(store.service)
         self.gaps: set[int] = set()
-        self.hearing = Hearing(store)
+        self.receipts = Receipts(store)
         self.partitions = Partitions(store)
         handling = Handling(
-            service, store, handlers, Admission(store, self.partitions, self.hearing)
+            service, store, handlers, Admission(store, self.partitions, self.receipts)
         )
         self.guard = CrashGuard(store, handling)
         self.processor = Processor(service, store, handling, self.guard, wake)
@@ -56,30 +56,31 @@ class Consumer:
 
     def begin(self) -> None:
         """Begin as a process of its own: note the moment, and the handlers that there are."""
-        self._patiently(self.hearing.note, self.handlers)
+        self._patiently(self.receipts.note, self.handlers)
         self.guard.began = self.store.now()
 
     def stop(self) -> None:
         """Stop waiting for storage; what is in hand stays unacknowledged."""
         self._stopping = True
 
-    def run(self, inlet: Inlet, most: int) -> None:
-        """Consume a partition until its inlet is closed, or another replica holds it."""
+    def run(self, partition_consumer: PartitionConsumer, most: int) -> None:
+        """Consume a partition until its partition consumer is closed, or another replica holds
+        it."""
         self._patiently(parked.hasten_unknown, self.store)
         while True:
             try:
-                taken = inlet.take(most)
+                taken = partition_consumer.take(most)
             except Closed:
                 return
             try:
-                wanted = self._patiently(self._skip_recovered, inlet.slot, taken)
-                wanted = wanted and self._patiently(self.hearing.for_whom, wanted)
-            except SlotLost:
-                self.log.warning("slot lost", messages=len(taken))
+                wanted = self._patiently(self._skip_recovered, partition_consumer.partition, taken)
+                wanted = wanted and self._patiently(self.receipts.for_whom, wanted)
+            except PartitionLost:
+                self.log.warning("partition lost", messages=len(taken))
                 return
             if wanted is None or (wanted and not self.handle(wanted)):
                 return
-            inlet.done(taken)
+            partition_consumer.done(taken)
             self.retries.follow_up(wanted)
 
     def handle(self, messages: Sequence[Message]) -> bool:
@@ -94,8 +95,8 @@ class Consumer:
             try:
                 with self.partitions.locked(self.partitions.of(messages)):
                     self.processor.process(messages, tries)
-            except SlotLost:
-                self.log.warning("slot lost", messages=len(messages))
+            except PartitionLost:
+                self.log.warning("partition lost", messages=len(messages))
                 return False
             except StorageUnavailable as error:
                 tries += 1
@@ -122,43 +123,45 @@ class Consumer:
 
     # -- what a recovery sends again
 
-    def _skip_recovered(self, slot: int, messages: Sequence[Message]) -> Sequence[Message]:
+    def _skip_recovered(self, partition: int, messages: Sequence[Message]) -> Sequence[Message]:
         """Skip what a publisher sent before it began to send again; it comes once more.
 
         What is skipped will be acknowledged, and a marker comes once: so both are judged by the
         gaps that the database knows, and only while the partition is held.
         """
-        if slot not in self.gaps and not any(map(_may_be_astray, messages)):
+        if partition not in self.gaps and not any(map(_may_be_astray, messages)):
             return messages
-        self.gaps.discard(slot)  # before it is looked whether there is one: another may be found
+        self.gaps.discard(
+            partition
+        )  # before it is looked whether there is one: another may be found
         open_still = True
         try:
             with self.store.write() as uow:
-                self.partitions.hold(uow, [slot])
-                wanted, open_still = self._sort_out(uow, slot, messages)
+                self.partitions.hold(uow, [partition])
+                wanted, open_still = self._sort_out(uow, partition, messages)
         finally:
             if open_still:
-                self.gaps.add(slot)
+                self.gaps.add(partition)
         return wanted
 
     def _sort_out(
-        self, uow: Work, slot: int, messages: Sequence[Message]
+        self, uow: UnitOfWork, partition: int, messages: Sequence[Message]
     ) -> tuple[list[Message], bool]:
         """Return what is wanted of a partition's messages, and whether there is still a gap.
 
         What is skipped is remembered before it is acknowledged: a process that dies in between gets
         it once more, when the marker has closed the gap and all that follows is wanted.
         """
-        gaps, wanted, skipped = replay.gaps_of(uow, slot), [], set()
+        gaps, wanted, skipped = replay.gaps_of(uow, partition), [], set()
         strays = replay.strays_of(uow, messages)
         for message in messages:
             source, kind = message.envelope.source, message.envelope.type
             if kind == ResendBegan.type and is_readable(message):
-                if gaps.get(source) == message.fact.marker:
+                if gaps.get(source) == message.payload.marker:
                     del gaps[source]
-                    replay.close_gap(uow, slot, source, message.fact)
-                    if not message.fact.marked:  # what follows cannot be told from them
-                        last = message.fact.marker
+                    replay.close_gap(uow, partition, source, message.payload)
+                    if not message.payload.marked:  # what follows cannot be told from them
+                        last = message.payload.marker
                         strays = {each: its for each, its in strays.items() if its > last}
             elif kind == Resend.type:
                 wanted.append(message)

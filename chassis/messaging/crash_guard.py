@@ -14,7 +14,7 @@ from chassis.messaging.handling import DUPLICATE, HELD, Handling
 from chassis.messaging.receipts import Delivery
 from chassis.storage.store import Store
 from chassis.storage.tables import attempts, inbox
-from chassis.storage.unit_of_work import Work
+from chassis.storage.unit_of_work import UnitOfWork
 
 FATAL_ATTEMPTS = 5
 """A message whose handling ended the process that often is parked instead of being tried again."""
@@ -43,7 +43,7 @@ class CrashGuard:
         """Return the receipts of messages that must be processed by themselves, each attempt
         counted: those that were delivered before for the second time or more.
 
-        Counts the first attempt at the others that were delivered before. Raises `SlotLost`.
+        Counts the first attempt at the others that were delivered before. Raises `PartitionLost`.
         """
         again = {message.receipt for message in messages if message.redelivered}
         if not again:
@@ -65,7 +65,7 @@ class CrashGuard:
     def is_exhausted(self, delivery: Delivery) -> bool:
         """Count an attempt at a suspect; return whether there were too many, and it was given up.
 
-        A parked message is counted once by each process. Raises `SlotLost`.
+        A parked message is counted once by each process. Raises `PartitionLost`.
         """
         row = delivery.row
         if row is not None and row.seq in self._counted:
@@ -81,23 +81,25 @@ class CrashGuard:
             self.forget(uow, [delivery.message])
         return True
 
-    def _count(self, uow: Work, message: Message) -> int:
+    def _count(self, uow: UnitOfWork, message: Message) -> int:
         query = select(attempts.c.count).where(attempts.c.id == message.receipt)
         count = (uow.scalar(query) or 0) + 1
         replace = self.store.statements.insert_or_replace(attempts, "id")
         uow.execute(replace, {"id": message.receipt, "count": count})
         return count
 
-    def _give_up(self, uow: Work, delivery: Delivery, count: int) -> None:
+    def _give_up(self, uow: UnitOfWork, delivery: Delivery, count: int) -> None:
         message, why = delivery.message, _ENDED.format(count - 1)
         if delivery.row is None:
-            parked.park(uow, message, parked.STUCK, why, awaits=None, attempt=count)
+            parked.park(uow, message, parked.EXHAUSTED, why, awaits=None, attempt=count)
         else:
             parked.give_up(uow, delivery.row.seq, why)
-        self.log.error("letter stuck", id=message.id, type=message.envelope.type, attempts=count)
+        self.log.error(
+            "parked message stuck", id=message.id, type=message.envelope.type, attempts=count
+        )
 
     @staticmethod
-    def forget(uow: Work, messages: Iterable[Message]) -> None:
+    def forget(uow: UnitOfWork, messages: Iterable[Message]) -> None:
         """Forget the attempts at messages, in the transaction that handles them."""
         again = [message.receipt for message in messages if message.redelivered]
         if again:
@@ -105,7 +107,7 @@ class CrashGuard:
 
     def park_returned(self, messages: Sequence[Message]) -> list[str] | None:
         """Park a batch of which a message came back often, each to be tried in its turn; return
-        the outcomes, or None where there is no such message. Raises `SlotLost`."""
+        the outcomes, or None where there is no such message. Raises `PartitionLost`."""
         if all(message.returned < OFTEN for message in messages):
             return None
         with self.store.write() as uow:

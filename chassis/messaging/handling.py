@@ -14,17 +14,17 @@ from chassis.messaging import parked
 from chassis.messaging.receipts import Admission, Delivery, name_of
 from chassis.storage.store import Store
 from chassis.storage.tables import inbox
-from chassis.storage.unit_of_work import Work
+from chassis.storage.unit_of_work import UnitOfWork
 from contracts.catalogue import contracts
 from contracts.shared import CommandSettled, Outcome
 
 DONE, DUPLICATE, HELD = "done", "duplicate", "held"
-NOT_YET, REJECTED, FAILED, STUCK = "not_yet", "rejected", "failed", "stuck"
+NOT_YET, DEAD, FAILED, EXHAUSTED = "not_yet", "rejected", "failed", "exhausted"
 """What becomes of a message, as the metric counts it."""
-_BEHIND = "an earlier letter stands before it"
+_BEHIND = "an earlier parked message stands before it"
 _SEPARATELY = "handled apart from its cause"
 
-Handler = Callable[[Any, Work], Any]
+Handler = Callable[[Any, UnitOfWork], Any]
 
 
 class AlreadyThere(Conflict):
@@ -53,18 +53,18 @@ class Handling:
         self.store = store
         self.handlers = handlers
         self.admission = admission
-        self.hearing = admission.hearing
+        self.receipts = admission.receipts
         self.log = log(store.service)
 
     def handle(
-        self, uow: Work, messages: Sequence[Message], blocked: set[parked.Stream]
+        self, uow: UnitOfWork, messages: Sequence[Message], blocked: set[parked.Stream]
     ) -> list[str]:
         """Handle the messages of a batch or park them, then what the service publishes to itself;
         return the outcomes. `blocked` grows by the streams of what is parked."""
         outcomes = self._handle_each(uow, messages, blocked)
         return outcomes + self._react(uow, messages, blocked)
 
-    def handle_one(self, uow: Work, delivery: Delivery, blocked: set[parked.Stream]) -> str:
+    def handle_one(self, uow: UnitOfWork, delivery: Delivery, blocked: set[parked.Stream]) -> str:
         """Handle a message that is alone in its transaction; raises what its handler raises."""
         message, row = delivery.message, delivery.row
         if row is not None:
@@ -80,21 +80,23 @@ class Handling:
         return DONE
 
     def _handle_each(
-        self, uow: Work, messages: Sequence[Message], blocked: set[parked.Stream]
+        self, uow: UnitOfWork, messages: Sequence[Message], blocked: set[parked.Stream]
     ) -> list[str]:
         self.service.before_batch([each for each in messages if is_readable(each)], uow)
         return [self._handle_or_park(uow, message, blocked) for message in messages]
 
-    def _handle_or_park(self, uow: Work, message: Message, blocked: set[parked.Stream]) -> str:
+    def _handle_or_park(
+        self, uow: UnitOfWork, message: Message, blocked: set[parked.Stream]
+    ) -> str:
         uow.message = message
         if message.stream in blocked:
             self.park(uow, Delivery(message), _BEHIND)
             return HELD
-        published = len(uow.outgoing)
+        published = len(uow.outbox)
         try:
             self.call(uow, message)
         except (NotYet, Rejected, Undecodable) as error:
-            if len(uow.outgoing) != published:
+            if len(uow.outbox) != published:
                 raise  # it wrote before it refused: roll the batch back, process it by itself
             return self.conclude(uow, Delivery(message), error, blocked)
         return DONE
@@ -103,7 +105,7 @@ class Handling:
 
     def _react(
         self,
-        uow: Work,
+        uow: UnitOfWork,
         messages: Sequence[Message],
         blocked: set[parked.Stream],
         *,
@@ -119,7 +121,7 @@ class Handling:
         heard: list[Message] = []
         seen = 0
         while True:
-            published, seen = uow.outgoing[seen:], len(uow.outgoing)
+            published, seen = uow.outbox[seen:], len(uow.outbox)
             own = [message for message in published if self._hears(message)]
             heard += own
             if own and separately:
@@ -129,7 +131,7 @@ class Handling:
                 outcomes += self._handle_each(uow, own, blocked)
             else:
                 self.service.before_commit(uow)
-                if not any(map(self._hears, uow.outgoing[seen:])):
+                if not any(map(self._hears, uow.outbox[seen:])):
                     break
         # only now, since the end of the transaction may restate them
         receipts = self.admission.receipts_of(heard, uow.clock())
@@ -139,41 +141,41 @@ class Handling:
     def _hears(self, message: Message) -> bool:
         """Return whether the service handles inline what it has published."""
         own = message.exchange == f"{self.store.service}.events"
-        return own and self.service.at_once and message.envelope.type in self.handlers
+        return own and self.service.handle_inline and message.envelope.type in self.handlers
 
-    def _park_own(self, uow: Work, message: Message) -> str:
+    def _park_own(self, uow: UnitOfWork, message: Message) -> str:
         self.park(uow, Delivery(message), _SEPARATELY)
         return HELD
 
     # -- handlers
 
-    def call(self, uow: Work, message: Message, *, late: bool = False) -> None:
+    def call(self, uow: UnitOfWork, message: Message, *, late: bool = False) -> None:
         """Call every handler of a message, and settle it if it is a command."""
         uow.message = message
         fact, result = _fact_of(message), None
         handlers = self._handlers_of(uow, message)
         if late:
-            handlers = self.hearing.late(uow, message, handlers)
+            handlers = self.receipts.late(uow, message, handlers)
         for handler in handlers:
             answer = handler(fact, uow)
             result = answer if answer is not None else result
         if message.is_command and not message.handler:
             self._settle(uow, message, Outcome.DONE, result=result)
 
-    def _handlers_of(self, uow: Work, message: Message) -> list[Handler]:
+    def _handlers_of(self, uow: UnitOfWork, message: Message) -> list[Handler]:
         """Return the handlers of a message; raises `Unknown`: it has come since a queue is bound to
         it, by a newer version."""
         kind = message.envelope.type
         found = self.handlers.get(kind)
         if not found:
-            if not message.is_command and self.hearing.was_given_up(uow, kind):
+            if not message.is_command and self.receipts.was_given_up(uow, kind):
                 raise Undecodable(f"nothing here handles {kind} any more")
             raise Unknown(message, f"nothing here handles {kind}")
         if not message.handler:
             return found
         if all(message.handler not in map(name_of, each) for each in self.handlers.values()):
             raise Unknown(message, f"no handler here is called {message.handler}")
-        if self.hearing.has_heard(uow, message):
+        if self.receipts.has_handled(uow, message):
             return []
         # which may handle some other type of those that are sent again
         return [handler for handler in found if name_of(handler) == message.handler]
@@ -181,7 +183,7 @@ class Handling:
     # -- outcomes
 
     def conclude(
-        self, uow: Work, delivery: Delivery, error: Exception, blocked: set[parked.Stream]
+        self, uow: UnitOfWork, delivery: Delivery, error: Exception, blocked: set[parked.Stream]
     ) -> str:
         """Record that a message was not handled, and return its outcome.
 
@@ -194,7 +196,7 @@ class Handling:
             error = AlreadyThere()
         if isinstance(error, Rejected | Undecodable):
             self._reject(uow, delivery, error)
-            return REJECTED
+            return DEAD
         blocked.add(message.stream)
         if isinstance(error, NotYet):
             self.park(uow, delivery, str(error), awaits=error.what)
@@ -202,7 +204,7 @@ class Handling:
         self.park(uow, delivery, f"{type(error).__name__}: {error}", failed=True)
         return FAILED
 
-    def _reject(self, uow: Work, delivery: Delivery, error: Rejected | Undecodable) -> None:
+    def _reject(self, uow: UnitOfWork, delivery: Delivery, error: Rejected | Undecodable) -> None:
         message, row = delivery.message, delivery.row
         if isinstance(error, Rejected) and message.is_command:
             if row is not None:
@@ -211,11 +213,11 @@ class Handling:
         elif row is not None:
             parked.reject(uow, row.seq, str(error))
         else:
-            parked.park(uow, message, parked.REJECTED, str(error), awaits=None, attempt=1)
+            parked.park(uow, message, parked.DEAD, str(error), awaits=None, attempt=1)
 
     def park(
         self,
-        uow: Work,
+        uow: UnitOfWork,
         delivery: Delivery,
         why: str,
         *,
@@ -226,13 +228,13 @@ class Handling:
         message, row = delivery.message, delivery.row
         if row is None:
             self.admission.any_parked = True
-            parked.park(uow, message, parked.WAITING, why, awaits=awaits, attempt=int(failed))
+            parked.park(uow, message, parked.RETRYING, why, awaits=awaits, attempt=int(failed))
         elif parked.put_back(uow, row, why, awaits=awaits, failed=failed):
-            self.log.error("letter stuck", id=row.id, type=row.type, reason=why)
+            self.log.error("parked message stuck", id=row.id, type=row.type, reason=why)
 
     @staticmethod
     def _settle(
-        uow: Work,
+        uow: UnitOfWork,
         message: Message,
         outcome: Outcome,
         result: Any = None,
@@ -246,7 +248,7 @@ class Handling:
                 outcome=outcome,
                 result=result.to_data() if hasattr(result, "to_data") else result,
                 problem=problem,
-                by=message.fact.by,
+                by=message.payload.by,
             )
         )
 
@@ -254,7 +256,7 @@ class Handling:
 def is_readable(message: Message) -> bool:
     """Return whether the body of a message is of its type's shape."""
     try:
-        return message.fact is not None
+        return message.payload is not None
     except Undecodable:
         return False
 
@@ -265,14 +267,14 @@ def _fact_of(message: Message) -> Any:
     A command that no version can read waits too, since somebody waits for its outcome.
     """
     try:
-        return message.fact
+        return message.payload
     except Undecodable as error:
         if message.is_command or message.envelope.type not in contracts():
             raise Unknown(message, error) from error
         raise
 
 
-def _check_keys(uow: Work, messages: Iterable[Message], keys: Collection[str]) -> None:
+def _check_keys(uow: UnitOfWork, messages: Iterable[Message], keys: Collection[str]) -> None:
     for message in messages:
         if message.envelope.partitionkey not in keys:
             uow.message = message

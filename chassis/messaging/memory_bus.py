@@ -10,7 +10,7 @@ import eventlet
 from eventlet.event import Event
 
 from chassis.message import Message
-from chassis.messaging.bus import ANY, Bindings, Closed, Inbox, Inlet
+from chassis.messaging.bus import ANY, Bindings, Closed, Inbox, PartitionConsumer
 
 
 class _Pending:
@@ -28,10 +28,10 @@ class _Pending:
                 self.all_safe.send()
 
 
-class EmbeddedInlet:
+class EmbeddedPartitionConsumer:
     """A queue in memory; what is in it is also an unsent row of some outbox."""
 
-    slot = 0
+    partition = 0
 
     def __init__(self) -> None:
         self._ready: deque[tuple[Message, _Pending]] = deque()
@@ -86,15 +86,15 @@ class EmbeddedInlet:
 
 
 class EmbeddedInbox:
-    """The inbox of a service in this process: a single slot."""
+    """The inbox of a service in this process: a single partition."""
 
-    slots = 1
+    partitions = 1
     until = kept_until = math.inf
 
-    def __init__(self, inlet: EmbeddedInlet) -> None:
-        self.inlet = inlet
-        self.on_missing: Callable[[int], bool] = lambda _slot: True
-        self.on_declared: Callable[[int], None] = lambda _slot: None
+    def __init__(self, partition_consumer: EmbeddedPartitionConsumer) -> None:
+        self.partition_consumer = partition_consumer
+        self.on_missing: Callable[[int], bool] = lambda _partition: True
+        self.on_declared: Callable[[int], None] = lambda _partition: None
         self.ready = Event()
         self.ready.send()
 
@@ -102,31 +102,31 @@ class EmbeddedInbox:
         """Tell that the bus is there: always."""
         return True
 
-    def open(self, slot: int) -> EmbeddedInlet:
-        """Give the one inlet, which receives from the start."""
-        return self.inlet
+    def open(self, partition: int) -> EmbeddedPartitionConsumer:
+        """Give the one partition consumer, which receives from the start."""
+        return self.partition_consumer
 
-    def leave(self, inlet: Inlet) -> None:
+    def leave(self, partition_consumer: PartitionConsumer) -> None:
         """Give nothing back: what was not handled is unsent in some outbox."""
 
 
 class EmbeddedBus:
-    """The bus inside one process: the relay's rows go straight to the listeners."""
+    """The bus inside one process: the relay's rows go straight to the consumers."""
 
-    slots = 1
+    partitions = 1
 
     def __init__(self) -> None:
-        self._routes: dict[tuple[str, str], list[EmbeddedInlet]] = defaultdict(list)
-        self._inlets: dict[str, EmbeddedInlet] = {}
+        self._routes: dict[tuple[str, str], list[EmbeddedPartitionConsumer]] = defaultdict(list)
+        self._partition_consumers: dict[str, EmbeddedPartitionConsumer] = {}
         self._open = Event()
 
     def open(self) -> None:
-        """Let publishing begin: every inlet is there."""
+        """Let publishing begin: every partition consumer is there."""
         self._open.send()
 
-    def new_inlet(self) -> EmbeddedInlet:
-        """Make an inlet; test modes of delivery give another kind."""
-        return EmbeddedInlet()
+    def new_partition_consumer(self) -> EmbeddedPartitionConsumer:
+        """Make a partition consumer; test modes of delivery give another kind."""
+        return EmbeddedPartitionConsumer()
 
     def claim(self, service: str, agreed: Callable[[], bool]) -> bool:
         """Tell that this process publishes: there is no other."""
@@ -139,7 +139,7 @@ class EmbeddedBus:
         """Hand each message to all its subscribers, and wait until they are done with it."""
         self._open.wait()
         pending = _Pending()
-        only = None if to is None else [self._inlets[to]]
+        only = None if to is None else [self._partition_consumers[to]]
         addressed = [
             (message, receivers)
             for message in messages
@@ -147,22 +147,22 @@ class EmbeddedBus:
         ]
         pending.owed = {message.id: len(receivers) for message, receivers in addressed}
         for message, receivers in addressed:
-            for inlet in receivers:
-                inlet.put(message, pending)
+            for partition_consumer in receivers:
+                partition_consumer.put(message, pending)
         if pending.owed:
             pending.all_safe.wait()
         return list(messages)
 
-    def _receivers(self, message: Message) -> list[EmbeddedInlet]:
+    def _receivers(self, message: Message) -> list[EmbeddedPartitionConsumer]:
         kind = message.envelope.type
         return [*self._routes[message.exchange, kind], *self._routes[ANY, kind]]
 
     def inbox(self, service: str, bindings: Bindings) -> Inbox:
-        """Give the inbox of a service, with its one inlet."""
-        inlet = self._inlets[service] = self.new_inlet()
+        """Give the inbox of a service, with its one partition consumer."""
+        partition_consumer = self._partition_consumers[service] = self.new_partition_consumer()
         for binding in bindings:
-            self._routes[binding].append(inlet)
-        return EmbeddedInbox(inlet)
+            self._routes[binding].append(partition_consumer)
+        return EmbeddedInbox(partition_consumer)
 
     def connected(self) -> bool:
         """Tell whether the bus can be reached: always."""
@@ -173,10 +173,12 @@ class EmbeddedBus:
 
     def idle(self) -> bool:
         """Tell whether no consumer has anything queued or in hand."""
-        return all(inlet.idle() for inlet in self._inlets.values())
+        return all(
+            partition_consumer.idle() for partition_consumer in self._partition_consumers.values()
+        )
 
     def close(self) -> None:
-        """Close the inlets."""
-        for inlet in self._inlets.values():
-            inlet.close()
+        """Close the partition consumers."""
+        for partition_consumer in self._partition_consumers.values():
+            partition_consumer.close()
         eventlet.sleep(0)

@@ -1,9 +1,10 @@
-"""Letters: messages set aside in the service's own database, in order, until they can be handled.
+"""Parked messages: messages set aside in the service's own database, in order, until they can be
+handled.
 
-A letter is `waiting` (a fact has not arrived, a handler failed and is tried again, or an earlier
-letter of its stream stands before it), `stuck` (its retries are spent) or `rejected` (it must never
-be tried again). Waiting and stuck letters hold back what follows in the same (source, key), and
-nobody else.
+A parked message is `retrying` (a fact has not arrived, a handler failed and is tried again, or an
+earlier parked message of its stream stands before it), `exhausted` (its retries are spent) or
+`dead` (it must never be tried again). Retrying and exhausted parked messages hold back what follows
+in the same (source, key), and nobody else.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from sqlalchemy.orm import Session
 
 from chassis.message import Message
 from chassis.storage.store import Store
-from chassis.storage.tables import letters, row_of
-from chassis.storage.unit_of_work import Work
+from chassis.storage.tables import parked_messages, row_of
+from chassis.storage.unit_of_work import UnitOfWork
 
-WAITING, STUCK, REJECTED = "waiting", "stuck", "rejected"
-HOLDS = (WAITING, STUCK)
+RETRYING, EXHAUSTED, DEAD = "retrying", "exhausted", "dead"
+HOLDS = (RETRYING, EXHAUSTED)
 RETRIES = 3
 """How often a failed message is tried again before it is stuck."""
 
@@ -35,29 +36,29 @@ _UNFIT = re.compile("[\x00\ud800-\udfff]")
 Stream = tuple[str, str]
 
 
-_earlier = letters.alias("earlier")
-_streams = select(letters.c.source, letters.c.partitionkey)
-_awaiting = and_(letters.c.state == WAITING, letters.c.awaits.is_not(None))
+_earlier = parked_messages.alias("earlier")
+_streams = select(parked_messages.c.source, parked_messages.c.partitionkey)
+_awaiting = and_(parked_messages.c.state == RETRYING, parked_messages.c.awaits.is_not(None))
 
 ANY_HOLDS = text(
-    f"SELECT EXISTS (SELECT 1 FROM letters WHERE state IN ('{WAITING}', '{STUCK}'))"  # noqa: S608
+    f"SELECT EXISTS (SELECT 1 FROM parked_messages WHERE state IN ('{RETRYING}', '{EXHAUSTED}'))"  # noqa: S608
 )
-"""Whether any letter holds anything back: as a rule none does."""
+"""Whether any parked message holds anything back: as a rule none does."""
 _ANY_AWAITING = select(exists().where(_awaiting))
 _DUE = _streams.where(
-    letters.c.state == WAITING,
-    letters.c.try_at <= bindparam("now"),
+    parked_messages.c.state == RETRYING,
+    parked_messages.c.try_at <= bindparam("now"),
     ~exists().where(
-        _earlier.c.source == letters.c.source,
-        _earlier.c.partitionkey == letters.c.partitionkey,
-        _earlier.c.seq < letters.c.seq,
+        _earlier.c.source == parked_messages.c.source,
+        _earlier.c.partitionkey == parked_messages.c.partitionkey,
+        _earlier.c.seq < parked_messages.c.seq,
         _earlier.c.state.in_(HOLDS),
     ),
 ).limit(bindparam("most"))
 _OLDEST = (
-    select(letters.c.state, func.min(letters.c.parked_at).label("parked_at"))
-    .where(letters.c.state.in_(HOLDS))
-    .group_by(letters.c.state)
+    select(parked_messages.c.state, func.min(parked_messages.c.parked_at).label("parked_at"))
+    .where(parked_messages.c.state.in_(HOLDS))
+    .group_by(parked_messages.c.state)
 )
 
 
@@ -67,12 +68,12 @@ def pause(attempts: int, *, longest: float = 60.0) -> float:
 
 
 def park(
-    work: Work, message: Message, state: str, reason: str, *, awaits: str | None, attempt: int
+    uow: UnitOfWork, message: Message, state: str, reason: str, *, awaits: str | None, attempt: int
 ) -> None:
     """Set a message aside, in the transaction that also writes its inbox row."""
-    now = work.clock()
-    work.execute(
-        insert(letters),
+    now = uow.clock()
+    uow.execute(
+        insert(parked_messages),
         row_of(message)
         | {
             "state": state,
@@ -80,7 +81,7 @@ def park(
             "awaits": _awaited(awaits),
             "attempts": attempt,
             "parked_at": now,
-            "try_at": now + pause(attempt) if state == WAITING else now,
+            "try_at": now + pause(attempt) if state == RETRYING else now,
             "handler": message.handler,
         },
     )
@@ -95,24 +96,26 @@ def _awaited(key: str | None) -> str | None:
     return None if key is None else _said(key[:LONGEST_KEY])
 
 
-def held(work: Work, messages: Iterable[Message]) -> set[Stream]:
-    """Tell which streams of these messages are held back by a letter."""
+def held(uow: UnitOfWork, messages: Iterable[Message]) -> set[Stream]:
+    """Tell which streams of these messages are held back by a parked message."""
     keys = {message.envelope.partitionkey for message in messages}
-    rows = work.execute(
-        _streams.where(letters.c.partitionkey.in_(keys), letters.c.state.in_(HOLDS)).distinct()
+    rows = uow.execute(
+        _streams.where(
+            parked_messages.c.partitionkey.in_(keys), parked_messages.c.state.in_(HOLDS)
+        ).distinct()
     )
     return {(row.source, row.partitionkey) for row in rows}
 
 
 def freed_by(store: Store, keys: set[str]) -> list[Stream]:
-    """Find the streams whose waiting letters may go on, now that these keys have moved.
+    """Find the streams whose waiting parked messages may go on, now that these keys have moved.
 
-    A letter whose handler failed awaits no fact: it keeps to its back-off.
+    A parked message whose handler failed awaits no fact: it keeps to its back-off.
     """
     with store.engine.connect() as connection:
         if not connection.scalar(_ANY_AWAITING):
             return []
-        moved = or_(letters.c.partitionkey.in_(keys), letters.c.awaits.in_(keys))
+        moved = or_(parked_messages.c.partitionkey.in_(keys), parked_messages.c.awaits.in_(keys))
         rows = connection.execute(_streams.where(_awaiting, moved).distinct())
         return [(row.source, row.partitionkey) for row in rows]
 
@@ -120,73 +123,83 @@ def freed_by(store: Store, keys: set[str]) -> list[Stream]:
 def hasten(store: Store, streams: Iterable[Stream]) -> None:
     """Have streams tried soon, by the replicas that serve them."""
     for source, key in streams:
-        with store.write(durable=False) as work:
-            work.execute(
-                update(letters)
-                .where(_awaiting, letters.c.source == source, letters.c.partitionkey == key)
+        with store.write(durable=False) as uow:
+            uow.execute(
+                update(parked_messages)
+                .where(
+                    _awaiting,
+                    parked_messages.c.source == source,
+                    parked_messages.c.partitionkey == key,
+                )
                 .values(try_at=0.0)
             )
 
 
 def hasten_unknown(store: Store) -> None:
     """Have what waits for a version that knows it tried at once: this may be one."""
-    unknown = (letters.c.state == WAITING, letters.c.awaits == letters.c.type)
+    unknown = (
+        parked_messages.c.state == RETRYING,
+        parked_messages.c.awaits == parked_messages.c.type,
+    )
     with store.engine.connect() as connection:
         if not connection.scalar(select(exists().where(*unknown))):
             return
-    with store.write(durable=False) as work:
-        work.execute(update(letters).where(*unknown).values(try_at=0.0))
+    with store.write(durable=False) as uow:
+        uow.execute(update(parked_messages).where(*unknown).values(try_at=0.0))
 
 
 def due(store: Store, most: int = 1000) -> list[Stream]:
-    """Find the streams whose first letter is due to be tried again."""
+    """Find the streams whose first parked message is due to be tried again."""
     with store.engine.connect() as connection:
         rows = connection.execute(_DUE, {"now": store.now(), "most": most})
         return [(row.source, row.partitionkey) for row in rows]
 
 
 def head_of(store: Store, stream: Stream) -> Row[Any] | None:
-    """Read the letter at the head of a stream, if it is not stuck."""
+    """Read the parked message at the head of a stream, if it is not stuck."""
     with store.read() as session:
         return first_of(session, stream)
 
 
 def first_of(session: Session, stream: Stream, *, for_update: bool = False) -> Row[Any] | None:
-    """Read the letter at the head of a stream, if it is not stuck, and lock it for an update."""
+    """Read the parked message at the head of a stream, if it is not stuck, and lock it for an
+    update."""
     source, key = stream
     query = (
-        select(letters)
+        select(parked_messages)
         .where(
-            letters.c.source == source,
-            letters.c.partitionkey == key,
-            letters.c.state.in_(HOLDS),
+            parked_messages.c.source == source,
+            parked_messages.c.partitionkey == key,
+            parked_messages.c.state.in_(HOLDS),
         )
-        .order_by(letters.c.seq)
+        .order_by(parked_messages.c.seq)
         .limit(1)
     )
     row = session.execute(query.with_for_update() if for_update else query).first()
-    return row if row is not None and row.state == WAITING else None
+    return row if row is not None and row.state == RETRYING else None
 
 
-def delivered(work: Work, seq: int) -> None:
-    """Take a letter away, in the transaction of its effects."""
-    work.execute(delete(letters).where(letters.c.seq == seq))
+def delivered(uow: UnitOfWork, seq: int) -> None:
+    """Take a parked message away, in the transaction of its effects."""
+    uow.execute(delete(parked_messages).where(parked_messages.c.seq == seq))
 
 
-def put_back(work: Work, letter: Any, reason: str, *, awaits: str | None, failed: bool) -> bool:
-    """Keep a letter that could not be delivered this time; True when its retries are spent.
+def put_back(
+    uow: UnitOfWork, parked_message: Any, reason: str, *, awaits: str | None, failed: bool
+) -> bool:
+    """Keep a parked message that could not be delivered this time; True when its retries are spent.
 
     Only failures count as attempts: a fact may be long in coming.
     """
-    now = work.clock()
-    attempts = letter.attempts + failed
+    now = uow.clock()
+    attempts = parked_message.attempts + failed
     spent = failed and attempts > RETRIES
-    wait = pause(attempts) if failed else min(60.0, max(0.5, now - letter.parked_at))
-    work.execute(
-        update(letters)
-        .where(letters.c.seq == letter.seq)
+    wait = pause(attempts) if failed else min(60.0, max(0.5, now - parked_message.parked_at))
+    uow.execute(
+        update(parked_messages)
+        .where(parked_messages.c.seq == parked_message.seq)
         .values(
-            state=STUCK if spent else WAITING,
+            state=EXHAUSTED if spent else RETRYING,
             reason=_said(reason),
             awaits=_awaited(awaits),
             attempts=attempts,
@@ -196,43 +209,50 @@ def put_back(work: Work, letter: Any, reason: str, *, awaits: str | None, failed
     return spent
 
 
-def give_up(work: Work, seq: int, reason: str) -> None:
-    """Try a letter no more, until an operator says so."""
-    work.execute(
-        update(letters).where(letters.c.seq == seq).values(state=STUCK, reason=_said(reason))
+def give_up(uow: UnitOfWork, seq: int, reason: str) -> None:
+    """Try a parked message no more, until an operator says so."""
+    uow.execute(
+        update(parked_messages)
+        .where(parked_messages.c.seq == seq)
+        .values(state=EXHAUSTED, reason=_said(reason))
     )
 
 
-def reject(work: Work, seq: int, reason: str) -> None:
-    """Mark a letter as one that must never be tried again."""
-    work.execute(
-        update(letters).where(letters.c.seq == seq).values(state=REJECTED, reason=_said(reason))
+def reject(uow: UnitOfWork, seq: int, reason: str) -> None:
+    """Mark a parked message as one that must never be tried again."""
+    uow.execute(
+        update(parked_messages)
+        .where(parked_messages.c.seq == seq)
+        .values(state=DEAD, reason=_said(reason))
     )
 
 
 def retry(store: Store, *, message_id: str) -> bool:
-    """Let an operator try a stuck letter again; tells whether there was one."""
-    with store.write() as work:
-        found = work.execute(
-            update(letters)
-            .where(and_(letters.c.id == message_id, letters.c.state == STUCK))
-            .values(state=WAITING, attempts=0, try_at=0.0)
-            .returning(letters.c.seq)
+    """Let an operator try a stuck parked message again; tells whether there was one."""
+    with store.write() as uow:
+        found = uow.execute(
+            update(parked_messages)
+            .where(and_(parked_messages.c.id == message_id, parked_messages.c.state == EXHAUSTED))
+            .values(state=RETRYING, attempts=0, try_at=0.0)
+            .returning(parked_messages.c.seq)
         ).first()
     return found is not None
 
 
 def counts(store: Store) -> dict[str, int]:
-    """Count the letters by state."""
+    """Count the parked messages by state."""
     with store.read() as session:
         rows = session.execute(
-            select(letters.c.state, func.count().label("letters")).group_by(letters.c.state)
+            select(parked_messages.c.state, func.count().label("parked_messages")).group_by(
+                parked_messages.c.state
+            )
         )
-        return {row.state: row.letters for row in rows}
+        return {row.state: row.parked_messages for row in rows}
 
 
 def ages(store: Store) -> dict[str, float]:
-    """Tell for how many seconds the oldest letter of each state that holds back is set aside."""
+    """Tell for how many seconds the oldest parked message of each state that holds back is set
+    aside."""
     now = store.now()
     with store.read() as session:
         return {row.state: max(0.0, now - row.parked_at) for row in session.execute(_OLDEST)}

@@ -21,12 +21,12 @@ from chassis.logs import log
 from chassis.message import Message
 from chassis.messaging import parked
 from chassis.messaging.crash_guard import CrashGuard
-from chassis.messaging.handling import DUPLICATE, STUCK, Handling
+from chassis.messaging.handling import DUPLICATE, EXHAUSTED, Handling
 from chassis.messaging.receipts import Delivery, StorageUnavailable
 from chassis.storage.engine import STORAGE_ERRORS
-from chassis.storage.leases import SlotLost
+from chassis.storage.leases import PartitionLost
 from chassis.storage.store import Store
-from chassis.storage.unit_of_work import Work
+from chassis.storage.unit_of_work import UnitOfWork
 
 
 class Processor:
@@ -51,14 +51,14 @@ class Processor:
     def process(self, messages: Sequence[Message], tries: int) -> None:
         """Process a batch; if it fails, roll it back and process each message by itself.
 
-        `tries` counts the times that storage was unavailable before. Raises `SlotLost` and
+        `tries` counts the times that storage was unavailable before. Raises `PartitionLost` and
         `StorageUnavailable`: then nothing may be acknowledged.
         """
         started = time.perf_counter()
         tolerant = tries >= parked.RETRIES
         try:
             outcomes = self._process_batch(messages, tries, tolerant=tolerant)
-        except (SlotLost, StorageUnavailable):
+        except (PartitionLost, StorageUnavailable):
             raise
         except Exception as error:
             self._raise_if_unavailable(error, tolerant=tolerant)
@@ -101,11 +101,11 @@ class Processor:
     def process_one(self, delivery: Delivery) -> str:
         """Process a message, fresh or parked, in a transaction of its own, and return its outcome.
 
-        If it fails, its outcome is recorded in another transaction. Raises `SlotLost` and
+        If it fails, its outcome is recorded in another transaction. Raises `PartitionLost` and
         `StorageUnavailable`.
         """
         if delivery.suspect and self.guard.is_exhausted(delivery):
-            return STUCK
+            return EXHAUSTED
         uow = None
         try:
             with self.store.write() as uow:
@@ -113,7 +113,7 @@ class Processor:
                 if blocked is None:
                     return DUPLICATE
                 outcome = self.handling.handle_one(uow, delivery, blocked)
-        except (SlotLost, StorageUnavailable):
+        except (PartitionLost, StorageUnavailable):
             raise
         except Exception as error:
             self._raise_if_unavailable(error, tolerant=delivery.tolerant)
@@ -141,7 +141,7 @@ class Processor:
         self._committed(uow)
         return outcome
 
-    def _claim(self, uow: Work, delivery: Delivery) -> set[parked.Stream] | None:
+    def _claim(self, uow: UnitOfWork, delivery: Delivery) -> set[parked.Stream] | None:
         blocked = self.admission.claim(uow, delivery)
         self.guard.forget(uow, [delivery.message])
         return blocked
@@ -151,8 +151,8 @@ class Processor:
         if isinstance(error, STORAGE_ERRORS) and not (tolerant and self.store.answers()):
             raise StorageUnavailable from error
 
-    def _committed(self, uow: Work) -> None:
-        if uow.outgoing:
+    def _committed(self, uow: UnitOfWork) -> None:
+        if uow.outbox:
             self.wake()
         if uow.asks_resend:
             self.service.ask_again()
@@ -167,6 +167,6 @@ class Processor:
         self.log.info("batch", messages=len(messages), ms=round(seconds * 1000, 1), **counted)
 
 
-def _failed_later(uow: Work | None, message: Message) -> bool:
+def _failed_later(uow: UnitOfWork | None, message: Message) -> bool:
     """Return whether not this message failed, but one that was published by its handling."""
-    return uow is not None and bool(uow.outgoing) and uow.message is not message
+    return uow is not None and bool(uow.outbox) and uow.message is not message

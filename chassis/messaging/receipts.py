@@ -21,7 +21,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from chassis.logs import log
-from chassis.message import Message, encode, slot_of
+from chassis.message import Message, encode, partition_of
 from chassis.messaging import parked
 from chassis.storage.clock import MARGIN
 from chassis.storage.engine import STORAGE_ERRORS
@@ -29,8 +29,8 @@ from chassis.storage.leases import Leases
 from chassis.storage.retention import forgotten_of
 from chassis.storage.statements import Statement
 from chassis.storage.store import Store
-from chassis.storage.tables import hearers, inbox, letters, origin_of
-from chassis.storage.unit_of_work import Work
+from chassis.storage.tables import handler_sets, inbox, origin_of, parked_messages
+from chassis.storage.unit_of_work import UnitOfWork
 
 FORGOTTEN = "whether it was handled is no longer known: the inbox has forgotten what is as old"
 _ANOTHER_BODY = "another message had the same id"
@@ -41,7 +41,7 @@ def name_of(handler: Any) -> str:
     return str(getattr(handler, "__name__", type(handler).__name__))
 
 
-class Hearing:
+class Receipts:
     """The handlers of this process, and what those of others have heard.
 
     `number` is that of the set of its handlers: the same for every process that has the same.
@@ -61,11 +61,14 @@ class Hearing:
         self._names = frozenset(one.rpartition(" ")[2] for one in each)
         names = encode(sorted(each))
         digest = blake2b(names.encode(), digest_size=16).hexdigest()
-        with self.store.write() as work:
-            work.execute(
-                self.store.statements.insert_new(hearers), {"digest": digest, "handlers": names}
+        with self.store.write() as uow:
+            uow.execute(
+                self.store.statements.insert_new(handler_sets),
+                {"digest": digest, "handlers": names},
             )
-            self.number = work.scalar(select(hearers.c.number).where(hearers.c.digest == digest))
+            self.number = uow.scalar(
+                select(handler_sets.c.number).where(handler_sets.c.digest == digest)
+            )
 
     def for_whom(self, messages: Sequence[Message]) -> Sequence[Message]:
         """Make of what is meant for one handler, though the service has never heard it, what it is
@@ -87,43 +90,47 @@ class Hearing:
     def was_given_up(self, session: Session, kind: str) -> bool:
         """Tell whether earlier versions have heard messages of this type, and none since: what is
         bound is never unbound. One that a later version hears is waited for."""
-        rows = session.execute(select(hearers.c.number, hearers.c.handlers)).all()
+        rows = session.execute(select(handler_sets.c.number, handler_sets.c.handlers)).all()
         had = [row.number for row in rows if f'"{kind} ' in row.handlers]
         return bool(had) and max(had) < (self.number or 0)
 
-    def has_heard(self, work: Work, message: Message) -> bool:
+    def has_handled(self, uow: UnitOfWork, message: Message) -> bool:
         """Tell whether the handler that a message is for has heard it with all the others: not
         where it still stands behind, to be given to them."""
-        itself = letters.c.id == message.id, letters.c.handler.is_(None)
-        if work.execute(select(letters.c.seq).where(*itself)).first() is not None:
+        itself = parked_messages.c.id == message.id, parked_messages.c.handler.is_(None)
+        if uow.execute(select(parked_messages.c.seq).where(*itself)).first() is not None:
             return False
-        row = work.execute(select(inbox.c.hearers).where(inbox.c.id == message.id)).first()
-        return row is not None and _named(message) in self._of(work, row.hearers)
+        row = uow.execute(select(inbox.c.handler_sets).where(inbox.c.id == message.id)).first()
+        return row is not None and _named(message) in self._of(uow, row.handler_sets)
 
     def _of(self, session: Session, number: int | None) -> frozenset[str]:
         """Read a set of handlers. A row without a number is from before there were any: those of
         the first set have heard it."""
         if number is None:
-            number = session.scalar(select(func.min(hearers.c.number))) or 0
+            number = session.scalar(select(func.min(handler_sets.c.number))) or 0
         if number not in self._known:
-            names = session.scalar(select(hearers.c.handlers).where(hearers.c.number == number))
+            names = session.scalar(
+                select(handler_sets.c.handlers).where(handler_sets.c.number == number)
+            )
             self._known[number] = frozenset(json.loads(names or "[]"))
         return self._known[number]
 
-    def late(self, work: Work, message: Message, handlers: Sequence[Any]) -> list[Any]:
+    def late(self, uow: UnitOfWork, message: Message, handlers: Sequence[Any]) -> list[Any]:
         """Note that a message which was set aside is now given to these handlers; leaves out those
         that were fed it meanwhile."""
         if message.handler:
             return [*handlers]
         its_row = inbox.c.id == message.id
-        work.execute(update(inbox).where(its_row).values(hearers=self.number))
+        uow.execute(update(inbox).where(its_row).values(handler_sets=self.number))
         fed = [
             (replace(message, handler=name_of(handler)).receipt, handler) for handler in handlers
         ]
         asked = inbox.c.id.in_({receipt for receipt, _ in fed})
-        known = set(work.scalars(select(inbox.c.id).where(asked)))
-        its_letters = select(letters.c.handler).where(letters.c.id == message.id)
-        behind = set(work.scalars(its_letters))  # which then find that it has been heard
+        known = set(uow.scalars(select(inbox.c.id).where(asked)))
+        its_parked_messages = select(parked_messages.c.handler).where(
+            parked_messages.c.id == message.id
+        )
+        behind = set(uow.scalars(its_parked_messages))  # which then find that it has been heard
         return [
             handler
             for receipt, handler in fed
@@ -172,11 +179,11 @@ class Partitions:
 
     def of(self, messages: Iterable[Message]) -> set[int]:
         """Return the partitions of messages."""
-        return {message.slot(self.count) for message in messages}
+        return {message.partition(self.count) for message in messages}
 
     def of_key(self, key: str) -> int:
         """Return the partition of a key."""
-        return slot_of(key, self.count)
+        return partition_of(key, self.count)
 
     @contextmanager
     def locked(self, partitions: Iterable[int]) -> Iterator[None]:
@@ -186,15 +193,15 @@ class Partitions:
                 held.enter_context(self._locks[partition])
             yield
 
-    def hold(self, uow: Work, partitions: Collection[int]) -> None:
-        """Keep partitions with this replica until the transaction ends; raises `SlotLost`."""
+    def hold(self, uow: UnitOfWork, partitions: Collection[int]) -> None:
+        """Keep partitions with this replica until the transaction ends; raises `PartitionLost`."""
         if self.leases is not None:
             self.hold_and_execute(uow, partitions)
 
     def hold_and_execute(
-        self, uow: Work, partitions: Collection[int], *statements: Statement
+        self, uow: UnitOfWork, partitions: Collection[int], *statements: Statement
     ) -> list[list[Any]]:
-        """Hold partitions and execute statements in one round trip; raises `SlotLost`."""
+        """Hold partitions and execute statements in one round trip; raises `PartitionLost`."""
         if self.leases is None:
             return self.store.execute_many(uow, *statements)
         held, *answers = self.store.execute_many(uow, self.leases.holding(partitions), *statements)
@@ -205,25 +212,25 @@ class Partitions:
 class Admission:
     """Writes the receipts of messages, and finds which of them are to be handled."""
 
-    def __init__(self, store: Store, partitions: Partitions, hearing: Hearing) -> None:
+    def __init__(self, store: Store, partitions: Partitions, receipts: Receipts) -> None:
         self.store = store
         self.partitions = partitions
-        self.hearing = hearing
+        self.receipts = receipts
         self.log = log(store.service)
         self.any_parked = True
         """Whether a parked message may hold something back, as of the last look or later."""
 
-    def claim(self, uow: Work, delivery: Delivery) -> set[parked.Stream] | None:
+    def claim(self, uow: UnitOfWork, delivery: Delivery) -> set[parked.Stream] | None:
         """Claim a message for a transaction, with its partition; None where it was handled already.
 
-        Returns the streams that parked messages hold back. Raises `SlotLost`.
+        Returns the streams that parked messages hold back. Raises `PartitionLost`.
         """
         if delivery.row is not None:
             return self._claim_parked(uow, delivery)
         fresh, blocked = self.admit(uow, [delivery.message])
         return blocked if fresh else None
 
-    def _claim_parked(self, uow: Work, delivery: Delivery) -> set[parked.Stream] | None:
+    def _claim_parked(self, uow: UnitOfWork, delivery: Delivery) -> set[parked.Stream] | None:
         """Claim a parked message, unless it is another replica's business by now, was delivered by
         a transaction whose COMMIT was done and not answered, or was dropped by an operator.
 
@@ -238,13 +245,13 @@ class Admission:
         return set() if first == delivery.row else None
 
     def admit(
-        self, uow: Work, messages: Sequence[Message]
+        self, uow: UnitOfWork, messages: Sequence[Message]
     ) -> tuple[list[Message], set[parked.Stream]]:
         """Hold the partitions of messages and write their inbox rows, in order of id, in one round
         trip.
 
         Returns the messages not seen before, and which of their streams a parked message holds
-        back. Raises `SlotLost`.
+        back. Raises `PartitionLost`.
         """
         by_id: dict[str, Message] = {}
         for message in messages:
@@ -269,31 +276,31 @@ class Admission:
 
     def receipts_of(self, messages: Iterable[Message], now: float) -> list[dict[str, Any]]:
         """Return the inbox rows of messages, in order of id."""
-        number = self.hearing.number
+        number = self.receipts.number
         rows = [
             {
                 "id": each.receipt,
                 "fingerprint": each.fingerprint(),
                 "handled_at": now,
                 "origin": origin_of(each.envelope.source),
-                "hearers": number,
+                "handler_sets": number,
             }
             for each in messages
         ]
         return sorted(rows, key=lambda row: str(row["id"]))
 
     @staticmethod
-    def _reject_impostors(uow: Work, messages: Sequence[Message]) -> None:
+    def _reject_impostors(uow: UnitOfWork, messages: Sequence[Message]) -> None:
         """Reject messages that reuse an id with a different body."""
         repeated = inbox.c.id.in_({message.receipt for message in messages})
         rows = uow.execute(select(inbox.c.id, inbox.c.fingerprint).where(repeated))
         known = {row.id: row.fingerprint for row in rows}
         for message in messages:
             if known.get(message.receipt) != message.fingerprint():
-                parked.park(uow, message, parked.REJECTED, _ANOTHER_BODY, awaits=None, attempt=0)
+                parked.park(uow, message, parked.DEAD, _ANOTHER_BODY, awaits=None, attempt=0)
 
     @staticmethod
-    def _doubted(uow: Work, messages: Sequence[Message]) -> set[str]:
+    def _doubted(uow: UnitOfWork, messages: Sequence[Message]) -> set[str]:
         """Return the receipts of messages that may have been handled before: the inbox has
         forgotten what is as old."""
         late = uow.clock() - MARGIN
@@ -305,7 +312,7 @@ class Admission:
 
     def _sift(
         self,
-        uow: Work,
+        uow: UnitOfWork,
         messages: Sequence[Message],
         doubted: Collection[str],
         blocked: set[parked.Stream],
@@ -315,11 +322,11 @@ class Admission:
         streams = {message.stream for message in messages if message.receipt in doubted}
         for message in (each for each in messages if each.stream in streams):
             if message.receipt in doubted:
-                parked.park(uow, message, parked.STUCK, FORGOTTEN, awaits=None, attempt=0)
+                parked.park(uow, message, parked.EXHAUSTED, FORGOTTEN, awaits=None, attempt=0)
                 kind = message.envelope.type
-                self.log.error("letter stuck", id=message.id, type=kind, reason=FORGOTTEN)
+                self.log.error("parked message stuck", id=message.id, type=kind, reason=FORGOTTEN)
             else:
                 why = "one of its stream is set aside"
-                parked.park(uow, message, parked.WAITING, why, awaits=None, attempt=0)
+                parked.park(uow, message, parked.RETRYING, why, awaits=None, attempt=0)
         blocked |= streams
         return [message for message in messages if message.stream not in streams]

@@ -17,7 +17,7 @@ from sqlalchemy import select
 
 from chassis import metrics
 from chassis.logs import log
-from chassis.message import Message, slot_of
+from chassis.message import Message, partition_of
 from chassis.messaging import replay
 from chassis.messaging.bus import Bindings, Bus, BusDown
 from chassis.messaging.outbox import HeldKeys, Outbox
@@ -50,8 +50,8 @@ class Resender:
     """Sends again, for the relay of a service, what receivers have asked it for.
 
     `topology` maps each service to what it listens to. `put_off` has the requests whose receiver
-    takes nothing, by number, each with the slot that waits for it; `release` is called with a slot
-    that waits no more.
+    takes nothing, by number, each with the partition that waits for it; `release` is called with a
+    partition that waits no more.
     """
 
     def __init__(
@@ -72,19 +72,21 @@ class Resender:
         self.next_look = 0.0
         """When requests are looked for again (of `time.monotonic`)."""
 
-    def knows(self, service: str, slot: int | None) -> bool:
-        """Return whether there is such a service, with such a slot if one is named."""
-        return service in self.topology and (slot is None or 0 <= slot < self.bus.slots)
+    def knows(self, service: str, partition: int | None) -> bool:
+        """Return whether there is such a service, with such a partition if one is named."""
+        return service in self.topology and (
+            partition is None or 0 <= partition < self.bus.partitions
+        )
 
-    def waiting_slots(self) -> set[int | None]:
-        """Return the slots to which nothing new may be sent yet: it would overtake."""
+    def waiting_partitions(self) -> set[int | None]:
+        """Return the partitions to which nothing new may be sent yet: it would overtake."""
         return {*self.put_off.values()} - {None}
 
     def resend(self, *, even_put_off: bool) -> int:
         """Send again what was asked for; return how many rows were, or 1 where there may be more.
 
-        What is not taken is put off, and goes on where it was. New messages to a slot that lost its
-        queue wait until then. Raises `BusDown`.
+        What is not taken is put off, and goes on where it was. New messages to a partition that
+        lost its queue wait until then. Raises `BusDown`.
         """
         if time.monotonic() < self.next_look and not even_put_off:
             return 0
@@ -93,8 +95,8 @@ class Resender:
                 self._is_done(request)
         later = set[int]() if even_put_off else {*self.put_off}
         while (request := replay.next_of(self.store, later)) is not None:
-            if not self.knows(request.receiver, request.slot):  # any more: nobody waits for it
-                self.log.warning("not sent again", to=request.receiver, slot=request.slot)
+            if not self.knows(request.receiver, request.partition):  # any more: nobody waits for it
+                self.log.warning("not sent again", to=request.receiver, partition=request.partition)
                 replay.advance(self.store, request, request.last, 0)
                 self._is_done(request)
             elif not self._send_page(request):
@@ -106,14 +108,16 @@ class Resender:
 
     def _send_page(self, request: Any) -> bool:
         """Send the next page of a request, after its marker; return whether it was taken."""
-        slots, receiver = self.bus.slots, request.receiver
+        partitions, receiver = self.bus.partitions, request.receiver
         if request.marker and not request.cursor:
             source, request = self.store.service, replay.begin(self.store, request)
-            marker = replay.marker_of(source, request.marker, request.slot, slots, self.store.now())
+            marker = replay.marker_of(
+                source, request.marker, request.partition, partitions, self.store.now()
+            )
             if not is_taken(self.bus, [marker], receiver):
                 return self._put_off(request)
         messages, cursor = replay.page_of(
-            self.store, request, self.topology[receiver], slots, self.batch
+            self.store, request, self.topology[receiver], partitions, self.batch
         )
         if not is_taken(self.bus, messages, receiver):
             return self._put_off(request)
@@ -125,14 +129,14 @@ class Resender:
         return True
 
     def _put_off(self, request: Any) -> bool:
-        self.put_off[request.seq] = request.slot if request.marker else None
-        self.log.warning("not sent again yet", to=request.receiver, slot=request.slot)
+        self.put_off[request.seq] = request.partition if request.marker else None
+        self.log.warning("not sent again yet", to=request.receiver, partition=request.partition)
         return False
 
     def _is_done(self, request: Any) -> None:
-        slot = self.put_off.pop(request.seq, None)
-        if slot is not None:
-            self.release(slot)
+        partition = self.put_off.pop(request.seq, None)
+        if partition is not None:
+            self.release(partition)
 
 
 def is_taken(bus: Bus, messages: list[Message], receiver: str) -> bool:
@@ -222,14 +226,14 @@ class Relay:
         return self.bus.claim(self.store.service, self._is_agreed)
 
     def _is_agreed(self) -> bool:
-        """Tell whether the relays may publish, and to so many slots: that changes only while none
-        of them can."""
+        """Tell whether the relays may publish, and to so many partitions: that changes only while
+        none of them can."""
         query = select(deployment.c.name, deployment.c.value)
         with self.store.engine.connect() as connection:
-            rows = connection.execute(query.where(deployment.c.name.in_(("slots", "paused"))))
+            rows = connection.execute(query.where(deployment.c.name.in_(("partitions", "paused"))))
             agreed = {row.name: row.value for row in rows}
-        slots = self.bus.slots
-        return not agreed.get("paused") and int(agreed.get("slots", slots)) == slots
+        partitions = self.bus.partitions
+        return not agreed.get("paused") and int(agreed.get("partitions", partitions)) == partitions
 
     def _stand_back(self) -> None:
         """Let another publish, who finds out by himself what is not taken."""
@@ -284,17 +288,19 @@ class Relay:
         """Tell whether what was not taken is to be tried again."""
         return self._waits and self._round.at <= time.monotonic()
 
-    def _release(self, slot: int) -> None:
-        """Release the keys of a slot that waits no more, from their oldest row."""
-        self._held.release(lambda key: slot_of(key, self.bus.slots) == slot)
+    def _release(self, partition: int) -> None:
+        """Release the keys of a partition that waits no more, from their oldest row."""
+        self._held.release(lambda key: partition_of(key, self.bus.partitions) == partition)
 
     def _free(self, messages: list[Message]) -> list[Message]:
-        """Hold back what would overtake what its slot is still to be sent again."""
-        blocked, slots = self.resender.waiting_slots(), self.bus.slots
+        """Hold back what would overtake what its partition is still to be sent again."""
+        blocked, partitions = self.resender.waiting_partitions(), self.bus.partitions
         if not blocked:
             return messages
-        self._held.hold([message for message in messages if message.slot(slots) in blocked])
-        return [message for message in messages if message.slot(slots) not in blocked]
+        self._held.hold(
+            [message for message in messages if message.partition(partitions) in blocked]
+        )
+        return [message for message in messages if message.partition(partitions) not in blocked]
 
     def sources(self) -> set[str]:
         """Name the services that send something to this one, by command or by event."""

@@ -3,8 +3,8 @@
 Sent rows stay in the outbox for a while, and a receiver knows by its inbox what it has handled, so
 that anything may be sent to it again. A receiver whose queue was taken away asks every publisher
 for what that queue may have held. Until a publisher's marker arrives it leaves alone what comes
-from there, and the publisher sends nothing new to that slot before it has sent all of it: so the
-order of each key is kept although a part was lost.
+from there, and the publisher sends nothing new to that partition before it has sent all of it: so
+the order of each key is kept although a part was lost.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from sqlalchemy import and_, bindparam, func, insert, or_, select, update
 from chassis import metrics
 from chassis.ids import moment_of, new_id
 from chassis.logs import log
-from chassis.message import Message, slot_of
+from chassis.message import Message, partition_of
 from chassis.messaging.bus import ANY, Bindings
 from chassis.storage.clock import MARGIN
 from chassis.storage.retention import let_go_until
 from chassis.storage.store import Store
 from chassis.storage.tables import deployment, leases, message_of, outbox, resends, strays
-from chassis.storage.unit_of_work import Work
+from chassis.storage.unit_of_work import UnitOfWork
 from contracts.message import Envelope
 from contracts.shapes import Id, Key, moment_to_json
 from contracts.shared import Resend, ResendBegan
 
 
 def ask(
-    work: Work,
+    uow: UnitOfWork,
     receiver: str,
     since: float,
     *,
-    slot: int | None = None,
+    partition: int | None = None,
     marker: str | None = None,
     handler: str | None = None,
 ) -> int:
@@ -44,24 +44,29 @@ def ask(
 
     It is said in the log where some of that has gone from the outbox by now.
     """
-    gone = let_go_until(work)
+    gone = let_go_until(uow)
     if since < gone:
-        metrics.RESENDS_SHORT.labels(work.source).inc()
-        said = {"to": receiver, "slot": slot, "since": _iso(since), "kept_since": _iso(gone)}
-        log(work.source).error("not all can be sent again", **said)
-    last = work.scalar(select(func.max(outbox.c.seq))) or 0
+        metrics.RESENDS_SHORT.labels(uow.source).inc()
+        said = {
+            "to": receiver,
+            "partition": partition,
+            "since": _iso(since),
+            "kept_since": _iso(gone),
+        }
+        log(uow.source).error("not all can be sent again", **said)
+    last = uow.scalar(select(func.max(outbox.c.seq))) or 0
     row = {
         "receiver": receiver,
         "handler": handler,
-        "slot": slot,
+        "partition": partition,
         "marker": marker,
         "since": since,
         "cursor": 0,
         "last": last,
         "sent": 0,
-        "asked_at": work.clock(),
+        "asked_at": uow.clock(),
     }
-    return int(work.scalar(insert(resends).values(row).returning(resends.c.seq)) or 0)
+    return int(uow.scalar(insert(resends).values(row).returning(resends.c.seq)) or 0)
 
 
 def next_of(store: Store, but: Collection[int] = ()) -> Any:
@@ -92,23 +97,25 @@ def begin(store: Store, request: Any) -> Any:
     its_row = resends.c.seq == request.seq
     to_it = resends.c.receiver == request.receiver
     lost = and_(to_it, or_(resends.c.done_at.is_(None), resends.c.done_at >= request.since))
-    earlier = select(func.min(resends.c.since)).where(lost, resends.c.slot == request.slot)
-    with store.write(durable=False) as work:
-        since = work.scalar(earlier.where(resends.c.marker.is_not(None)))
+    earlier = select(func.min(resends.c.since)).where(
+        lost, resends.c.partition == request.partition
+    )
+    with store.write(durable=False) as uow:
+        since = uow.scalar(earlier.where(resends.c.marker.is_not(None)))
         values = {"last": last, "since": min(request.since, since or request.since)}
-        work.execute(update(resends).where(its_row).values(values))
+        uow.execute(update(resends).where(its_row).values(values))
         again = update(resends).where(lost, resends.c.marker.is_(None))
-        work.execute(again.values(cursor=0, sent=0, done_at=None))
-        return work.execute(select(resends).where(its_row)).one()
+        uow.execute(again.values(cursor=0, sent=0, done_at=None))
+        return uow.execute(select(resends).where(its_row)).one()
 
 
 def page_of(
-    store: Store, request: Any, hears: Bindings, slots: int, most: int
+    store: Store, request: Any, hears: Bindings, partitions: int, most: int
 ) -> tuple[list[Message], int]:
     """Read what a request is about among its next rows, and how far that goes.
 
     After a lost queue a row that is not sent may be one that a relay before has published, and
-    cannot say so any more. All is marked as what follows the last marker of its slot.
+    cannot say so any more. All is marked as what follows the last marker of its partition.
     """
     sent = outbox.c.sent_at >= request.since
     query = (
@@ -121,14 +128,14 @@ def page_of(
     with store.engine.connect() as connection:
         rows = connection.execute(query).all()
         last = connection.execute(_LAST_MARKERS, {"receiver": request.receiver})
-        markers = {row.slot: row.marker for row in last}
+        markers = {row.partition: row.marker for row in last}
     found = []
     for row in rows:
         message = message_of(row)
-        slot, message.handler = message.slot(slots), request.handler
-        message.marker = request.marker or markers.get(slot)
+        partition, message.handler = message.partition(partitions), request.handler
+        message.marker = request.marker or markers.get(partition)
         heard = hears & {(row.exchange, row.type), (ANY, row.type)}
-        if heard and request.slot in (None, slot):
+        if heard and request.partition in (None, partition):
             found.append(message)
     return found, rows[-1].seq if len(rows) == most else request.last
 
@@ -138,112 +145,117 @@ def advance(store: Store, request: Any, cursor: int, sent: int) -> None:
     values: dict[str, Any] = {"sent": request.sent + sent, "cursor": cursor}
     if cursor >= request.last:
         values["done_at"] = store.now()
-    with store.write(durable=False) as work:
-        work.execute(update(resends).where(resends.c.seq == request.seq).values(values))
+    with store.write(durable=False) as uow:
+        uow.execute(update(resends).where(resends.c.seq == request.seq).values(values))
 
 
 _LAST_MARKERS = (
-    select(resends.c.slot, func.max(resends.c.marker).label("marker"))
+    select(resends.c.partition, func.max(resends.c.marker).label("marker"))
     .where(resends.c.receiver == bindparam("receiver"), resends.c.marker.is_not(None))
     .where(resends.c.done_at.is_not(None))
-    .group_by(resends.c.slot)
+    .group_by(resends.c.partition)
 )
 
 
-def marker_of(source: str, marker: str, slot: int, slots: int, now: float) -> Message:
-    """Make the message that goes before: its key is one of the slot that was lost."""
-    lane = next(name for n in count() if slot_of(name := f"lane-{n}", slots) == slot)
+def marker_of(source: str, marker: str, partition: int, partitions: int, now: float) -> Message:
+    """Make the message that goes before: its key is one of the partition that was lost."""
+    lane = next(name for n in count() if partition_of(name := f"lane-{n}", partitions) == partition)
     fact = ResendBegan(lane=Key(lane), marker=Id(marker), marked=True)
     return Message.of(fact, Envelope(new_id(), source, fact.type, _iso(now), lane, marker))
 
 
 def gap_found(
-    store: Store, slot: int, sources: Iterable[str], hold: Callable[[Work, Collection[int]], None]
+    store: Store,
+    partition: int,
+    sources: Iterable[str],
+    hold: Callable[[UnitOfWork, Collection[int]], None],
 ) -> list[str]:
     """Ask every publisher for what a lost queue may have held; gives who was asked.
 
     A queue that was never there has held nothing, which is known by `drained_at`. All of it is
     noted before the queue is there again, in one transaction with the messages that ask, and only
-    while the slot is held: raises `SlotLost`.
+    while the partition is held: raises `PartitionLost`.
     """
-    its_row = leases.c.name == f"slot {slot}"
+    its_row = leases.c.name == f"partition {partition}"
     asked = []
-    with store.write() as work:
-        hold(work, [slot])
-        drained_at = work.scalar(select(leases.c.drained_at).where(its_row))
+    with store.write() as uow:
+        hold(uow, [partition])
+        drained_at = uow.scalar(select(leases.c.drained_at).where(its_row))
         if drained_at is None:
             return []
-        if drained_at > work.clock() + MARGIN:  # a clock was wrong: nothing is known
+        if drained_at > uow.clock() + MARGIN:  # a clock was wrong: nothing is known
             drained_at = 0.0
         since = max(0.0, drained_at - MARGIN)
         for source in sorted(sources):
-            marker = _next_marker(work, slot, source)
+            marker = _next_marker(uow, partition, source)
             asked.append(source)
-            work.execute(
+            uow.execute(
                 store.statements.insert_or_replace(deployment, "name"),
-                {"name": f"gap {slot} {source}", "value": marker},
+                {"name": f"gap {partition} {source}", "value": marker},
             )
             if source == store.service:
-                ask(work, store.service, since, slot=slot, marker=marker)
+                ask(uow, store.service, since, partition=partition, marker=marker)
                 continue
             fact = Resend(
                 receiver=store.service,
-                slot=slot,
+                partition=partition,
                 since=datetime.fromtimestamp(since, UTC),
                 marker=Id(marker),
             )
-            moment = _iso(work.clock())
+            moment = _iso(uow.clock())
             envelope = Envelope(marker, store.service, fact.type, moment, fact.key, marker)
-            work.outgoing.append(Message.of(fact, envelope, to=source))
+            uow.outbox.append(Message.of(fact, envelope, to=source))
     return asked
 
 
-def _next_marker(work: Work, slot: int, source: str) -> str:
+def _next_marker(uow: UnitOfWork, partition: int, source: str) -> str:
     """Make a marker that is later than those before it, also where a clock was set back."""
-    before = deployment.c.name == f"gap {slot} {source}"
-    known = work.scalars(select(deployment.c.value).where(before)).all()
-    known = [*known, work.scalar(select(func.max(strays.c.marker))) or ""]
+    before = deployment.c.name == f"gap {partition} {source}"
+    known = uow.scalars(select(deployment.c.value).where(before)).all()
+    known = [*known, uow.scalar(select(func.max(strays.c.marker))) or ""]
     latest = max(moment_of(marker) or 0.0 for marker in known)
-    return new_id(max(work.clock(), latest + 0.002))
+    return new_id(max(uow.clock(), latest + 0.002))
 
 
-def queue_made(store: Store, slot: int, at: float) -> None:
+def queue_made(store: Store, partition: int, at: float) -> None:
     """Note the moment before which a queue held nothing, since it was not there, once it is.
 
     Not before: whoever comes between would find it taken away. A queue that was there before keeps
     its own moment: what was lost with it is still being asked for.
     """
-    its_row = leases.c.name == f"slot {slot}"
-    with store.write() as work:
+    its_row = leases.c.name == f"partition {partition}"
+    with store.write() as uow:
         first = update(leases).where(its_row, leases.c.drained_at.is_(None))
-        work.execute(first.values(drained_at=at))
+        uow.execute(first.values(drained_at=at))
 
 
-def gaps_of(work: Work, slot: int) -> dict[str, str]:
-    """Read the markers that a slot still waits for, by the publisher."""
-    prefix = f"gap {slot} "
+def gaps_of(uow: UnitOfWork, partition: int) -> dict[str, str]:
+    """Read the markers that a partition still waits for, by the publisher."""
+    prefix = f"gap {partition} "
     query = select(deployment).where(deployment.c.name.startswith(prefix))
-    return {row.name.removeprefix(prefix): row.value for row in work.execute(query)}
+    return {row.name.removeprefix(prefix): row.value for row in uow.execute(query)}
 
 
-def close_gap(work: Work, slot: int, source: str, began: ResendBegan) -> None:
+def close_gap(uow: UnitOfWork, partition: int, source: str, began: ResendBegan) -> None:
     """Note that a marker has arrived. Who does not mark what follows, since he is of an earlier
     version, sends it again so that it cannot be told from what was left out: that is forgotten."""
-    its_row = and_(deployment.c.name == f"gap {slot} {source}", deployment.c.value == began.marker)
-    work.execute(deployment.delete().where(its_row))
+    its_row = and_(
+        deployment.c.name == f"gap {partition} {source}", deployment.c.value == began.marker
+    )
+    uow.execute(deployment.delete().where(its_row))
     if not began.marked:
-        work.execute(strays.delete().where(strays.c.marker <= began.marker))
+        uow.execute(strays.delete().where(strays.c.marker <= began.marker))
 
 
-def remember(store: Store, work: Work, left_out: Mapping[str, str]) -> None:
+def remember(store: Store, uow: UnitOfWork, left_out: Mapping[str, str]) -> None:
     """Remember what is left out, by receipt, since it comes again after a marker, and which."""
     rows = [{"id": receipt, "marker": marker} for receipt, marker in sorted(left_out.items())]
-    store.write_rows(work, store.statements.insert_or_replace(strays, "id"), rows)
+    store.write_rows(uow, store.statements.insert_or_replace(strays, "id"), rows)
 
 
-def strays_of(work: Work, messages: Iterable[Message]) -> dict[str, str]:
+def strays_of(uow: UnitOfWork, messages: Iterable[Message]) -> dict[str, str]:
     """Read which of these were left out before, and after which marker they come again."""
-    rows = work.execute(select(strays).where(strays.c.id.in_({each.receipt for each in messages})))
+    rows = uow.execute(select(strays).where(strays.c.id.in_({each.receipt for each in messages})))
     return {row.id: row.marker for row in rows}
 
 

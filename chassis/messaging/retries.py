@@ -9,11 +9,11 @@ from chassis import metrics
 from chassis.logs import log
 from chassis.message import Message
 from chassis.messaging import parked
-from chassis.messaging.handling import DONE, REJECTED
+from chassis.messaging.handling import DEAD, DONE
 from chassis.messaging.processor import Processor
 from chassis.messaging.receipts import Delivery, StorageUnavailable
 from chassis.storage.engine import STORAGE_ERRORS
-from chassis.storage.leases import SlotLost
+from chassis.storage.leases import PartitionLost
 from chassis.storage.tables import message_of
 
 
@@ -47,15 +47,17 @@ class Retries:
                 if row is None:
                     return False
                 outcome = self.processor.process_one(self._delivery_of(row))
-            except SlotLost:
+            except PartitionLost:
                 return False
             except (StorageUnavailable, *STORAGE_ERRORS) as error:
-                self.log.warning("letter put off", error=repr(error.__cause__ or error))
+                self.log.warning("parked message put off", error=repr(error.__cause__ or error))
                 return False
         if outcome == DONE:
             metrics.MESSAGES.labels(self.store.service, "delivered_late").inc()
-            self.log.info("letter delivered", id=row.id, type=row.type, attempts=row.attempts)
-        return outcome in (DONE, REJECTED)
+            self.log.info(
+                "parked message delivered", id=row.id, type=row.type, attempts=row.attempts
+            )
+        return outcome in (DONE, DEAD)
 
     def _delivery_of(self, row: Any) -> Delivery:
         message, suspect = message_of(row), self.guard.is_suspect(row)
@@ -82,4 +84,4 @@ class Retries:
         try:
             self._free({message.envelope.partitionkey for message in messages})
         except STORAGE_ERRORS as error:
-            self.log.warning("letters put off", error=str(error))
+            self.log.warning("parked messages put off", error=str(error))

@@ -2,10 +2,10 @@
 
 `{service}.events` and `{service}.commands` are topic exchanges, with the type as routing key. A
 headers exchange `{service}.inbox`, bound to what the service listens to, feeds a quorum queue per
-slot; the publisher stamps the slot. Each relay and each inbox has a connection of its own. What one
-had in hand when it broke is forgotten: the outbox sends it again, the broker delivers it again.
-The queue `{service}.relay`, which is a connection's own, sees to it that one relay at a time has
-one.
+partition; the publisher stamps the partition. Each relay and each inbox has a connection of its
+own. What one had in hand when it broke is forgotten: the outbox sends it again, the broker delivers
+it again. The queue `{service}.relay`, which is a connection's own, sees to it that one relay at a
+time has one.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class RabbitBus:
         self._publishers: dict[str, Publisher] = {}
         self._inboxes: list[RabbitInbox] = []
         self._open = Event()
-        self.slots = settings.slots
+        self.partitions = settings.partitions
         self.missing = "every inbox"
         self._opener = eventlet.spawn(self._wait_for_inboxes)
 
@@ -71,7 +71,7 @@ class RabbitBus:
 
     def inbox(self, service: str, bindings: Bindings) -> RabbitInbox:
         """Give the inbox of a service, which connects by itself."""
-        made = RabbitInbox(self._settings, service, bindings, self.slots)
+        made = RabbitInbox(self._settings, service, bindings, self.partitions)
         self._inboxes.append(made)
         return made
 
@@ -117,9 +117,9 @@ class RabbitBus:
             connection = connect(self.uri)
             try:
                 for service in self._topology:
-                    for slot in range(self.slots):
-                        if not is_there(connection, queue_of(service, slot)):
-                            return queue_of(service, slot)
+                    for partition in range(self.partitions):
+                        if not is_there(connection, queue_of(service, partition)):
+                            return queue_of(service, partition)
             finally:
                 connection.collect()
         return ""

@@ -16,7 +16,7 @@ LOOK_WITHIN = 10.0
 """Seconds for which the broker may take its time."""
 
 
-def missing_at_broker(settings: Settings, service: str, slots: int) -> list[str]:
+def missing_at_broker(settings: Settings, service: str, partitions: int) -> list[str]:
     """Name the exchanges and queues of a service that the broker lacks; raises what `BROKEN` names.
 
     Nothing is declared: that a queue is gone is for its service to notice, which then asks for
@@ -24,7 +24,7 @@ def missing_at_broker(settings: Settings, service: str, slots: int) -> list[str]
     """
     inbox, dead = topology.inbox_of(service), f"{service}.dead"
     exchanges = [f"{service}.events", f"{service}.commands", inbox, dead]
-    queues = [*(topology.queue_of(service, slot) for slot in range(slots)), dead]
+    queues = [*(topology.queue_of(service, partition) for partition in range(partitions)), dead]
     with eventlet.Timeout(LOOK_WITHIN, BusDown("the broker does not answer")):
         connection = topology.connect(settings.amqp_uri)
         try:

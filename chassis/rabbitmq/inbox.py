@@ -17,8 +17,8 @@ from eventlet.event import Event
 
 from chassis import metrics
 from chassis.logs import log
-from chassis.message import Message, slot_of
-from chassis.messaging.bus import Bindings, BusDown, Closed, Inlet
+from chassis.message import Message, partition_of
+from chassis.messaging.bus import Bindings, BusDown, Closed, PartitionConsumer
 from chassis.messaging.parked import pause
 from chassis.rabbitmq.topology import (
     BROKEN,
@@ -58,35 +58,38 @@ _EXCHANGE = re.compile(r"[a-z0-9-]+\.(events|commands)")
 
 
 class RabbitInbox:
-    """The inbox of one service: the connection that fills an inlet for each slot it serves.
+    """The inbox of one service: the connection that fills a partition consumer for each partition
+    it serves.
 
-    Test modes of delivery give another `inlet_kind`.
+    Test modes of delivery give another `partition_consumer_kind`.
     """
 
-    inlet_kind: type[RabbitInlet]
+    partition_consumer_kind: type[RabbitPartitionConsumer]
 
-    def __init__(self, settings: Settings, service: str, bindings: Bindings, slots: int) -> None:
+    def __init__(
+        self, settings: Settings, service: str, bindings: Bindings, partitions: int
+    ) -> None:
         self._settings = settings
         self.service = service
         self._bindings = bindings
-        self.slots = slots
+        self.partitions = partitions
         self.connected = False
         self.until = math.inf
         """Until when (of `time.monotonic`) more may be received than is already: not while it could
         not be handled, since what comes back too often is set aside by the broker, nor when
-        another may serve a slot by now, to whom it would come first."""
+        another may serve a partition by now, to whom it would come first."""
         self.kept_until = math.inf
         """Until when what was received is kept: it goes back when nobody here could handle it for
         longer than a lease lasts, so that whoever can is given it."""
-        self.on_missing: Callable[[int], bool] = lambda _slot: True
+        self.on_missing: Callable[[int], bool] = lambda _partition: True
         """Called before a queue that is not there is declared: what it held may be lost. False
-        where it is not to be declared, since the slot is another replica's by now."""
-        self.on_declared: Callable[[int], None] = lambda _slot: None
+        where it is not to be declared, since the partition is another replica's by now."""
+        self.on_declared: Callable[[int], None] = lambda _partition: None
         """Called when such a queue has been declared."""
         self.ready = Event()
         """Comes with the first connection, or with a `Misconfigured` that no other would mend."""
-        self._inlets: dict[int, RabbitInlet] = {}
-        self._leaving: list[tuple[RabbitInlet, Event]] = []
+        self._partition_consumers: dict[int, RabbitPartitionConsumer] = {}
+        self._leaving: list[tuple[RabbitPartitionConsumer, Event]] = []
         self._connection: Any = None
         self._frames = 0
         self._closed = False
@@ -99,15 +102,17 @@ class RabbitInbox:
             self._frames = self._connection.bytes_recv  # it counts frames
         return self._frames != before
 
-    def open(self, slot: int) -> RabbitInlet:
-        """Begin to receive what comes for a slot, as soon as there is a connection."""
-        inlet = self._inlets[slot] = self.inlet_kind(slot, self.slots)
-        return inlet
+    def open(self, partition: int) -> RabbitPartitionConsumer:
+        """Begin to receive what comes for a partition, as soon as there is a connection."""
+        partition_consumer = self._partition_consumers[partition] = self.partition_consumer_kind(
+            partition, self.partitions
+        )
+        return partition_consumer
 
-    def leave(self, inlet: Inlet) -> None:
-        """Close an inlet's channel, and wait: what it was given goes to who serves it next. Where
-        the line is dead that is the broker's to do."""
-        gone = self._inlets.pop(inlet.slot)
+    def leave(self, partition_consumer: PartitionConsumer) -> None:
+        """Close a partition consumer's channel, and wait: what it was given goes to who serves it
+        next. Where the line is dead that is the broker's to do."""
+        gone = self._partition_consumers.pop(partition_consumer.partition)
         if self.connected:  # the reader may be opening its channel just now
             closed = Event()
             self._leaving.append((gone, closed))
@@ -146,35 +151,42 @@ class RabbitInbox:
                     channel.close()
             self._leaving.pop(0)
             closed.send()
-        receives = any(inlet.channel is not None for inlet in self._inlets.values())
+        receives = any(
+            partition_consumer.channel is not None
+            for partition_consumer in self._partition_consumers.values()
+        )
         if receives and time.monotonic() >= self.kept_until:
             raise BusDown("leases cannot be renewed")
-        for inlet in [*self._inlets.values()]:
-            if self._inlets.get(inlet.slot) is not inlet or inlet.channel is not None:
+        for partition_consumer in [*self._partition_consumers.values()]:
+            if (
+                self._partition_consumers.get(partition_consumer.partition)
+                is not partition_consumer
+                or partition_consumer.channel is not None
+            ):
                 continue
             if time.monotonic() < self.until:
-                self._consume(inlet)
+                self._consume(partition_consumer)
 
     def connect(self) -> None:
         """Connect, and declare the inbox; raises `BusDown`."""
         with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not answer")):
             self._connection = connection = connect(self._settings.amqp_uri)
-            declare(connection, self.service, self._bindings, self.slots)
+            declare(connection, self.service, self._bindings, self.partitions)
 
-    def _consume(self, inlet: RabbitInlet) -> None:
-        """Receive for a slot; a queue that is not there is declared, once that is known of."""
-        queue, connection = queue_of(self.service, inlet.slot), self._connection
+    def _consume(self, partition_consumer: RabbitPartitionConsumer) -> None:
+        """Receive for a partition; a queue that is not there is declared, once that is known of."""
+        queue, connection = queue_of(self.service, partition_consumer.partition), self._connection
         with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not answer")):
             there = is_there(connection, queue)
-        if not there and not self.on_missing(inlet.slot):
+        if not there and not self.on_missing(partition_consumer.partition):
             return
         with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not answer")):
-            declare_queue(connection, self.service, inlet.slot)
+            declare_queue(connection, self.service, partition_consumer.partition)
         if not there:
-            self.on_declared(inlet.slot)
+            self.on_declared(partition_consumer.partition)
         with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not answer")):
             ahead = max(AHEAD, 2 * self._settings.batch)
-            inlet.consume(connection.channel(), queue, ahead, self._gone)
+            partition_consumer.consume(connection.channel(), queue, ahead, self._gone)
 
     @staticmethod
     def _gone(queue: str) -> None:
@@ -182,8 +194,8 @@ class RabbitInbox:
 
     def _forget(self) -> None:
         self.connected = False
-        for inlet in self._inlets.values():
-            inlet.forget()
+        for partition_consumer in self._partition_consumers.values():
+            partition_consumer.forget()
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.collect()
@@ -192,23 +204,24 @@ class RabbitInbox:
         self._leaving.clear()
 
     def close(self) -> None:
-        """Close the connection; whoever waits at an inlet gets `Closed`."""
+        """Close the connection; whoever waits at a partition consumer gets `Closed`."""
         self._closed = True
         end(self._reader)
-        for inlet in self._inlets.values():
-            inlet.close()
+        for partition_consumer in self._partition_consumers.values():
+            partition_consumer.close()
         if self._connection is not None:
             with suppress(*BROKEN), eventlet.Timeout(1, BusDown):
                 self._connection.close()
         self._forget()
 
 
-class RabbitInlet:
-    """One of so many slots of an inbox: what its queue has delivered, on a channel of its own."""
+class RabbitPartitionConsumer:
+    """One of so many partitions of an inbox: what its queue has delivered, on a channel of its
+    own."""
 
-    def __init__(self, slot: int, slots: int) -> None:
-        self.slot = slot
-        self.slots = slots
+    def __init__(self, partition: int, partitions: int) -> None:
+        self.partition = partition
+        self.partitions = partitions
         self.channel: Any = None
         self._ready: deque[Message] = deque()
         self._in_hand = False
@@ -259,8 +272,8 @@ class RabbitInlet:
         self._wake_up()
 
     def _put(self, delivery: Any) -> None:
-        """Take what the queue has delivered; what is no message for this slot goes to the dead
-        letters, alone."""
+        """Take what the queue has delivered; what is no message for this partition goes to the dead
+        parked messages, alone."""
         channel, info = delivery.channel, delivery.delivery_info
         headers = delivery.headers if isinstance(delivery.headers, dict) else {}
         try:
@@ -283,8 +296,8 @@ class RabbitInlet:
         for name in ("handler", "marker"):
             if headers.get(name) is not None and not is_text(headers[name], LONGEST_NAME):
                 raise ValueError(f"{name} is not a name of at most {LONGEST_NAME} characters")
-        if slot_of(envelope.partitionkey, self.slots) != self.slot:
-            raise ValueError("its slot is not that of its key")
+        if partition_of(envelope.partitionkey, self.partitions) != self.partition:
+            raise ValueError("its partition is not that of its key")
         text = bytes(body).decode()
         if "\0" in text:
             raise ValueError("the body holds the character U+0000")
@@ -305,4 +318,4 @@ class RabbitInlet:
             self._wake.send()
 
 
-RabbitInbox.inlet_kind = RabbitInlet
+RabbitInbox.partition_consumer_kind = RabbitPartitionConsumer

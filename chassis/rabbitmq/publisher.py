@@ -74,17 +74,17 @@ class Publisher:
         return is_agreed
 
     def publish(self, messages: Sequence[Message], to: str | None = None) -> list[Message]:
-        """Publish in waves. What was refused holds back what follows in its key, and nothing else;
-        after any other error nothing new is sent."""
+        """Publish in publish batches. What was refused holds back what follows in its key, and
+        nothing else; after any other error nothing new is sent."""
         self._safe, self._to = [], to
         late = BusDown(f"the broker has not confirmed within {CONFIRM_WITHIN:.0f} s")
         careful = to is not None or time.monotonic() < self._careful
         held: set[str] = set()
         try:
-            for wave in waves(messages, returnable=careful):
-                if free := [one for one in wave if one.envelope.partitionkey not in held]:
+            for publish_batch in publish_batches(messages, returnable=careful):
+                if free := [one for one in publish_batch if one.envelope.partitionkey not in held]:
                     with eventlet.Timeout(CONFIRM_WITHIN, late):
-                        self._publish_wave(free)
+                        self._publish_batch(free)
                     held |= {one.envelope.partitionkey for one in free if one.refused}
         except Exception as error:
             self.drop()
@@ -94,21 +94,21 @@ class Publisher:
             self._careful = time.monotonic() + CAREFUL
         return self._safe
 
-    def _publish_wave(self, wave: list[Message]) -> None:
-        """Send a wave without waiting in between, then wait for all its confirms."""
+    def _publish_batch(self, publish_batch: list[Message]) -> None:
+        """Send a publish batch without waiting in between, then wait for all its confirms."""
         if self._connection is None:
             raise BusDown("the connection was lost")
         self._answered, self._confirmed, self._returned = Event(), set[str](), set[str]()
-        self._unconfirmed = dict(enumerate(wave, self._sent + 1))
-        self._sent += len(wave)
+        self._unconfirmed = dict(enumerate(publish_batch, self._sent + 1))
+        self._sent += len(publish_batch)
         try:
             with self._cork:
-                for message in wave:
+                for message in publish_batch:
                     self._send(message)
             self._answered.wait()
         finally:
-            self._safe += unbroken(wave, self._confirmed)
-        for message in wave:
+            self._safe += unbroken(publish_batch, self._confirmed)
+        for message in publish_batch:
             message.refused = message.id not in self._confirmed
 
     def _send(self, message: Message) -> None:
@@ -125,7 +125,9 @@ class Publisher:
 
     def _content(self, message: Message) -> Any:
         envelope = message.envelope
-        headers: dict[str, Any] = envelope.headers() | {"slot": message.slot(self._settings.slots)}
+        headers: dict[str, Any] = envelope.headers() | {
+            "partition": message.partition(self._settings.partitions)
+        }
         if self._to is not None:
             headers["exchange"] = message.exchange
         if message.handler:
@@ -240,12 +242,14 @@ class _Cork:
             self._held = None
 
 
-def waves(messages: Sequence[Message], *, returnable: bool = False) -> list[list[Message]]:
-    """Part messages into waves, every key's in their order.
+def publish_batches(
+    messages: Sequence[Message], *, returnable: bool = False
+) -> list[list[Message]]:
+    """Part messages into publish batches, every key's in their order.
 
-    What follows a command in its key waits for the next wave: a command may be returned, since
-    nobody carries it out yet, and then nothing may have overtaken it. So does everything that is
-    `returnable`. Events go together: what a queue gets over one channel it gets in its order
+    What follows a command in its key waits for the next publish batch: a command may be returned,
+    since nobody carries it out yet, and then nothing may have overtaken it. So does everything that
+    is `returnable`. Events go together: what a queue gets over one channel it gets in its order
     (docs/decisions/0023).
     """
     made: dict[int, list[Message]] = defaultdict(list)
@@ -257,11 +261,11 @@ def waves(messages: Sequence[Message], *, returnable: bool = False) -> list[list
     return list(made.values())
 
 
-def unbroken(wave: Sequence[Message], confirmed: Collection[str]) -> list[Message]:
+def unbroken(publish_batch: Sequence[Message], confirmed: Collection[str]) -> list[Message]:
     """Give the messages that are confirmed, each key's up to the first that is not."""
     broken: set[str] = set()
     whole = []
-    for message in wave:
+    for message in publish_batch:
         if message.id not in confirmed:
             broken.add(message.envelope.partitionkey)
         elif message.envelope.partitionkey not in broken:

@@ -27,14 +27,14 @@ from chassis.settings import Misconfigured, Settings
 from contracts.catalogue import contracts
 
 CONNECT_WITHIN, OPEN_WITHIN, CONFIRM_WITHIN = 5.0, 20.0, 10.0
-"""Seconds for the handshake, for declaring an inbox, and for the confirms of a wave."""
+"""Seconds for the handshake, for declaring an inbox, and for the confirms of a publish batch."""
 HEARTBEAT = 3
 """Seconds. The broker closes what was silent for two to three times as long, and so do we: soon, as
 another replica is given nothing before; but no process that still renews its leases, however busy
 its machine, is silent for longer than `leases.LEASE`."""
 
 
-SLOTS = "slots"
+PARTITIONS = "partitions"
 """What only one command may change at a time: it is locked as a service is."""
 
 
@@ -44,7 +44,7 @@ BROKEN = (AMQPError, OSError, BusDown)
 DURABLE = {"durable": True, "auto_delete": False}
 
 
-SLOT_QUEUE = {
+PARTITION_QUEUE = {
     "x-queue-type": "quorum",
     "x-single-active-consumer": True,
     "x-delivery-limit": 100,
@@ -65,7 +65,7 @@ def hopeless(service: str, error: Exception) -> Misconfigured | None:
 
 
 def prepare(
-    settings: Settings, service: str, bindings: Bindings, slots: int, served: Collection[int]
+    settings: Settings, service: str, bindings: Bindings, partitions: int, served: Collection[int]
 ) -> int:
     """Declare the inbox of a service, and those queues of it that never were; gives how many."""
     made = 0
@@ -73,11 +73,11 @@ def prepare(
         with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not answer")):
             connection = connect(settings.amqp_uri)
             try:
-                declare(connection, service, bindings, slots)
-                for slot in range(slots):
-                    new = not is_there(connection, queue_of(service, slot))
-                    if slot not in served:
-                        declare_queue(connection, service, slot)
+                declare(connection, service, bindings, partitions)
+                for partition in range(partitions):
+                    new = not is_there(connection, queue_of(service, partition))
+                    if partition not in served:
+                        declare_queue(connection, service, partition)
                         made += new
             finally:
                 connection.collect()
@@ -99,11 +99,13 @@ def administering(settings: Settings) -> Iterator[Any]:
         raise BusDown(str(error) or repr(error)) from error
 
 
-def standing(connection: Any, services: Iterable[str], slots: int) -> tuple[int, int]:
+def standing(connection: Any, services: Iterable[str], partitions: int) -> tuple[int, int]:
     """Count the messages that are ready in the queues of these services, and the consumers, which
     may have others in hand."""
     found = [
-        _found(connection, queue_of(service, slot)) for service in services for slot in range(slots)
+        _found(connection, queue_of(service, partition))
+        for service in services
+        for partition in range(partitions)
     ]
     return sum(ready for ready, _ in filter(None, found)), sum(n for _, n in filter(None, found))
 
@@ -127,25 +129,27 @@ def refuse_any_message(connection: Any, queues: Iterable[str]) -> None:
                 raise BusDown(f"{queue} is not empty, or does not answer")
 
 
-def remake(connection: Any, service: str, bindings: Bindings, before: int, slots: int) -> None:
+def remake(connection: Any, service: str, bindings: Bindings, before: int, partitions: int) -> None:
     """Take away the queues of a service, and make so many; one that is not empty, or that somebody
     consumes, is kept, and raises `BusDown`."""
-    slot = 0
-    while (found := _found(connection, queue_of(service, slot))) or slot < max(before, slots):
+    partition = 0
+    while (found := _found(connection, queue_of(service, partition))) or partition < max(
+        before, partitions
+    ):
         if found and any(found):
-            raise BusDown(f"{queue_of(service, slot)} is not empty")
+            raise BusDown(f"{queue_of(service, partition)} is not empty")
         if found:
             with connection.channel() as channel:
-                channel.queue_delete(queue_of(service, slot))
-        slot += 1
-    declare(connection, service, bindings, slots)
-    for slot in range(slots):
-        declare_queue(connection, service, slot)
+                channel.queue_delete(queue_of(service, partition))
+        partition += 1
+    declare(connection, service, bindings, partitions)
+    for partition in range(partitions):
+        declare_queue(connection, service, partition)
 
 
 def lock(connection: Any, service: str) -> bool:
     """Be the only connection that may publish for a service, until it ends; False while another is.
-    `SLOTS` is what only one may change, as if it were a service.
+    `PARTITIONS` is what only one may change, as if it were a service.
 
     A process that is stopped keeps it until the broker misses its heartbeat and ends the
     connection: from then on nothing of it arrives, whatever it sends when it goes on.
@@ -165,9 +169,9 @@ def lock_of(service: str) -> str:
     return f"{service}.relay"
 
 
-def queue_of(service: str, slot: int) -> str:
-    """Name the queue of a slot."""
-    return f"{inbox_of(service)}.{slot}"
+def queue_of(service: str, partition: int) -> str:
+    """Name the queue of a partition."""
+    return f"{inbox_of(service)}.{partition}"
 
 
 def inbox_of(service: str) -> str:
@@ -230,11 +234,13 @@ def _found(connection: Any, queue: str) -> tuple[int, int] | None:
     return int(found.message_count), int(found.consumer_count)
 
 
-def declare(connection: Any, service: str, bindings: Bindings, slots: int) -> None:
+def declare(connection: Any, service: str, bindings: Bindings, partitions: int) -> None:
     """Declare where a service publishes and listens, and its dead letters; not its queues."""
     inbox, dead = inbox_of(service), f"{service}.dead"
-    if is_there(connection, queue_of(service, slots)):
-        raise Misconfigured(f"RabbitMQ holds {inbox} with more slots than the {slots} agreed on.")
+    if is_there(connection, queue_of(service, partitions)):
+        raise Misconfigured(
+            f"RabbitMQ holds {inbox} with more partitions than the {partitions} agreed on."
+        )
     everyone = {f"{kind.service}.events" for kind in contracts().values() if kind.service}
     routes = {(e, kind) for name, kind in bindings for e in (everyone if name == ANY else {name})}
     with connection.channel() as channel:
@@ -250,10 +256,10 @@ def declare(connection: Any, service: str, bindings: Bindings, slots: int) -> No
             channel.exchange_bind(inbox, exchange, kind)
 
 
-def declare_queue(connection: Any, service: str, slot: int) -> None:
-    """Declare the queue of a slot, and have the inbox feed it."""
-    inbox, queue = inbox_of(service), queue_of(service, slot)
-    arguments = SLOT_QUEUE | {"x-dead-letter-exchange": f"{service}.dead"}
+def declare_queue(connection: Any, service: str, partition: int) -> None:
+    """Declare the queue of a partition, and have the inbox feed it."""
+    inbox, queue = inbox_of(service), queue_of(service, partition)
+    arguments = PARTITION_QUEUE | {"x-dead-letter-exchange": f"{service}.dead"}
     with connection.channel() as channel:
         channel.queue_declare(queue, arguments=arguments, **DURABLE)
-        channel.queue_bind(queue, inbox, arguments={"x-match": "all", "slot": slot})
+        channel.queue_bind(queue, inbox, arguments={"x-match": "all", "partition": partition})

@@ -1,11 +1,12 @@
-"""Leases: which replicas of a service live, which slots each of them serves, and which one relays.
+"""Leases: which replicas of a service live, which partitions each of them serves, and which one
+relays.
 
 A lease is a row that ends by itself, by the database's clock: a replica that is killed, or stopped
 for a while, holds nothing for longer than `LEASE`. One that ends much later was written while that
-clock was wrong, and holds nothing either. Whatever a replica writes for a slot it writes
-while it holds the slot's row against a change of owner, so that two never serve one slot at once.
-They are renewed over a connection of their own, which whoever works cannot take away, and only by
-who hears the broker too.
+clock was wrong, and holds nothing either. Whatever a replica writes for a partition it writes while
+it holds the partition's row against a change of owner, so that two never serve one partition at
+once. They are renewed over a connection of their own, which whoever works cannot take away, and
+only by who hears the broker too.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sqlalchemy import bindparam, text
 from chassis.ids import new_id
 from chassis.storage.statements import Statement
 from chassis.storage.store import Store
-from chassis.storage.unit_of_work import Work
+from chassis.storage.unit_of_work import UnitOfWork
 
 LEASE = 5.0
 """Seconds for which a replica holds what it does not renew."""
@@ -28,7 +29,7 @@ TICK = 1.0
 """Seconds between renewals."""
 RELAY = "relay"
 PAUSES = ("", RELAY, "all")
-"""What an operator may pause: nothing, the relays, or the relays and the listeners."""
+"""What an operator may pause: nothing, the relays, or the relays and the consumers."""
 
 _LIVE = text(
     "INSERT INTO replicas (owner, until) VALUES (:me, :until)"
@@ -57,16 +58,16 @@ _DRAINED = text(
     "UPDATE leases SET drained_at = :at WHERE name = :name AND owner = :me AND NOT EXISTS"
     " (SELECT 1 FROM deployment AS gap WHERE gap.name LIKE 'gap ' || substr(:name, 6) || ' %')"
 )
-_DEPLOYMENT = text("SELECT name, value FROM deployment WHERE name IN ('slots', 'paused')")
-_SERVED = text("SELECT name FROM leases WHERE name LIKE 'slot %' AND drained_at IS NOT NULL")
+_DEPLOYMENT = text("SELECT name, value FROM deployment WHERE name IN ('partitions', 'paused')")
+_SERVED = text("SELECT name FROM leases WHERE name LIKE 'partition %' AND drained_at IS NOT NULL")
 _AGREE = text(
     "INSERT INTO deployment (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING"
 )
 _ROW = text("INSERT INTO leases (name, until) VALUES (:name, 0) ON CONFLICT (name) DO NOTHING")
 
 
-class SlotLost(Exception):
-    """Another replica serves the slot by now: nothing is written, and nothing acknowledged."""
+class PartitionLost(Exception):
+    """Another replica serves the partition by now: nothing is written, and nothing acknowledged."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Share:
     relay.
     """
 
-    slots: int
+    partitions: int
     paused: str
     replicas: int
     held: frozenset[int]
@@ -87,9 +88,9 @@ class Share:
     retires: bool
 
 
-def name_of(slot: int) -> str:
-    """Name the lease of a slot."""
-    return f"slot {slot}"
+def name_of(partition: int) -> str:
+    """Name the lease of a partition."""
+    return f"partition {partition}"
 
 
 class Leases:
@@ -100,13 +101,14 @@ class Leases:
         self.owner = new_id()
         self._write = partial(store.write, reserved=True)
 
-    def agree(self, slots: int) -> int:
-        """Make the rows that are missing; give the number of slots that the replicas agree on."""
-        with self._write() as work:
-            work.execute(_AGREE, {"name": "slots", "value": str(slots)})
-            agreed = int(self._deployment(work)["slots"])
+    def agree(self, partitions: int) -> int:
+        """Make the rows that are missing; give the number of partitions that the replicas agree
+        on."""
+        with self._write() as uow:
+            uow.execute(_AGREE, {"name": "partitions", "value": str(partitions)})
+            agreed = int(self._deployment(uow)["partitions"])
             names = [{"name": name} for name in (RELAY, *map(name_of, range(agreed)))]
-            work.execute(_ROW, names)
+            uow.execute(_ROW, names)
         return agreed
 
     def tick(self, *, able: bool = True) -> Share:
@@ -115,84 +117,96 @@ class Leases:
         One that is not `able` to serve is no replica, and all is too much for it; it renews what it
         has not given up yet.
         """
-        with self._write() as work:
-            now = self.store.seconds(work)
+        with self._write() as uow:
+            now = self.store.seconds(uow)
             times = {"now": now, "until": now + LEASE, "me": self.owner}
             times |= {"long_ago": now - 60, "too_late": now + 60}
-            work.execute(_LIVE if able else _GONE, times)
-            work.execute(_FORGET, times)
-            replicas = list(work.scalars(_REPLICAS, times))
-            agreed = self._deployment(work)
-            slots, paused = int(agreed["slots"]), agreed.get("paused", "")
-            held = set(work.scalars(_RENEW, times))
-            mine = fair(slots, replicas, self.owner) if able and paused != "all" else 0
-            served = {slot for slot in range(slots) if name_of(slot) in held}
-            wanted = [name_of(slot) for slot in range(slots) if slot not in served]
-            names = self._take(work, wanted, mine - len(served), times)
-            taken = frozenset(slot for slot in range(slots) if name_of(slot) in names)
+            uow.execute(_LIVE if able else _GONE, times)
+            uow.execute(_FORGET, times)
+            replicas = list(uow.scalars(_REPLICAS, times))
+            agreed = self._deployment(uow)
+            partitions, paused = int(agreed["partitions"]), agreed.get("paused", "")
+            held = set(uow.scalars(_RENEW, times))
+            mine = fair(partitions, replicas, self.owner) if able and paused != "all" else 0
+            served = {partition for partition in range(partitions) if name_of(partition) in held}
+            wanted = [
+                name_of(partition) for partition in range(partitions) if partition not in served
+            ]
+            names = self._take(uow, wanted, mine - len(served), times)
+            taken = frozenset(
+                partition for partition in range(partitions) if name_of(partition) in names
+            )
             served |= taken
             may_relay = able and not paused
-            relay = RELAY in held or bool(self._take(work, [RELAY], int(may_relay), times))
+            relay = RELAY in held or bool(self._take(uow, [RELAY], int(may_relay), times))
         surplus = sorted(served)[mine:]
         mine_now, too_much = frozenset(served), frozenset(surplus)
         others, retires = len({*replicas} - {self.owner}), relay and not may_relay
         return Share(
-            slots, paused, 1 + others, mine_now, taken, too_much, relay and may_relay, retires
+            partitions, paused, 1 + others, mine_now, taken, too_much, relay and may_relay, retires
         )
 
     @staticmethod
-    def _take(work: Work, wanted: list[str], most: int, times: dict[str, Any]) -> set[str]:
+    def _take(uow: UnitOfWork, wanted: list[str], most: int, times: dict[str, Any]) -> set[str]:
         if most <= 0 or not wanted:
             return set()
-        free = list(work.scalars(_FREE, times | {"wanted": wanted, "most": most}))
+        free = list(uow.scalars(_FREE, times | {"wanted": wanted, "most": most}))
         if free:
-            work.execute(_TAKE, times | {"names": free})
+            uow.execute(_TAKE, times | {"names": free})
         return set(free)
 
     @staticmethod
-    def _deployment(work: Work) -> dict[str, str]:
-        return {row.name: row.value for row in work.execute(_DEPLOYMENT)}
+    def _deployment(uow: UnitOfWork) -> dict[str, str]:
+        return {row.name: row.value for row in uow.execute(_DEPLOYMENT)}
 
-    def holding(self, slots: Collection[int]) -> Statement:
-        """Ask to keep slots from changing hands until the transaction ends; `judge` the answer."""
-        return Statement(_HOLD, {"names": [name_of(slot) for slot in slots], "me": self.owner})
+    def holding(self, partitions: Collection[int]) -> Statement:
+        """Ask to keep partitions from changing hands until the transaction ends; `judge` the
+        answer."""
+        return Statement(
+            _HOLD, {"names": [name_of(partition) for partition in partitions], "me": self.owner}
+        )
 
     @staticmethod
-    def judge(answer: list[Any], slots: Collection[int]) -> None:
-        """Go on only if every one of these slots is held; raises `SlotLost`."""
-        if lost := {name_of(slot) for slot in slots}.difference(name for (name,) in answer):
-            raise SlotLost(*sorted(lost))
+    def judge(answer: list[Any], partitions: Collection[int]) -> None:
+        """Go on only if every one of these partitions is held; raises `PartitionLost`."""
+        if lost := {name_of(partition) for partition in partitions}.difference(
+            name for (name,) in answer
+        ):
+            raise PartitionLost(*sorted(lost))
 
     def drained(self, moments: dict[int, float]) -> None:
-        """Note moments before which everything that slots were given had been handled; not of one
-        that still waits for what was lost."""
-        rows = [{"name": name_of(slot), "at": at, "me": self.owner} for slot, at in moments.items()]
+        """Note moments before which everything that partitions were given had been handled; not of
+        one that still waits for what was lost."""
+        rows = [
+            {"name": name_of(partition), "at": at, "me": self.owner}
+            for partition, at in moments.items()
+        ]
         if rows:
-            with self._write(durable=False) as work:
-                work.execute(_DRAINED, rows)
+            with self._write(durable=False) as uow:
+                uow.execute(_DRAINED, rows)
 
     def release(self, name: str) -> None:
-        """Give up a slot whose queue is no longer consumed here, or the relay's lease once nothing
-        is in flight."""
-        with self._write() as work:
-            work.execute(_RELEASE, {"me": self.owner, "names": [name]})
+        """Give up a partition whose queue is no longer consumed here, or the relay's lease once
+        nothing is in flight."""
+        with self._write() as uow:
+            uow.execute(_RELEASE, {"me": self.owner, "names": [name]})
 
     def leave(self) -> None:
         """Give everything up, and be no replica any more."""
-        with self._write() as work:
-            work.execute(_LEAVE, {"me": self.owner})
-            work.execute(_GONE, {"me": self.owner})
+        with self._write() as uow:
+            uow.execute(_LEAVE, {"me": self.owner})
+            uow.execute(_GONE, {"me": self.owner})
 
 
-def served_slots(store: Store, slots: int) -> tuple[int, set[int]]:
-    """Tell how many slots the replicas have agreed on, and which of them were ever served."""
+def served_partitions(store: Store, partitions: int) -> tuple[int, set[int]]:
+    """Tell how many partitions the replicas have agreed on, and which of them were ever served."""
     with store.engine.connect() as connection:
         agreed = {row.name: row.value for row in connection.execute(_DEPLOYMENT)}
         served = connection.execute(_SERVED).scalars()
-        return int(agreed.get("slots", slots)), {int(name.split()[1]) for name in served}
+        return int(agreed.get("partitions", partitions)), {int(name.split()[1]) for name in served}
 
 
-def fair(slots: int, replicas: list[str], owner: str) -> int:
-    """Tell how many slots a replica is to serve: as many as the others, or one more."""
+def fair(partitions: int, replicas: list[str], owner: str) -> int:
+    """Tell how many partitions a replica is to serve: as many as the others, or one more."""
     rank = replicas.index(owner)
-    return slots // len(replicas) + (rank < slots % len(replicas))
+    return partitions // len(replicas) + (rank < partitions % len(replicas))

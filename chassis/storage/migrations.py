@@ -27,7 +27,7 @@ from sqlalchemy.exc import ProgrammingError
 from chassis.logs import log
 from chassis.settings import Misconfigured, Settings
 from chassis.storage.store import Store
-from chassis.storage.tables import carriage
+from chassis.storage.tables import chassis_metadata
 
 PACKAGE = "services.{service}.migrations"
 _marks = MetaData()
@@ -133,7 +133,7 @@ def run(service: Any) -> None:
     def configure(connection: Connection) -> None:
         context.configure(
             connection=connection,
-            target_metadata=[carriage, service.metadata],
+            target_metadata=[chassis_metadata, service.metadata],
             compare_server_default=True,
             include_object=lambda item, *_: concerns(item, connection.dialect.name),
             process_revision_directives=number,

@@ -21,8 +21,8 @@ from chassis.settings import Settings
 from chassis.storage.clock import MARGIN
 from chassis.storage.engine import STORAGE_ERRORS
 from chassis.storage.store import Store
-from chassis.storage.tables import deployment, inbox, letters, origin_of, outbox, resends
-from chassis.storage.unit_of_work import Work
+from chassis.storage.tables import deployment, inbox, origin_of, outbox, parked_messages, resends
+from chassis.storage.unit_of_work import UnitOfWork
 
 AT_ONCE = 500
 """Rows that go in one transaction, so that nobody waits for it."""
@@ -38,7 +38,7 @@ LET_GO = "outbox let go"
 """Name of the deployment row that says up to when what was sent has gone from the outbox."""
 
 
-class Aged(NamedTuple):
+class RetentionPolicy(NamedTuple):
     """Which rows of a table go: those whose identity, a UUIDv7, is so many `days` old, and of which
     `ended` holds. Without `days` they are kept as long as the inbox. Where there is a column
     `last`, the moment in it must be as old too.
@@ -50,7 +50,7 @@ class Aged(NamedTuple):
     last: Column[Any] | None = None
 
 
-Aging = Mapping[Table, Aged]
+RetentionPolicies = Mapping[Table, RetentionPolicy]
 
 
 class Noted(NamedTuple):
@@ -64,12 +64,16 @@ class Retention:
     """Takes away what is old, in the replica that relays."""
 
     def __init__(
-        self, store: Store, settings: Settings, aging: Aging, active: Callable[[], bool]
+        self,
+        store: Store,
+        settings: Settings,
+        retention_policies: RetentionPolicies,
+        active: Callable[[], bool],
     ) -> None:
         self.store = store
         self.settings = settings
         self.active = active
-        self._aging = aging
+        self._policies = retention_policies
 
     def run(self) -> None:
         """Look every minute, for ever."""
@@ -100,10 +104,12 @@ class Retention:
                 noted=Noted((outbox.c.sent_at,), lambda sent_at: (LET_GO, sent_at)),
             )
         }
-        # what is still to be handled could come once more beside its letter
+        # what is still to be handled could come once more beside its parked message
         place = self.store.dialect.position(inbox.c.id + " ", " ")
         its_id = func.substr(inbox.c.id, 1, place - 1)
-        some = select(inbox.c.id).where(~exists().where(letters.c.id == its_id)).limit(AT_ONCE)
+        some = (
+            select(inbox.c.id).where(~exists().where(parked_messages.c.id == its_id)).limit(AT_ONCE)
+        )
         some = self.store.dialect.oldest(some, inbox.c.handled_at, handled_before)
         gone["inbox"] = self._take_away(
             inbox,
@@ -111,7 +117,7 @@ class Retention:
             inbox.c.handled_at < handled_before,
             noted=Noted((inbox.c.id, inbox.c.origin, inbox.c.handled_at), _forgotten),
         )
-        for table, (identity, ended, days, last) in self._aging.items():
+        for table, (identity, ended, days, last) in self._policies.items():
             moment = handled_before if days is None else now - days * DAY
             old = f"{int(moment * 1000):012x}"
             before = f"{old[:8]}-{old[8:]}"
@@ -125,25 +131,25 @@ class Retention:
         total = 0
         while True:
             leaving = delete(table).where(which, *old)
-            with self.store.write() as work:
+            with self.store.write() as uow:
                 if noted is None:
-                    gone = int(work.execute(leaving).rowcount)  # type: ignore[attr-defined]
+                    gone = int(uow.execute(leaving).rowcount)  # type: ignore[attr-defined]
                 else:
-                    rows = work.execute(leaving.returning(*noted.columns)).all()
+                    rows = uow.execute(leaving.returning(*noted.columns)).all()
                     gone = len(rows)
-                    self._note(work, [noted.of(*row) for row in rows])
+                    self._note(uow, [noted.of(*row) for row in rows])
             total += gone
             metrics.RETIRED.labels(self.store.service, table.name).inc(gone)
             if gone < AT_ONCE:
                 return total
             pause(BREATH)
 
-    def _note(self, work: Work, marks: Iterable[tuple[str, float]]) -> None:
+    def _note(self, uow: UnitOfWork, marks: Iterable[tuple[str, float]]) -> None:
         """Keep the newest moment of each name."""
         newest = dict(sorted(marks))
         rows = [{"name": name, "value": str(moment)} for name, moment in newest.items()]
         if rows:
-            work.execute(self.store.statements.insert_or_advance(deployment, "name", "value"), rows)
+            uow.execute(self.store.statements.insert_or_advance(deployment, "name", "value"), rows)
 
 
 def _forgotten(identity: str, origin: int | None, handled_at: float) -> tuple[str, float]:

@@ -14,8 +14,8 @@ from chassis.ids import new_id
 from chassis.storage.clock import DatabaseClock
 from chassis.storage.engine import STORAGE_ERRORS, dialect_of
 from chassis.storage.statements import Statement, Statements
-from chassis.storage.tables import carriage, deployment, outbox
-from chassis.storage.unit_of_work import Work
+from chassis.storage.tables import chassis_metadata, deployment, outbox
+from chassis.storage.unit_of_work import UnitOfWork
 
 
 class Store:
@@ -24,7 +24,7 @@ class Store:
     def __init__(self, service: str, url: str, *metadata: MetaData, pool: int = 12) -> None:
         self.service = service
         self.url = url
-        self.metadata = (carriage, *metadata)
+        self.metadata = (chassis_metadata, *metadata)
         self.dialect = dialect_of(url, pool)
         self.engine = self.dialect.engine
         self.statements = Statements(self.dialect.insert)
@@ -42,7 +42,7 @@ class Store:
             self.last_seq_at_start = connection.scalar(select(func.max(outbox.c.seq))) or 0
 
     @contextmanager
-    def write(self, *, durable: bool = True, reserved: bool = False) -> Iterator[Work]:
+    def write(self, *, durable: bool = True, reserved: bool = False) -> Iterator[UnitOfWork]:
         """Open a transaction that writes; it commits at the end, with its outbox, or not at all.
 
         On SQLite one at a time: a green thread that yields inside one would stall the process.
@@ -53,11 +53,11 @@ class Store:
         with (
             self._noting_failures(),
             self.dialect.writer(durable=durable, reserved=reserved) as engine,
-            Work(self.service, self.dialect, self.now, bind=engine) as work,
+            UnitOfWork(self.service, self.dialect, self.now, bind=engine) as uow,
         ):
-            yield work
-            self._close(work)
-            work.commit()
+            yield uow
+            self._close(uow)
+            uow.commit()
 
     def write_one(self, statement: Statement) -> None:
         """Execute one statement that writes, by itself; a power cut may undo it."""
@@ -78,34 +78,34 @@ class Store:
         with Session(self.engine) as session:
             yield session
 
-    def _close(self, work: Work) -> None:
+    def _close(self, uow: UnitOfWork) -> None:
         """Write what is left for the end, and the outbox; PostgreSQL commits in the same round
         trip."""
-        statements = work.last_statements()
-        flush = work.write_last if work.is_changed else None
+        statements = uow.last_statements()
+        flush = uow.write_last if uow.is_changed else None
         if statements or flush:
-            self.dialect.execute_many(work.connection(), statements, flush=flush, commit=True)
+            self.dialect.execute_many(uow.connection(), statements, flush=flush, commit=True)
 
     def execute(self, statement: Statement) -> list[Any]:
         """Execute a statement by itself and return its rows."""
         with self.engine.connect() as connection:
             return self.dialect.execute(connection, statement)
 
-    def execute_many(self, work: Session, *statements: Statement) -> list[list[Any]]:
+    def execute_many(self, uow: Session, *statements: Statement) -> list[list[Any]]:
         """Execute statements in order, on PostgreSQL in one round trip; return the rows of each.
 
         Raises what SQLAlchemy raises.
         """
-        return self.dialect.execute_many(work.connection(), statements)
+        return self.dialect.execute_many(uow.connection(), statements)
 
-    def write_rows(self, work: Session, clause: Any, rows: list[dict[str, Any]]) -> None:
+    def write_rows(self, uow: Session, clause: Any, rows: list[dict[str, Any]]) -> None:
         """Execute one clause for many rows, now."""
         if rows:
-            self.execute_many(work, Statement(clause, rows=rows))
+            self.execute_many(uow, Statement(clause, rows=rows))
 
-    def seconds(self, work: Session) -> float:
+    def seconds(self, uow: Session) -> float:
         """Read the database's clock (s since 1970), which the leases of all replicas follow."""
-        return self.clock.read(work)
+        return self.clock.read(uow)
 
     def new_id(self) -> str:
         """Return a new id for a row whose age may be judged by it."""
@@ -127,8 +127,8 @@ class Store:
             return self.answers()
         try:
             row = {"name": "written at", "value": str(self.now())}
-            with self.write() as work:
-                work.execute(self.statements.insert_or_replace(deployment, "name"), row)
+            with self.write() as uow:
+                uow.execute(self.statements.insert_or_replace(deployment, "name"), row)
         except Exception:
             return False
         self._has_failed = False

@@ -1,4 +1,5 @@
-"""The tables that every service has: outbox, inbox, letters, and who of its replicas does what."""
+"""The tables that every service has: outbox, inbox, parked messages, and who of its replicas does
+what."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from sqlalchemy.dialects import postgresql
 from chassis.message import Message
 from contracts.message import Envelope
 
-carriage = MetaData()
+chassis_metadata = MetaData()
 _SEQ = Integer().with_variant(postgresql.BIGINT(), "postgresql")
 
 
@@ -33,7 +34,7 @@ def _envelope_columns() -> list[Column[Any]]:
 
 outbox = Table(
     "outbox",
-    carriage,
+    chassis_metadata,
     Column("seq", _SEQ, primary_key=True, autoincrement=True),
     *_envelope_columns(),
     Column("written_at", Float, nullable=False),
@@ -50,17 +51,17 @@ Index(
 
 inbox = Table(
     "inbox",
-    carriage,
+    chassis_metadata,
     Column("id", String(160), primary_key=True),
     Column("fingerprint", String(16), nullable=False),
     Column("handled_at", Float, nullable=False),
     Column("origin", Integer),
-    Column("hearers", Integer),
+    Column("handler_sets", Integer),
 )
 """What was handled or parked; fed again to one handler, a message's id is `{id} {handler}`.
 
-`origin` stands for the publisher (`origin_of`), and `hearers` is the number of the set of handlers
-to which it was given. Both are absent where a version that knew neither wrote the row.
+`origin` stands for the publisher (`origin_of`), and `handler_sets` is the number of the set of
+handlers to which it was given. Both are absent where a version that knew neither wrote the row.
 """
 Index(
     "inbox_handled_at",
@@ -69,9 +70,9 @@ Index(
     info={"dialect": "postgresql"},
 ).ddl_if(dialect="postgresql")
 
-hearers = Table(
-    "hearers",
-    carriage,
+handler_sets = Table(
+    "handler_sets",
+    chassis_metadata,
     Column("number", Integer, primary_key=True, autoincrement=True),
     Column("digest", String(32), nullable=False),
     Column("handlers", Text, nullable=False),
@@ -79,9 +80,9 @@ hearers = Table(
 )
 """The sets of handlers that processes of this service have had, each as `type handler`, in JSON."""
 
-letters = Table(
-    "letters",
-    carriage,
+parked_messages = Table(
+    "parked_messages",
+    chassis_metadata,
     Column("seq", _SEQ, primary_key=True, autoincrement=True),
     *_envelope_columns(),
     Column("state", String(16), nullable=False),
@@ -91,39 +92,40 @@ letters = Table(
     Column("parked_at", Float, nullable=False),
     Column("try_at", Float, nullable=False),
     Column("handler", String(64)),
-    Index("letters_id", "id"),
-    Index("letters_stream", "partitionkey", "source", "seq"),
-    Index("letters_awaits", "awaits"),
-    Index("letters_due", "state", "try_at"),
+    Index("parked_messages_id", "id"),
+    Index("parked_messages_stream", "partitionkey", "source", "seq"),
+    Index("parked_messages_awaits", "awaits"),
+    Index("parked_messages_due", "state", "try_at"),
     sqlite_autoincrement=True,
 )
 
-letter_actions = Table(
-    "letter_actions",
-    carriage,
+parked_actions = Table(
+    "parked_actions",
+    chassis_metadata,
     Column("seq", _SEQ, primary_key=True, autoincrement=True),
     Column("at", Float, nullable=False),
     Column("who", String(64), nullable=False),
     Column("action", String(16), nullable=False),
-    Column("letter", _SEQ, nullable=False),
+    Column("parked_message", _SEQ, nullable=False),
     Column("id", String(64), nullable=False),
     Column("type", String(64), nullable=False),
     Column("state", String(16), nullable=False),
     Column("reason", Text, nullable=False),
     sqlite_autoincrement=True,
 )
-"""What operators did to letters: the letter's number, its message, and how it stood before."""
+"""What operators did to parked messages: the parked message's number, its message, and how it stood
+before."""
 
 attempts = Table(
     "attempts",
-    carriage,
+    chassis_metadata,
     Column("id", String(160), primary_key=True),
     Column("count", Integer, nullable=False),
 )
 
 replicas = Table(
     "replicas",
-    carriage,
+    chassis_metadata,
     Column("owner", String(64), primary_key=True),
     Column("until", Float, nullable=False),
 )
@@ -131,32 +133,33 @@ replicas = Table(
 
 leases = Table(
     "leases",
-    carriage,
+    chassis_metadata,
     Column("name", String(32), primary_key=True),
     Column("owner", String(64)),
     Column("until", Float, nullable=False),
     Column("drained_at", Float),
 )
-"""Which replica does what: `relay`, and `slot 0`, `slot 1` and so on.
+"""Which replica does what: `relay`, and `partition 0`, `partition 1` and so on.
 
-`drained_at` is a moment before which everything that a slot's queue was given had been handled.
+`drained_at` is a moment before which everything that a partition's queue was given had been
+handled.
 """
 
 deployment = Table(
     "deployment",
-    carriage,
+    chassis_metadata,
     Column("name", String(32), primary_key=True),
     Column("value", String(64), nullable=False),
 )
-"""What all replicas of a service must agree on: the number of slots, and what is paused."""
+"""What all replicas of a service must agree on: the number of partitions, and what is paused."""
 
 resends = Table(
     "resends",
-    carriage,
+    chassis_metadata,
     Column("seq", _SEQ, primary_key=True, autoincrement=True),
     Column("receiver", String(32), nullable=False),
     Column("handler", String(64)),
-    Column("slot", Integer),
+    Column("partition", Integer),
     Column("marker", String(64)),
     Column("since", Float, nullable=False),
     Column("cursor", _SEQ, nullable=False),
@@ -169,7 +172,7 @@ resends = Table(
 
 strays = Table(
     "strays",
-    carriage,
+    chassis_metadata,
     Column("id", String(160), primary_key=True),
     Column("marker", String(64), nullable=False),
 )
@@ -182,7 +185,7 @@ def origin_of(source: str) -> int:
 
 
 def row_of(message: Message) -> dict[str, Any]:
-    """Write a message as the columns that outbox and letters share."""
+    """Write a message as the columns that outbox and parked messages share."""
     envelope = message.envelope
     return {
         "id": envelope.id,
@@ -200,7 +203,7 @@ def row_of(message: Message) -> dict[str, Any]:
 
 
 def message_of(row: Any) -> Message:
-    """Read a message back from a row of the outbox or of the letters."""
+    """Read a message back from a row of the outbox or of the parked messages."""
     return Message(
         Envelope(
             row.id,

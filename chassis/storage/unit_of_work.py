@@ -31,7 +31,7 @@ Kind = TypeVar("Kind", bound=Aggregate)
 Payload = TypeVar("Payload", bound=Contract)
 
 
-class Work(Session, Generic[State]):
+class UnitOfWork(Session, Generic[State]):
     """One transaction of a service: state changes, the facts they state, and the message handled.
 
     `now` and `today` are the time of the message in hand: the moment at which the outside gave its
@@ -56,7 +56,7 @@ class Work(Session, Generic[State]):
         self.clock = clock
         self.state = None  # type: ignore[assignment]  # until `before_batch`
         self.loaded = []
-        self.outgoing: list[Message] = []
+        self.outbox: list[Message] = []
         self.closing: list[Statement] = []
         """What is written at the end of the transaction, in this order, before the outbox."""
         self._dialect = dialect
@@ -83,10 +83,10 @@ class Work(Session, Generic[State]):
 
     def last_statements(self) -> list[Statement]:
         """Return what is left for the end of the transaction, and the outbox."""
-        if not self.outgoing:
+        if not self.outbox:
             return self.closing
         now = self.clock()
-        rows = [row_of(message) | {"written_at": now} for message in self.outgoing]
+        rows = [row_of(message) | {"written_at": now} for message in self.outbox]
         return [*self.closing, Statement(_POST, rows=rows)]
 
     @property
@@ -114,19 +114,19 @@ class Work(Session, Generic[State]):
             cause.type,
             cause.traceparent,
         )
-        self.outgoing.append(Message.of(payload, envelope))
+        self.outbox.append(Message.of(payload, envelope))
         return payload
 
     def cause_of(self, event: Contract) -> dict[str, str]:
         """Return the type of an event, who asked for what led to it, and when."""
-        by = getattr(self.message.fact, "by", RULE)
+        by = getattr(self.message.payload, "by", RULE)
         return {"what": event.type, "by": by, "at": self.message.envelope.time}
 
     def add_new(self, aggregate: Aggregate) -> Any:
         """Add a new aggregate, and return the first event that it has recorded."""
-        recorded = len(self.outgoing)
+        recorded = len(self.outbox)
         self.add(aggregate)
-        return self.outgoing[recorded].fact
+        return self.outbox[recorded].payload
 
     def require(self, kind: type[Kind], identity: str, *, seen_by: Act | None = None) -> Kind:
         """Load an aggregate; raises `NotFound`, and `Changed` if it is not as `seen_by` saw it."""
@@ -147,8 +147,8 @@ class Work(Session, Generic[State]):
         return None if identity is None else self.get(kind, identity)
 
 
-@event.listens_for(Work, "after_attach")
-def _say_what_waited(session: Work, instance: Any) -> None:
+@event.listens_for(UnitOfWork, "after_attach")
+def _flush_what_waited(session: UnitOfWork, instance: Any) -> None:
     if isinstance(instance, Aggregate):
         for fact in instance.unsaid():
             instance.say(session, fact)

@@ -12,13 +12,13 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from chassis.service import Service
 from chassis.settings import Misconfigured, Settings
 from chassis.storage.store import Store
-from console.exits import Ended, Mistaken
+from console.exits import Ended, UsageError
 from console.runtime.district import SERVICES
 
 KINDS: dict[str, type[Service]] = {kind.name: kind for kind in SERVICES}
 
 
-class Away(Ended):
+class DatabaseUnavailable(Ended):
     """A database cannot be used; the message is one sentence."""
 
 
@@ -28,20 +28,21 @@ def settings_of(data: Path | None) -> Settings:
 
 
 def service_named(name: str) -> str:
-    """Check a service's name; raises `Mistaken`."""
+    """Check a service's name; raises `UsageError`."""
     if name not in KINDS:
-        raise Mistaken(f"There is no service {name}; there are {', '.join(KINDS)}.")
+        raise UsageError(f"There is no service {name}; there are {', '.join(KINDS)}.")
     return name
 
 
 @contextmanager
 def opened(settings: Settings, names: Iterable[str] = KINDS) -> Iterator[dict[str, Store]]:
-    """Open services' databases, which must be there; nothing is created; raises `Away`."""
+    """Open services' databases, which must be there; nothing is created; raises
+    `DatabaseUnavailable`."""
     with ExitStack() as stack:
         stores = {}
         for name in names:
             if not settings.database_url and not (settings.data / f"{name}.db").is_file():
-                raise Away(f"There is no database {name}.db in {settings.data}.")
+                raise DatabaseUnavailable(f"There is no database {name}.db in {settings.data}.")
             stores[name] = _open(name, settings.database_of(name))
             stack.callback(stores[name].close)
         yield stores
@@ -56,12 +57,13 @@ def _open(name: str, url: str) -> Store:
 
 @contextmanager
 def answering(service: str) -> Iterator[None]:
-    """Say in one sentence that a service's database cannot be used: raises `Away`."""
+    """Say in one sentence that a service's database cannot be used: raises
+    `DatabaseUnavailable`."""
     try:
         yield
     except (DBAPIError, PoolTimeout) as error:
         why = _line(getattr(error, "orig", None) or error)
-        raise Away(f"The database of {service} cannot be used: {why}.") from None
+        raise DatabaseUnavailable(f"The database of {service} cannot be used: {why}.") from None
 
 
 def _line(error: object) -> str:

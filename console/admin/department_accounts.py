@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from console.admin.rabbitmq_api import BrokerAway, Management
+from console.admin.rabbitmq_api import BrokerUnavailable, Management
 
 PREFIX = "department."
 DEAD = ".dead"
@@ -92,7 +92,7 @@ class Accounts:
     def add(
         self, name: str, exchanges: dict[str, str], max_length: int | None, password: str | None
     ) -> list[str]:
-        """Make an account as it is to be, and say what was done; raises `BrokerAway`.
+        """Make an account as it is to be, and say what was done; raises `BrokerUnavailable`.
 
         `exchanges` gives the exchange of each event type that it hears. Without `max_length` and
         `password` what there is stays.
@@ -122,7 +122,7 @@ class Accounts:
         """Make sure that the services' exchanges are there, which are not ours to declare."""
         for exchange in sorted(exchanges):
             if self.broker.get("exchanges", self.vhost, exchange) is None:
-                raise BrokerAway(
+                raise BrokerUnavailable(
                     f"The broker has no exchange {exchange} yet: say bihuan preflight first."
                 )
 
@@ -148,12 +148,12 @@ class Accounts:
     def _queues(self, name: str) -> Iterator[str]:
         queue = queue_of(name)
         base = {"x-queue-type": "quorum", "x-overflow": "drop-head"}
-        letters = {
+        parked_messages = {
             "x-delivery-limit": DELIVERIES,
             "x-dead-letter-exchange": "",
             "x-dead-letter-routing-key": queue + DEAD,
         }
-        for each, arguments in ((queue + DEAD, base), (queue, base | letters)):
+        for each, arguments in ((queue + DEAD, base), (queue, base | parked_messages)):
             if self.broker.get("queues", self.vhost, each) is None:
                 yield f"queue {each} was made"
             # Declared all the same: one of another form is refused, by name and argument.

@@ -1,5 +1,5 @@
-"""The operator's desk: finds letters in the services' databases, has them tried again or drops
-them. Each action is recorded in the transaction that does it."""
+"""The operator's desk: finds parked messages in the services' databases, has them tried again or
+drops them. Each action is recorded in the transaction that does it."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, delete, func, insert, or_, select, update
 
 from chassis.errors import Conflict
-from chassis.messaging.parked import HOLDS, REJECTED, WAITING
+from chassis.messaging.parked import DEAD, HOLDS, RETRYING
 from chassis.service import handlers_of
 from chassis.storage.store import Store
-from chassis.storage.tables import inbox, letter_actions, letters, message_of
-from chassis.storage.unit_of_work import Work
+from chassis.storage.tables import inbox, message_of, parked_actions, parked_messages
+from chassis.storage.unit_of_work import UnitOfWork
 from console.admin.databases import KINDS, answering
-from console.exits import Mistaken
+from console.exits import UsageError
 from contracts.shared import CommandSettled, Outcome
 
-Do = Callable[[Work, str, Row[Any]], tuple[bool, str]]
-"""Acts on a letter of a service; tells whether it did, and what there is to say."""
+Do = Callable[[UnitOfWork, str, Row[Any]], tuple[bool, str]]
+"""Acts on a parked message of a service; tells whether it did, and what there is to say."""
 
 AT_ONCE = 50
-"""Letters of one transaction; on SQLite a running district waits for it."""
+"""Parked messages of one transaction; on SQLite a running district waits for it."""
 
 
 class GivenUp(Conflict):
@@ -35,8 +35,8 @@ class GivenUp(Conflict):
 
 
 @dataclass(frozen=True)
-class Sought:
-    """Which letters are looked for; `older_than` in seconds since they were parked."""
+class Filter:
+    """Which parked messages are looked for; `older_than` in seconds since they were parked."""
 
     states: tuple[str, ...] = ()
     type: str | None = None
@@ -44,25 +44,30 @@ class Sought:
     key: str | None = None
     older_than: float | None = None
     names: tuple[str, ...] = ()
-    """Numbers or ids of letters."""
+    """Numbers or ids of parked messages."""
 
     def conditions(self, now: float) -> list[ColumnElement[bool]]:
-        """Write what is looked for as conditions on the letters, at this time (s since 1970)."""
+        """Write what is looked for as conditions on the parked messages, at this time (s since
+        1970)."""
         equal = {"type": self.type, "source": self.source, "partitionkey": self.key}
-        found = [letters.c[name] == value for name, value in equal.items() if value is not None]
+        found = [
+            parked_messages.c[name] == value for name, value in equal.items() if value is not None
+        ]
         if self.states:
-            found.append(letters.c.state.in_(self.states))
+            found.append(parked_messages.c.state.in_(self.states))
         if self.older_than is not None:
-            found.append(letters.c.parked_at <= now - self.older_than)
+            found.append(parked_messages.c.parked_at <= now - self.older_than)
         if self.names:
             numbers = [int(name) for name in self.names if is_number(name)]
-            found.append(or_(letters.c.seq.in_(numbers), letters.c.id.in_(self.names)))
+            found.append(
+                or_(parked_messages.c.seq.in_(numbers), parked_messages.c.id.in_(self.names))
+            )
         return found
 
 
 @dataclass(frozen=True)
-class Letter:
-    """A letter and the service whose database holds it."""
+class ParkedMessage:
+    """A parked message and the service whose database holds it."""
 
     service: str
     row: Row[Any]
@@ -108,8 +113,8 @@ class Letter:
 
 
 @dataclass(frozen=True)
-class Around:
-    """What is known of a letter beside itself: its stream, and what operators did to it."""
+class Context:
+    """What is known of a parked message beside itself: its stream, and what operators did to it."""
 
     before: list[dict[str, Any]]
     behind: list[dict[str, Any]]
@@ -118,9 +123,9 @@ class Around:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one letter at the operator's hands."""
+    """What became of one parked message at the operator's hands."""
 
-    letter: Letter
+    parked_message: ParkedMessage
     action: str
     done: bool
     says: str
@@ -128,10 +133,10 @@ class Result:
     def facts(self) -> dict[str, Any]:
         """Give it as JSON values."""
         return {
-            "service": self.letter.service,
-            "number": self.letter.number,
-            "id": self.letter.row.id,
-            "type": self.letter.row.type,
+            "service": self.parked_message.service,
+            "number": self.parked_message.number,
+            "id": self.parked_message.row.id,
+            "type": self.parked_message.row.type,
             "action": self.action,
             "done": self.done,
             "says": self.says,
@@ -139,74 +144,94 @@ class Result:
 
 
 @dataclass
-class Desk:
+class ParkedMessages:
     """Acts for one operator, on the databases that are given."""
 
     stores: dict[str, Store]
     who: str = ""
 
-    def find(self, sought: Sought, most: int | None = None) -> list[Letter]:
-        """Find letters in every database, oldest first; raises `Away`."""
-        found: list[Letter] = []
+    def find(self, wanted: Filter, most: int | None = None) -> list[ParkedMessage]:
+        """Find parked messages in every database, oldest first; raises `DatabaseUnavailable`."""
+        found: list[ParkedMessage] = []
         for name, store in self.stores.items():
             with answering(name), store.engine.connect() as connection:
                 now = store.now()
-                query = select(letters).where(*sought.conditions(now))
-                query = query.order_by(letters.c.parked_at, letters.c.seq).limit(most)
-                found += [Letter(name, row, now) for row in connection.execute(query)]
-        found.sort(key=lambda letter: (letter.row.parked_at, letter.service, letter.number))
+                query = select(parked_messages).where(*wanted.conditions(now))
+                query = query.order_by(parked_messages.c.parked_at, parked_messages.c.seq).limit(
+                    most
+                )
+                found += [ParkedMessage(name, row, now) for row in connection.execute(query)]
+        found.sort(
+            key=lambda parked_message: (
+                parked_message.row.parked_at,
+                parked_message.service,
+                parked_message.number,
+            )
+        )
         return found[:most]
 
-    def named(self, names: Sequence[str]) -> list[Letter]:
-        """Find the letters of these numbers or ids; raises `Mistaken` for one that is not there."""
-        found = self.find(Sought(names=tuple(names)))
-        known = {str(letter.number) for letter in found} | {letter.row.id for letter in found}
+    def named(self, names: Sequence[str]) -> list[ParkedMessage]:
+        """Find the parked messages of these numbers or ids; raises `UsageError` for one that is not
+        there."""
+        found = self.find(Filter(names=tuple(names)))
+        known = {str(parked_message.number) for parked_message in found} | {
+            parked_message.row.id for parked_message in found
+        }
         for name in names:
             if name not in known:
-                raise Mistaken(self._missing(name))
+                raise UsageError(self._missing(name))
         return found
 
     def _missing(self, name: str) -> str:
-        """Say that there is no such letter, and what became of it if an operator had a hand in."""
+        """Say that there is no such parked message, and what became of it if an operator had a hand
+        in."""
         which = (
-            letter_actions.c.letter == int(name) if is_number(name) else letter_actions.c.id == name
+            parked_actions.c.parked_message == int(name)
+            if is_number(name)
+            else parked_actions.c.id == name
         )
-        query = select(letter_actions).where(which).order_by(letter_actions.c.seq.desc())
+        query = select(parked_actions).where(which).order_by(parked_actions.c.seq.desc())
         for service, store in self.stores.items():
             with answering(service), store.engine.connect() as connection:
                 last = connection.execute(query.limit(1)).first()
             if last is not None:
                 return (
-                    f"{service} has no letter {name} any more; the last that was done to it: "
+                    f"{service} no longer has parked message {name}; the last action on it: "
                     f"{last.action} by {last.who} at {iso(last.at)}."
                 )
         if len(self.stores) > 1:
-            return f"No service has a letter {name}."
-        return f"{next(iter(self.stores))} has no letter {name}."
+            return f"No service has a parked message {name}."
+        return f"{next(iter(self.stores))} has no parked message {name}."
 
-    def around(self, letter: Letter) -> Around:
-        """Read what stands before and behind a letter in its stream, and what was done to it."""
-        row = letter.row
+    def context(self, parked_message: ParkedMessage) -> Context:
+        """Read what stands before and behind a parked message in its stream, and what was done to
+        it."""
+        row = parked_message.row
         others = (
-            select(letters.c.seq, letters.c.id, letters.c.type, letters.c.state)
-            .where(
-                letters.c.source == row.source,
-                letters.c.partitionkey == row.partitionkey,
-                letters.c.state.in_(HOLDS),
-                letters.c.seq != row.seq,
+            select(
+                parked_messages.c.seq,
+                parked_messages.c.id,
+                parked_messages.c.type,
+                parked_messages.c.state,
             )
-            .order_by(letters.c.seq)
+            .where(
+                parked_messages.c.source == row.source,
+                parked_messages.c.partitionkey == row.partitionkey,
+                parked_messages.c.state.in_(HOLDS),
+                parked_messages.c.seq != row.seq,
+            )
+            .order_by(parked_messages.c.seq)
         )
-        done = select(letter_actions).where(letter_actions.c.letter == row.seq)
-        store = self.stores[letter.service]
-        with answering(letter.service), store.engine.connect() as connection:
+        done = select(parked_actions).where(parked_actions.c.parked_message == row.seq)
+        store = self.stores[parked_message.service]
+        with answering(parked_message.service), store.engine.connect() as connection:
             stream = [_numbered(other) for other in connection.execute(others)]
             actions = [
                 {name: value for name, value in action._asdict().items() if name != "seq"}
                 | {"at": iso(action.at)}
-                for action in connection.execute(done.order_by(letter_actions.c.seq))
+                for action in connection.execute(done.order_by(parked_actions.c.seq))
             ]
-        return Around(
+        return Context(
             [other for other in stream if other["number"] < row.seq],
             [other for other in stream if other["number"] > row.seq],
             actions,
@@ -214,76 +239,85 @@ class Desk:
 
     # -- what an operator does
 
-    def retry(self, found: Iterable[Letter], *, even_rejected: bool = False) -> Iterator[Result]:
-        """Have letters tried again at once; those of a stream go in their old order."""
+    def retry(self, found: Iterable[ParkedMessage], *, even_dead: bool = False) -> Iterator[Result]:
+        """Have parked messages tried again at once; those of a stream go in their old order."""
 
-        def again(work: Work, service: str, row: Row[Any]) -> tuple[bool, str]:
-            if row.state == REJECTED and not even_rejected:
-                return False, "is rejected; --even-rejected has it tried all the same"
-            if row.state == REJECTED and _known(work, row) is False:
+        def again(uow: UnitOfWork, service: str, row: Row[Any]) -> tuple[bool, str]:
+            if row.state == DEAD and not even_dead:
+                return False, "is rejected; --even-dead has it tried all the same"
+            if row.state == DEAD and _known(uow, row) is False:
                 return False, "cannot be tried: another message came under its id before it"
-            fresh = {"attempts": 0, "awaits": None} if row.state != WAITING else {}
-            values = {"state": WAITING, "try_at": 0.0, **fresh}
-            work.execute(update(letters).where(letters.c.seq == row.seq).values(values))
-            head = _head(work, row)
+            fresh = {"attempts": 0, "awaits": None} if row.state != RETRYING else {}
+            values = {"state": RETRYING, "try_at": 0.0, **fresh}
+            uow.execute(
+                update(parked_messages).where(parked_messages.c.seq == row.seq).values(values)
+            )
+            head = _head(uow, row)
             return True, "is tried again" if head == row.seq else f"waits behind {service} {head}"
 
         return self._act("retry", "", found, again)
 
-    def drop(self, found: Iterable[Letter], reason: str) -> Iterator[Result]:
+    def drop(self, found: Iterable[ParkedMessage], reason: str) -> Iterator[Result]:
         """Give messages up for good; what waited behind them goes on, a command is settled."""
 
-        def give_up(work: Work, _service: str, row: Row[Any]) -> tuple[bool, str]:
-            was_head = row.state in HOLDS and _head(work, row) == row.seq
-            settles = _is_owed_an_outcome(work, row)
-            work.execute(delete(letters).where(letters.c.seq == row.seq))
-            if was_head and (following := _head(work, row)) is not None:
-                work.execute(
-                    update(letters)
-                    .where(letters.c.seq == following, letters.c.state == WAITING)
+        def give_up(uow: UnitOfWork, _service: str, row: Row[Any]) -> tuple[bool, str]:
+            was_head = row.state in HOLDS and _head(uow, row) == row.seq
+            settles = _is_owed_an_outcome(uow, row)
+            uow.execute(delete(parked_messages).where(parked_messages.c.seq == row.seq))
+            if was_head and (following := _head(uow, row)) is not None:
+                uow.execute(
+                    update(parked_messages)
+                    .where(parked_messages.c.seq == following, parked_messages.c.state == RETRYING)
                     .values(try_at=0.0)
                 )
             if settles:
-                _settle(work, row)
+                _settle(uow, row)
             return True, "is dropped, and settled as rejected" if settles else "is dropped"
 
         return self._act("drop", reason, found, give_up)
 
-    def _act(self, action: str, reason: str, found: Iterable[Letter], do: Do) -> Iterator[Result]:
-        by_service: dict[str, list[Letter]] = {}
-        for letter in found:
-            by_service.setdefault(letter.service, []).append(letter)
+    def _act(
+        self, action: str, reason: str, found: Iterable[ParkedMessage], do: Do
+    ) -> Iterator[Result]:
+        by_service: dict[str, list[ParkedMessage]] = {}
+        for parked_message in found:
+            by_service.setdefault(parked_message.service, []).append(parked_message)
         for service, theirs in by_service.items():
-            theirs.sort(key=lambda letter: letter.number)
+            theirs.sort(key=lambda parked_message: parked_message.number)
             for start in range(0, len(theirs), AT_ONCE):
                 page = theirs[start : start + AT_ONCE]
-                with answering(service), self.stores[service].write() as work:
-                    results = [self._one(work, letter, action, reason, do) for letter in page]
+                with answering(service), self.stores[service].write() as uow:
+                    results = [
+                        self._one(uow, parked_message, action, reason, do)
+                        for parked_message in page
+                    ]
                 yield from results
 
-    def _one(self, work: Work, letter: Letter, action: str, reason: str, do: Do) -> Result:
-        """Act on a letter that nobody has in hand, and record it."""
-        wanted = select(letters).where(letters.c.seq == letter.number)
-        row = work.execute(wanted.with_for_update(skip_locked=True)).first()
+    def _one(
+        self, uow: UnitOfWork, parked_message: ParkedMessage, action: str, reason: str, do: Do
+    ) -> Result:
+        """Act on a parked message that nobody has in hand, and record it."""
+        wanted = select(parked_messages).where(parked_messages.c.seq == parked_message.number)
+        row = uow.execute(wanted.with_for_update(skip_locked=True)).first()
         if row is None:
-            there = work.execute(wanted).first() is not None
+            there = uow.execute(wanted).first() is not None
             says = "is being tried right now" if there else "was delivered meanwhile"
-            return Result(letter, action, done=False, says=says)
-        done, says = do(work, letter.service, row)
+            return Result(parked_message, action, done=False, says=says)
+        done, says = do(uow, parked_message.service, row)
         if done:
-            work.execute(
-                insert(letter_actions).values(
-                    at=work.clock(),
+            uow.execute(
+                insert(parked_actions).values(
+                    at=uow.clock(),
                     who=self.who[:64],
                     action=action,
-                    letter=row.seq,
+                    parked_message=row.seq,
                     id=row.id,
                     type=row.type,
                     state=row.state,
                     reason=reason,
                 )
             )
-        return Result(letter, action, done, says)
+        return Result(parked_message, action, done, says)
 
 
 @cache
@@ -296,41 +330,43 @@ def _numbered(row: Any) -> dict[str, Any]:
     return {"number": row.seq, "id": row.id, "type": row.type, "state": row.state}
 
 
-def _head(work: Work, row: Row[Any]) -> int | None:
-    """Give the number of the first letter that holds back the stream of this one."""
-    return work.scalar(
-        select(func.min(letters.c.seq)).where(
-            letters.c.source == row.source,
-            letters.c.partitionkey == row.partitionkey,
-            letters.c.state.in_(HOLDS),
+def _head(uow: UnitOfWork, row: Row[Any]) -> int | None:
+    """Give the number of the first parked message that holds back the stream of this one."""
+    return uow.scalar(
+        select(func.min(parked_messages.c.seq)).where(
+            parked_messages.c.source == row.source,
+            parked_messages.c.partitionkey == row.partitionkey,
+            parked_messages.c.state.in_(HOLDS),
         )
     )
 
 
-def _known(work: Work, row: Row[Any]) -> bool | None:
-    """Tell whether the inbox knows a letter's id with this body, with another, or not any more.
+def _known(uow: UnitOfWork, row: Row[Any]) -> bool | None:
+    """Tell whether the inbox knows a parked message's id with this body, with another, or not any
+    more.
 
-    With another body the letter is an impostor: its id belongs to a message that came before it.
+    With another body the parked message is an impostor: its id belongs to a message that came
+    before it.
     """
     known = f"{row.id} {row.handler}" if row.handler else row.id
-    fingerprint = work.scalar(select(inbox.c.fingerprint).where(inbox.c.id == known))
+    fingerprint = uow.scalar(select(inbox.c.fingerprint).where(inbox.c.id == known))
     return None if fingerprint is None else bool(fingerprint == message_of(row).fingerprint())
 
 
-def _is_owed_an_outcome(work: Work, row: Row[Any]) -> bool:
+def _is_owed_an_outcome(uow: UnitOfWork, row: Row[Any]) -> bool:
     """Tell whether somebody waits for the outcome of a command that has none yet.
 
     A command is handled or parked, never both; an impostor's outcome is that of the first.
     """
     if row.handler or not message_of(row).is_command:
         return False
-    return row.state in HOLDS or bool(_known(work, row))
+    return row.state in HOLDS or bool(_known(uow, row))
 
 
-def _settle(work: Work, row: Row[Any]) -> None:
+def _settle(uow: UnitOfWork, row: Row[Any]) -> None:
     """Settle a command as rejected, through the outbox of the service that gives it up."""
-    work.message = message_of(row)
-    work.record(
+    uow.message = message_of(row)
+    uow.record(
         CommandSettled(
             subject_key=row.partitionkey,
             command_id=row.id,
@@ -341,16 +377,16 @@ def _settle(work: Work, row: Row[Any]) -> None:
     )
 
 
-def body_of(letter: Letter) -> Any:
+def body_of(parked_message: ParkedMessage) -> Any:
     """Give the body as a JSON value, or as text if it is none."""
     try:
-        return json.loads(letter.row.body)
+        return json.loads(parked_message.row.body)
     except ValueError:
-        return letter.row.body
+        return parked_message.row.body
 
 
 def is_number(name: str) -> bool:
-    """Tell a letter's number from an id."""
+    """Tell a parked message's number from an id."""
     return re.fullmatch(r"[0-9]{1,18}", name) is not None
 
 

@@ -17,7 +17,7 @@ SECONDS = 15.0
 """How long an answer may take."""
 
 
-class BrokerAway(Ended):
+class BrokerUnavailable(Ended):
     """The management API does not do what it was asked; the message is one sentence."""
 
 
@@ -68,7 +68,7 @@ class Management:
         try:
             response = self._http.request(method, url, body=data, headers=headers)
         except HTTPError as error:
-            raise BrokerAway(
+            raise BrokerUnavailable(
                 f"RabbitMQ's management API at {self.place} does not answer: {_why(error)}."
             ) from None
         if response.status == 404:
@@ -80,10 +80,12 @@ class Management:
         try:
             said = json.loads(response.data or b"null")
         except ValueError:
-            raise BrokerAway(f"What answers at {self.place} is not RabbitMQ.") from None
+            raise BrokerUnavailable(f"What answers at {self.place} is not RabbitMQ.") from None
         if response.status >= 300:
             reason = said.get("reason") if isinstance(said, dict) else None
-            raise BrokerAway(f"RabbitMQ refuses to {method} {url}: {reason or response.status}.")
+            raise BrokerUnavailable(
+                f"RabbitMQ refuses to {method} {url}: {reason or response.status}."
+            )
         return said
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from chassis.settings import Misconfigured, Settings
 from services.gateway.access import tokens
-from services.gateway.access.callers import Caller, Role
+from services.gateway.access.callers import Caller
 from services.gateway.access.tokens import Issuer
+from services.gateway.resources.roles import Role
 
 A_DAY = 24.0
 """Hours for which a token is good unless told otherwise."""

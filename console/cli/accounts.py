@@ -16,7 +16,7 @@ from chassis.settings import Settings
 from chassis.storage.store import Store
 from console.admin.databases import answering, opened, settings_of
 from console.cli.tokens import Data, Enterprises, Grids, Roles, SpeaksForOthers, caller_of
-from console.exits import Mistaken
+from console.exits import UsageError
 from services.gateway.access.accounts import LONGEST, SHORTEST, row_of
 from services.gateway.service import Gateway
 from services.gateway.tables import accounts
@@ -42,9 +42,9 @@ def add(
     caller = caller_of(settings, name, role or [], grid, enterprise,
                        speaks_for_others=speaks_for_others)  # fmt: skip
     row = row_of(caller, _password(password_file))
-    with _database(settings) as store, store.write() as work:
-        known = work.execute(delete(accounts).where(accounts.c.name == name)).rowcount
-        work.execute(accounts.insert().values(row))
+    with _database(settings) as store, store.write() as uow:
+        known = uow.execute(delete(accounts).where(accounts.c.name == name)).rowcount
+        uow.execute(accounts.insert().values(row))
     print(f"{name} was {'changed' if known else 'added'}: {', '.join(sorted(caller.roles))}.")
 
 
@@ -82,10 +82,10 @@ def enable(name: Name, data: Data = None) -> None:
 
 
 def _set(name: str, data: Path | None, *, disabled: bool) -> None:
-    with _database(settings_of(data)) as store, store.write() as work:
+    with _database(settings_of(data)) as store, store.write() as uow:
         change = update(accounts).where(accounts.c.name == name).values(disabled=disabled)
-        if not work.execute(change).rowcount:
-            raise Mistaken(f"There is no account {name}.")
+        if not uow.execute(change).rowcount:
+            raise UsageError(f"There is no account {name}.")
     print(f"{name} is {'disabled' if disabled else 'enabled'}.")
 
 
@@ -96,16 +96,16 @@ def _database(settings: Settings) -> Iterator[Store]:
 
 
 def _password(file: Path | None) -> str:
-    """Read a password, never from the command line, which others can see; raises `Mistaken`."""
+    """Read a password, never from the command line, which others can see; raises `UsageError`."""
     if file is not None:
         try:
             password = file.read_text(encoding="utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
-            raise Mistaken(f"--password-file cannot be read: {error}.") from None
+            raise UsageError(f"--password-file cannot be read: {error}.") from None
     elif sys.stdin.isatty():
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
     else:
         password = sys.stdin.readline().rstrip("\r\n")
     if not SHORTEST <= len(password) <= LONGEST:
-        raise Mistaken(f"A password has {SHORTEST} to {LONGEST} characters.")
+        raise UsageError(f"A password has {SHORTEST} to {LONGEST} characters.")
     return password

@@ -14,8 +14,8 @@ from sqlalchemy import Row, Select, select
 
 from chassis.storage.store import Store
 from console.admin.databases import answering, opened, settings_of
-from console.exits import Mistaken
-from services.gateway.event_log.chain import CHAINS, Break, Chain, Head
+from console.exits import UsageError
+from services.gateway.event_log.chain import CHAINS, Break, HashChain, Head
 from services.gateway.service import Gateway
 from services.gateway.tables import audit
 
@@ -91,7 +91,7 @@ def _read(store: Store, query: Select[Any]) -> Sequence[Row[Any]]:
         return connection.execute(query).all()[::-1]
 
 
-def _follow(store: Store, chain: Chain, anchor: Head | None) -> tuple[Head, Break | None]:
+def _follow(store: Store, chain: HashChain, anchor: Head | None) -> tuple[Head, Break | None]:
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(chain.name, total=chain.head(store).position)
@@ -102,7 +102,7 @@ def _parse(text: str) -> Head:
     try:
         return Head.parse(text)
     except ValueError:
-        raise Mistaken(f"--head: {text!r} is not what `bihuan audit head` prints.") from None
+        raise UsageError(f"--head: {text!r} is not what `bihuan audit head` prints.") from None
 
 
 def _as_json(end: Head, broken: Break | None) -> dict[str, object]:

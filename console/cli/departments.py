@@ -19,7 +19,7 @@ from rich.table import Table
 from chassis.settings import Misconfigured, Settings
 from console.admin.department_accounts import MAX_LENGTH, Accounts, Department, queue_of
 from console.admin.rabbitmq_api import Management
-from console.exits import Mistaken
+from console.exits import UsageError
 from contracts.catalogue import contracts, public_events
 from contracts.message import Command
 
@@ -132,15 +132,15 @@ def remove(
 
 
 def exchanges_of(given: Iterable[str]) -> dict[str, str]:
-    """Give the exchange of each type that is asked for; raises `Mistaken` for what is no event of
+    """Give the exchange of each type that is asked for; raises `UsageError` for what is no event of
     the district."""
     public = public_events()
     asked = [kind.strip() for words in given for kind in words.split(",") if kind.strip()]
     if not asked:
-        raise Mistaken("--events must name at least one event.")
+        raise UsageError("--events must name at least one event.")
     for kind in asked:
         if kind not in public:
-            raise Mistaken(_not_public(kind, list(public)))
+            raise UsageError(_not_public(kind, list(public)))
     return {kind: f"{public[kind].service}.events" for kind in asked}
 
 
@@ -157,9 +157,9 @@ def _not_public(kind: str, public: list[str]) -> str:
 
 def _refuse_bad_name(name: str) -> None:
     if not NAME.fullmatch(name) or name in RESERVED:
-        raise Mistaken(
+        raise UsageError(
             f"{name!r} cannot be a department's name: small letters, digits and -, at most 32, "
-            f"a letter first, and not {' or '.join(RESERVED)}."
+            f"a parked message first, and not {' or '.join(RESERVED)}."
         )
 
 
@@ -174,7 +174,7 @@ def _named(accounts: Accounts, name: str) -> Department:
     departments = accounts.all()
     if name not in departments:
         known = f"there are {', '.join(departments)}" if departments else "there are none"
-        raise Mistaken(f"There is no department {name}; {known}.")
+        raise UsageError(f"There is no department {name}; {known}.")
     return departments[name]
 
 
@@ -185,7 +185,7 @@ def _password_in(file: Path) -> str:
     except FileExistsError:
         return _read(file)
     except OSError as error:
-        raise Mistaken(f"--password-file: {file} cannot be written: {error.strerror}.") from None
+        raise UsageError(f"--password-file: {file} cannot be written: {error.strerror}.") from None
     password = secrets.token_urlsafe(32)
     with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
         opened.write(f"{password}\n")
@@ -196,9 +196,9 @@ def _read(file: Path) -> str:
     try:
         password = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise Mistaken(f"--password-file: {file} cannot be read: {error}.") from None
+        raise UsageError(f"--password-file: {file} cannot be read: {error}.") from None
     if not password:
-        raise Mistaken(f"--password-file: {file} is empty.")
+        raise UsageError(f"--password-file: {file} is empty.")
     return password
 
 

@@ -28,12 +28,19 @@ from chassis.sealing import Seal
 from chassis.settings import Misconfigured, Settings
 from chassis.storage import migrations
 from chassis.storage.clock import FURTHEST
-from chassis.storage.leases import served_slots
+from chassis.storage.leases import served_partitions
 from chassis.storage.store import Store
 from chassis.storage.tables import deployment
-from console.admin.databases import KINDS, Away, answering, opened, service_named, settings_of
+from console.admin.databases import (
+    KINDS,
+    DatabaseUnavailable,
+    answering,
+    opened,
+    service_named,
+    settings_of,
+)
 from rulebook import Rulebook, RulebookError
-from services.gateway.person_keys import LACKING, People, key_file
+from services.gateway.person_keys import LACKING, PersonKeys, key_file
 from services.gateway.tables import person_keys
 from services.gateway.webhooks.home import Home
 
@@ -89,7 +96,7 @@ def databases(settings: Settings, services: Sequence[str]) -> Iterator[Finding]:
         try:
             with opened(settings, [name]) as stores, answering(name):
                 yield from _database(check, stores[name])
-        except Away as error:
+        except DatabaseUnavailable as error:
             yield _fault(check, str(error), "See that the server runs and DATABASE_URL names it.")
 
 
@@ -125,7 +132,7 @@ def broker(settings: Settings, services: Sequence[str]) -> Iterator[Finding]:
     for name in services:
         check = f"broker for {name}"
         try:
-            lacks = missing_at_broker(settings, name, _slots(settings, name))
+            lacks = missing_at_broker(settings, name, _partitions(settings, name))
             if lacks:
                 said = f"lacks {', '.join(lacks)}"
                 yield _fault(check, said, "Start the service, or run `bihuan preflight`.")
@@ -139,13 +146,13 @@ def broker(settings: Settings, services: Sequence[str]) -> Iterator[Finding]:
             yield _fault(check, said, "See that the broker runs and AMQP_URI names it.")
 
 
-def _slots(settings: Settings, name: str) -> int:
-    """Tell how many slots the replicas have agreed on, where their database says so."""
+def _partitions(settings: Settings, name: str) -> int:
+    """Tell how many partitions the replicas have agreed on, where their database says so."""
     try:
         with opened(settings, [name]) as stores, answering(name):
-            return served_slots(stores[name], settings.slots)[0]
-    except Away:
-        return settings.slots
+            return served_partitions(stores[name], settings.partitions)[0]
+    except DatabaseUnavailable:
+        return settings.partitions
 
 
 def files(settings: Settings, services: Sequence[str]) -> Iterator[Finding]:
@@ -260,8 +267,8 @@ def keys(settings: Settings, services: Sequence[str]) -> Iterator[Finding]:
     """Look whether the key file holds every key that the keys of people need."""
     if "gateway" not in services:
         return
-    with suppress(Misconfigured, Away), opened(settings, ["gateway"]) as stores:
-        people = People(stores["gateway"], Seal.from_file(key_file(settings), create=False))
+    with suppress(Misconfigured, DatabaseUnavailable), opened(settings, ["gateway"]) as stores:
+        people = PersonKeys(stores["gateway"], Seal.from_file(key_file(settings), create=False))
         with answering("gateway"):
             if not inspect(people.store.engine).has_table(person_keys.name):
                 return
@@ -276,7 +283,11 @@ def home(settings: Settings, services: Sequence[str]) -> Iterator[Finding]:
     """Look whether webhooks are held, since this is a copy of a district that is elsewhere."""
     if "gateway" not in services:
         return
-    with suppress(Away), opened(settings, ["gateway"]) as stores, answering("gateway"):
+    with (
+        suppress(DatabaseUnavailable),
+        opened(settings, ["gateway"]) as stores,
+        answering("gateway"),
+    ):
         if not inspect(stores["gateway"].engine).has_table(deployment.name):
             return
         known = Home(stores["gateway"]).known()

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from chassis.sealing import CannotOpen, KeyFile, Seal
 from chassis.settings import Misconfigured, Settings
-from console.admin.databases import Away, answering, opened, settings_of
+from console.admin.databases import DatabaseUnavailable, answering, opened, settings_of
 from services.gateway.person_keys import key_file
 from services.gateway.privacy.key_rotation import EVENTS, Rotating
 from services.gateway.service import Gateway
@@ -32,7 +32,7 @@ def list_(data: DataOption = None) -> None:
     try:
         with _rotating(settings) as rotating:
             used = rotating.used()
-    except Away:
+    except DatabaseUnavailable:
         used = {}
     for number, each in enumerate(ids):
         does = "opens" if number else "seals"

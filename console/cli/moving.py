@@ -18,10 +18,10 @@ from chassis.service import OUTBOX
 from chassis.settings import Misconfigured, Settings
 from chassis.storage.store import Store
 from console.admin.databases import answering, opened, settings_of
-from console.exits import Mistaken
+from console.exits import UsageError
 from rulebook import Rulebook
 from services.gateway.commands.clock import Clock, ClockNotSet
-from services.gateway.person_keys import People, key_file
+from services.gateway.person_keys import PersonKeys, key_file
 from services.gateway.privacy.moving import Moving
 from services.gateway.privacy.survey import Found, Survey
 from services.gateway.service import Gateway
@@ -48,7 +48,7 @@ def move(
     settings = settings_of(data)
     who = by or getpass.getuser()
     if not 1 <= len(who) <= 64:
-        raise Mistaken("--by has 1 to 64 characters.")
+        raise UsageError("--by has 1 to 64 characters.")
     seal = Seal.from_file(key_file(settings), create=False)
     with opened(settings, [Gateway.name]) as stores, answering(Gateway.name):
         store = stores[Gateway.name]
@@ -57,7 +57,7 @@ def move(
             found = _look(store, seal, _rules(settings).on(clock.today()))
             open_ends = _told(found) if dry_run else _moved(store, seal, found, who, clock)
         except ClockNotSet as error:
-            raise Mistaken(str(error)) from None
+            raise UsageError(str(error)) from None
     if open_ends:
         raise typer.Exit(1)
 
@@ -67,7 +67,7 @@ def _rules(settings: Settings) -> Rulebook:
 
 
 def _look(store: Store, seal: Seal, papers: Rulebook) -> Found:
-    survey = Survey(People(store, seal), papers)
+    survey = Survey(PersonKeys(store, seal), papers)
     with _progress() as bar:
         task = bar.add_task("looking", total=survey.size())
         try:

@@ -1,4 +1,4 @@
-"""`bihuan letters`: what was set aside, and what an operator does about it."""
+"""`bihuan parked`: what was set aside, and what an operator does about it."""
 
 from __future__ import annotations
 
@@ -18,17 +18,25 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from chassis.messaging.parked import HOLDS, REJECTED, STUCK
+from chassis.messaging.parked import DEAD, EXHAUSTED, HOLDS
 from console.admin.databases import KINDS, opened, service_named, settings_of
-from console.admin.parked_messages import Around, Desk, Letter, Result, Sought, body_of, is_number
-from console.exits import Mistaken
+from console.admin.parked_messages import (
+    Context,
+    Filter,
+    ParkedMessage,
+    ParkedMessages,
+    Result,
+    body_of,
+    is_number,
+)
+from console.exits import UsageError
 
 app = typer.Typer(
     help="Messages that were set aside: list, show, retry and drop them.", no_args_is_help=True
 )
-STATES = (*HOLDS, REJECTED)
+STATES = (*HOLDS, DEAD)
 SHOWN = 100
-"""Letters that a table shows unless told otherwise."""
+"""Parked messages that a table shows unless told otherwise."""
 WIDE = 220
 """Columns of a table that no terminal shows."""
 NARROW = 160
@@ -36,9 +44,9 @@ NARROW = 160
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 Names = Annotated[
-    list[str] | None, typer.Argument(help="[SERVICE] and numbers of its letters; or ids.")
+    list[str] | None, typer.Argument(help="[SERVICE] and numbers of its parked messages; or ids.")
 ]
-Service = Annotated[str | None, typer.Option(help="Only this service's letters.")]
+Service = Annotated[str | None, typer.Option(help="Only this service's parked messages.")]
 State = Annotated[list[str] | None, typer.Option(help="waiting, stuck or rejected; repeatable.")]
 Type = Annotated[str | None, typer.Option("--type", help="Only messages of this type.")]
 Source = Annotated[str | None, typer.Option(help="Only what this service said.")]
@@ -47,7 +55,7 @@ Older = Annotated[
     str | None, typer.Option("--older-than", help="Only what was parked before: 90s, 15m, 2h, 3d.")
 ]
 Data = Annotated[Path | None, typer.Option(help="Folder of the data.", show_default="bihuan-data")]
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, one letter a line.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, one parked message a line.")]
 All = Annotated[bool, typer.Option("--all", help="All that the filters leave, instead of names.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, however many there are.")]
 By = Annotated[
@@ -69,16 +77,20 @@ def list_(
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """List letters, oldest first; with --json all of them, without their bodies."""
-    sought = _sought(state or (), kind, source, key, older_than)
+    """List parked messages, oldest first; with --json all of them, without their bodies."""
+    wanted = _wanted(state or (), kind, source, key, older_than)
     most = limit or (None if as_json else SHOWN)
-    with _desk(data, service) as desk:
-        found = desk.find(sought, most and most + 1)
+    with _desk(data, service) as parked_store:
+        found = parked_store.find(wanted, most and most + 1)
         if as_json:
-            _print_json(letter.facts() for letter in found[:most])
+            _print_json(parked_message.facts() for parked_message in found[:most])
             return
         if not found:
-            print("There are no such letters." if sought != Sought() else "There are no letters.")
+            print(
+                "There are no such parked messages."
+                if wanted != Filter()
+                else "There are no parked messages."
+            )
             return
         console = _console()
         console.print(_table(found[:most]) if console.width >= NARROW else _blocks(found[:most]))
@@ -92,22 +104,22 @@ def show(
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show all there is to know of a letter.
+    """Show all there is to know of a parked message.
 
     Its envelope, its body, in which personal data is sealed, the handlers that would take it, what
     stands before and behind it in its stream, and what operators did to it.
     """
     service, names = _names(name)
     if not names:
-        raise Mistaken("Say which letter: its service and number, or its id.")
-    with _desk(data, service) as desk:
-        for letter in desk.named(names):
-            around = desk.around(letter)
+        raise UsageError("Say which parked message: its service and number, or its id.")
+    with _desk(data, service) as parked_store:
+        for parked_message in parked_store.named(names):
+            context = parked_store.context(parked_message)
             if as_json:
-                facts = letter.facts() | {"body": body_of(letter)} | vars(around)
+                facts = parked_message.facts() | {"body": body_of(parked_message)} | vars(context)
                 _print_json([facts])
             else:
-                _show(letter, around)
+                _show(parked_message, context)
 
 
 @app.command()
@@ -120,11 +132,11 @@ def retry(
     key: Key = None,
     older_than: Older = None,
     every: All = False,
-    even_rejected: Annotated[
+    even_dead: Annotated[
         bool,
         typer.Option(
-            "--even-rejected",
-            help="Try rejected letters too. One held nobody back, so what came after it about"
+            "--even-dead",
+            help="Try dead parked messages too. One blocked nothing, so what came after it about"
             " the same key has been handled: it is handled late, out of order.",
         ),
     ] = False,
@@ -133,20 +145,20 @@ def retry(
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Have letters tried again at once.
+    """Have parked messages tried again at once.
 
     By a running district or by the next that starts: some by number or id, or all that the filters
     leave with --all, of which only stuck ones unless --state says otherwise. What stands before a
-    letter in its stream still goes before it.
+    parked message in its stream still goes before it.
     """
     service, names = _names(name or (), service)
-    sought = _sought(state or ((STUCK,) if every else ()), kind, source, key, older_than)
-    if every and REJECTED in sought.states and not even_rejected:
-        raise Mistaken("Rejected letters are tried again only with --even-rejected.")
-    with _desk(data, service, by) as desk:
-        found = _chosen(desk, names, sought, every=every)
+    wanted = _wanted(state or ((EXHAUSTED,) if every else ()), kind, source, key, older_than)
+    if every and DEAD in wanted.states and not even_dead:
+        raise UsageError("Rejected parked messages are tried again only with --even-dead.")
+    with _desk(data, service, by) as parked_store:
+        found = _chosen(parked_store, names, wanted, every=every)
         _ask("Try", "again", found, yes=yes)
-        _tell(desk.retry(found, even_rejected=even_rejected), as_json=as_json)
+        _tell(parked_store.retry(found, even_dead=even_dead), as_json=as_json)
 
 
 @app.command()
@@ -172,25 +184,27 @@ def drop(
     answered yet is settled as rejected.
     """
     service, names = _names(name or (), service)
-    sought = _sought(state or (), kind, source, key, older_than)
+    wanted = _wanted(state or (), kind, source, key, older_than)
     if not reason.strip():
-        raise Mistaken("--reason must say why.")
-    if every and sought == Sought() and service is None:
-        raise Mistaken("--all drops only what a filter leaves: give one.")
-    with _desk(data, service, by) as desk:
-        found = _chosen(desk, names, sought, every=every)
+        raise UsageError("--reason must say why.")
+    if every and wanted == Filter() and service is None:
+        raise UsageError("--all drops only what a filter leaves: give one.")
+    with _desk(data, service, by) as parked_store:
+        found = _chosen(parked_store, names, wanted, every=every)
         _ask("Drop", "for good", found, yes=yes)
-        _tell(desk.drop(found, reason), as_json=as_json)
+        _tell(parked_store.drop(found, reason), as_json=as_json)
 
 
-# -- which letters
+# -- which parked messages
 
 
 @contextmanager
-def _desk(data: Path | None, service: str | None, by: str | None = None) -> Iterator[Desk]:
+def _desk(
+    data: Path | None, service: str | None, by: str | None = None
+) -> Iterator[ParkedMessages]:
     names = KINDS if service is None else [service_named(service)]
     with opened(settings_of(data), names) as stores:
-        yield Desk(stores, by or _login())
+        yield ParkedMessages(stores, by or _login())
 
 
 def _login() -> str:
@@ -206,46 +220,50 @@ def _names(words: Sequence[str], service: str | None = None) -> tuple[str | None
     if names and (names[0] in KINDS or re.fullmatch(r"[a-z]+", names[0])):
         service = service_named(names.pop(0))
     if service is None and any(is_number(name) for name in names):
-        raise Mistaken("A number is one service's own: say SERVICE NUMBER.")
+        raise UsageError("A number is one service's own: say SERVICE NUMBER.")
     return service, names
 
 
-def _sought(
+def _wanted(
     states: Sequence[str],
     kind: str | None,
     source: str | None,
     key: str | None,
     older_than: str | None,
-) -> Sought:
+) -> Filter:
     for state in states:
         if state not in STATES:
-            raise Mistaken(f"--state must be one of {', '.join(STATES)}, not {state}.")
-    return Sought(tuple(states), kind, source, key, seconds_of(older_than))
+            raise UsageError(f"--state must be one of {', '.join(STATES)}, not {state}.")
+    return Filter(tuple(states), kind, source, key, seconds_of(older_than))
 
 
 def seconds_of(text: str | None) -> float | None:
-    """Read a duration such as 90s, 15m, 2h or 3d; raises `Mistaken`."""
+    """Read a duration such as 90s, 15m, 2h or 3d; raises `UsageError`."""
     if text is None:
         return None
     found = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
     if found is None:
-        raise Mistaken(f"An age must be like 90s, 15m, 2h or 3d, not {text}.")
+        raise UsageError(f"An age must be like 90s, 15m, 2h or 3d, not {text}.")
     return int(found[1]) * _UNITS[found[2]]
 
 
-def _chosen(desk: Desk, names: Sequence[str], sought: Sought, *, every: bool) -> list[Letter]:
+def _chosen(
+    parked_store: ParkedMessages, names: Sequence[str], wanted: Filter, *, every: bool
+) -> list[ParkedMessage]:
     if every == bool(names):
-        raise Mistaken("Say which letters: by service and number, by id, or by filters with --all.")
-    if names and sought != Sought():
-        raise Mistaken("Filters go with --all, not with names.")
-    return desk.find(sought) if every else desk.named(names)
+        raise UsageError(
+            "Say which parked messages: by service and number, by id, or by filters with --all."
+        )
+    if names and wanted != Filter():
+        raise UsageError("Filters go with --all, not with names.")
+    return parked_store.find(wanted) if every else parked_store.named(names)
 
 
-def _ask(action: str, how: str, found: Sequence[Letter], *, yes: bool) -> None:
+def _ask(action: str, how: str, found: Sequence[ParkedMessage], *, yes: bool) -> None:
     if len(found) > 1 and not yes:
-        for letter in found[:SHOWN]:
-            print(letter.title, file=sys.stderr)
-        typer.confirm(f"{action} these {len(found)} letters {how}?", abort=True, err=True)
+        for parked_message in found[:SHOWN]:
+            print(parked_message.title, file=sys.stderr)
+        typer.confirm(f"{action} these {len(found)} parked messages {how}?", abort=True, err=True)
 
 
 # -- what is printed
@@ -257,9 +275,9 @@ def _tell(results: Iterable[Result], *, as_json: bool) -> None:
         if as_json:
             _print_json([result.facts()])
         else:
-            print(f"{result.letter.title} {result.says}.")
+            print(f"{result.parked_message.title} {result.says}.")
     if not count and not as_json:
-        print("There are no such letters.")
+        print("There are no such parked messages.")
 
 
 def _print_json(rows: Iterable[dict[str, Any]]) -> None:
@@ -272,7 +290,7 @@ def _console() -> Console:
     return console if console.is_terminal else Console(width=WIDE)
 
 
-def _table(found: Sequence[Letter]) -> Table:
+def _table(found: Sequence[ParkedMessage]) -> Table:
     table = Table(box=box.SIMPLE_HEAVY)
     for name in ("service", "number", "state", "type", "source", "key", "handlers"):
         table.add_column(name, overflow="fold", justify="right" if name == "number" else "left")
@@ -280,23 +298,25 @@ def _table(found: Sequence[Letter]) -> Table:
     table.add_column("age", justify="right", no_wrap=True)
     table.add_column("awaits", overflow="fold")
     table.add_column("reason", overflow="fold")
-    for letter in found:
-        row = letter.row
+    for parked_message in found:
+        row = parked_message.row
         table.add_row(
-            *(letter.service, str(letter.number), row.state, row.type, row.source),
-            *(Text(row.partitionkey), ", ".join(letter.handlers) or "—", str(row.attempts)),
-            *(age_of(letter.age), Text(row.awaits or ""), Text(row.reason)),
+            *(parked_message.service, str(parked_message.number), row.state, row.type, row.source),
+            *(Text(row.partitionkey), ", ".join(parked_message.handlers) or "—", str(row.attempts)),
+            *(age_of(parked_message.age), Text(row.awaits or ""), Text(row.reason)),
         )
     return table
 
 
-def _blocks(found: Sequence[Letter]) -> Text:
+def _blocks(found: Sequence[ParkedMessage]) -> Text:
     text = Text()
-    for letter in found:
-        row = letter.row
-        text.append(f"{letter.title} from {row.source}", style="bold")
-        text.append(f"\n  {row.state} for {age_of(letter.age)}, attempts: {row.attempts}")
-        text.append(f"\n  key {row.partitionkey}, handlers: {', '.join(letter.handlers) or '—'}")
+    for parked_message in found:
+        row = parked_message.row
+        text.append(f"{parked_message.title} from {row.source}", style="bold")
+        text.append(f"\n  {row.state} for {age_of(parked_message.age)}, attempts: {row.attempts}")
+        text.append(
+            f"\n  key {row.partitionkey}, handlers: {', '.join(parked_message.handlers) or '—'}"
+        )
         text.append(f"\n  {row.reason}\n" + (f"  awaits {row.awaits}\n" if row.awaits else ""))
     text.rstrip()
     return text
@@ -313,19 +333,21 @@ def age_of(seconds: float) -> str:
     return " ".join(parts[:2])
 
 
-def _show(letter: Letter, around: Around) -> None:
-    print(f"{letter.title}, {letter.row.state} for {age_of(letter.age)}\n")
-    for name, value in letter.facts().items():
+def _show(parked_message: ParkedMessage, context: Context) -> None:
+    print(f"{parked_message.title}, {parked_message.row.state} for {age_of(parked_message.age)}\n")
+    for name, value in parked_message.facts().items():
         if value not in (None, [], ""):
             print(f"{name:>14}  {', '.join(value) if isinstance(value, list) else value}")
-    body = body_of(letter)
+    body = body_of(parked_message)
     text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, indent=2)
     print(f"\nBody\n{text}")
-    for title, others in (("Before it", around.before), ("Behind it", around.behind)):
+    for title, others in (("Before it", context.before), ("Behind it", context.behind)):
         print(f"\n{title} in its stream: {len(others) or 'nothing'}")
         for other in others[:SHOWN]:
-            print(f"  {letter.service} {other['number']} ({other['type']}), {other['state']}")
-    print(f"\nWhat operators did: {len(around.actions) or 'nothing'}")
-    for done in around.actions:
+            print(
+                f"  {parked_message.service} {other['number']} ({other['type']}), {other['state']}"
+            )
+    print(f"\nWhat operators did: {len(context.actions) or 'nothing'}")
+    for done in context.actions:
         why = f": {done['reason']}" if done["reason"] else ""
         print(f"  {done['at']} {done['who']} {done['action']} ({done['state']}){why}")

@@ -16,13 +16,13 @@ from chassis.sealing import CannotOpen, Seal
 from chassis.settings import Misconfigured, Settings
 from console.admin.databases import answering, opened, settings_of
 from console.cli.moving import move
-from console.exits import Mistaken
+from console.exits import UsageError
 from contracts.shapes import moment_of
 from rulebook import Rulebook
 from services.gateway.commands.clock import Clock, ClockNotSet
 from services.gateway.identities import number_of, phone_of, plain
 from services.gateway.person_keys import (
-    People,
+    PersonKeys,
     by_phone,
     key_file,
     known_by_identity,
@@ -90,21 +90,21 @@ def destroy(  # noqa: PLR0913, PLR0917  (each is a word of the command line)
     settings = settings_of(data)
     who = by or getpass.getuser()
     if not reason.strip() or not 1 <= len(who) <= 64:
-        raise Mistaken("--reason must not be blank, and --by has 1 to 64 characters.")
+        raise UsageError("--reason must not be blank, and --by has 1 to 64 characters.")
     with _erasing(settings) as erasing:
         persons = _persons(erasing, settings, reference, of, identity=identity, phone=phone)
         if len(persons) > 1:
-            raise Mistaken(f"That tells of several people: {', '.join(persons)}. Name one.")
+            raise UsageError(f"That tells of several people: {', '.join(persons)}. Name one.")
         kept = erasing.kept(persons[0])
         if not kept.in_use:
-            raise Mistaken(f"There is no key of {kept.person} that could be destroyed.")
+            raise UsageError(f"There is no key of {kept.person} that could be destroyed.")
         print("\n".join(_lines(kept)))
         _ask(kept, names, yes=yes)
         clock = Clock(erasing.people.store, manual=settings.clock == "manual", wake=lambda: None)
         try:
             wiped = erasing.destroy(kept, who, reason, clock.now)
         except ClockNotSet as error:
-            raise Mistaken(str(error)) from None
+            raise UsageError(str(error)) from None
     print(f"The key of {kept.person} is destroyed.")
     if not wiped:
         print("The database's journal is in use: the key leaves it with the next checkpoint.")
@@ -113,13 +113,13 @@ def destroy(  # noqa: PLR0913, PLR0917  (each is a word of the command line)
 def _ask(kept: Kept, names: int | None, *, yes: bool) -> None:
     """Ask whether it is meant, and how many names it is to be, where there are several.
 
-    Raises `Mistaken` where they are not so many, and where nobody is to be asked who must be.
+    Raises `UsageError` where they are not so many, and where nobody is to be asked who must be.
     """
     if names is not None and names != kept.names:
-        raise Mistaken(f"--names says {names}, and {kept.names} different names hang on the key.")
+        raise UsageError(f"--names says {names}, and {kept.names} different names hang on the key.")
     if kept.names > 1 and names is None:
         if yes:
-            raise Mistaken(f"{_several(kept)} Say --names {kept.names} if all of them are meant.")
+            raise UsageError(f"{_several(kept)} Say --names {kept.names} if all of them are meant.")
         print(_several(kept))
         if typer.prompt("How many names are to be lost?", type=int) != kept.names:
             raise typer.Abort
@@ -136,7 +136,7 @@ def _erasing(settings: Settings) -> Iterator[Erasing]:
     seal = Seal.from_file(key_file(settings), create=False)
     with opened(settings, [Gateway.name]) as stores, answering(Gateway.name):
         try:
-            yield Erasing(People(stores[Gateway.name], seal))
+            yield Erasing(PersonKeys(stores[Gateway.name], seal))
         except CannotOpen as error:
             raise Misconfigured(f"Not everything can be opened: {error}.") from None
 
@@ -150,9 +150,9 @@ def _persons(
     identity: bool,
     phone: bool,
 ) -> list[str]:
-    """Find who is meant; raises `Mistaken`."""
+    """Find who is meant; raises `UsageError`."""
     if sum((reference is not None, of is not None, identity, phone)) != 1:
-        raise Mistaken("Name the person in one way: a reference, --identity, --phone or --of.")
+        raise UsageError("Name the person in one way: a reference, --identity, --phone or --of.")
     seal = erasing.people.seal
     if identity:
         references = _by_identity(seal, _read("Identity number"), settings)
@@ -166,7 +166,7 @@ def _persons(
         return references
     if known := erasing.owners(references):
         return known
-    raise Mistaken("Nobody of that name is known here.")
+    raise UsageError("Nobody of that name is known here.")
 
 
 def _by_identity(seal: Seal, said: str, settings: Settings) -> list[str]:
@@ -188,7 +188,7 @@ def _read(what: str) -> str:
         return str(typer.prompt(what, hide_input=True))
     said = sys.stdin.readline().strip()
     if not said:
-        raise Mistaken(f"{what}: nothing came from standard input.")
+        raise UsageError(f"{what}: nothing came from standard input.")
     return said
 
 

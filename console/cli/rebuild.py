@@ -19,8 +19,8 @@ from rich.progress import (
 )
 
 from chassis.storage.store import Store
-from console.admin.databases import Away, answering, opened, settings_of
-from console.exits import Mistaken
+from console.admin.databases import DatabaseUnavailable, answering, opened, settings_of
+from console.exits import UsageError
 from services.gateway.read_models.rebuild import Found, NotProjectable, Rebuilding
 from services.gateway.resources import VIEWS
 from services.gateway.service import Gateway
@@ -50,7 +50,7 @@ def rebuild(
     views = view or list(VIEWS)
     for name in views:
         if name not in VIEWS:
-            raise Mistaken(f"There is no read model {name}; there are {', '.join(VIEWS)}.")
+            raise UsageError(f"There is no read model {name}; there are {', '.join(VIEWS)}.")
     started = time.monotonic()
     with (
         opened(settings_of(data), [Gateway.name]) as stores,
@@ -60,7 +60,7 @@ def rebuild(
         try:
             found = _run(Rebuilding(stores[Gateway.name], beside, views, repair=not check))
         except NotProjectable as error:
-            raise Away(str(error)) from error
+            raise DatabaseUnavailable(str(error)) from error
         finally:
             beside.close()
     _report(found, check=check)

@@ -20,7 +20,7 @@ from chassis.storage.store import Store
 from chassis.storage.tables import outbox, resends
 from console.admin.databases import KINDS, answering, opened, service_named, settings_of
 from console.cli.parked import seconds_of
-from console.exits import Mistaken
+from console.exits import UsageError
 
 STANDS_STILL = 10.0
 """Seconds without progress after which it is said that no process of the service may be running."""
@@ -59,8 +59,8 @@ def resend(
             _refuse_unknown(receiver, handler)
         with answering(sender):
             _refuse_what_is_gone(store, sender, moment)
-            with store.write() as work:
-                number = replay.ask(work, receiver, moment, handler=handler)
+            with store.write() as uow:
+                number = replay.ask(uow, receiver, moment, handler=handler)
             store.dialect.notify(OUTBOX)
             print(f"{sender} sends again to {receiver} what it sent since {_iso(moment)}.")
             if wait:
@@ -68,13 +68,13 @@ def resend(
 
 
 def _moment_or_age(text_: str) -> datetime | float:
-    """Read a time with its offset, or an age in seconds; raises `Mistaken`."""
+    """Read a time with its offset, or an age in seconds; raises `UsageError`."""
     try:
         given = datetime.fromisoformat(text_)
     except ValueError:
         return seconds_of(text_) or 0.0
     if given.tzinfo is None:
-        raise Mistaken(f"--since {text_}: the offset from UTC is missing, such as +08:00.")
+        raise UsageError(f"--since {text_}: the offset from UTC is missing, such as +08:00.")
     return given
 
 
@@ -87,7 +87,7 @@ def _refuse_what_is_forgotten(store: Store, receiver: str, sender: str, moment: 
     """Refuse what the receiver no longer remembers: it would set it aside, or do it twice."""
     since = remembered_since(store, sender)
     if moment < since:
-        raise Mistaken(
+        raise UsageError(
             f"The inbox of {receiver} remembers what {sender} has said since {_iso(since)} only: "
             "what is older might be done twice."
         )
@@ -96,7 +96,9 @@ def _refuse_what_is_forgotten(store: Store, receiver: str, sender: str, moment: 
 def _refuse_unknown(receiver: str, handler: str) -> None:
     known = {h.__name__ for handlers in handlers_of(KINDS[receiver]()).values() for h in handlers}
     if handler not in known:
-        raise Mistaken(f"{receiver} has no handler {handler!r}; it has {', '.join(sorted(known))}.")
+        raise UsageError(
+            f"{receiver} has no handler {handler!r}; it has {', '.join(sorted(known))}."
+        )
 
 
 def _refuse_what_is_gone(store: Store, sender: str, moment: float) -> None:
@@ -109,7 +111,7 @@ def _refuse_what_is_gone(store: Store, sender: str, moment: float) -> None:
     if oldest is not None and oldest.seq > 1:
         kept_since = max(kept_since, oldest.written_at)
     if moment < kept_since:
-        raise Mistaken(f"The outbox of {sender} is kept since {_iso(kept_since)} only.")
+        raise UsageError(f"The outbox of {sender} is kept since {_iso(kept_since)} only.")
 
 
 def _watch(store: Store, sender: str, number: int) -> None:

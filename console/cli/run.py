@@ -11,7 +11,7 @@ import typer
 from chassis.runtime.green import pause
 from chassis.settings import Misconfigured
 from chassis.storage.engine import STORAGE_ERRORS
-from chassis.storage.leases import served_slots
+from chassis.storage.leases import served_partitions
 from chassis.storage.store import Store
 from console.exits import Ended
 from console.runtime.district import BROUGHT, SERVICES, District
@@ -66,10 +66,12 @@ def preflight(
         try:
             for kind in SERVICES:
                 store = Store(kind.name, settings.database_of(kind.name), kind.metadata)
-                slots, served = served_slots(store, settings.slots)
+                partitions, served = served_partitions(store, settings.partitions)
                 store.close()
-                made = prepare(settings, kind.name, BROUGHT[kind.name], slots, served)
-                print(f"{kind.name}: {slots} slots, {made} queues declared anew", flush=True)
+                made = prepare(settings, kind.name, BROUGHT[kind.name], partitions, served)
+                print(
+                    f"{kind.name}: {partitions} partitions, {made} queues declared anew", flush=True
+                )
         except (*BROKEN, *STORAGE_ERRORS) as error:
             if time.monotonic() > until:
                 raise Unreachable(f"no answer within {wait:.0f} s: {error}") from None

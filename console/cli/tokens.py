@@ -11,10 +11,11 @@ import typer
 from chassis.settings import Settings
 from console.admin.databases import settings_of
 from console.admin.tokens import A_DAY, issuer_of, token_of_all
-from console.exits import Mistaken
+from console.exits import UsageError
 from rulebook import Rulebook
-from services.gateway.access.callers import Caller, Reach, Role
+from services.gateway.access.callers import Caller
 from services.gateway.access.tokens import Issuer
+from services.gateway.resources.roles import Role, ScopeLevel
 
 LONGEST = 24.0 * 366
 
@@ -46,7 +47,7 @@ def token(
 ) -> None:
     """Print a token by which the gateway knows who calls."""
     if not 0 < hours <= LONGEST:
-        raise Mistaken(f"--hours must be greater than 0 and at most {LONGEST:.0f}.")
+        raise UsageError(f"--hours must be greater than 0 and at most {LONGEST:.0f}.")
     settings = settings_of(data)
     caller = caller_of(settings, subject or getpass.getuser(), role or [], grid, enterprise,
                        speaks_for_others=speaks_for_others)  # fmt: skip
@@ -62,24 +63,24 @@ def caller_of(
     *,
     speaks_for_others: bool,
 ) -> Caller:
-    """Understand who is meant; raises `Mistaken`."""
+    """Understand who is meant; raises `UsageError`."""
     known = {role.value: role for role in Role}
     if unknown := [name for name in roles if name not in known]:
-        raise Mistaken(f"There is no role {unknown[0]}; there are {', '.join(known)}.")
+        raise UsageError(f"There is no role {unknown[0]}; there are {', '.join(known)}.")
     if not roles:
-        raise Mistaken(f"--role is missing: one or more of {', '.join(known)}.")
+        raise UsageError(f"--role is missing: one or more of {', '.join(known)}.")
     found = {known[name] for name in roles}
     book = Rulebook.load(Path(settings.rulebook) if settings.rulebook else None)
     for code in grids or ():
         if code != book.district.code and code not in book.grids:
-            raise Mistaken(f"There is no grid {code} in {book.district.point.words.en}.")
-    reach = {role.reach for role in found}
-    if Reach.GRID in reach and not grids:
-        raise Mistaken(f"--grid is missing: {book.district.code} is the whole district.")
-    if Reach.OWN in reach and not enterprises:
-        raise Mistaken("--enterprise is missing: whose token it is to be.")
+            raise UsageError(f"There is no grid {code} in {book.district.point.words.en}.")
+    level = {role.level for role in found}
+    if ScopeLevel.GRID in level and not grids:
+        raise UsageError(f"--grid is missing: {book.district.code} is the whole district.")
+    if ScopeLevel.OWN in level and not enterprises:
+        raise UsageError("--enterprise is missing: whose token it is to be.")
     if not 1 <= len(subject) <= 64 or subject.isspace():
-        raise Mistaken("A name has 1 to 64 characters.")
+        raise UsageError("A name has 1 to 64 characters.")
     return Caller(
         subject,
         frozenset(found),
@@ -95,8 +96,10 @@ def show_tokens(issuer: Issuer) -> None:
     print("# who calls says so with a token; TOKEN plays everybody:")
     print(f"export TOKEN={token_of_all(issuer)}")
     for role in Role:
-        if role.reach is Reach.OWN:
+        if role.level is ScopeLevel.OWN:
             continue  # there is one as soon as an enterprise is known: bihuan token
-        grids = frozenset({book.district.code}) if role.reach is Reach.GRID else frozenset[str]()
+        grids = (
+            frozenset({book.district.code}) if role.level is ScopeLevel.GRID else frozenset[str]()
+        )
         name = role.upper().replace("-", "_")
         print(f"export {name}={issuer.issue(Caller(role, frozenset({role}), grids), A_DAY * 3600)}")

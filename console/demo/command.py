@@ -18,7 +18,7 @@ from sqlalchemy import func, inspect, select
 from chassis.runtime.green import pause
 from chassis.sealing import Seal
 from chassis.settings import Misconfigured, Settings
-from console.admin.databases import Away, answering, opened, settings_of
+from console.admin.databases import DatabaseUnavailable, answering, opened, settings_of
 from console.admin.tokens import issuer_of, token_of_all
 from console.cli.migrate import migrate_all
 from console.cli.tokens import show_tokens
@@ -27,7 +27,7 @@ from console.demo import scorecard
 from console.demo.fleet import Fleet
 from console.demo.plan import plan
 from console.demo.replay import Replay
-from console.exits import Mistaken
+from console.exits import UsageError
 from console.runtime.process import Child
 from rulebook import Rulebook
 from services.gateway.access.tokens import Issuer
@@ -124,9 +124,13 @@ def _replay(replay: Replay, console: Console) -> None:
 
 
 def _refuse_a_live_one(folder: Path) -> None:
-    """Play no month to a district that goes by the real clock; raises `Mistaken`."""
+    """Play no month to a district that goes by the real clock; raises `UsageError`."""
     settings, began, by_hand = settings_of(folder), None, None
-    with suppress(Away), opened(settings, [Gateway.name]) as stores, answering(Gateway.name):
+    with (
+        suppress(DatabaseUnavailable),
+        opened(settings, [Gateway.name]) as stores,
+        answering(Gateway.name),
+    ):
         engine = stores[Gateway.name].engine
         if not inspect(engine).has_table(clock.name):
             return
@@ -135,7 +139,7 @@ def _refuse_a_live_one(folder: Path) -> None:
             by_hand = connection.scalar(select(clock.c.at))
     if began and by_hand is None:
         where = "the databases" if settings.database_url else str(folder)
-        raise Mistaken(
+        raise UsageError(
             f"There is a district in {where} that goes by the real clock: give the demo another "
             "--data, or databases of its own."
         )

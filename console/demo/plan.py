@@ -16,7 +16,7 @@ from typing import Any
 
 from console.demo.figures import scaled
 from console.demo.synthetic import credit_code
-from console.exits import Mistaken
+from console.exits import UsageError
 
 FIRST, LAST = date(2020, 2, 10), date(2020, 3, 6)
 DAYS = [FIRST + timedelta(days=n) for n in range((LAST - FIRST).days + 1)]
@@ -30,7 +30,7 @@ LADDER_DAYS = 12
 of the three supervision slips, and the days on which each lapse is noticed."""
 
 
-class Infeasible(Mistaken):
+class Infeasible(UsageError):
     """The scale is too small for the figures to fit together."""
 
 
@@ -120,7 +120,7 @@ class Complaint:
 
 
 @dataclass
-class Month:
+class MonthPlan:
     """The whole plan at a scale."""
 
     scale: float
@@ -148,9 +148,9 @@ class Month:
         return [e for e in self.enterprises if e.reopens_on and e.reopens_on < day]
 
 
-def plan(scale: float) -> Month:
+def plan(scale: float) -> MonthPlan:
     """Plan the month at a scale; raises `Infeasible`."""
-    month = Month(scale, scaled(scale))
+    month = MonthPlan(scale, scaled(scale))
     _people_the_district(month)
     _spread_filings(month)
     _spread_staff(month)
@@ -161,14 +161,14 @@ def plan(scale: float) -> Month:
     return month
 
 
-def _closures(month: Month) -> tuple[int, int, int]:
+def _closures(month: MonthPlan) -> tuple[int, int, int]:
     """Split the closures: open without approval, the end of a ladder, ordered by hand."""
     total = month.figures["inspection.closures_ordered"]
     ladder, ordered = total // 4, total // 14
     return total - ladder - ordered, ladder, ordered
 
 
-def _people_the_district(month: Month) -> None:
+def _people_the_district(month: MonthPlan) -> None:
     figures, numbers = month.figures, iter(range(1, 10_000_000))
     five_small = round(1_600 * month.scale)
     unapproved, ladder, ordered = _closures(month)
@@ -199,7 +199,7 @@ def _people_the_district(month: Month) -> None:
     add(idle, "sole_trader", ("micro",), cycle(("shop", "office")))
 
 
-def _spread_filings(month: Month) -> None:
+def _spread_filings(month: MonthPlan) -> None:
     """Let the enterprises file from the first day on, most of them early in the month."""
     _, ladder, ordered = _closures(month)
     reopening = month.enterprises[: month.figures["reopened.total"]]
@@ -212,7 +212,7 @@ def _spread_filings(month: Month) -> None:
         enterprise.files_on = enterprise.reopens_on = DAYS[0]
 
 
-def _spread_staff(month: Month) -> None:
+def _spread_staff(month: MonthPlan) -> None:
     """Share the staff out so that the totals are the article's; every enterprise has somebody."""
     reopening = month.enterprises[: month.figures["reopened.total"]]
     if not reopening:
@@ -243,7 +243,7 @@ def _shares(total: int, weights: list[int]) -> list[int]:
     return shares
 
 
-def _plan_findings(month: Month) -> None:
+def _plan_findings(month: MonthPlan) -> None:
     figures = month.figures
     found, spot = figures["inspection.issues_found"], figures["inspection.rectified_on_the_spot"]
     standing = found - spot
@@ -270,7 +270,7 @@ def _plan_findings(month: Month) -> None:
     _find_among_the_open(month, others, spot, on_record)
 
 
-def _find_among_the_open(month: Month, standing: int, spot: int, on_record: int) -> None:
+def _find_among_the_open(month: MonthPlan, standing: int, spot: int, on_record: int) -> None:
     reopening = [
         e
         for e in month.enterprises[: month.figures["reopened.total"]]
@@ -296,7 +296,7 @@ def _fault_of(enterprise: Enterprise) -> str:
     return own or general[enterprise.number % 2]
 
 
-def _plan_complaints(month: Month) -> None:
+def _plan_complaints(month: MonthPlan) -> None:
     """Let people complain; officers find some complaints true, and that is one of the findings."""
     count = month.figures["complaints.received"]
     on_the_spot = [f for f in month.findings if f.on_the_spot]
@@ -310,14 +310,14 @@ def _plan_complaints(month: Month) -> None:
             month.complaints.append(Complaint(shop, DAYS[14 + number % 10]))
 
 
-def _plan_patrols(month: Month) -> None:
+def _plan_patrols(month: MonthPlan) -> None:
     officers = month.figures["inspection.officers_dispatched"]
     teams = [TEAM] * (officers // TEAM) + ([officers % TEAM] if officers % TEAM else [])
     for number, team in enumerate(teams):
         month.patrols.setdefault(DAYS[1 + number % (len(DAYS) - 1)], []).append(team)
 
 
-def _spread_visits(month: Month) -> None:
+def _spread_visits(month: MonthPlan) -> None:
     """Fill up with visits that find nothing, after all that the plan needs."""
     reviews = sum(e.five_small for e in month.enterprises[: month.figures["reopened.total"]])
     again = sum(f.ends in ("rectified", "late", "lifted") for f in month.findings)

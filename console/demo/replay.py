@@ -16,7 +16,7 @@ from zlib import crc32
 from chassis.ids import derived_id
 from chassis.runtime.green import Pool, pause
 from console.client import Client, Refused, Unanswered
-from console.demo.plan import AGENCIES, DAYS, GRIDS, MEASURES, Enterprise, Finding, Month
+from console.demo.plan import AGENCIES, DAYS, GRIDS, MEASURES, Enterprise, Finding, MonthPlan
 from console.demo.synthetic import identity_number
 
 BATCH = 1000
@@ -33,7 +33,7 @@ class Replay:
     """Plays a month to a district on a manual clock."""
 
     def __init__(
-        self, month: Month, client: Client, *, at_once: int = 128, progress: Progress = _silent
+        self, month: MonthPlan, client: Client, *, at_once: int = 128, progress: Progress = _silent
     ) -> None:
         self.month = month
         self.client = client

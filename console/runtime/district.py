@@ -12,7 +12,7 @@ from nameko.runners import ServiceRunner
 from chassis.messaging.bus import Bus
 from chassis.messaging.memory_bus import EmbeddedBus
 from chassis.runtime.green import Timeout, pause, quietly
-from chassis.service import Carriage, Service, bindings_of, brought_to
+from chassis.service import Service, ServiceHost, bindings_of, brought_to
 from chassis.settings import Misconfigured, Settings
 from rulebook import Rulebook
 from services.complaints.service import Complaints
@@ -79,21 +79,21 @@ class District:
         self.runner.wait()
 
     @property
-    def carriages(self) -> dict[str, Carriage]:
-        """The carriage of each service."""
+    def hosts(self) -> dict[str, ServiceHost]:
+        """The service host of each service."""
         return {
-            name: container.shared_extensions[Carriage]
+            name: container.shared_extensions[ServiceHost]
             for name, container in self.runner.service_map.items()
         }
 
     @property
     def port(self) -> int:
         """The port on which HTTP is served."""
-        return self.carriages[self.services[-1].name].web.port
+        return self.hosts[self.services[-1].name].web.port
 
     def ready(self) -> dict[str, bool]:
         """Tell of each service whether its database and the bus answer."""
-        parts = {name: carriage.ready() for name, carriage in self.carriages.items()}
+        parts = {name: host.ready() for name, host in self.hosts.items()}
         if len(parts) == 1:
             return parts[self.services[0].name]
         return {name: all(ready.values()) for name, ready in parts.items()}
@@ -103,7 +103,7 @@ class District:
         return (
             isinstance(self.bus, EmbeddedBus)
             and self.bus.idle()
-            and all(carriage.idle() for carriage in self.carriages.values())
+            and all(host.idle() for host in self.hosts.values())
         )
 
     def settle(self, seconds: float = 30.0) -> None:

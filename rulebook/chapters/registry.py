@@ -18,7 +18,7 @@ FIGURES = ("staff", "revenue", "assets")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section(Entry):
-    """A section of GB/T 4754-2017: one letter, and its first and last division."""
+    """A section of GB/T 4754-2017: one parked message, and its first and last division."""
 
     first: int
     last: int
@@ -137,7 +137,7 @@ def _sections(files: Files) -> Mapping[str, Section]:
     sections = files.table("industries.toml", "section", Section, first=number, last=number)
     for section in sections.values():
         if len(section.code) > 1 or section.last < section.first:
-            what = "is not one letter with its first and last division"
+            what = "is not one parked message with its first and last division"
             raise fault("industries.toml", f'section "{section.code}"', "code", what)
     for one, other in pairwise(sections.values()):
         if other.first != one.last + 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from chassis.storage.unit_of_work import Work
+from chassis.storage.unit_of_work import UnitOfWork
 from rulebook import Rulebook
 from services.complaints.model import Complaint
 
@@ -22,4 +22,4 @@ class Batch:
     """What is linked to those complaints of the batch that have ended."""
 
 
-Uow = Work[Batch]
+Uow = UnitOfWork[Batch]

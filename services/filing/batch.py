@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from chassis.message import Message
-from chassis.storage.unit_of_work import Work
+from chassis.storage.unit_of_work import UnitOfWork
 from rulebook import Rulebook
 
 
@@ -23,4 +23,4 @@ class Batch:
     """By how many enterprises the load of each officer has grown."""
 
 
-Uow = Work[Batch]
+Uow = UnitOfWork[Batch]

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from chassis.http.client import Outbound
+from chassis.http.client import HttpClient
 from chassis.sealing import Seal
 from chassis.settings import Settings
 from chassis.storage.store import Store
 from rulebook import Rulebook
 from services.gateway.access.tokens import Issuer, Verifier, issuer_of, verifier_of
 from services.gateway.commands.clock import Clock
-from services.gateway.commands.intake import Door
-from services.gateway.commands.local import Acts
-from services.gateway.commands.parsing import Edge
+from services.gateway.commands.intake import CommandIntake
+from services.gateway.commands.local import LocalCommands
+from services.gateway.commands.parsing import CommandParser
 from services.gateway.event_log.feed import Feed
-from services.gateway.event_log.notifier import News
+from services.gateway.event_log.notifier import EventNotifier
 from services.gateway.event_log.stream import Streams
 from services.gateway.exports.jobs import Exporting
-from services.gateway.person_keys import People, key_file
+from services.gateway.person_keys import PersonKeys, key_file
 from services.gateway.read_models.queries import Reads
+from services.gateway.webhooks.dispatcher import Dispatcher
 from services.gateway.webhooks.home import Home
-from services.gateway.webhooks.sender import Sender
 
 
 @dataclass(frozen=True)
@@ -34,39 +34,39 @@ class Components:
     rulebook: Rulebook
     clock: Clock
     seal: Seal
-    people: People
+    person_keys: PersonKeys
     reads: Reads
-    door: Door
-    acts: Acts
-    edge: Edge
+    intake: CommandIntake
+    local_commands: LocalCommands
+    parser: CommandParser
     exporting: Exporting
     issuer: Issuer | None
     verifier: Verifier
-    news: News
+    notifier: EventNotifier
     feed: Feed
     streams: Streams
-    sender: Sender
+    dispatcher: Dispatcher
 
     @property
     def loops(self) -> tuple[Callable[[], None], ...]:
         """What runs as long as the process."""
         return (
-            self.door.run,
-            self.door.look,
+            self.intake.run,
+            self.intake.look,
             self.clock.run,
             self.exporting.run,
             self.exporting.keep,
-            self.news.look,
-            self.sender.run,
+            self.notifier.look,
+            self.dispatcher.run,
         )
 
     def stop(self) -> None:
         """Release everyone who waits: their commands and exports are durable, and a stream says
         where to go on in the feed."""
-        self.door.close()
+        self.intake.close()
         self.exporting.close()
-        self.news.close()
-        self.sender.stop()
+        self.notifier.close()
+        self.dispatcher.stop()
 
 
 def build(
@@ -76,20 +76,20 @@ def build(
     offered: Mapping[str, str | None],
     *,
     wake: Callable[[], None],
-    leads: Callable[[], bool],
+    is_leader: Callable[[], bool],
     quiet: Callable[[], bool] | None,
 ) -> Components:
     """Make the parts of a gateway, from the bottom to the top; raises `Misconfigured`."""
     clock = Clock(store, manual=settings.clock == "manual", wake=wake, quiet=quiet)
     seal = _seal(store, settings)
-    people, reads = People(store, seal), Reads(store)
+    person_keys, reads = PersonKeys(store, seal), Reads(store)
     issuer = issuer_of(settings)
     verifier = verifier_of(settings, issuer)
     verifier.now = store.now
     if issuer is not None:
         issuer.now = store.now
-    news, feed = News(store), Feed(store, rulebook, offered)
-    outbound = Outbound(private=settings.webhooks_to == "private")
+    notifier, feed = EventNotifier(store), Feed(store, rulebook, offered)
+    http_client = HttpClient(private=settings.webhooks_to == "private")
     home = Home(store, settings.deployment)
     return Components(
         settings=settings,
@@ -97,18 +97,18 @@ def build(
         rulebook=rulebook,
         clock=clock,
         seal=seal,
-        people=people,
+        person_keys=person_keys,
         reads=reads,
-        door=Door(store, wake, clock.now, people),
-        acts=Acts(store, seal, clock.now),
-        edge=Edge(seal, reads.look, lambda: rulebook.on(clock.today())),
+        intake=CommandIntake(store, wake, clock.now, person_keys),
+        local_commands=LocalCommands(store, seal, clock.now),
+        parser=CommandParser(seal, reads.look, lambda: rulebook.on(clock.today())),
         exporting=Exporting(reads, rulebook),
         issuer=issuer,
         verifier=verifier,
-        news=news,
+        notifier=notifier,
         feed=feed,
-        streams=Streams(feed, news, settings.streams),
-        sender=Sender(store, feed, news, seal, outbound, leads, home),
+        streams=Streams(feed, notifier, settings.streams),
+        dispatcher=Dispatcher(store, feed, notifier, seal, http_client, is_leader, home),
     )
 
 

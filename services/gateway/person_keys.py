@@ -23,7 +23,7 @@ from chassis.errors import Rejected
 from chassis.sealing import KeyMissing, PersonKey, Seal, key_of
 from chassis.settings import Misconfigured, Settings
 from chassis.storage.store import Store
-from chassis.storage.unit_of_work import Work
+from chassis.storage.unit_of_work import UnitOfWork
 from contracts.message import Contract
 from contracts.shapes import Sealed
 from services.gateway.identities import phone_of, plain, shorter
@@ -107,14 +107,14 @@ def belongs_to(person: str) -> ColumnElement[bool]:
     return or_(made_for, person_keys.c.joined == person)
 
 
-class People:
+class PersonKeys:
     """Makes and finds the keys of people, opens what they have sealed, and destroys them."""
 
     def __init__(self, store: Store, seal: Seal) -> None:
         self.store = store
         self.seal = seal
 
-    def keys(self, work: Work, persons: Iterable[str]) -> dict[str, PersonKey]:
+    def keys(self, uow: UnitOfWork, persons: Iterable[str]) -> dict[str, PersonKey]:
         """Give the key of each person, which is made if there is none.
 
         Another gateway may make one at the same moment: then that one holds, for both.
@@ -123,16 +123,16 @@ class People:
         wanted = sorted({*persons})
         while missing := [person for person in wanted if person not in found]:
             for begin in range(0, len(missing), TOGETHER):
-                found |= self._known(work, missing[begin : begin + TOGETHER])
+                found |= self._known(uow, missing[begin : begin + TOGETHER])
             made = [self._row(person) for person in missing if person not in found]
             if made:
-                work.connection().execute(self.store.statements.insert_new(person_keys), made)
+                uow.connection().execute(self.store.statements.insert_new(person_keys), made)
         return found
 
-    def _known(self, work: Work, persons: Sequence[str]) -> dict[str, PersonKey]:
+    def _known(self, uow: UnitOfWork, persons: Sequence[str]) -> dict[str, PersonKey]:
         columns = person_keys.c.person, person_keys.c.id, person_keys.c.wrapped
         in_use = person_keys.c.joined.is_(None), person_keys.c.destroyed_at.is_(None)
-        rows = work.execute(select(*columns).where(person_keys.c.person.in_(persons), *in_use))
+        rows = uow.execute(select(*columns).where(person_keys.c.person.in_(persons), *in_use))
         return {row.person: self.seal.unwrap(row.id, row.wrapped) for row in rows}
 
     def _row(self, person: str) -> dict[str, Any]:
@@ -159,11 +159,11 @@ class People:
             for name, sealed in boxes.items()
         }
 
-    def destroy(self, work: Work, person: str, by: str) -> int:
+    def destroy(self, uow: UnitOfWork, person: str, by: str) -> int:
         """Destroy the keys of a person; tells how many there were."""
         live = belongs_to(person), person_keys.c.destroyed_at.is_(None)
-        gone = {"wrapped": None, "wrapped_by": None, "destroyed_at": work.clock()}
-        done = work.execute(update(person_keys).where(*live).values(destroyed_by=by, **gone))
+        gone = {"wrapped": None, "wrapped_by": None, "destroyed_at": uow.clock()}
+        done = uow.execute(update(person_keys).where(*live).values(destroyed_by=by, **gone))
         return done.rowcount  # type: ignore[attr-defined, no-any-return]
 
     def check(self) -> None:

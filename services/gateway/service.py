@@ -11,9 +11,9 @@ from werkzeug.wrappers import Request
 from chassis.http.responses import Route
 from chassis.message import Message
 from chassis.service import OUTCOMES, Service, on
-from chassis.storage.retention import Aged, Aging
+from chassis.storage.retention import RetentionPolicies, RetentionPolicy
 from chassis.storage.tables import outbox, row_of
-from chassis.storage.unit_of_work import Work
+from chassis.storage.unit_of_work import UnitOfWork
 from contracts.catalogue import contracts
 from contracts.insurance import HolderKind
 from contracts.message import Event
@@ -21,7 +21,7 @@ from contracts.shared import CommandSettled, HourSwept, ResendBegan
 from rulebook import Rulebook
 from services.gateway.access.callers import ENVIRON, Unauthenticated
 from services.gateway.access.permissions import allowed
-from services.gateway.access.scope import SIGHT, Sight
+from services.gateway.access.scope import ACCESS, AccessScope
 from services.gateway.commands.clock import tally
 from services.gateway.commands.records import settle
 from services.gateway.event_log.chain import AUDIT, EVENTS, append, ended
@@ -58,13 +58,15 @@ class Gateway(Service):
 
     name = "gateway"
     metadata = metadata
-    at_once = False  # what it says, it says when it is asked or an hour begins
+    handle_inline = False  # what it says, it says when it is asked or an hour begins
     rulebook: Rulebook
     """What phones take along, and which papers there are; no other command is judged by it here."""
-    aging: ClassVar[Aging] = {
-        commands: Aged(commands.c.id, commands.c.state != PENDING, last=commands.c.settled_at),
-        export_chunks: Aged(export_chunks.c.id, true(), DAYS_KEPT),
-        exports: Aged(exports.c.id, true(), DAYS_KEPT),
+    retention_policies: ClassVar[RetentionPolicies] = {
+        commands: RetentionPolicy(
+            commands.c.id, commands.c.state != PENDING, last=commands.c.settled_at
+        ),
+        export_chunks: RetentionPolicy(export_chunks.c.id, true(), DAYS_KEPT),
+        exports: RetentionPolicy(exports.c.id, true(), DAYS_KEPT),
     }
     quiet: Callable[[], bool] | None = None
     """Tells whether nothing is under way anywhere, where one process can know."""
@@ -82,13 +84,13 @@ class Gateway(Service):
             self.rulebook,
             OFFERED,
             wake=self.wake,
-            leads=self.leads,
+            is_leader=self.is_leader,
             quiet=self.quiet,
         )
 
     def on_start(self, tend: Callable[[Callable[[], None]], None]) -> None:
         """Start the loops; raises `Misconfigured` without the keys it needs."""
-        self.components.people.check()
+        self.components.person_keys.check()
         for loop in self.components.loops:
             tend(loop)
 
@@ -107,11 +109,11 @@ class Gateway(Service):
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         if kind.lower() != "bearer" or not token:
             raise Unauthenticated
-        acting = self.components.verifier.caller(token.strip()).acting(
+        principal = self.components.verifier.caller(token.strip()).principal(
             allowed(route.method, route.path)
         )
-        request.environ[ENVIRON] = acting.caller
-        request.environ[SIGHT] = Sight(self.rulebook, acting)
+        request.environ[ENVIRON] = principal.caller
+        request.environ[ACCESS] = AccessScope(self.rulebook, principal)
 
     def client_of(self, request: Request) -> str | None:
         """Tell which caller a request is of, once it is admitted."""
@@ -121,55 +123,55 @@ class Gateway(Service):
     # -- what others say
 
     @on(*FACTS)
-    def keep(self, fact: Event, db: Work) -> None:
+    def keep(self, fact: Event, uow: UnitOfWork) -> None:
         """Keep every event, and project it."""
-        message = db.message
-        db.info["events"].append(_event_row(fact, message))
-        db.info["page"].apply(message)
+        message = uow.message
+        uow.info["events"].append(_event_row(fact, message))
+        uow.info["page"].apply(message)
 
     @on(CommandSettled)
-    def take_outcome(self, fact: CommandSettled, db: Work) -> None:
+    def take_outcome(self, fact: CommandSettled, uow: UnitOfWork) -> None:
         """Note how a command ended."""
-        db.info["settled"].append((fact, db.message.envelope.time))
-        db.info["hours"].append(db.message)
+        uow.info["settled"].append((fact, uow.message.envelope.time))
+        uow.info["hours"].append(uow.message)
 
     @on(HourSwept)
-    def take_sweep(self, _fact: HourSwept, db: Work) -> None:
+    def take_sweep(self, _fact: HourSwept, uow: UnitOfWork) -> None:
         """Note what a service found due in an hour."""
-        db.info["hours"].append(db.message)
+        uow.info["hours"].append(uow.message)
 
-    def before_batch(self, messages: list[Message], db: Work) -> None:
+    def before_batch(self, messages: list[Message], uow: UnitOfWork) -> None:
         """Load at once every document that a batch may change.
 
         A rebuild locks `events` too: it never repairs a document between its loading here and its
         writing. On SQLite the transaction alone is enough.
         """
         page = Page(self.store, FED_BY)
-        page.load(db, messages, *self.store.dialect.lock_table(events, "ROW EXCLUSIVE"))
-        db.info.update(page=page, events=[], settled=[], hours=[])
+        page.load(uow, messages, *self.store.dialect.lock_table(events, "ROW EXCLUSIVE"))
+        uow.info.update(page=page, events=[], settled=[], hours=[])
 
-    def before_commit(self, db: Work) -> None:
+    def before_commit(self, uow: UnitOfWork) -> None:
         """Write the events, the documents, the figures and the outcomes of a batch."""
-        if "page" not in db.info:
+        if "page" not in uow.info:
             return
-        moved = db.info["page"].write(db, VIEWS)
+        moved = uow.info["page"].write(uow, VIEWS)
         rows = [{"name": name, "value": by} for name, by in sorted(moved.items()) if by]
-        db.at_end(self.store.statements.insert_or_add(counters, ["name"]), rows)
-        settle(db, [fact for fact, _ in db.info["settled"]])
-        tally(self.store, db, db.info["hours"])
-        append(self.store, db, {EVENTS: db.info["events"], AUDIT: ended(db.info["settled"])})
+        uow.at_end(self.store.statements.insert_or_add(counters, ["name"]), rows)
+        settle(uow, [fact for fact, _ in uow.info["settled"]])
+        tally(self.store, uow, uow.info["hours"])
+        append(self.store, uow, {EVENTS: uow.info["events"], AUDIT: ended(uow.info["settled"])})
 
-    def after_commit(self, db: Work) -> None:
+    def after_commit(self, uow: UnitOfWork) -> None:
         """Wake those who wait for an outcome, or for events, that are now readable."""
-        if kept := db.info.get("events"):
-            self.components.news.tell(kept[-1]["position"])
-        if self.components.door.tell(fact for fact, _ in db.info.get("settled", ())):
-            self.call(OUTCOMES)
+        if kept := uow.info.get("events"):
+            self.components.notifier.tell(kept[-1]["position"])
+        if self.components.intake.tell(fact for fact, _ in uow.info.get("settled", ())):
+            self.notify(OUTCOMES)
 
     def on_notified(self) -> None:
         """Look for outcomes and events that another gateway has projected."""
-        self.components.door.called()
-        self.components.news.called()
+        self.components.intake.called()
+        self.components.notifier.called()
 
 
 def _event_row(fact: Any, message: Message) -> dict[str, Any]:

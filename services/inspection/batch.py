@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from chassis.storage.unit_of_work import Work
+from chassis.storage.unit_of_work import UnitOfWork
 from rulebook import Rulebook
 from services.inspection.model import Closure, Notice, Slip, Visit
 
@@ -24,4 +24,4 @@ class Batch:
     """Papers that get their numbers at the end of the transaction."""
 
 
-Uow = Work[Batch]
+Uow = UnitOfWork[Batch]

@@ -53,15 +53,15 @@ def draw_numbers(uow: Uow, store: Store) -> None:
     if not papers:
         return
     uow.flush()  # whatever could make this transaction wait has been waited for
-    issued = [m for m in uow.outgoing if isinstance(m.fact, Numbered) and not m.fact.number]
+    issued = [m for m in uow.outbox if isinstance(m.payload, Numbered) and not m.payload.number]
     series: dict[tuple[str, int], list[tuple[Message, Paper]]] = defaultdict(list)
     for message, paper in zip(issued, papers, strict=True):
-        series[PAPERS[type(message.fact)], day_of(message.moment).year].append((message, paper))
+        series[PAPERS[type(message.payload)], day_of(message.moment).year].append((message, paper))
     for (kind, year), entered in sorted(series.items(), key=lambda item: item[0]):
         last = _draw(uow, store, kind, year, len(entered))
         for number, (message, paper) in enumerate(entered, start=last - len(entered) + 1):
             written = uow.state.rulebook.on(day_of(message.moment)).number(kind, year, number)
-            message.restate(message.fact.bearing(written))
+            message.restate(message.payload.bearing(written))
             paper.bear(written)
     _complete_outcomes(uow, issued)
 
@@ -77,9 +77,9 @@ def _draw(uow: Uow, store: Store, kind: str, year: int, count: int) -> int:
 
 def _complete_outcomes(uow: Uow, issued: list[Message]) -> None:
     """Put the number of a paper in the outcome of the command that ordered it."""
-    by_cause = {message.envelope.causationid: message.fact for message in issued}
-    for message in uow.outgoing:
-        event = message.fact
+    by_cause = {message.envelope.causationid: message.payload for message in issued}
+    for message in uow.outbox:
+        event = message.payload
         if isinstance(event, CommandSettled) and (event.result or {}).get("number") == "":
             event.result["number"] = by_cause[event.command_id].number  # type: ignore[index]
             message.restate(event)

@@ -1,4 +1,4 @@
-"""The letters of the four slips: to whom, what, by when, and where it stands.
+"""The parked messages of the four slips: to whom, what, by when, and where it stands.
 
 Each is written in both languages from the catalogue's texts; its number is put above it when it is
 drawn.
@@ -21,12 +21,12 @@ FEEDBACK = "This is the result in the matter of %(subject)s."
 _OPENINGS = {"prompt": PROMPT, "problem": PROBLEM, "supervision": SUPERVISION, "feedback": FEEDBACK}
 
 
-def letter(
+def parked_message(
     book: Rulebook, kind: str, to: Words, subject: Words, points: Sequence[Point],
     *, today: date, found_on: date | None = None, until: Until | None = None,
 ) -> Words:  # fmt: skip
-    """Write the letter of a slip, from its title to its signature; `found_on` is the day of the
-    inspection that a problem slip tells of."""
+    """Write the parked message of a slip, from its title to its signature; `found_on` is the day of
+    the inspection that a problem slip tells of."""
     lines = [
         book.papers[kind].words,
         book.say("To %(to)s:", to=to),

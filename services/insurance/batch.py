@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from chassis.storage.unit_of_work import Work
+from chassis.storage.unit_of_work import UnitOfWork
 from rulebook import Rulebook
 
 
@@ -17,4 +17,4 @@ class Batch:
     """References of the persons of the batch who may be on record as medics."""
 
 
-Uow = Work[Batch]
+Uow = UnitOfWork[Batch]

@@ -49,7 +49,7 @@ def stored(district, *, of_messages=True):
     """Read every table of every service; without those that say who asked what, if told so."""
     district.settle()
     found = {}
-    for name in district.running.carriages:
+    for name in district.running.hosts:
         store = district.store(name)
         with store.engine.connect() as connection:
             for metadata in store.metadata if of_messages else store.metadata[1:]:
@@ -149,15 +149,15 @@ def calling_district(tmp_path_factory):
 
 
 @pytest.fixture
-def sender(district, monkeypatch):
+def dispatcher(district, monkeypatch):
     """What sends webhooks; it tries again soon."""
-    sender = district.service("gateway").components.sender
-    monkeypatch.setattr(sender, "schedule", (0.05,) * 9)
-    return sender
+    dispatcher = district.service("gateway").components.dispatcher
+    monkeypatch.setattr(dispatcher, "schedule", (0.05,) * 9)
+    return dispatcher
 
 
 @pytest.fixture
-def webhook(district, sender):
+def webhook(district, dispatcher):
     """Register webhooks, and disable each at the end."""
     made = []
 

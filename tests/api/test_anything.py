@@ -121,6 +121,6 @@ def test_no_address_makes_a_route_fail(district, path, name, value):
 
 def test_nothing_of_all_this_is_stuck(district):
     district.settle()
-    for name in district.running.carriages:
-        assert not parked.counts(district.store(name)).get(parked.STUCK)
-        assert not parked.counts(district.store(name)).get(parked.WAITING)
+    for name in district.running.hosts:
+        assert not parked.counts(district.store(name)).get(parked.EXHAUSTED)
+        assert not parked.counts(district.store(name)).get(parked.RETRYING)

@@ -11,9 +11,10 @@ from sqlalchemy import select, update
 
 from chassis.messaging.memory_bus import EmbeddedBus
 from chassis.settings import Misconfigured, Settings
-from services.gateway.access.callers import Caller, Role
+from services.gateway.access.callers import Caller
 from services.gateway.access.tokens import issuer_of, verifier_of
 from services.gateway.event_log.chain import AUDIT
+from services.gateway.resources.roles import Role
 from services.gateway.tables import audit, commands, webhooks
 from tests.api.conftest import problem
 from tests.api.exported import get
@@ -216,9 +217,9 @@ def test_two_who_read_alike_both_have_their_own_of_the_version_before(district, 
 
 def as_before(district, location, text):
     """Put a command under what the version before would have kept it under."""
-    with district.store("gateway").write() as work:
+    with district.store("gateway").write() as uow:
         which = commands.c.location == location
-        assert work.execute(update(commands).where(which).values(idempotency=text)).rowcount == 1
+        assert uow.execute(update(commands).where(which).values(idempotency=text)).rowcount == 1
 
 
 # who is trusted

@@ -8,7 +8,8 @@ from html.parser import HTMLParser
 import pytest
 
 from services.gateway.openapi import document
-from services.gateway.pages import KINDS, POLICY
+from services.gateway.pages import KINDS
+from services.gateway.resources.gateway import PAGE_POLICY
 from tests.servers.packages import PATH, Unavailable, need
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -90,7 +91,7 @@ def test_every_file_of_the_page_is_served_under_the_policy(district):
     for path in ("/docs", *(f"/docs/{name}" for name in KINDS)):
         answer = district.client.request("GET", path, headers={"Authorization": ""})
         assert answer.status == 200
-        assert answer.headers["Content-Security-Policy"] == POLICY
+        assert answer.headers["Content-Security-Policy"] == PAGE_POLICY
         kept = {"If-None-Match": answer.headers["ETag"]}
         assert district.client.request("GET", path, headers=kept).status == 304
     assert district.client.request("GET", "/docs/none.js").status == 404

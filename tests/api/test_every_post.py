@@ -246,7 +246,7 @@ def test_a_good_request_is_done_and_can_be_read_back(district, say, post):
     if post.creates:
         read = district.client.request("GET", answer.headers["Location"])
         assert read.status == 200
-        assert read.json()["id"] == answer.json()[post.creates[0]]
+        assert read.json()["id"] == answer.json()[post.creates.id_field]
     else:
         assert "Location" not in answer.headers
         assert thing in answer.json().values()

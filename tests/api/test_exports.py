@@ -9,9 +9,10 @@ from zipfile import ZipFile
 import pytest
 
 from chassis.sealing import Seal
-from services.gateway.access.callers import Caller, Role
+from services.gateway.access.callers import Caller
 from services.gateway.exports import formats
 from services.gateway.resources import VIEWS
+from services.gateway.resources.roles import Role
 from tests.api.conftest import problem
 from tests.api.exported import (
     CALLER,

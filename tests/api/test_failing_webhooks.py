@@ -9,7 +9,7 @@ from chassis.http import client as http_client
 from console.runtime.process import Child
 from services.gateway.tables import deliveries, webhooks
 from services.gateway.webhooks import deliveries as delivering
-from services.gateway.webhooks.sender import DAY, SCHEDULE
+from services.gateway.webhooks.dispatcher import DAY, SCHEDULE
 from tests import PATIENCE
 from tests.api.certificates import certificate
 from tests.api.test_feed import feed, stream
@@ -37,11 +37,11 @@ def district(calling_district):
 
 def test_the_schedule_is_what_the_standard_recommends(district):
     assert SCHEDULE == (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
-    assert district.service("gateway").components.sender.schedule is SCHEDULE
+    assert district.service("gateway").components.dispatcher.schedule is SCHEDULE
 
 
-def test_what_fails_holds_back_its_own_key_and_no_other(district, webhook, sender, monkeypatch):
-    monkeypatch.setattr(sender, "schedule", (0.3,) * 9)
+def test_what_fails_holds_back_its_own_key_and_no_other(district, webhook, dispatcher, monkeypatch):
+    monkeypatch.setattr(dispatcher, "schedule", (0.3,) * 9)
     failed = {}
 
     def fail_first(got, _connection):
@@ -75,9 +75,9 @@ def test_what_fails_holds_back_its_own_key_and_no_other(district, webhook, sende
 
 
 def test_what_is_never_taken_is_given_up_and_the_next_of_its_key_goes(
-    district, webhook, sender, monkeypatch
+    district, webhook, dispatcher, monkeypatch
 ):
-    monkeypatch.setattr(sender, "schedule", (0.02, 0.02))
+    monkeypatch.setattr(dispatcher, "schedule", (0.02, 0.02))
 
     def refuse(got, _connection):
         return "400 Bad Request" if got.event["type"] in REGISTERED else "204 No Content"
@@ -99,8 +99,10 @@ def test_what_is_never_taken_is_given_up_and_the_next_of_its_key_goes(
         until(lambda: receiver.ids.count(given_up["event"]) == 4)
 
 
-def test_a_failure_can_be_seen_and_when_it_is_tried_again(district, webhook, sender, monkeypatch):
-    monkeypatch.setattr(sender, "schedule", SCHEDULE)
+def test_a_failure_can_be_seen_and_when_it_is_tried_again(
+    district, webhook, dispatcher, monkeypatch
+):
+    monkeypatch.setattr(dispatcher, "schedule", SCHEDULE)
     with receiving(hang_up) as receiver:
         made = webhook(receiver, types=REGISTERED)
         district.register()
@@ -139,9 +141,9 @@ def test_one_who_asks_for_a_pause_has_it_and_nothing_is_counted(district, webhoo
         assert (tried["attempts"], len(tried["history"])) == (0, 1)
         assert len(receiver.got) == 1
         receiver.behave = lambda _got, _connection: "204 No Content"
-        with district.store("gateway").write() as work:  # the hour passes
-            work.execute(update(webhooks).where(webhooks.c.id == made["id"]).values(paused_until=0))
-            work.execute(update(deliveries).values(try_at=0.0))
+        with district.store("gateway").write() as uow:  # the hour passes
+            uow.execute(update(webhooks).where(webhooks.c.id == made["id"]).values(paused_until=0))
+            uow.execute(update(deliveries).values(try_at=0.0))
         until(lambda: len(receiver.firsts()) == 2)
 
 
@@ -157,8 +159,8 @@ def test_a_short_pause_ends_by_itself(district, webhook):
 def test_a_grid_that_the_rules_no_longer_know_is_told_nothing(district, webhook):
     with receiving() as receiver, receiving() as other:
         gone, there = webhook(receiver, types=REGISTERED), webhook(other, types=REGISTERED)
-        with district.store("gateway").write() as work:
-            work.execute(update(webhooks).where(webhooks.c.id == gone["id"]).values(grid="9"))
+        with district.store("gateway").write() as uow:
+            uow.execute(update(webhooks).where(webhooks.c.id == gone["id"]).values(grid="9"))
         district.register()
         until(lambda: other.got)
         end = shown(district, there)["reached"]
@@ -171,9 +173,9 @@ def test_one_who_takes_nothing_for_days_is_disabled(district, webhook):
         made = webhook(receiver, types=REGISTERED)
         district.register()
         until(lambda: shown(district, made)["failing_since"])
-        with district.store("gateway").write() as work:  # five days pass
+        with district.store("gateway").write() as uow:  # five days pass
             back = webhooks.c.failing_since - 5 * DAY
-            work.execute(update(webhooks).values(failing_since=back))
+            uow.execute(update(webhooks).values(failing_since=back))
         until(lambda: shown(district, made)["state"] == "disabled")
         assert shown(district, made)["reason"] == "It took nothing for 5 days."
 
@@ -194,9 +196,9 @@ def test_a_redirect_is_not_followed(district, webhook):
 
 @pytest.mark.parametrize("behave", [never, drop_by_drop, hang_up, nonsense])
 def test_one_who_does_not_answer_holds_up_nobody_else(
-    district, webhook, sender, monkeypatch, behave
+    district, webhook, dispatcher, monkeypatch, behave
 ):
-    monkeypatch.setattr(sender.outbound, "within", 0.3)
+    monkeypatch.setattr(dispatcher.http_client, "within", 0.3)
     with receiving(behave) as bad, receiving() as good:
         hopeless, well = webhook(bad), webhook(good)
         for _ in range(3):
@@ -209,8 +211,8 @@ def test_one_who_does_not_answer_holds_up_nobody_else(
 
 
 @pytest.mark.parametrize("behave", [huge, half_an_answer])
-def test_of_an_answer_only_the_beginning_counts(district, webhook, sender, monkeypatch, behave):
-    monkeypatch.setattr(sender.outbound, "within", 1.0)
+def test_of_an_answer_only_the_beginning_counts(district, webhook, dispatcher, monkeypatch, behave):
+    monkeypatch.setattr(dispatcher.http_client, "within", 1.0)
     with receiving(behave) as receiver:
         made = webhook(receiver, types=REGISTERED)
         district.register()
@@ -218,9 +220,9 @@ def test_of_an_answer_only_the_beginning_counts(district, webhook, sender, monke
         assert taken["history"][0]["status"] == 200
 
 
-def test_while_all_is_well_eight_are_tried_at_a_time(district, webhook, sender, monkeypatch):
+def test_while_all_is_well_eight_are_tried_at_a_time(district, webhook, dispatcher, monkeypatch):
     """None is answered before eight are there, each of another enterprise."""
-    monkeypatch.setattr(sender.outbound, "within", 2 * PATIENCE)
+    monkeypatch.setattr(dispatcher.http_client, "within", 2 * PATIENCE)
     with receiving() as receiver:
         receiver.behave = lambda _got, _connection: (
             "204 No Content" if until(lambda: len(receiver.got) >= 8) else None
@@ -231,13 +233,13 @@ def test_while_all_is_well_eight_are_tried_at_a_time(district, webhook, sender, 
         assert {got.event["partitionkey"] for got in receiver.got} == shops
 
 
-def test_while_all_fails_one_thing_is_tried_at_a_time(district, webhook, sender, monkeypatch):
-    monkeypatch.setattr(sender.outbound, "within", 0.2)
-    monkeypatch.setattr(sender, "schedule", SCHEDULE)
+def test_while_all_fails_one_thing_is_tried_at_a_time(district, webhook, dispatcher, monkeypatch):
+    monkeypatch.setattr(dispatcher.http_client, "within", 0.2)
+    monkeypatch.setattr(dispatcher, "schedule", SCHEDULE)
     monkeypatch.setattr(
-        "services.gateway.webhooks.sender.LOOK_EVERY", 0.02
+        "services.gateway.webhooks.dispatcher.LOOK_EVERY", 0.02
     )  # also while one is tried
-    under_way, together, post = [], [], sender.outbound.post
+    under_way, together, post = [], [], dispatcher.http_client.post
 
     def counted(*given):
         under_way.append(given)
@@ -247,7 +249,7 @@ def test_while_all_fails_one_thing_is_tried_at_a_time(district, webhook, sender,
         finally:
             under_way.pop()
 
-    monkeypatch.setattr(sender.outbound, "post", counted)
+    monkeypatch.setattr(dispatcher.http_client, "post", counted)
     with receiving(never) as receiver:
         made = webhook(receiver, types=REGISTERED)
         district.register()
@@ -259,10 +261,10 @@ def test_while_all_fails_one_thing_is_tried_at_a_time(district, webhook, sender,
 
 
 def test_the_feed_waits_while_too_much_waits_to_be_delivered(
-    district, webhook, sender, monkeypatch
+    district, webhook, dispatcher, monkeypatch
 ):
     monkeypatch.setattr(delivering, "MOST_WAITING", 2)
-    monkeypatch.setattr("services.gateway.webhooks.sender.AT_ONCE", 1)
+    monkeypatch.setattr("services.gateway.webhooks.dispatcher.AT_ONCE", 1)
     with receiving(lambda _got, _connection: "500 Oh") as receiver:
         made = webhook(receiver, types=REGISTERED)
         shops = [district.register() for _ in range(5)]
@@ -276,7 +278,9 @@ def test_the_feed_waits_while_too_much_waits_to_be_delivered(
 # addresses
 
 
-def test_of_several_addresses_one_that_answers_is_called(district, webhook, sender, monkeypatch):
+def test_of_several_addresses_one_that_answers_is_called(
+    district, webhook, dispatcher, monkeypatch
+):
     monkeypatch.setattr(http_client, "addresses_of", lambda *_: ["::1", "127.0.0.1"])
     with receiving() as receiver:
         made = webhook(receiver, types=REGISTERED)
@@ -285,7 +289,7 @@ def test_of_several_addresses_one_that_answers_is_called(district, webhook, send
         assert taken["attempts"] == 1
 
 
-def test_a_name_that_comes_to_lead_inside_is_not_called(district, webhook, sender, monkeypatch):
+def test_a_name_that_comes_to_lead_inside_is_not_called(district, webhook, dispatcher, monkeypatch):
     """The name is public when it is registered, and this machine when it is called."""
     looked_up = []
 
@@ -294,7 +298,7 @@ def test_a_name_that_comes_to_lead_inside_is_not_called(district, webhook, sende
         return ["1.1.1.1"] if len(looked_up) == 1 else ["127.0.0.1"]
 
     monkeypatch.setattr(http_client, "addresses_of", rebound)
-    monkeypatch.setattr(sender.outbound, "private", False)
+    monkeypatch.setattr(dispatcher.http_client, "private", False)
     with receiving() as receiver:
         url = f"https://tax.example:{receiver.port}/events"
         made = district.client.post("/v1/webhooks", {"url": url, "types": REGISTERED})
@@ -307,7 +311,7 @@ def test_a_name_that_comes_to_lead_inside_is_not_called(district, webhook, sende
 
 
 def test_the_address_that_was_judged_is_called_by_the_name_that_was_given(
-    district, webhook, sender, monkeypatch, tmp_path
+    district, webhook, dispatcher, monkeypatch, tmp_path
 ):
     """Each connection looks the name up once, and the certificate must be the name's."""
     looked_up = []
@@ -377,7 +381,7 @@ def test_what_is_disabled_goes_on_later_without_a_gap(district, webhook):
 def test_who_was_away_for_an_hour_catches_up_each_way_without_a_gap(make_district):
     district = make_district(webhooks_to="private")
     district.begin()
-    district.service("gateway").components.sender.schedule = (0.05,) * 9
+    district.service("gateway").components.dispatcher.schedule = (0.05,) * 9
     with receiving(lambda _got, _connection: "500 Away") as receiver:
         made = district.client.post("/v1/webhooks", {"url": receiver.url})
         with stream(district, f"after={made['reached']}") as open_one:

@@ -232,14 +232,14 @@ def test_what_is_said_of_an_enterprise_before_it_is_known_is_waited_for(make_dis
     rows = [row for row in kept(district) if row.enterprise_id == later]
     before = rows[0].position - 1
     enterprises, store = VIEWS["enterprises"].table, district.store("gateway")
-    with store.write() as work:
-        work.execute(update(enterprises).where(enterprises.c.id == later).values(id="unknown"))
+    with store.write() as uow:
+        uow.execute(update(enterprises).where(enterprises.c.id == later).values(id="unknown"))
     page = district.client.get("/v1/events?grid=350503003")
     assert page["next"] == str(before)
     assert all(item["partitionkey"] != later for item in page["items"])
     assert len(district.client.get("/v1/events")["items"]) > before
-    with store.write() as work:
-        work.execute(update(enterprises).where(enterprises.c.id == "unknown").values(id=later))
+    with store.write() as uow:
+        uow.execute(update(enterprises).where(enterprises.c.id == "unknown").values(id=later))
     rest = district.client.get(f"/v1/events?grid=350503003&after={before}")
     assert [item["id"] for item in rest["items"]] == [row.id for row in rows]
 
@@ -341,7 +341,7 @@ def test_a_reader_that_takes_nothing_for_long_is_let_go(make_district, monkeypat
 
 def narrow(district):
     """Have the gateway's sockets hold so little that who does not read is soon noticed."""
-    listening = district.running.carriages["gateway"].web._sock
+    listening = district.running.hosts["gateway"].web._sock
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
 
 

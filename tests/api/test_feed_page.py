@@ -128,7 +128,7 @@ def is_open(port):
 
 def test_the_numbers_of_the_page_are_those_of_the_code():
     from chassis.http import client
-    from services.gateway.webhooks import sender
+    from services.gateway.webhooks import dispatcher
 
     assert f"{feed.WINDOW * feed.WINDOWS:,} positions" in PAGE
     assert f"after {feed.HELD:,} further events" in PAGE
@@ -138,6 +138,6 @@ def test_the_numbers_of_the_page_are_those_of_the_code():
     assert f"While {deliveries.MOST_WAITING:,} events wait" in PAGE
     assert f"kept for {deliveries.KEPT / 86_400:g} days" in PAGE
     assert f"{endpoints.MOST} webhooks are active" in PAGE.replace("\n", " ")
-    assert sender.PATIENCE == 5 * sender.DAY
+    assert dispatcher.PATIENCE == 5 * dispatcher.DAY
     assert "Five days of nothing but failures" in PAGE.replace("\n", " ")
     assert "command-settled" not in OFFERED

@@ -3,7 +3,8 @@
 import pytest
 
 from chassis.messaging.memory_bus import EmbeddedBus
-from services.gateway.access.callers import Caller, Role
+from services.gateway.access.callers import Caller
+from services.gateway.resources.roles import Role
 from tests.api.conftest import Sentences, problem
 from tests.district import Client, TestDistrict
 

@@ -37,7 +37,7 @@ def district(tmp_path_factory):
 def counted(district):
     """Check at the end that no connection is counted that is not there."""
     yield
-    server = district.running.carriages["gateway"].web.connections
+    server = district.running.hosts["gateway"].web.connections
     district.client.http.clear()
     with eventlet.Timeout(PATIENCE, TimeoutError(f"{server.open} are still counted")):
         while server.open or server.by_address:
@@ -134,7 +134,7 @@ def test_a_body_that_arrives_slowly_but_in_time_is_taken(district, counted, say)
 
 
 def test_who_never_reads_holds_nobody_up_and_is_cut_off(district, counted, monkeypatch):
-    server = district.running.carriages["gateway"].web
+    server = district.running.hosts["gateway"].web
     monkeypatch.setattr(server._serv, "socket_timeout", 0.5)
     with ExitStack() as stack:
         for _ in range(20):
@@ -192,7 +192,7 @@ def test_what_follows_in_one_go_is_answered_in_order_until_it_is_no_request(dist
 
 
 def test_one_address_has_only_so_many_connections(district, counted, monkeypatch):
-    protocol = district.running.carriages["gateway"].web._serv.protocol
+    protocol = district.running.hosts["gateway"].web._serv.protocol
     monkeypatch.setattr(protocol, "bounds", replace(protocol.bounds, headers_within=30.0))
     with ExitStack() as stack:
         held = [stack.enter_context(connected(district)) for _ in range(230)]
@@ -201,7 +201,7 @@ def test_one_address_has_only_so_many_connections(district, counted, monkeypatch
         held[0].sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert everything(held[0]).startswith(b"HTTP/1.1 200 ")
     with eventlet.Timeout(PATIENCE):
-        while district.running.carriages["gateway"].web.connections.open > 200:
+        while district.running.hosts["gateway"].web.connections.open > 200:
             eventlet.sleep(0.01)
     with connected(district) as another:
         another.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")

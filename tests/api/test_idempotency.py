@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import event, func, select
 from sqlalchemy.exc import OperationalError
 
-from services.gateway.commands.intake import _Ticket
+from services.gateway.commands.intake import _Waiter
 from services.gateway.tables import commands
 from tests import PATIENCE
 from tests.api.conftest import Sentences, problem, stored
@@ -38,13 +38,13 @@ def enterprises(district):
 @contextmanager
 def away(district, name):
     """Keep a service from taking anything until the block ends; then it takes all of it."""
-    inlet = district.running.carriages[name].replica.inbox.inlet
-    held, put = [], inlet.put
-    inlet.put = lambda message, pending: held.append((message, pending))
+    partition_consumer = district.running.hosts[name].replica.inbox.partition_consumer
+    held, put = [], partition_consumer.put
+    partition_consumer.put = lambda message, pending: held.append((message, pending))
     try:
         yield
     finally:
-        del inlet.put
+        del partition_consumer.put
         for item in held:
             put(*item)
 
@@ -186,7 +186,7 @@ def test_nobody_is_remembered_who_no_longer_waits(district, say):
     for prefer in ("wait=5", "respond-async"):
         district.client.post("/v1/enterprises", say.enterprise(), Prefer=prefer)
     district.settle()
-    assert district.service("gateway").components.door._tickets == {}
+    assert district.service("gateway").components.intake._waiters == {}
 
 
 def test_who_prefers_not_to_wait_is_told_where_to_look(district, say, key):
@@ -236,8 +236,8 @@ def test_what_was_taken_in_is_done_after_a_restart(make_district, tmp_path):
     district = make_district(data=tmp_path / "same", stop_within=0.5)
     district.begin()
     body = Sentences(district).enterprise()
-    inlet = district.running.carriages["filing"].replica.inbox.inlet
-    inlet.put = lambda *_: None
+    partition_consumer = district.running.hosts["filing"].replica.inbox.partition_consumer
+    partition_consumer.put = lambda *_: None
     assert post(district, "/v1/enterprises", body, "k", Prefer="respond-async").status == 202
     district.stop()
     district = make_district(data=tmp_path / "same", stop_within=0.5)
@@ -246,38 +246,38 @@ def test_what_was_taken_in_is_done_after_a_restart(make_district, tmp_path):
 
 
 def test_a_failed_commit_takes_nothing_in_and_the_door_stays_open(district, say, key, monkeypatch):
-    door = district.service("gateway").components.door
+    intake = district.service("gateway").components.intake
     before, body = count(district, "gateway", commands), say.enterprise()
 
     def fail(*_):
         raise OperationalError("INSERT", {}, Exception("gone"))
 
     with monkeypatch.context() as patch:
-        patch.setattr(door, "_old", fail)
+        patch.setattr(intake, "_old", fail)
         answer = post(district, "/v1/enterprises", body, key)
     problem(answer, 503)
     assert answer.headers["Retry-After"]
     assert count(district, "gateway", commands) == before
-    assert door._tickets == {}
+    assert intake._waiters == {}
     assert post(district, "/v1/enterprises", body, key).status == 201
 
 
 def test_a_command_that_is_being_written_is_not_taken_for_settled(district, monkeypatch):
-    door = district.service("gateway").components.door
-    monkeypatch.setitem(door._tickets, "not-yet-committed", _Ticket())
+    intake = district.service("gateway").components.intake
+    monkeypatch.setitem(intake._waiters, "not-yet-committed", _Waiter())
     looks = []
-    settled = door.records.settled
+    settled = intake.records.settled
     monkeypatch.setattr(
-        door.records, "settled", lambda wanted: looks.append(wanted) or settled(wanted)
+        intake.records, "settled", lambda wanted: looks.append(wanted) or settled(wanted)
     )
     with eventlet.Timeout(PATIENCE):
         while len(looks) < 2:  # the first look has been acted on when the second begins
             eventlet.sleep(0.01)
-    assert not door._tickets["not-yet-committed"].ready()
+    assert not intake._waiters["not-yet-committed"].ready()
 
 
 def test_a_look_at_a_database_that_is_away_ends_nothing(district, say, key, monkeypatch):
-    records = district.service("gateway").components.door.records
+    records = district.service("gateway").components.intake.records
 
     def fail(_identities):
         raise OperationalError("SELECT", {}, Exception("gone"))

@@ -35,7 +35,7 @@ def register(district, number, key, headers=()):
 def posted_together(district, keys):
     """Post one request a key while the database is held: the first is in hand, and what comes
     behind it is written in one transaction."""
-    queue, threads = district.service("gateway").components.door._queue, []
+    queue, threads = district.service("gateway").components.intake._queue, []
     with district.store("gateway").write(), Timeout(PATIENCE):
         for number, key in enumerate(keys, 1):
             threads.append(spawn(register, district, number, key))
@@ -51,8 +51,8 @@ def in_hand(district):
 
 def refuse(district, why):
     """Let the database refuse what is asked for under a key that is poison."""
-    with district.store("gateway").write() as work:
-        work.execute(
+    with district.store("gateway").write() as uow:
+        uow.execute(
             text(
                 "CREATE TRIGGER refuse BEFORE INSERT ON commands"
                 f" WHEN NEW.idempotency LIKE '%{POISON}%' BEGIN SELECT {why}; END"
@@ -101,9 +101,11 @@ def test_where_storage_fails_all_of_them_nobody_waits_for_each_in_turn(district)
 
 def test_a_batch_has_a_transaction_of_its_own(district, monkeypatch):
     monkeypatch.setattr("services.gateway.commands.intake.MOST_TOGETHER", 4)
-    door, written, write = district.service("gateway").components.door, [], None
-    write = door._write
-    monkeypatch.setattr(door, "_write", lambda groups: written.append(len(groups)) or write(groups))
+    intake, written, write = district.service("gateway").components.intake, [], None
+    write = intake._write
+    monkeypatch.setattr(
+        intake, "_write", lambda groups: written.append(len(groups)) or write(groups)
+    )
     answers = posted_together(district, [f"key-{number}" for number in range(10)])
     assert {answer.status for answer in answers} == {201}
     assert written == [1, 4, 4, 1]

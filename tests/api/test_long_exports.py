@@ -4,11 +4,12 @@ import pytest
 from sqlalchemy import event, func, select
 
 from chassis.storage.retention import DAY, Retention
-from services.gateway.access.callers import Caller, Role
+from services.gateway.access.callers import Caller
 from services.gateway.exports import endpoints, formats, jobs
 from services.gateway.read_models.list_query import Asked
 from services.gateway.read_models.queries import Reads
 from services.gateway.resources import VIEWS
+from services.gateway.resources.roles import Role
 from services.gateway.tables import export_chunks
 from services.gateway.tables import exports as kept
 from tests.api.conftest import problem
@@ -200,7 +201,7 @@ def idle(make_district, monkeypatch, small):
     district.begin()
     for _ in range(6):
         district.register()
-    district.work = lambda: monkeypatch.setattr(jobs.Exporting, "run", run)
+    district.uow = lambda: monkeypatch.setattr(jobs.Exporting, "run", run)
     return district
 
 
@@ -217,7 +218,7 @@ def test_an_export_survives_the_gateway_that_was_asked_for_it(idle, make_distric
     expected = ids(idle.client.everything("/v1/enterprises"))
     problem(get(idle.client, f"{answer.headers['Location']}/file"), 409)
     idle.stop()
-    idle.work()
+    idle.uow()
     later = make_district(data=idle.running.settings.data)
     assert ids(rows_of(made(later.client, answer))) == expected
 
@@ -229,9 +230,9 @@ def test_what_a_gateway_leaves_when_it_stops_another_begins_at_once(idle):
     assert two._claim() is None
     one.close()
     assert one._claim() is None
-    two._work(two._claim())
-    with pytest.raises(jobs._Lost), idle.store("gateway").write() as work:
-        one._renew(work, row.id)
+    two._uow(two._claim())
+    with pytest.raises(jobs._Lost), idle.store("gateway").write() as uow:
+        one._renew(uow, row.id)
     assert rows_of(made(idle.client, answer))
 
 
@@ -240,14 +241,14 @@ def test_what_a_dead_gateway_has_begun_another_writes_anew_when_the_lease_ends(i
     dead, alive = another(idle), another(idle)
     monkeypatch.setattr(jobs, "LEASE", -1.0)
     row = dead._claim()
-    with idle.store("gateway").write() as work:
+    with idle.store("gateway").write() as uow:
         place = {"id": "left", "export_id": row.id, "number": 0, "content": b"left behind"}
-        work.execute(export_chunks.insert(), place)
+        uow.execute(export_chunks.insert(), place)
     monkeypatch.setattr(jobs, "LEASE", 30.0)
     taken = alive._claim()
     assert taken.id == row.id
-    dead._work(row)  # it was only asleep, and writes nothing any more
-    alive._work(taken)
+    dead._uow(row)  # it was only asleep, and writes nothing any more
+    alive._uow(taken)
     rows = rows_of(made(idle.client, answer))
     assert ids(rows) == ids(idle.client.everything("/v1/enterprises"))
 
@@ -259,7 +260,7 @@ def test_an_export_that_ends_its_gateway_again_and_again_fails(idle, monkeypatch
         assert another(idle)._claim() is not None
     monkeypatch.setattr(jobs, "LEASE", 30.0)
     last = another(idle)
-    last._work(last._claim())
+    last._uow(last._claim())
     assert idle.client.get(answer.headers["Location"])["state"] == "failed"
 
 
@@ -268,8 +269,8 @@ def test_a_lease_is_renewed_and_tells_how_far_the_export_has_come(idle):
     one = another(idle)
     row = one._claim()
     one._rows = 4
-    with idle.store("gateway").write() as work:
-        one._renew(work, row.id)
+    with idle.store("gateway").write() as uow:
+        one._renew(uow, row.id)
     told = idle.client.get(answer.headers["Location"])
     assert (told["state"], told["rows"]) == ("pending", 4)
 
@@ -277,11 +278,11 @@ def test_a_lease_is_renewed_and_tells_how_far_the_export_has_come(idle):
 def test_exports_go_after_a_day_with_their_files(idle):
     answer = get(idle.client, "/v1/enterprises?format=csv")
     one = another(idle)
-    one._work(one._claim())
-    carriage = idle.running.carriages["gateway"]
-    aging = type(carriage.service).aging
-    retention = Retention(carriage.store, carriage.settings, aging, lambda: True)
-    with carriage.store.read() as session:
+    one._uow(one._claim())
+    host = idle.running.hosts["gateway"]
+    retention_policies = type(host.service).retention_policies
+    retention = Retention(host.store, host.settings, retention_policies, lambda: True)
+    with host.store.read() as session:
         asked_at = session.scalar(select(kept.c.asked_at))
     gone = retention.sweep(asked_at + 0.9 * DAY)
     assert (gone["exports"], gone["export_chunks"], gone["commands"]) == (0, 0, 0)
@@ -295,13 +296,13 @@ def test_exports_go_after_a_day_with_their_files(idle):
 def test_a_file_that_goes_while_it_is_read_does_not_pass_for_a_whole_one(idle):
     get(idle.client, "/v1/enterprises?format=csv")
     one = another(idle)
-    one._work(one._claim())
+    one._uow(one._claim())
     with idle.store("gateway").read() as session:
         row = session.execute(select(kept)).first()
     pieces = one.content(row)
     next(pieces)
-    with idle.store("gateway").write() as work:
-        work.execute(export_chunks.delete())
+    with idle.store("gateway").write() as uow:
+        uow.execute(export_chunks.delete())
     with pytest.raises(jobs.ExportBrokeOff):
         next(pieces)
 

@@ -17,9 +17,9 @@ ENTERPRISES = VIEWS["enterprises"]
 def reads(tmp_path):
     store = Store("gateway", f"sqlite:///{tmp_path / 'gateway.db'}", metadata)
     migrations.apply(store)
-    with store.write() as work:
+    with store.write() as uow:
         shops = [{"id": f"shop-{n}", "name": f"第{n}號店"} for n in range(5)]
-        write_documents(store, work, ENTERPRISES, [(None, shop) for shop in shops])
+        write_documents(store, uow, ENTERPRISES, [(None, shop) for shop in shops])
     yield Reads(store)
     store.close()
 

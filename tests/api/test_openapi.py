@@ -63,7 +63,7 @@ def body_of(method, path, kind="application/json"):
 
 
 def test_every_route_is_in_the_document_and_no_other(district):
-    rules = district.running.carriages["gateway"].web.get_wsgi_app().map.iter_rules()
+    rules = district.running.hosts["gateway"].web.get_wsgi_app().map.iter_rules()
     served = [rule.endpoint for rule in rules]
     assert all(isinstance(route, Route) for route in served)
     assert sorted((route.method, plain_path(route.path)) for route in served) == sorted(

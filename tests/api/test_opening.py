@@ -7,9 +7,10 @@ import json
 import pytest
 from sqlalchemy import func, select
 
-from services.gateway.access.callers import Caller, Role
+from services.gateway.access.callers import Caller
 from services.gateway.event_log.chain import AUDIT
 from services.gateway.person_keys import by_identity, by_phone
+from services.gateway.resources.roles import Role
 from services.gateway.tables import audit, commands, person_keys
 from tests.api.conftest import problem
 from tests.api.test_openapi import check
@@ -217,11 +218,11 @@ def test_what_was_sealed_with_a_destroyed_key_is_gone_and_later_data_is_not(dist
     before = district.complain(caller="夏侯君", phone=phone, against="某店")
     assert opening(client, "complaints", before, key="earlier").status == 201
     people, person = (
-        district.service("gateway").components.people,
+        district.service("gateway").components.person_keys,
         by_phone(seal_of(district), phone),
     )
-    with people.store.write() as work:
-        assert people.destroy(work, person, "operator") == 1
+    with people.store.write() as uow:
+        assert people.destroy(uow, person, "operator") == 1
     for key in ("earlier", "later"):
         gone = problem(opening(client, "complaints", before, key=key), 410)
         assert gone["type"] == "urn:bihuan:problem:destroyed"
@@ -231,16 +232,16 @@ def test_what_was_sealed_with_a_destroyed_key_is_gone_and_later_data_is_not(dist
     after = district.complain(caller="夏侯君", phone=phone, against="某店")
     assert opening(client, "complaints", after).json()["caller"] == "夏侯君"
     problem(opening(client, "complaints", before), 410)
-    with people.store.write() as work:
-        assert people.destroy(work, person, "operator") == 1
-        assert people.destroy(work, person, "operator") == 0
+    with people.store.write() as uow:
+        assert people.destroy(uow, person, "operator") == 1
+        assert people.destroy(uow, person, "operator") == 0
 
 
 def test_a_destroyed_medic_is_not_taken_for_a_new_one(district, say):
     medic = say.medic()
     made = district.client.post("/v1/medics", medic)["medic_id"]
-    people = district.service("gateway").components.people
-    with people.store.write() as work:
-        people.destroy(work, by_identity(people.seal, medic["identity"]), "operator")
+    people = district.service("gateway").components.person_keys
+    with people.store.write() as uow:
+        people.destroy(uow, by_identity(people.seal, medic["identity"]), "operator")
     problem(district.client.request("POST", "/v1/medics", medic), 409, "#/identity")
     problem(opening(desk(district, Role.INSURER), "medics", made), 410)

@@ -29,7 +29,7 @@ def lines(district, monkeypatch):
 
 
 def application(district):
-    return district.running.carriages["gateway"].web._serv.app
+    return district.running.hosts["gateway"].web._serv.app
 
 
 def test_a_process_that_answers_is_alive(district):
@@ -73,8 +73,8 @@ def test_what_was_done_can_be_measured(district, say):
         'bihuan_published_total{service="gateway"}',
         'bihuan_outbox_unsent{service="gateway"}',
         'bihuan_outbox_oldest_seconds{service="filing"}',
-        'bihuan_letters{service="gateway",state="stuck"}',
-        'bihuan_letters_oldest_seconds{service="gateway",state="waiting"}',
+        'bihuan_parked_messages{service="gateway",state="exhausted"}',
+        'bihuan_parked_messages_oldest_seconds{service="gateway",state="retrying"}',
         'bihuan_http_request_seconds_count{method="POST",route="/v1/enterprises",status="201"}',
     ):
         assert line in text, line
@@ -114,7 +114,7 @@ def test_a_failure_is_in_the_log_and_not_in_the_answer(district, lines, monkeypa
     def fail(*_):
         raise RuntimeError("secret")
 
-    monkeypatch.setattr(district.service("gateway").components.door, "take_in", fail)
+    monkeypatch.setattr(district.service("gateway").components.intake, "submit", fail)
     answer = district.client.request("POST", "/v1/complaints", _complaint())
     problem(answer, 500)
     assert b"secret" not in answer.data

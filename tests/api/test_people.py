@@ -1,5 +1,5 @@
 """After a month of the district nobody is found in clear anywhere: in no file, table, log, metric,
-answer, export, feed, stream, webhook or letter."""
+answer, export, feed, stream, webhook or parked message."""
 
 import json
 
@@ -7,10 +7,10 @@ import pytest
 
 from chassis.logs import configure
 from chassis.messaging.memory_bus import EmbeddedBus
-from chassis.storage.tables import letters
+from chassis.storage.tables import parked_messages
 from contracts.catalogue import contracts, sealed_fields
 from contracts.message import Command, Event
-from services.gateway.resources import OPENINGS, POSTS, SHEETS
+from services.gateway.resources import DISCLOSURES, POSTS, SHEETS
 from services.gateway.tables import OF_PEOPLE, events
 from tests.console.conftest import here
 from tests.district import TestDistrict
@@ -66,17 +66,17 @@ def month(tmp_path_factory):
 
 
 def _told_to_operators(district):
-    """Give what operators are told of letters and people."""
+    """Give what operators are told of parked messages and people."""
     environ = LIST | {"DATA": str(district.running.settings.data)}
     places = {}
-    listed = here(environ, "letters", "list", "--json")[1]
+    listed = here(environ, "parked", "list", "--json")[1]
     assert listed
-    places["letters list"] = "\n".join(listed).encode()
+    places["parked messages list"] = "\n".join(listed).encode()
     for line in listed:
         one = json.loads(line)
-        out = here(environ, "letters", "show", one["id"])[1]
+        out = here(environ, "parked", "show", one["id"])[1]
         assert out
-        places[f"letter {one['id']}"] = "\n".join(out).encode()
+        places[f"parked message {one['id']}"] = "\n".join(out).encode()
     return places
 
 
@@ -102,7 +102,7 @@ def test_what_could_not_be_done_is_a_dead_letter_that_says_nobody(month):
     places, _, kept = month
     log = next(v for place, v in places.items() if place.endswith("district.log"))
     for service, institution in FAILS.items():
-        assert institution.encode() in kept[f"{service}.{letters.name}"]
+        assert institution.encode() in kept[f"{service}.{parked_messages.name}"]
         assert institution.encode() in log, "the error says what the service was told"
     assert found([SECOND, IDENTITY], kept | {"log": log}) == []
 
@@ -167,7 +167,7 @@ def test_everything_with_personal_fields_is_known_here():
 def test_every_event_with_personal_fields_can_be_opened_and_is_in_the_index():
     personal = {kind.type for kind in contracts().values()
                 if issubclass(kind, Event) and sealed_fields(kind.type)}  # fmt: skip
-    assert {kind.type for opening in OPENINGS for kind in opening.told_by} == personal
+    assert {kind.type for opening in DISCLOSURES for kind in opening.told_by} == personal
     assert str(OF_PEOPLE) == f"type IN ({', '.join(repr(name) for name in sorted(personal))})"
     assert "events_of_people" in {index.name for index in events.indexes}
 

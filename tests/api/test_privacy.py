@@ -107,7 +107,7 @@ def test_no_file_holds_a_person_in_clear(district, answers):
 
 
 def test_the_services_that_need_a_person_have_them_sealed(district, answers):
-    people = district.service("gateway").components.people
+    people = district.service("gateway").components.person_keys
     with district.store("insurance").engine.connect() as connection:
         names = [*connection.scalars(select(Medic.name))]
     with people.store.read() as session:

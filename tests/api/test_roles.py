@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from services.gateway.access.callers import Caller, Role
+from services.gateway.access.callers import Caller
+from services.gateway.resources.roles import Role
 from tests.api.conftest import problem
 from tests.api.filled import QINGYUAN, QUANXIU, fill
 from tests.api.rights import INITIALS, LISTS, RIGHTS, may
@@ -31,7 +32,7 @@ KEYS = itertools.count()
 @pytest.fixture(scope="module")
 def routes(district):
     """Every route that the gateway serves, as the application knows them."""
-    application = district.running.carriages["gateway"].web.get_wsgi_app()
+    application = district.running.hosts["gateway"].web.get_wsgi_app()
     return sorted(
         (rule.endpoint.method, rule.endpoint.path) for rule in application.map.iter_rules()
     )

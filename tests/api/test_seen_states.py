@@ -62,7 +62,7 @@ def test_two_officers_at_the_same_moment_are_judged_by_the_service(district, fil
         ]
         gateway = district.service("gateway")
         with eventlet.Timeout(PATIENCE):
-            while len(gateway.components.door._tickets) < 2:
+            while len(gateway.components.intake._waiters) < 2:
                 eventlet.sleep(0.01)
     answers = [thread.wait() for thread in both]
     assert sorted(answer.status for answer in answers) == [200, 409]

@@ -7,9 +7,10 @@ from sqlalchemy import select
 
 from console.demo.synthetic import identity_number
 from services.gateway import person_keys
-from services.gateway.access.callers import Caller, Role
+from services.gateway.access.callers import Caller
 from services.gateway.commands import parsing
 from services.gateway.privacy.erasure import Erasing
+from services.gateway.resources.roles import Role
 from services.insurance.model import Medic
 from tests.api.conftest import problem
 
@@ -60,7 +61,7 @@ def medics(district):
 
 def person_of(district, complaint):
     """Tell who is taken to have called."""
-    erasing = Erasing(district.service("gateway").components.people)
+    erasing = Erasing(district.service("gateway").components.person_keys)
     (person,) = erasing.persons_of(f"complaints/{complaint}")
     return person
 
@@ -136,9 +137,9 @@ def test_destroying_one_stranger_leaves_the_others_readable(district):
             for caller, phone in CALLERS]  # fmt: skip
     shown = [opened(district, complaint).json() for complaint in made]
     assert [(one["caller"], one["phone"]) for one in shown] == [*CALLERS], "as it was given"
-    people = district.service("gateway").components.people
-    with people.store.write() as work:
-        assert people.destroy(work, person_of(district, made[0]), "operator") == 1
+    people = district.service("gateway").components.person_keys
+    with people.store.write() as uow:
+        assert people.destroy(uow, person_of(district, made[0]), "operator") == 1
     assert [opened(district, complaint).status for complaint in made] == [410, *[201] * 6]
 
 

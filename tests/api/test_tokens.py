@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from chassis.settings import Misconfigured, Settings
 from services.gateway.access import tokens
-from services.gateway.access.callers import Caller, Role, Unauthenticated
+from services.gateway.access.callers import Caller, Unauthenticated
 from services.gateway.access.tokens import ISSUER, Issuer, Trust, issuer_of, verifier_of
+from services.gateway.resources.roles import Role
 from tests.api.conftest import problem
 
 OFFICER = Caller("FZ-003-01", frozenset({Role.INSPECTOR}), frozenset({"350503003"}))
@@ -266,8 +267,8 @@ def account(district):
     from services.gateway.tables import accounts
 
     name, password = f"chen-{next(district.codes)}", "correct horse"
-    with district.store("gateway").write() as work:
-        work.execute(
+    with district.store("gateway").write() as uow:
+        uow.execute(
             accounts.insert().values(row_of(Caller(name, OFFICER.roles, OFFICER.grids), password))
         )
     return name, password

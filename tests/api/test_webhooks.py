@@ -135,7 +135,9 @@ def test_a_registration_that_cannot_be_is_refused_field_by_field(district, wrong
             "https://[::ffff:127.0.0.1]/", "https://0/", "https://2130706433/"],
 )  # fmt: skip
 def test_nobody_has_an_address_inside_called_unless_told_so(district, monkeypatch, url):
-    monkeypatch.setattr(district.service("gateway").components.sender.outbound, "private", False)
+    monkeypatch.setattr(
+        district.service("gateway").components.dispatcher.http_client, "private", False
+    )
     problem(district.client.request("POST", "/v1/webhooks", {"url": url}), 422, "#/url")
 
 
@@ -184,9 +186,9 @@ def test_both_secrets_sign_while_one_is_exchanged(district, webhook):
         (got,) = receiver.got
         assert got.verified(made["secret"]) == got.verified(fresh["secret"]) == got.event
 
-        with district.store("gateway").write() as work:  # a day passes
+        with district.store("gateway").write() as uow:  # a day passes
             ended = webhook_secrets.c.ends_at.is_not(None)
-            work.execute(update(webhook_secrets).where(ended).values(ends_at=1.0))
+            uow.execute(update(webhook_secrets).where(ended).values(ends_at=1.0))
         district.register()
         until(lambda: len(receiver.got) == 2)
         assert receiver.got[1].verified(fresh["secret"])

@@ -78,7 +78,7 @@ def test_the_domain_neither_sleeps_nor_asks_what_time_it_is(file):
 
 
 def test_nothing_that_is_stored_is_dated_by_the_clock_of_a_machine():
-    """`Store.now` and `Work.clock` tell the database's time; ADR 0026 says why. Who asks the
+    """`Store.now` and `UnitOfWork.clock` tell the database's time; ADR 0026 says why. Who asks the
     machine all the same has a reason."""
     asks = re.compile(
         r"\btime\.time\b|\btime_ns\(|from time import .*\btime\b"

@@ -16,7 +16,7 @@ SELDOM_ASKED_FOR = {"services.gateway.openapi", "xlsxwriter"}
 NEVER = {"dns", "pygments", "rich"}
 """What libraries would bring along."""
 ONLY_AT_THE_GATEWAY = {
-    "argon2", "cryptography", "jwt", "services.gateway.routes", "urllib3",
+    "argon2", "cryptography", "jwt", "services.gateway.routes", "standardwebhooks", "urllib3",
 }  # fmt: skip
 ONLY_FOR_TESTS = {"hypothesis", "jsonschema", "openpyxl", "pika", "pytest", "requests"}
 

@@ -6,17 +6,17 @@ import psycopg
 import pytest
 
 from bench import loading
-from bench.loading import Moulds
+from bench.loading import Templates
 from bench.loads import registration
 from console.demo.synthetic import credit_code
 from console.runtime.district import SERVICES
 from services.gateway.event_log.chain import CHAINS
-from services.gateway.resources.search import grams
+from services.gateway.resources.search import bigrams
 from tests.broker.conftest import distributed  # noqa: F401  (the fixture)
 
 COPIES = 3
 TOLD = [said for n in (1, 2, 3, 9) for said in (f"第{n}號店", credit_code(n, sole_trader=True))]
-NUMBERS = "|".join([*TOLD, *map(grams, TOLD)])
+NUMBERS = "|".join([*TOLD, *map(bigrams, TOLD)])
 
 
 def lifecycle(district, number):
@@ -63,15 +63,15 @@ def loaded(distributed, connect):  # noqa: F811
     distributed.begin()
     distributed.client.keys = map(loading_id, range(1000))  # a repeat's key is known by its form
     set_series(connect, loading.NUMBER - 1)
-    moulds = Moulds(connect)
+    templates = Templates(connect)
     lifecycle(distributed, loading.NUMBER)
-    moulds.take()
-    moulds.load(COPIES, carriage=COPIES)
+    templates.take()
+    templates.load(COPIES, chassis_metadata=COPIES)
     set_series(connect, 8)
-    again = Moulds(connect)
+    again = Templates(connect)
     lifecycle(distributed, 9)
     again.take()
-    return moulds, again
+    return templates, again
 
 
 def masked(row):
@@ -90,24 +90,24 @@ def masked(row):
 
 
 def test_the_loaded_rows_are_those_that_the_services_write(loaded, connect):
-    moulds, again = loaded
-    by_table = {(m.service, m.table): m for m in again.moulds}
-    assert {(m.service, m.table) for m in moulds.moulds} == by_table.keys()
-    for mould in moulds.moulds:
-        own = by_table[mould.service, mould.table]
-        with connect(mould.service) as connection:
-            rows = loading.read(connection, mould.table)[1]
-        known = {tuple(row) for m in (mould, own) for row in m.rows}
-        before = moulds._known[mould.service, mould.table]
+    templates, again = loaded
+    by_table = {(m.service, m.table): m for m in again.templates}
+    assert {(m.service, m.table) for m in templates.templates} == by_table.keys()
+    for template in templates.templates:
+        own = by_table[template.service, template.table]
+        with connect(template.service) as connection:
+            rows = loading.read(connection, template.table)[1]
+        known = {tuple(row) for m in (template, own) for row in m.rows}
+        before = templates._known[template.service, template.table]
         copied = [row for row in rows if tuple(row) not in known | before]
         wanted = sorted(masked(bare(own, row)) for row in own.rows)
-        assert len(copied) == COPIES * len(own.rows), mould.table
+        assert len(copied) == COPIES * len(own.rows), template.table
         assert sorted({*map(masked, (bare(own, row) for row in copied))}) == sorted({*wanted})
 
 
-def bare(mould, row):
+def bare(template, row):
     """Leave the position out."""
-    return [cell for n, cell in enumerate(row) if n != mould.counted]
+    return [cell for n, cell in enumerate(row) if n != template.counted]
 
 
 def test_the_chains_hold_and_the_figures_count_what_was_loaded(loaded, distributed):  # noqa: F811

@@ -2,24 +2,22 @@
 
 import amqp
 import eventlet
-import psycopg
 import pytest
 from eventlet.hubs import get_hub
 
 from chassis.runtime.green import in_thread
 from chassis.settings import Settings
-from chassis.storage import migrations
-from chassis.storage.store import Store
 from console.runtime.district import SERVICES
 from tests import PATIENCE, servers
 from tests.conftest import available
+from tests.emptied import tables_anew
 from tests.servers.programs import HOST, free_ports
 
 NAMES = [kind.name for kind in SERVICES]
 
 
 ISSUER_KEY = "ab" * 32
-MOST_SLOTS = 16
+MOST_PARTITIONS = 16
 """More than any test changes their number to."""
 
 
@@ -82,18 +80,11 @@ def district(request):
 
 def start_anew(postgres, rabbitmq):
     """Empty the databases, and take away the exchanges and queues of every service."""
-    for kind in SERVICES:
-        url = postgres.format(service=kind.name)
-        with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
-            connection.execute("DROP SCHEMA public CASCADE")
-            connection.execute("CREATE SCHEMA public")
-        store = Store(kind.name, url, kind.metadata)
-        migrations.apply(store)
-        store.close()
+    tables_anew(postgres)
     with amqp.Connection(rabbitmq.partition("@")[2].rstrip("/")) as connection:
         channel = connection.channel()
         for name in NAMES:
-            queues = [f"{name}.dead", *(f"{name}.inbox.{n}" for n in range(MOST_SLOTS))]
+            queues = [f"{name}.dead", *(f"{name}.inbox.{n}" for n in range(MOST_PARTITIONS))]
             for queue in queues:
                 channel.queue_delete(queue)
             for exchange in ("events", "commands", "inbox", "dead"):

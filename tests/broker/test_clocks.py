@@ -163,8 +163,8 @@ def test_hours_of_the_future_do_not_stand_before_those_that_come(store, monkeypa
     """An earlier version has said one by a clock ten days ahead."""
     gateway = store(Gateway)
     future = Shifted.fromtimestamp(gateway.now() + 10 * DAY, clock.UTC)
-    with gateway.write() as work:
-        clock._say(work, clock._hour_of(future))
+    with gateway.write() as uow:
+        clock._say(uow, clock._hour_of(future))
     teller = clock.Clock(gateway, manual=False, wake=list)
     look(monkeypatch, clock, teller.run)
     with gateway.read() as session:
@@ -226,8 +226,8 @@ def test_what_lost_queues_held_is_sent_again_although_the_receivers_clock_is_ahe
         until(lambda: not rows(settings, "gateway", unsent))
         with amqp.Connection(settings.amqp_uri.partition("@")[2].rstrip("/")) as connection:
             channel = connection.channel()
-            for slot in range(settings.slots):
-                channel.queue_delete(queue_of("filing", slot))
+            for partition in range(settings.partitions):
+                channel.queue_delete(queue_of("filing", partition))
         filing.process.send_signal(signal.SIGCONT)
         pending = "SELECT count(*) FROM commands WHERE state = 'pending'"
         until(lambda: rows(settings, "gateway", pending) == [(0,)])
@@ -235,29 +235,31 @@ def test_what_lost_queues_held_is_sent_again_although_the_receivers_clock_is_ahe
         assert rows(settings, "filing", registered) == [(len(shops),)]
 
 
-def test_a_letter_that_a_machine_with_a_wrong_clock_has_parked_is_tried_in_time(store, machine):
+def test_a_parked_message_that_a_machine_with_a_wrong_clock_has_parked_is_tried_in_time(
+    store, machine
+):
     mine, another = store(Filings), store(Filings)
     machine(3600.0)
-    with mine.write() as work:
-        parked.park(work, withdrawn(), parked.WAITING, "it failed", awaits=None, attempt=1)
+    with mine.write() as uow:
+        parked.park(uow, withdrawn(), parked.RETRYING, "it failed", awaits=None, attempt=1)
     machine(0.0)
     assert until(lambda: parked.due(another), seconds=20) == [("filing", "shop")]
-    assert parked.ages(another)[parked.WAITING] < PATIENCE
+    assert parked.ages(another)[parked.RETRYING] < PATIENCE
 
 
-def test_a_letter_is_not_tried_too_early_by_a_machine_with_a_wrong_clock(store, machine):
+def test_a_parked_message_is_not_tried_too_early_by_a_machine_with_a_wrong_clock(store, machine):
     mine, another = store(Filings), store(Filings)
-    with mine.write() as work:
-        parked.park(work, withdrawn(), parked.WAITING, "it failed", awaits=None, attempt=20)
+    with mine.write() as uow:
+        parked.park(uow, withdrawn(), parked.RETRYING, "it failed", awaits=None, attempt=20)
     machine(3600.0)
     assert parked.due(another) == []
 
 
 def test_nothing_is_taken_away_for_its_age_while_the_clock_is_wrong(store, machine, monkeypatch):
     mine, now = store(Filings), time.time()
-    with mine.write() as work:
+    with mine.write() as uow:
         row = row_of(withdrawn()) | {"written_at": now, "sent_at": now}
-        work.execute(insert(outbox), row)
+        uow.execute(insert(outbox), row)
     machine(60 * DAY)
     sweeper = Retention(mine, Settings(), {}, lambda: True)
     look(monkeypatch, retention, sweeper.run)
@@ -270,10 +272,10 @@ def test_what_a_wrong_clock_of_the_database_has_leased_for_long_is_taken(store):
     filing = store(Filings)
     mine, gone = Leases(filing), "who-has-ended"
     assert mine.agree(8) == 8
-    with filing.write() as work:
+    with filing.write() as uow:
         until_ = filing.now() + 10 * DAY
-        work.execute(insert(replicas).values(owner=gone, until=until_))
-        work.execute(update(leases).values(owner=gone, until=until_))
+        uow.execute(insert(replicas).values(owner=gone, until=until_))
+        uow.execute(update(leases).values(owner=gone, until=until_))
     share = mine.tick()
     assert (share.replicas, share.held, share.relay) == (1, frozenset(range(8)), True)
 
@@ -281,9 +283,9 @@ def test_what_a_wrong_clock_of_the_database_has_leased_for_long_is_taken(store):
 def test_what_was_drained_in_the_future_is_asked_for_from_the_beginning(store):
     """A version before this one has noted it by a clock that was wrong."""
     filing = store(Filings)
-    with filing.write() as work:
+    with filing.write() as uow:
         drained = filing.now() + 3600.0
-        work.execute(insert(leases).values(name="slot 3", until=0.0, drained_at=drained))
+        uow.execute(insert(leases).values(name="partition 3", until=0.0, drained_at=drained))
     assert replay.gap_found(filing, 3, ["filing"], lambda *_: None) == ["filing"]
     with filing.read() as session:
         assert session.scalars(select(resends.c.since)).all() == [0.0]

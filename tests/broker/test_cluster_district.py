@@ -33,12 +33,12 @@ def test_a_node_is_killed_under_load_and_work_goes_on(settings, cluster, tmp_pat
             made = client.post("/v1/enterprises", shop.registration(), f"shop-{number}")
             answered.append(made["enterprise_id"])
 
-        def work():
+        def uow():
             for number, shop in enumerate(shops):
                 pool.spawn(register, number, shop)
             pool.waitall()
 
-        working = eventlet.spawn(work)
+        working = eventlet.spawn(uow)
         until(lambda: len(answered) > 20)
         cluster[1].kill()
         working.wait()

@@ -34,10 +34,10 @@ def test_an_export_that_one_gateway_takes_no_other_waits_for(distributed, shops)
     gateway.components.exporting.close()
     answer = get(distributed.client, "/v1/enterprises?format=csv")
     other = jobs.Exporting(gateway.components.exporting.reads, gateway.rulebook)
-    with gateway.store.write() as work:
-        assert work.execute(select(kept).with_for_update()).first().state == "pending"
+    with gateway.store.write() as uow:
+        assert uow.execute(select(kept).with_for_update()).first().state == "pending"
         assert other._claim() is None
     taken = other._claim()
     assert jobs.Exporting(other.reads, gateway.rulebook)._claim() is None
-    other._work(taken)
+    other._uow(taken)
     assert ids(rows_of(made(distributed.client, answer))) == shops

@@ -63,7 +63,7 @@ class Streaming(Reader):
                 self.found.append(json.loads(line.removeprefix(b"data: ")))
 
 
-def work(fleet, shops):
+def uow(fleet, shops):
     """Register and file, all at once, by both gateways in turn."""
     client, pool = fleet.client(), eventlet.GreenPool(16)
 
@@ -116,7 +116,7 @@ def test_two_gateways_under_load_feed_everything_once_in_one_order(fleet, settin
     client.post("/v1/clock", {"at": "2020-02-10T08:00:00+08:00"}, "clock")
     kinds = (Polling, Streaming)
     readers = [kind(base, client.token) for base in fleet.bases for kind in kinds]
-    work(fleet, plan(0.02).enterprises[:SHOPS])
+    uow(fleet, plan(0.02).enterprises[:SHOPS])
 
     def all_is_kept():
         kept = kept_positions(settings)
@@ -138,7 +138,7 @@ def test_the_gateway_that_sends_is_killed_and_the_other_goes_on(fleet, settings)
     with receiving() as receiver:
         asked = {"url": receiver.url, "after": 0}
         client.post("/v1/webhooks", asked, "tax")
-        working = eventlet.spawn(work, fleet, plan(0.02).enterprises[:SHOPS])
+        working = eventlet.spawn(uow, fleet, plan(0.02).enterprises[:SHOPS])
         until(lambda: len(receiver.got) > 20)
         sends = until(lambda: [m for m in fleet.members["gateway"] if attempts(m.base) > 0])
         assert len(sends) == 1, "one at a time"

@@ -1,4 +1,4 @@
-"""An inbox as the broker sees it: who consumes what, however quickly slots come and go."""
+"""An inbox as the broker sees it: who consumes what, however quickly partitions come and go."""
 
 import amqp
 import eventlet
@@ -19,7 +19,7 @@ def consumers(uri, queue):
             return 0
 
 
-def test_a_slot_given_up_while_its_channel_is_being_opened_has_no_consumer(
+def test_a_partition_given_up_while_its_channel_is_being_opened_has_no_consumer(
     postgres, rabbitmq, monkeypatch
 ):
     """Or the queue's single active consumer is one that nobody reads, and its keys stand still."""
@@ -36,10 +36,10 @@ def test_a_slot_given_up_while_its_channel_is_being_opened_has_no_consumer(
     inbox = bus.RabbitBus(settings, {}).inbox("filing", frozenset())
     with eventlet.Timeout(PATIENCE):
         inbox.ready.wait()
-        inlet = inbox.open(0)
+        partition_consumer = inbox.open(0)
         opening.wait()
-        inlet.close()
-        inbox.leave(inlet)
+        partition_consumer.close()
+        inbox.leave(partition_consumer)
     monkeypatch.undo()
     with eventlet.Timeout(PATIENCE):
         inbox.open(1)

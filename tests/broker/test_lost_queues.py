@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from sqlalchemy import select
 
-from chassis.message import Message, slot_of
+from chassis.message import Message, partition_of
 from chassis.messaging import replay
 from chassis.messaging.bus import Closed
 from chassis.messaging.consumer import Consumer
@@ -17,7 +17,7 @@ from chassis.rabbitmq import inbox as rabbitmq_inbox
 from chassis.rabbitmq import topology
 from chassis.rabbitmq.topology import queue_of
 from chassis.storage import migrations
-from chassis.storage.leases import SlotLost
+from chassis.storage.leases import PartitionLost
 from chassis.storage.store import Store
 from chassis.storage.tables import inbox, leases, outbox, resends
 from console.demo.fleet import Fleet
@@ -41,7 +41,9 @@ def test_what_lost_queues_held_is_sent_again_in_order(settings, tmp_path):
     with Fleet(settings, tmp_path / "fleet") as fleet:
         client = fleet.client()
         client.post("/v1/clock", {"at": "2020-02-10T08:00:00+08:00"}, "clock")
-        drained = "SELECT count(*) FROM leases WHERE name LIKE 'slot %%' AND drained_at IS NOT NULL"
+        drained = (
+            "SELECT count(*) FROM leases WHERE name LIKE 'partition %%' AND drained_at IS NOT NULL"
+        )
         until(lambda: rows(settings, "inspection", drained) == [(8,)])
         inspection = fleet.members["inspection"][0].process
         inspection.send_signal(signal.SIGSTOP)
@@ -51,8 +53,8 @@ def test_what_lost_queues_held_is_sent_again_in_order(settings, tmp_path):
         until(lambda: not rows(settings, "filing", "SELECT 1 FROM outbox WHERE sent_at IS NULL"))
         with amqp.Connection(settings.amqp_uri.partition("@")[2].rstrip("/")) as connection:
             channel = connection.channel()
-            for slot in range(settings.slots):
-                channel.queue_delete(queue_of("inspection", slot))
+            for partition in range(settings.partitions):
+                channel.queue_delete(queue_of("inspection", partition))
         inspection.send_signal(signal.SIGCONT)
 
         def slips():
@@ -62,7 +64,7 @@ def test_what_lost_queues_held_is_sent_again_in_order(settings, tmp_path):
         until(slips)
         gaps = "SELECT name FROM deployment WHERE name LIKE 'gap%%'"
         until(lambda: not rows(settings, "inspection", gaps))
-    assert rows(settings, "inspection", "SELECT type, reason FROM letters") == []
+    assert rows(settings, "inspection", "SELECT type, reason FROM parked_messages") == []
 
 
 def test_what_was_sent_between_the_question_and_the_marker_is_sent_again(tmp_path):
@@ -76,8 +78,8 @@ def test_what_was_sent_between_the_question_and_the_marker_is_sent_again(tmp_pat
     )
     say(store, "before")
     relay.publish_next()
-    with store.write() as work:
-        replay.ask(work, "inspection", 0.0, slot=slot_of("shop", 8), marker="a-marker")
+    with store.write() as uow:
+        replay.ask(uow, "inspection", 0.0, partition=partition_of("shop", 8), marker="a-marker")
     say(store, "between")  # this relay has just looked whether it is to send anything again
     relay.publish_next()
     assert bus.published == [(None, "before"), (None, "between")]
@@ -106,11 +108,11 @@ def test_what_an_earlier_process_said_to_itself_and_did_not_send_is_given_to_its
     store.close()
 
 
-def test_a_slot_that_changes_hands_before_its_first_queue_is_made_has_lost_nothing(tmp_path):
+def test_a_partition_that_changes_hands_before_its_first_queue_is_made_has_lost_nothing(tmp_path):
     store = Store("filing", f"sqlite:///{tmp_path}/filing.db", Filings.metadata)
     migrations.apply(store)
-    with store.write() as work:
-        work.execute(leases.insert().values(name="slot 3", until=0.0))
+    with store.write() as uow:
+        uow.execute(leases.insert().values(name="partition 3", until=0.0))
     assert replay.gap_found(store, 3, NAMES, held) == []
     assert replay.gap_found(store, 3, NAMES, held) == [], "the first who looked has made none"
 
@@ -128,11 +130,11 @@ def test_a_queue_whose_first_declaration_fails_is_not_asked_for(
     start_anew(postgres, rabbitmq)
     declare, failed = topology.declare_queue, set()
 
-    def fail_once(connection, service, slot):
-        if (service, slot) not in failed and service == "filing":
-            failed.add((service, slot))
+    def fail_once(connection, service, partition):
+        if (service, partition) not in failed and service == "filing":
+            failed.add((service, partition))
             raise ConnectionResetError
-        declare(connection, service, slot)
+        declare(connection, service, partition)
 
     monkeypatch.setattr(rabbitmq_inbox, "declare_queue", fail_once)
     monkeypatch.setattr(rabbitmq_inbox, "pause", lambda *_, **__: 0.1)
@@ -150,13 +152,13 @@ def test_a_queue_whose_first_declaration_fails_is_not_asked_for(
         district.stop()
 
 
-def test_who_has_lost_a_slot_neither_takes_its_marker_nor_asks_for_what_was_lost(tmp_path):
+def test_who_has_lost_a_partition_neither_takes_its_marker_nor_asks_for_what_was_lost(tmp_path):
     """A replica whose lease has ended is still given messages: what it drops, or a marker that it
-    takes, would be lost to the one that serves the slot by now."""
+    takes, would be lost to the one that serves the partition by now."""
     store = Store("inspection", f"sqlite:///{tmp_path}/inspection.db", Filings.metadata)
     migrations.apply(store)
-    with store.write() as work:
-        work.execute(leases.insert().values(name="slot 3", until=0.0, drained_at=100.0))
+    with store.write() as uow:
+        uow.execute(leases.insert().values(name="partition 3", until=0.0, drained_at=100.0))
     assert replay.gap_found(store, 3, ["filing"], held) == ["filing"]
     with store.read() as session:
         marker = replay.gaps_of(session, 3)["filing"]
@@ -164,55 +166,56 @@ def test_who_has_lost_a_slot_neither_takes_its_marker_nor_asks_for_what_was_lost
 
     before, mine = consumer(store, lost), consumer(store, held)
     for batch in ([lane], [withdrawn("early")], [lane, withdrawn("again")]):
-        inlet = Slot3(batch)
-        before.run(inlet, 10)
-        assert inlet.acknowledged == [], "whatever it would do with them"
-    with pytest.raises(SlotLost):
+        partition_consumer = Partition3(batch)
+        before.run(partition_consumer, 10)
+        assert partition_consumer.acknowledged == [], "whatever it would do with them"
+    with pytest.raises(PartitionLost):
         replay.gap_found(store, 3, ["filing"], lost)
     with store.read() as session:
-        assert replay.gaps_of(session, 3) == {"filing": marker}, "for who serves the slot"
+        assert replay.gaps_of(session, 3) == {"filing": marker}, "for who serves the partition"
 
     early, again = withdrawn("early"), withdrawn("again")
-    inlet = Slot3([early], [lane, again])
-    mine.run(inlet, 10)
-    assert inlet.acknowledged == [early, lane, again]
+    partition_consumer = Partition3([early], [lane, again])
+    mine.run(partition_consumer, 10)
+    assert partition_consumer.acknowledged == [early, lane, again]
     with store.read() as session:
         assert replay.gaps_of(session, 3) == {}
         assert set(session.scalars(select(inbox.c.id))) == {"again"}
     store.close()
 
 
-def held(_work, _slot):
-    """Hold a slot as who serves it does."""
+def held(_uow, _partition):
+    """Hold a partition as who serves it does."""
 
 
-def lost(_work, slot):
-    raise SlotLost(slot)
+def lost(_uow, partition):
+    raise PartitionLost(partition)
 
 
 def consumer(store, hold):
-    """Make a consumer to whom slot 3 has been given, with what its queue lost being sent again."""
-    made = Consumer(Deaf(), store, {FilingWithdrawn.type: [lambda _fact, _work: None]}, list)
+    """Make a consumer to whom partition 3 has been given, with what its queue lost being sent
+    again."""
+    made = Consumer(Deaf(), store, {FilingWithdrawn.type: [lambda _fact, _uow: None]}, list)
     made.partitions.count, made.partitions.hold = 8, hold
     made.gaps.add(3)
     return made
 
 
 def withdrawn(identity):
-    """Make a message of slot 3."""
-    fact = FilingWithdrawn(enterprise_id=IN_SLOT_3, filing_id="1", reason="none")
+    """Make a message of partition 3."""
+    fact = FilingWithdrawn(enterprise_id=IN_PARTITION_3, filing_id="1", reason="none")
     moment = "2020-02-10T00:00:00Z"
-    envelope = Envelope(identity, "filing", fact.type, moment, IN_SLOT_3, identity)
+    envelope = Envelope(identity, "filing", fact.type, moment, IN_PARTITION_3, identity)
     return Message.of(fact, envelope)
 
 
-IN_SLOT_3 = next(key for key in map(str, count()) if slot_of(key, 8) == 3)
+IN_PARTITION_3 = next(key for key in map(str, count()) if partition_of(key, 8) == 3)
 
 
-class Slot3:
-    """An inlet that gives these batches, and then is closed."""
+class Partition3:
+    """A partition consumer that gives these batches, and then is closed."""
 
-    slot = 3
+    partition = 3
 
     def __init__(self, *batches):
         self.batches = [*batches]
@@ -230,7 +233,7 @@ class Slot3:
 class RecordingBus:
     """A bus with which everything is safe at once: it notes to whom it went."""
 
-    slots = 8
+    partitions = 8
 
     def __init__(self):
         self.published = []
@@ -243,7 +246,7 @@ class RecordingBus:
 
     def publish(self, messages, to=None):
         for message in messages:
-            self.published.append((to, getattr(message.fact, "marker", None) or message.id))
+            self.published.append((to, getattr(message.payload, "marker", None) or message.id))
         return messages
 
 
@@ -251,8 +254,8 @@ def say(store, identity):
     fact = FilingWithdrawn(enterprise_id="shop", filing_id="1", reason="none")
     moment = "2020-02-10T00:00:00Z"
     envelope = Envelope(identity, "filing", fact.type, moment, "shop", identity)
-    with store.write() as work:
-        work.outgoing.append(Message.of(fact, envelope))
+    with store.write() as uow:
+        uow.outbox.append(Message.of(fact, envelope))
 
 
 def register_and_file(client, number, shop):

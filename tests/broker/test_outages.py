@@ -122,7 +122,7 @@ def test_what_comes_in_while_the_broker_is_away_is_settled_afterwards(
         for answer in answers:
             path = answer.headers["Location"]
             until(lambda path=path: client.get(path)["state"] == "done")
-    assert [count(settings, name, "letters") for name in NAMES] == [0] * len(NAMES)
+    assert [count(settings, name, "parked_messages") for name in NAMES] == [0] * len(NAMES)
 
 
 def test_a_database_outage_is_503_and_leaves_nothing_half_done(settings, tmp_path, postgres_server):
@@ -149,7 +149,7 @@ def test_sigterm_under_load_ends_with_0_and_nothing_happens_twice(settings, tmp_
         client.post("/v1/clock", {"at": "2020-02-10T08:00:00+08:00"}, "clock")
         done = eventlet.Queue()
 
-        def work():
+        def uow():
             pool = eventlet.GreenPool(8)
             for item in enumerate(shops):
                 pool.spawn(
@@ -160,7 +160,7 @@ def test_sigterm_under_load_ends_with_0_and_nothing_happens_twice(settings, tmp_
                 )
             pool.waitall()
 
-        working = eventlet.spawn(work)
+        working = eventlet.spawn(uow)
         until(lambda: done.qsize() > 10)
         stopped = [fleet.members[name][1].process for name in NAMES]
         for process in stopped:
@@ -174,4 +174,4 @@ def test_sigterm_under_load_ends_with_0_and_nothing_happens_twice(settings, tmp_
         commands = [row[0] for row in connection.execute(settled)]
     assert len(commands) == len(set(commands))
     assert count(settings, "filing", "enterprises") == len(shops)
-    assert [count(settings, name, "letters") for name in NAMES] == [0] * len(NAMES)
+    assert [count(settings, name, "parked_messages") for name in NAMES] == [0] * len(NAMES)

@@ -28,10 +28,10 @@ def month(postgres, rabbitmq, tmp_path):
             # what follows the failure of the gateway would wait, and the district never rest
             telling = Telling(district, receiver, failing=["insurance"])
             telling.run(scale=0.002)
-            carried = dict(_messages(channel, queue))
+            hosted = dict(_messages(channel, queue))
             for name in NAMES:
-                carried |= _messages(channel, f"{name}.dead")
-        yield left_by(district, telling) | carried, telling.people, dumped(district)
+                hosted |= _messages(channel, f"{name}.dead")
+        yield left_by(district, telling) | hosted, telling.people, dumped(district)
     finally:
         district.stop()
         receiver.close()
@@ -50,6 +50,6 @@ def test_nobody_is_found_in_what_is_carried_or_kept(month):
     assert found(people, places) == []
     where = {place.partition(" ")[0] for place, _, _ in found([PUBLIC], places)}
     assert {"message", "gateway.events", "filing.outbox", "webhook", "feed"} <= where
-    assert FAILS["insurance"].encode() in kept["insurance.letters"]
+    assert FAILS["insurance"].encode() in kept["insurance.parked_messages"]
     assert any(FAILS["insurance"].encode() in said for place, said in places.items()
                if place.startswith("message"))  # fmt: skip

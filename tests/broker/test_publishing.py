@@ -33,7 +33,7 @@ SOON = 40
 def command(to, key, number):
     """Make a command that every service hears; its id says which of its key it is."""
     since = datetime(2020, 2, 10, tzinfo=UTC)
-    fact = Resend(receiver="filing", slot=0, since=since, marker=Id("marker"))
+    fact = Resend(receiver="filing", partition=0, since=since, marker=Id("marker"))
     return Message.of(fact, envelope(fact, key, number), to=to)
 
 
@@ -53,11 +53,11 @@ def say(settings):
     """Put messages in filing's outbox, in their order; gives how many are unsent with `unsent`."""
     store = Store("filing", settings.database_of("filing"), Filings.metadata)
     for kind in SERVICES:
-        prepare(settings, kind.name, TOPOLOGY[kind.name], settings.slots, ())
+        prepare(settings, kind.name, TOPOLOGY[kind.name], settings.partitions, ())
 
     def these(*messages):
-        with store.write() as work:
-            work.outgoing += messages
+        with store.write() as uow:
+            uow.outbox += messages
 
     def unsent():
         with store.engine.connect() as connection:
@@ -97,17 +97,17 @@ def channel(rabbitmq):
         yield channel
 
 
-def standing(channel, service, slots):
+def standing(channel, service, partitions):
     """Count what is ready in a service's queues."""
     return sum(
-        channel.queue_declare(queue_of(service, slot), passive=True).message_count
-        for slot in range(slots)
+        channel.queue_declare(queue_of(service, partition), passive=True).message_count
+        for partition in range(partitions)
     )
 
 
-def taken(channel, service, slots):
+def taken(channel, service, partitions):
     """Take all there is for a service; gives the ids of each key, in their order."""
-    left, found = standing(channel, service, slots), defaultdict(list)
+    left, found = standing(channel, service, partitions), defaultdict(list)
 
     def take(message):
         nonlocal left
@@ -116,8 +116,8 @@ def taken(channel, service, slots):
             found[headers["cloudEvents_partitionkey"]].append(headers["cloudEvents_id"])
 
     tags = [
-        channel.basic_consume(queue_of(service, slot), callback=take, no_ack=True)
-        for slot in range(slots)
+        channel.basic_consume(queue_of(service, partition), callback=take, no_ack=True)
+        for partition in range(partitions)
     ]
     with eventlet.Timeout(PATIENCE):
         while left:
@@ -127,13 +127,13 @@ def taken(channel, service, slots):
     return found
 
 
-def fill(channel, service, slots):
+def fill(channel, service, partitions):
     """Put something in each queue of a service until it takes no more."""
-    for slot in range(slots):
+    for partition in range(partitions):
 
-        def is_full(slot=slot):
+        def is_full(partition=partition):
             try:
-                channel.basic_publish_confirm(amqp.Message("{}"), "", queue_of(service, slot))
+                channel.basic_publish_confirm(amqp.Message("{}"), "", queue_of(service, partition))
             except amqp.exceptions.MessageNacked:
                 return True
             return False
@@ -173,14 +173,14 @@ def test_what_a_full_queue_refuses_holds_back_nothing_for_others(
     say, full, channel, settings, start, monkeypatch
 ):
     monkeypatch.setattr(relaying, "LONGEST_WAIT", 0.5, raising=False)
-    fill(channel, "inspection", settings.slots)
+    fill(channel, "inspection", settings.partitions)
     say(*to_inspection(), *to_insurance())
     start()
-    until(lambda: standing(channel, "insurance", settings.slots) == 50, SOON)
+    until(lambda: standing(channel, "insurance", settings.partitions) == 50, SOON)
     until(lambda: say.unsent() == 450)
     full()
     until(lambda: not say.unsent())
-    assert taken(channel, "inspection", settings.slots) == IN_ORDER
+    assert taken(channel, "inspection", settings.partitions) == IN_ORDER
 
 
 def test_what_nobody_would_carry_out_holds_back_nothing_for_others(
@@ -189,15 +189,15 @@ def test_what_nobody_would_carry_out_holds_back_nothing_for_others(
     monkeypatch.setattr(relaying, "LONGEST_WAIT", 0.5, raising=False)
     relay = start()
     until(relay.bus._open.ready)
-    for slot in range(settings.slots):
-        channel.queue_delete(queue_of("inspection", slot))
+    for partition in range(settings.partitions):
+        channel.queue_delete(queue_of("inspection", partition))
     say(*to_inspection(), *to_insurance())
-    until(lambda: standing(channel, "insurance", settings.slots) == 50, SOON)
+    until(lambda: standing(channel, "insurance", settings.partitions) == 50, SOON)
     until(lambda: say.unsent() == 450)
-    for slot in range(settings.slots):
-        declare_queue(channel.connection, "inspection", slot)
+    for partition in range(settings.partitions):
+        declare_queue(channel.connection, "inspection", partition)
     until(lambda: not say.unsent())
-    assert taken(channel, "inspection", settings.slots) == IN_ORDER
+    assert taken(channel, "inspection", settings.partitions) == IN_ORDER
 
 
 def test_a_relay_that_was_stopped_between_two_waves_is_not_joined_by_another(
@@ -205,17 +205,17 @@ def test_a_relay_that_was_stopped_between_two_waves_is_not_joined_by_another(
 ):
     """Its lease is gone, and it goes on all the same: a process may be stopped anywhere."""
     between, on = eventlet.event.Event(), eventlet.event.Event()
-    publish, waves = publisher.Publisher._publish_wave, []
+    publish, publish_batches = publisher.Publisher._publish_batch, []
 
-    def slowly(publisher, wave):
+    def slowly(publisher, publish_batch):
         if publisher._bus is first.bus:
-            waves.append(wave)
-            if len(waves) == 2:
+            publish_batches.append(publish_batch)
+            if len(publish_batches) == 2:
                 between.send()
                 on.wait()
-        publish(publisher, wave)
+        publish(publisher, publish_batch)
 
-    monkeypatch.setattr(publisher.Publisher, "_publish_wave", slowly)
+    monkeypatch.setattr(publisher.Publisher, "_publish_batch", slowly)
     monkeypatch.setattr(publisher, "CONFIRM_WITHIN", 1000.0)
     said = [command("inspection", "shop", number) for number in range(3)]
     first = start()
@@ -234,27 +234,29 @@ def test_a_relay_that_was_stopped_between_two_waves_is_not_joined_by_another(
     on.send()
     until(lambda: not say.unsent())
     until(lambda: not first.busy)
-    assert taken(channel, "inspection", settings.slots) == {"shop": [f"shop:{n}" for n in range(4)]}
+    assert taken(channel, "inspection", settings.partitions) == {
+        "shop": [f"shop:{n}" for n in range(4)]
+    }
 
 
 def test_a_batch_is_not_taken_up_again_by_a_connection_that_is_made_in_its_midst(
     say, channel, settings, start, monkeypatch
 ):
-    """The process is stopped between two waves, and the broker ends its connection: another has
-    published since."""
+    """The process is stopped between two publish batches, and the broker ends its connection:
+    another has published since."""
     between, on = eventlet.event.Event(), eventlet.event.Event()
-    publish, waves = publisher.Publisher._publish_wave, []
+    publish, publish_batches = publisher.Publisher._publish_batch, []
 
-    def slowly(publisher, wave):
+    def slowly(publisher, publish_batch):
         if publisher._bus is first.bus:
-            waves.append(wave)
-            if len(waves) == 2:
+            publish_batches.append(publish_batch)
+            if len(publish_batches) == 2:
                 publisher.drop()
                 between.send()
                 on.wait()
-        publish(publisher, wave)
+        publish(publisher, publish_batch)
 
-    monkeypatch.setattr(publisher.Publisher, "_publish_wave", slowly)
+    monkeypatch.setattr(publisher.Publisher, "_publish_batch", slowly)
     monkeypatch.setattr(publisher, "CONFIRM_WITHIN", 1000.0)
     first = start()
     say(*(command("inspection", "shop", number) for number in range(3)))
@@ -268,4 +270,4 @@ def test_a_batch_is_not_taken_up_again_by_a_connection_that_is_made_in_its_midst
     on.send()
     until(lambda: not first.busy)
     there = [f"shop:{number}" for number in (0, 0, 1, 2, 3)]
-    assert taken(channel, "inspection", settings.slots) == {"shop": there}
+    assert taken(channel, "inspection", settings.partitions) == {"shop": there}

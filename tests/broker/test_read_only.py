@@ -39,18 +39,18 @@ INSERT = "INSERT INTO deployment (name, value) VALUES (:name, :value) ON CONFLIC
 
 
 def by_statement(store):
-    with store.write() as work:
-        work.execute(text(INSERT), ROW)
+    with store.write() as uow:
+        uow.execute(text(INSERT), ROW)
 
 
 def by_pipeline(store):
-    with store.write() as work:
-        store.execute_many(work, Statement(text("SELECT 1")), Statement(text(INSERT), ROW))
+    with store.write() as uow:
+        store.execute_many(uow, Statement(text("SELECT 1")), Statement(text(INSERT), ROW))
 
 
 def at_the_end(store):
-    with store.write() as work:
-        work.closing.append(Statement(text(INSERT), ROW))
+    with store.write() as uow:
+        uow.closing.append(Statement(text(INSERT), ROW))
 
 
 def by_itself(store):
@@ -102,21 +102,21 @@ LONG = "INSERT INTO long SELECT string_agg(md5(n::text), '') FROM generate_serie
 @pytest.mark.parametrize(
     "write",
     [
-        lambda work, _: work.execute(text(LONG)),
-        lambda work, s: s.execute_many(work, Statement(text(LONG))),
+        lambda uow, _: uow.execute(text(LONG)),
+        lambda uow, s: s.execute_many(uow, Statement(text(LONG))),
     ],
 )
 def test_what_a_statement_asks_too_much_is_not_the_database_being_away(store, write):
     """SQLSTATE 54000, which the driver calls by the same name: it would be tried for ever."""
-    with store.write() as work:
-        work.execute(text("CREATE TABLE long (words text)"))
-        work.execute(text("CREATE INDEX ON long (words)"))
-    with pytest.raises(DBAPIError, match="index row") as told, store.write() as work:
-        write(work, store)
+    with store.write() as uow:
+        uow.execute(text("CREATE TABLE long (words text)"))
+        uow.execute(text("CREATE INDEX ON long (words)"))
+    with pytest.raises(DBAPIError, match="index row") as told, store.write() as uow:
+        write(uow, store)
     assert not isinstance(told.value, STORAGE_ERRORS)
     assert store.writes()
-    with store.write() as work:
-        work.execute(text("DROP TABLE long"))
+    with store.write() as uow:
+        uow.execute(text("DROP TABLE long"))
 
 
 def test_processes_live_through_a_database_that_may_only_be_read(
@@ -143,7 +143,7 @@ def test_processes_live_through_a_database_that_may_only_be_read(
             client.post("/v1/enterprises", shop.registration(), f"k{number}")
         assert client.get("/v1/statistics")["registered"]["total"] == len(shops)
         assert {name: p.process.poll() for name, p in processes.items()} == dict.fromkeys(NAMES)
-    assert [count(settings, name, "letters") for name in NAMES] == [0] * len(NAMES)
+    assert [count(settings, name, "parked_messages") for name in NAMES] == [0] * len(NAMES)
 
 
 def test_a_district_in_one_process_lives_through_it_too(settings, tmp_path, postgres_server):

@@ -77,16 +77,16 @@ def damage(district):
     gone = before["slips"][-1]
     ghost = before["slips"][0]._asdict() | {"id": "ghost"}
     del ghost["position"]
-    with district.store("gateway").write() as work:
+    with district.store("gateway").write() as uow:
         by_id = update(ENTERPRISES).where(ENTERPRISES.c.id == altered.id)
-        work.execute(by_id.values(doc=altered.doc + " "))
-        work.execute(
+        uow.execute(by_id.values(doc=altered.doc + " "))
+        uow.execute(
             update(ENTERPRISES).where(ENTERPRISES.c.id == filtered.id).values(grid="nowhere")
         )
-        work.execute(delete(SLIPS).where(SLIPS.c.id == gone.id))
-        work.execute(insert(SLIPS).values(ghost))
-        work.execute(update(counters).where(counters.c.name == "registered.total").values(value=7))
-        work.execute(insert(counters).values(name="no.such", value=3))
+        uow.execute(delete(SLIPS).where(SLIPS.c.id == gone.id))
+        uow.execute(insert(SLIPS).values(ghost))
+        uow.execute(update(counters).where(counters.c.name == "registered.total").values(value=7))
+        uow.execute(insert(counters).values(name="no.such", value=3))
     return before, altered, filtered, gone
 
 
@@ -136,10 +136,10 @@ def test_words_by_which_documents_are_found_are_put_right(district):
     ]
     before = kept(district)["enterprises_words"]
     assert found("閉環") == shops
-    with district.store("gateway").write() as work:
+    with district.store("gateway").write() as uow:
         first, second, _ = (row.position for row in before)
-        work.execute(delete(words).where(words.c.position == first))
-        work.execute(update(words).where(words.c.position == second).values(words="假的"))
+        uow.execute(delete(words).where(words.c.position == first))
+        uow.execute(update(words).where(words.c.position == second).values(words="假的"))
     assert found("閉環") == shops[2:]
     assert found("假的") == [shops[1]]
     code, out = rebuild(district, "--check")
@@ -156,9 +156,9 @@ def test_one_read_model_can_be_put_right_alone(make_district):
     district.begin()
     district.reopened()
     damage_both = [update(ENTERPRISES).values(doc="{}"), update(SLIPS).values(doc="{}")]
-    with district.store("gateway").write() as work:
+    with district.store("gateway").write() as uow:
         for statement in damage_both:
-            work.execute(statement)
+            uow.execute(statement)
     rebuild(district, "slips")
     assert all(row.doc != "{}" for row in kept(district)["slips"])
     code, out = rebuild(district, "--check")
@@ -196,9 +196,9 @@ def test_gateways_go_on_projecting_while_read_models_are_rebuilt(district, monke
     workers = [eventlet.spawn(load, number) for number in range(4)]
     for _ in range(3):
         before = len(made)
-        with district.store("gateway").write() as work:
-            work.execute(update(ENTERPRISES).values(grid="nowhere"))
-            work.execute(update(counters).values(value=counters.c.value + 5))
+        with district.store("gateway").write() as uow:
+            uow.execute(update(ENTERPRISES).values(grid="nowhere"))
+            uow.execute(update(counters).values(value=counters.c.value + 5))
         code, out, errors = bihuan("rebuild", **environ(district))
         assert (code, errors) == (0, []), out
         assert "What differed has been put right." in out
@@ -218,10 +218,10 @@ def test_many_differences_are_put_right_a_few_at_a_time(make_district, monkeypat
     monkeypatch.setattr(read_models_rebuild, "IN_ONE_LOCK", 3)
     monkeypatch.setattr(read_models_rebuild, "MANY", 5)
     before = kept(district)
-    with district.store("gateway").write() as work:
+    with district.store("gateway").write() as uow:
         for view in VIEWS.values():
-            work.execute(update(view.table).values(doc="{}"))
-        work.execute(delete(SLIPS))
+            uow.execute(update(view.table).values(doc="{}"))
+        uow.execute(delete(SLIPS))
     code, out = rebuild(district, "--check")
     assert code == 1
     assert len(before["slips"]) > read_models_rebuild.MANY
@@ -239,8 +239,8 @@ def test_an_event_that_cannot_be_projected_is_one_sentence(make_district):
     district = make_district()
     district.begin()
     district.register()
-    with district.store("gateway").write() as work:
-        work.execute(update(events).where(events.c.type == "enterprise-registered").values(body=""))
+    with district.store("gateway").write() as uow:
+        uow.execute(update(events).where(events.c.type == "enterprise-registered").values(body=""))
     code, _, errors = bihuan("rebuild", **environ(district))
     assert (code, len(errors)) == (1, 1)
     assert errors[0].startswith("bihuan: Event 2 cannot be read: enterprise-registered is not")
@@ -269,8 +269,8 @@ def rebuilt(distributed, tmp_path):
     beside = Store("gateway", f"sqlite:///{tmp_path}/beside.db", metadata)
 
     def start():
-        work = Rebuilding(distributed.store("gateway"), beside, repair=True)
-        return eventlet.spawn(work.run, lambda *_: None)
+        uow = Rebuilding(distributed.store("gateway"), beside, repair=True)
+        return eventlet.spawn(uow.run, lambda *_: None)
 
     yield start
     beside.close()
@@ -282,10 +282,10 @@ def test_what_a_gateway_has_loaded_is_not_repaired_before_it_is_written(distribu
     distributed.begin()
     shop = distributed.register()
     (known,) = (row for row in kept(distributed)["events"] if row.type == "enterprise-registered")
-    with distributed.store("gateway").write() as work:
-        work.execute(update(ENTERPRISES).values(grid="nowhere"))
-    with distributed.store("gateway").write() as work:
-        distributed.service("gateway").before_batch([_message(known)], work)
+    with distributed.store("gateway").write() as uow:
+        uow.execute(update(ENTERPRISES).values(grid="nowhere"))
+    with distributed.store("gateway").write() as uow:
+        distributed.service("gateway").before_batch([_message(known)], uow)
         rebuilding = rebuilt()
         eventlet.sleep(0.5)
         assert not rebuilding.dead

@@ -8,7 +8,7 @@ from chassis.messaging import receipts, replay
 from chassis.messaging.receipts import name_of
 from chassis.settings import Settings
 from chassis.storage.retention import DAY, Retention
-from chassis.storage.tables import inbox, letters, outbox, resends
+from chassis.storage.tables import inbox, outbox, parked_messages, resends
 from console.runtime.process import Process
 from tests.broker.conftest import until
 
@@ -21,9 +21,9 @@ def count(store, table, *which):
 def feed(district, handler):
     """Have filing send again, for one handler of inspection, until all of it is taken there."""
     sender, receiver = district.store("filing"), district.store("inspection")
-    with sender.write() as work:
-        number = replay.ask(work, "inspection", 0.0, handler=handler)
-    district.running.carriages["filing"].relay.ask_again()
+    with sender.write() as uow:
+        number = replay.ask(uow, "inspection", 0.0, handler=handler)
+    district.running.hosts["filing"].relay.ask_again()
     its_row = select(resends).where(resends.c.seq == number)
     with sender.read() as session:
         until(lambda: session.execute(its_row).one().done_at or session.rollback())
@@ -37,7 +37,7 @@ def feed(district, handler):
 
 def test_a_handler_is_fed_what_it_has_not_heard(district):
     district.begin()
-    taker, called = district.running.carriages["inspection"].consumer, []
+    taker, called = district.running.hosts["inspection"].consumer, []
     heard = taker.handlers["enterprise-reopened"]
 
     def prompt(fact, _db):
@@ -74,13 +74,13 @@ def test_what_comes_once_more_after_its_receipt_has_gone_is_set_aside(district, 
     sweeper = Retention(receiver, Settings(), {}, lambda: True)
     assert sweeper.sweep(receiver.now() + 31 * DAY)["inbox"] > 0
     before = count(receiver, outbox)
-    with district.store(source).write() as work:
-        work.execute(update(outbox).where(outbox.c.type == kind).values(sent_at=None))
-    district.running.carriages[source].relay.wake()
+    with district.store(source).write() as uow:
+        uow.execute(update(outbox).where(outbox.c.type == kind).values(sent_at=None))
+    district.running.hosts[source].relay.wake()
     with receiver.read() as session:
-        aside = select(letters.c.state, letters.c.type)
+        aside = select(parked_messages.c.state, parked_messages.c.type)
         until(lambda: session.execute(aside).all() or session.rollback())
-        assert session.execute(aside).all() == [("stuck", kind)]
+        assert session.execute(aside).all() == [("exhausted", kind)]
     district.settle()
     assert count(receiver, outbox) == before, "nothing is said a second time"
 
@@ -90,15 +90,17 @@ def test_a_command_of_a_newer_version_is_settled_by_it(distributed, postgres, ra
     district = distributed
     district.begin()
     shop = district.register()
-    older = district.running.carriages["inspection"]
+    older = district.running.hosts["inspection"]
     del older.consumer.handlers["order-closure"]
     asked = {"enterprise_id": shop, "reason": "檢查"}
     answer = district.client.request("POST", "/v1/closures", asked, {"Prefer": "respond-async"})
-    until(lambda: count(older.store, letters, letters.c.type == "order-closure") == 1)
+    until(
+        lambda: count(older.store, parked_messages, parked_messages.c.type == "order-closure") == 1
+    )
     assert district.client.get(answer.headers["Location"])["state"] == "pending"
-    with older.store.write() as work:  # the newer version is not to wait for that
+    with older.store.write() as uow:  # the newer version is not to wait for that
         later = older.store.now() + 3600.0
-        work.execute(update(letters).values(try_at=later))
+        uow.execute(update(parked_messages).values(try_at=later))
     older.stop()
     environ = {
         "CLOCK": "manual",

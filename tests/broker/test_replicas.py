@@ -1,4 +1,4 @@
-"""Replicas: processes of a service that share its slots, and come and go."""
+"""Replicas: processes of a service that share its partitions, and come and go."""
 
 import signal
 from collections import Counter
@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from chassis.ids import new_id
-from chassis.message import Message, slot_of
+from chassis.message import Message, partition_of
 from chassis.rabbitmq.bus import RabbitBus
 from chassis.rabbitmq.topology import prepare, queue_of
 from chassis.settings import Settings
@@ -48,7 +48,7 @@ def start(settings, tmp_path):
 
 @pytest.fixture
 def shares(settings):
-    """Tell how many slots each replica of filing holds, and how many relay."""
+    """Tell how many partitions each replica of filing holds, and how many relay."""
     url = settings.database_of("filing").replace("+psycopg", "")
 
     def now():
@@ -57,13 +57,13 @@ def shares(settings):
                 "SELECT name, owner FROM leases WHERE owner IS NOT NULL"
                 " AND until > extract(epoch FROM clock_timestamp())"
             ).fetchall()
-        slots = Counter(owner for name, owner in rows if name.startswith("slot"))
-        return sorted(slots.values()), sum(name == "relay" for name, _ in rows)
+        partitions = Counter(owner for name, owner in rows if name.startswith("partition"))
+        return sorted(partitions.values()), sum(name == "relay" for name, _ in rows)
 
     return now
 
 
-def test_replicas_share_the_slots_after_a_start_a_stop_and_a_kill(start, shares):
+def test_replicas_share_the_partitions_after_a_start_a_stop_and_a_kill(start, shares):
     first = start()
     until(lambda: shares() == ([8], 1))
     second = start()
@@ -81,7 +81,7 @@ def test_replicas_share_the_slots_after_a_start_a_stop_and_a_kill(start, shares)
     assert shares() == ([], 0), "what is stopped gives its leases back"
 
 
-def test_a_replica_that_was_stopped_for_long_finds_its_slots_taken_and_takes_its_share_again(
+def test_a_replica_that_was_stopped_for_long_finds_its_partitions_taken_and_takes_its_share_again(
     start, shares
 ):
     first, _ = start(), start()
@@ -108,12 +108,16 @@ def ask_filing(settings, numbers):
         act = register(f"shop-{number}", number)
         told = Envelope(new_id(), "gateway", act.type, moment, act.key, f"cause-{number}")
         asked.append(Message.of(act, told))
-    assert {message.slot(settings.slots) for message in asked} == set(range(settings.slots))
+    assert {message.partition(settings.partitions) for message in asked} == set(
+        range(settings.partitions)
+    )
     where = settings.amqp_uri.partition("@")[2].rstrip("/")
     with amqp.Connection(where, confirm_publish=True) as connection:
         channel = connection.channel()
         for message in asked:
-            headers = message.envelope.headers() | {"slot": message.slot(settings.slots)}
+            headers = message.envelope.headers() | {
+                "partition": message.partition(settings.partitions)
+            }
             said = amqp.Message(
                 message.body,
                 content_type="application/json",
@@ -140,11 +144,11 @@ def is_ready(process):
 
 @pytest.mark.parametrize("way", ["black_hole", "refuse"])
 def test_a_replica_that_is_cut_from_the_broker_leaves_everything_to_the_other(
-    settings, start, shares, rabbitmq_server, line, way
+    settings, line, start, shares, rabbitmq_server, way
 ):
     """Its database is well, so that it could renew whatever it holds, and do nothing with it."""
     for name, hears in TOPOLOGY.items():
-        prepare(settings, name, hears, settings.slots, ())
+        prepare(settings, name, hears, settings.partitions, ())
     cut = start(AMQP_URI=rabbitmq_server.at(line.port))
     until(lambda: shares() == ([8], 1))
     start()
@@ -177,11 +181,11 @@ def database_line(postgres_server):
 
 @pytest.mark.parametrize("way", ["black_hole", "refuse"])
 def test_a_replica_that_is_cut_from_its_database_gives_back_what_it_was_given(
-    settings, start, shares, postgres_server, database_line, way
+    settings, database_line, start, shares, postgres_server, way
 ):
     """Its broker is well, and would go on to give it what nobody can handle there."""
     for name, hears in TOPOLOGY.items():
-        prepare(settings, name, hears, settings.slots, ())
+        prepare(settings, name, hears, settings.partitions, ())
     there, here = (f":{port}/" for port in (postgres_server.port, database_line.port))
     start(DATABASE_URL=settings.database_url.replace(there, here))
     until(lambda: shares() == ([8], 1))
@@ -216,7 +220,7 @@ def test_when_the_broker_is_away_nobody_holds_anything_until_it_is_back(
 
 def test_leases_do_not_wait_for_the_connections_of_handlers(distributed, postgres):
     """All of them are in use for longer than a lease; another replica takes what is left free."""
-    store, replica = distributed.store("filing"), distributed.running.carriages["filing"].replica
+    store, replica = distributed.store("filing"), distributed.running.hosts["filing"].replica
     until(lambda: len(replica._serving) == 8)
     elsewhere = Store("filing", postgres.format(service="filing"))
     other = Leases(elsewhere)
@@ -242,9 +246,9 @@ def test_leases_do_not_wait_for_the_connections_of_handlers(distributed, postgre
 def test_a_relay_that_is_paused_keeps_its_lease_until_nothing_is_in_flight(
     distributed, monkeypatch
 ):
-    carriage, store = distributed.running.carriages["filing"], distributed.store("filing")
-    replica, going, ticks = carriage.replica, eventlet.event.Event(), []
-    publish, tick = carriage.bus.publish, replica.leases.tick
+    host, store = distributed.running.hosts["filing"], distributed.store("filing")
+    replica, going, ticks = host.replica, eventlet.event.Event(), []
+    publish, tick = host.bus.publish, replica.leases.tick
 
     def slowly(messages, *to):
         if messages[0].envelope.source == "filing":
@@ -256,18 +260,18 @@ def test_a_relay_that_is_paused_keeps_its_lease_until_nothing_is_in_flight(
             return session.scalar(select(leases.c.owner).where(leases.c.name == "relay"))
 
     def pause(what):
-        with store.write() as work:
+        with store.write() as uow:
             statement = store.statements.insert_or_replace(deployment, "name")
-            work.execute(statement, {"name": "paused", "value": what})
+            uow.execute(statement, {"name": "paused", "value": what})
 
     distributed.client.post("/v1/clock", {"at": "2020-02-10T08:00:00+08:00"})
-    monkeypatch.setattr(carriage.bus, "publish", slowly)
+    monkeypatch.setattr(host.bus, "publish", slowly)
     monkeypatch.setattr(replica.leases, "tick", lambda **way: ticks.append(1) or tick(**way))
     shop = plan(0.01).enterprises[0].registration()
     asked = distributed.client.post("/v1/enterprises", shop, Prefer="respond-async")
-    until(lambda: carriage.relay.busy)
+    until(lambda: host.relay.busy)
     pause("relay")
-    until(lambda: not carriage.relay.active)
+    until(lambda: not host.relay.active)
     seen = len(ticks)
     until(lambda: len(ticks) > seen + 2)
     assert owner() == replica.leases.owner
@@ -278,11 +282,11 @@ def test_a_relay_that_is_paused_keeps_its_lease_until_nothing_is_in_flight(
     until(lambda: distributed.client.get(path)["state"] == "done")
 
 
-def test_a_slot_that_was_lost_and_held_again_before_that_was_noticed_is_served(
+def test_a_partition_that_was_lost_and_held_again_before_that_was_noticed_is_served(
     distributed, monkeypatch
 ):
-    """While the database fails it, a replica may miss that another has had its slots."""
-    replica, store = distributed.running.carriages["filing"].replica, distributed.store("filing")
+    """While the database fails it, a replica may miss that another has had its partitions."""
+    replica, store = distributed.running.hosts["filing"].replica, distributed.store("filing")
     distributed.client.post("/v1/clock", {"at": "2020-02-10T08:00:00+08:00"})
     until(lambda: len(replica._serving) == 8)
     missed = []
@@ -292,9 +296,9 @@ def test_a_slot_that_was_lost_and_held_again_before_that_was_noticed_is_served(
         raise OperationalError("SELECT 1", {}, Exception("the database does not answer"))
 
     def hand_over(owner):
-        with store.write() as work:
+        with store.write() as uow:
             rows = leases.update().where(leases.c.name != "relay")
-            work.execute(rows.values(owner=owner, until=0.0))
+            uow.execute(rows.values(owner=owner, until=0.0))
 
     with monkeypatch.context() as patch:
         patch.setattr(replica.leases, "tick", away)
@@ -333,7 +337,7 @@ def test_both_replicas_of_every_service_do_work(settings, tmp_path):
 
 def test_a_restart_of_the_broker_moves_no_key_to_another_queue(settings, rabbitmq_server):
     everyone = {name: TOPOLOGY[name] for name in ("filing",)}
-    prepare(settings, "filing", TOPOLOGY["filing"], settings.slots, ())
+    prepare(settings, "filing", TOPOLOGY["filing"], settings.partitions, ())
     keys = [f"key-{number}" for number in range(200)]
 
     def queues_of():
@@ -348,7 +352,7 @@ def test_a_restart_of_the_broker_moves_no_key_to_another_queue(settings, rabbitm
 
     before = queues_of()
     rabbitmq_server.restart()
-    assert queues_of() == before == {key: slot_of(key, settings.slots) for key in keys}
+    assert queues_of() == before == {key: partition_of(key, settings.partitions) for key in keys}
 
 
 def said_of(key):
@@ -358,17 +362,17 @@ def said_of(key):
 
 
 def emptied(settings, uri):
-    """Take every message from filing's queues; tell in which slot each key was."""
+    """Take every message from filing's queues; tell in which partition each key was."""
     found = {}
     with amqp.Connection(uri.partition("@")[2].rstrip("/")) as connection:
         channel = connection.channel()
-        for slot in range(settings.slots):
+        for partition in range(settings.partitions):
 
-            def take(message, slot=slot):
-                found[message.headers["cloudEvents_partitionkey"]] = slot
+            def take(message, partition=partition):
+                found[message.headers["cloudEvents_partitionkey"]] = partition
                 channel.basic_ack(message.delivery_tag)
 
-            channel.basic_consume(queue_of("filing", slot), callback=take)
+            channel.basic_consume(queue_of("filing", partition), callback=take)
         with eventlet.Timeout(PATIENCE):
             while len(found) < 200:
                 connection.drain_events()
@@ -380,9 +384,9 @@ def await_messages(settings, service, wanted):
     found = set()
     with amqp.Connection(settings.amqp_uri.partition("@")[2].rstrip("/")) as connection:
         channel = connection.channel()
-        for slot in range(settings.slots):
+        for partition in range(settings.partitions):
             channel.basic_consume(
-                queue_of(service, slot),
+                queue_of(service, partition),
                 callback=lambda message: found.add(message.headers["cloudEvents_id"]),
             )
         with eventlet.Timeout(PATIENCE):
@@ -390,13 +394,15 @@ def await_messages(settings, service, wanted):
                 connection.drain_events()
 
 
-@pytest.mark.parametrize("slots", [4, 16])
-def test_another_number_of_slots_is_one_clear_sentence(settings, start, shares, slots, tmp_path):
+@pytest.mark.parametrize("partitions", [4, 16])
+def test_another_number_of_partitions_is_one_clear_sentence(
+    settings, start, shares, partitions, tmp_path
+):
     start()
     until(lambda: shares() == ([8], 1))
     environ = {"AMQP_URI": settings.amqp_uri, "DATABASE_URL": settings.database_url}
-    environ |= {"SLOTS": str(slots)}
+    environ |= {"PARTITIONS": str(partitions)}
     other = Process(["run", "filing", "--port", "0"], tmp_path / "other.log", environ=environ)
     with other:
         assert other.process.wait(60) == 2
-    assert "has 8 slots: set SLOTS=8" in (tmp_path / "other.log").read_text()
+    assert "has 8 partitions: set PARTITIONS=8" in (tmp_path / "other.log").read_text()

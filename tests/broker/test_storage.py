@@ -73,10 +73,10 @@ def open_store(server):
 @pytest.fixture
 def store(open_store):
     made = open_store()
-    with made.write() as work:
-        metadata.drop_all(work.connection())
-        metadata.create_all(work.connection())
-        work.execute(insert(things), [{"id": 1}, {"id": 2}])
+    with made.write() as uow:
+        metadata.drop_all(uow.connection())
+        metadata.create_all(uow.connection())
+        uow.execute(insert(things), [{"id": 1}, {"id": 2}])
     return made
 
 
@@ -87,8 +87,8 @@ def answers(store, seconds=20.0):
         try:
             with store.engine.connect() as one, store.engine.connect() as other:
                 assert one.scalar(text("SELECT 1")) == other.scalar(text("SELECT 1")) == 1
-            with store.write() as work:
-                work.execute(text("SELECT 1"))
+            with store.write() as uow:
+                uow.execute(text("SELECT 1"))
         except STORAGE_ERRORS:
             pause(0.1)
         else:
@@ -102,8 +102,8 @@ def ask(store):
         assert session.scalar(text("SELECT 1")) == 1
 
 
-def number_of(work):
-    return work.execute(text("SELECT pg_backend_pid()")).scalar_one()
+def number_of(uow):
+    return uow.execute(text("SELECT pg_backend_pid()")).scalar_one()
 
 
 def aged(store):
@@ -124,10 +124,10 @@ def lost():
 
 @pytest.mark.parametrize("way", ["stop", "kill"])
 def test_a_server_that_ends_between_statements(server, store, way):
-    with lost(), store.write() as work:
-        work.execute(insert(things), {"id": 10})
+    with lost(), store.write() as uow:
+        uow.execute(insert(things), {"id": 10})
         getattr(server, way)()
-        work.execute(insert(things), {"id": 11})
+        uow.execute(insert(things), {"id": 11})
     with lost():
         ask(store)
     server.start()
@@ -142,9 +142,9 @@ def test_a_server_that_ends_during_a_statement(server, store, way):
 
     def wait_in_the_database():
         try:
-            with store.write() as work:
+            with store.write() as uow:
                 going.send()
-                work.execute(text("SELECT pg_sleep(30)"))
+                uow.execute(text("SELECT pg_sleep(30)"))
         except STORAGE_ERRORS as error:
             return error
 
@@ -163,8 +163,8 @@ def test_a_server_that_was_restarted_while_nobody_looked_is_not_noticed(server, 
     server.stop()
     server.start()
     for _ in range(2):
-        with aged(store).write() as work:
-            assert work.scalar(text("SELECT count(*) FROM things")) == 2
+        with aged(store).write() as uow:
+            assert uow.scalar(text("SELECT count(*) FROM things")) == 2
 
 
 def test_nothing_listens_there():
@@ -184,39 +184,39 @@ def test_there_is_no_such_host_and_no_such_database(server):
 
 
 def test_a_backend_that_is_terminated(server, store):
-    with lost(), store.write() as work:
-        server.execute(f"SELECT pg_terminate_backend({number_of(work)})")
-        work.execute(text("SELECT 1"))
+    with lost(), store.write() as uow:
+        server.execute(f"SELECT pg_terminate_backend({number_of(uow)})")
+        uow.execute(text("SELECT 1"))
 
 
 def test_a_transaction_that_does_nothing_for_too_long(store):
-    with lost(), store.write() as work:
-        work.execute(text("SET LOCAL idle_in_transaction_session_timeout = '100ms'"))
+    with lost(), store.write() as uow:
+        uow.execute(text("SET LOCAL idle_in_transaction_session_timeout = '100ms'"))
         pause(0.5)
-        work.execute(insert(things), {"id": 10})
+        uow.execute(insert(things), {"id": 10})
 
 
 def test_a_commit_that_comes_too_late(store):
-    with lost(), store.write() as work:
-        work.execute(text("SET LOCAL idle_in_transaction_session_timeout = '100ms'"))
-        work.execute(insert(things), {"id": 10})
+    with lost(), store.write() as uow:
+        uow.execute(text("SET LOCAL idle_in_transaction_session_timeout = '100ms'"))
+        uow.execute(insert(things), {"id": 10})
         pause(0.5)
     with store.read() as session:
         assert session.scalar(text("SELECT count(*) FROM things")) == 2
 
 
 def test_a_statement_that_takes_too_long(store):
-    with lost(), store.write() as work:
-        work.execute(text("SET LOCAL statement_timeout = '100ms'"))
-        work.execute(text("SELECT pg_sleep(5)"))
+    with lost(), store.write() as uow:
+        uow.execute(text("SET LOCAL statement_timeout = '100ms'"))
+        uow.execute(text("SELECT pg_sleep(5)"))
 
 
 def test_a_lock_that_is_not_to_be_had(store):
     with store.write() as holder:
         holder.execute(text("SELECT * FROM things FOR UPDATE"))
-        with lost(), store.write() as work:
-            work.execute(text("SET LOCAL lock_timeout = '100ms'"))
-            work.execute(text("SELECT * FROM things FOR UPDATE"))
+        with lost(), store.write() as uow:
+            uow.execute(text("SET LOCAL lock_timeout = '100ms'"))
+            uow.execute(text("SELECT * FROM things FOR UPDATE"))
 
 
 def test_a_deadlock(store):
@@ -225,11 +225,11 @@ def test_a_deadlock(store):
 
     def cross(mine, other):
         try:
-            with store.write() as work:
-                work.execute(lock, {"id": mine + 1})
+            with store.write() as uow:
+                uow.execute(lock, {"id": mine + 1})
                 locked[mine].send()
                 locked[other].wait()
-                work.execute(lock, {"id": other + 1})
+                uow.execute(lock, {"id": other + 1})
         except STORAGE_ERRORS as error:
             return type(error.orig)
 
@@ -264,20 +264,20 @@ def distant(open_store, store, proxy, monkeypatch):
 
 @pytest.mark.parametrize("reset", [False, True])
 def test_connections_that_are_cut(proxy, distant, reset):
-    with lost(), distant.write() as work:
-        work.execute(insert(things), {"id": 10})
+    with lost(), distant.write() as uow:
+        uow.execute(insert(things), {"id": 10})
         proxy.cut(reset=reset)
-        work.execute(text("SELECT 1"))
+        uow.execute(text("SELECT 1"))
     assert distant.answers()
 
 
 @pytest.mark.parametrize("direction", ["up", "down", "both"])
 def test_a_black_hole(proxy, distant, direction):
     began = time.monotonic()
-    with lost(), distant.write() as work:
-        work.execute(insert(things), {"id": 10})
+    with lost(), distant.write() as uow:
+        uow.execute(insert(things), {"id": 10})
         proxy.black_hole(direction)
-        work.execute(text("SELECT 1"))
+        uow.execute(text("SELECT 1"))
     assert time.monotonic() - began < 3
     with lost():  # a new connection gets no answer either
         ask(distant)
@@ -285,15 +285,15 @@ def test_a_black_hole(proxy, distant, direction):
 
 
 def test_a_black_hole_before_the_commit(proxy, distant):
-    with lost(), distant.write() as work:
-        work.execute(insert(things), {"id": 10})
+    with lost(), distant.write() as uow:
+        uow.execute(insert(things), {"id": 10})
         proxy.black_hole()
 
 
 def test_half_open_connections_are_found_by_asking(proxy, distant):
     proxy.half_open()
-    with aged(distant).write() as work:
-        assert work.scalar(text("SELECT count(*) FROM things")) == 2
+    with aged(distant).write() as uow:
+        assert uow.scalar(text("SELECT count(*) FROM things")) == 2
 
 
 def test_others_go_on_while_one_waits_for_an_answer(proxy, distant, store):
@@ -320,8 +320,8 @@ def test_others_go_on_while_one_waits_for_an_answer(proxy, distant, store):
 )
 def test_a_wrong_statement_is_not_the_database_being_away(store, statement, kind):
     assert not issubclass(kind, STORAGE_ERRORS)
-    with pytest.raises(kind), store.write() as work:
-        work.execute(text(statement))
+    with pytest.raises(kind), store.write() as uow:
+        uow.execute(text(statement))
 
 
 # how many, and how often they are asked
@@ -411,11 +411,11 @@ def stored(store):
 @pytest.mark.parametrize("many", [1, 2, 300])
 @pytest.mark.parametrize("in_between", [True, False])
 def test_what_a_session_holds_is_stored_as_it_is(store, many, in_between):
-    with store.write() as work:
-        work.add_all(Paper(**paper) for paper in papers(many))
+    with store.write() as uow:
+        uow.add_all(Paper(**paper) for paper in papers(many))
         if in_between:
-            work.flush()
-            work.get(Paper, "paper-000").words = "changed"
+            uow.flush()
+            uow.get(Paper, "paper-000").words = "changed"
     changed = [{"words": "changed"}] if in_between else [{}]
     assert stored(store) == [papers(many)[0] | changed[0], *papers(many)[1:]]
 
@@ -423,16 +423,16 @@ def test_what_a_session_holds_is_stored_as_it_is(store, many, in_between):
 @pytest.mark.parametrize("many", [1, 300])
 @pytest.mark.parametrize("in_between", [True, False])
 def test_where_one_of_many_is_there_already_nothing_is_stored(store, many, in_between):
-    with store.write() as work:
-        work.add(Paper(**papers(many)[-1]))
+    with store.write() as uow:
+        uow.add(Paper(**papers(many)[-1]))
     before = stored(store)
 
     def store_again():
-        with store.write() as work:
-            work.closing.append(Statement(store.statements.insert_new(notes), rows=ODD))
-            work.add_all(Paper(**paper) for paper in papers(many))
+        with store.write() as uow:
+            uow.closing.append(Statement(store.statements.insert_new(notes), rows=ODD))
+            uow.add_all(Paper(**paper) for paper in papers(many))
             if in_between:
-                work.flush()
+                uow.flush()
 
     with pytest.raises(IntegrityError):
         store_again()
@@ -469,11 +469,11 @@ def by_id(rows):
 
 
 def test_many_rows_of_odd_values_are_written_as_they_are(store):
-    with store.write() as work:
-        store.write_rows(work, store.statements.insert_new(notes), ODD)
+    with store.write() as uow:
+        store.write_rows(uow, store.statements.insert_new(notes), ODD)
     assert kept(store) == by_id(ODD)
-    with store.write() as work:  # again, and nothing changes
-        store.write_rows(work, store.statements.insert_new(notes), ODD)
+    with store.write() as uow:  # again, and nothing changes
+        store.write_rows(uow, store.statements.insert_new(notes), ODD)
     assert kept(store) == by_id(ODD)
 
 
@@ -485,14 +485,14 @@ def test_many_rows_are_replaced_added_to_and_updated(store):
         .where(notes.c.id == bindparam("of"))
         .values(words=bindparam("new"), number=notes.c.number + bindparam("by"))
     )
-    with store.write() as work:
-        store.write_rows(work, store.statements.insert_new(notes), first)
+    with store.write() as uow:
+        store.write_rows(uow, store.statements.insert_new(notes), first)
         again = [each | {"words": "new"} for each in first[:2]]
         store.write_rows(
-            work, store.statements.insert_or_replace(notes, "id", keep=["number"]), again
+            uow, store.statements.insert_or_replace(notes, "id", keep=["number"]), again
         )
         store.write_rows(
-            work, change, [{"of": "c", "new": "c", "by": 5}, {"of": "b", "new": "b", "by": 7}]
+            uow, change, [{"of": "c", "new": "c", "by": 5}, {"of": "b", "new": "b", "by": 7}]
         )
     assert [(each["id"], each["words"], each["number"]) for each in kept(store)] == [
         ("a", "new", 1),
@@ -502,15 +502,15 @@ def test_many_rows_are_replaced_added_to_and_updated(store):
 
 
 def test_what_is_left_for_the_end_is_written_with_the_commit(store):
-    with store.write() as work:
-        work.closing.append(Statement(store.statements.insert_new(notes), rows=ODD))
-        assert work.scalar(select(func.count()).select_from(notes)) == 0
+    with store.write() as uow:
+        uow.closing.append(Statement(store.statements.insert_new(notes), rows=ODD))
+        assert uow.scalar(select(func.count()).select_from(notes)) == 0
     assert kept(store) == by_id(ODD)
 
 
 def close_with(store, *asked):
-    with store.write() as work:
-        work.closing.extend(asked)
+    with store.write() as uow:
+        uow.closing.extend(asked)
 
 
 def test_a_way_on_which_one_statement_fails_leaves_nothing(store):
@@ -522,10 +522,10 @@ def test_a_way_on_which_one_statement_fails_leaves_nothing(store):
 
 
 def ask_when_cut_off(store, server):
-    with store.write() as work:
-        work.execute(text("SELECT 1"))
-        server.execute(f"SELECT pg_terminate_backend({number_of(work)})")
-        store.execute_many(work, Statement(text("SELECT 1")), Statement(text("SELECT 2")))
+    with store.write() as uow:
+        uow.execute(text("SELECT 1"))
+        server.execute(f"SELECT pg_terminate_backend({number_of(uow)})")
+        store.execute_many(uow, Statement(text("SELECT 1")), Statement(text("SELECT 2")))
 
 
 def test_a_database_that_goes_away_on_the_way_is_away(store, server):
@@ -550,8 +550,8 @@ def test_the_outbox_keeps_the_order_in_which_things_were_said(store):
         )
         for n in range(1000)
     ]
-    with store.write() as work:
-        work.outgoing.extend(said)
+    with store.write() as uow:
+        uow.outbox.extend(said)
     assert [message.id for message in Outbox(store).unsent(2000)] == [
         message.id for message in said
     ]

@@ -18,7 +18,7 @@ from console.runtime.process import Process
 from tests.broker.conftest import until
 from tests.forged import headers_of, misfits, unreadable
 
-SLOTS = Settings().slots
+PARTITIONS = Settings().partitions
 
 
 @contextmanager
@@ -52,8 +52,8 @@ def channel_to(uri):
 @pytest.fixture
 def channel(rabbitmq, gateway, settings):
     with channel_to(rabbitmq) as channel:
-        queues = [queue_of("gateway", slot) for slot in range(SLOTS)]
-        until(lambda: sum(count(channel, queue, "consumers") for queue in queues) == SLOTS)
+        queues = [queue_of("gateway", partition) for partition in range(PARTITIONS)]
+        until(lambda: sum(count(channel, queue, "consumers") for queue in queues) == PARTITIONS)
         yield channel
 
 
@@ -71,7 +71,7 @@ def patrol():
     made = new_id()
     body = {"patrol_id": made, "agencies": ["market-regulation"], "officers": ["FZ-1"],
             "day": "2020-02-10"}  # fmt: skip
-    return made, headers_of(SLOTS, id=made, partitionkey=made), json.dumps(body)
+    return made, headers_of(PARTITIONS, id=made, partitionkey=made), json.dumps(body)
 
 
 def publish(channel, headers, body, key="patrol-dispatched", exchange="gateway.inbox"):
@@ -92,12 +92,12 @@ def kept(settings):
     """Give the ids of the events that the gateway has kept, and what it has set aside."""
     with psycopg.connect(settings.database_of("gateway").replace("+psycopg", "")) as connection:
         events = {row[0] for row in connection.execute("SELECT id FROM events")}
-        letters = connection.execute("SELECT id, reason FROM letters").fetchall()
-    return events, letters
+        parked_messages = connection.execute("SELECT id, reason FROM parked_messages").fetchall()
+    return events, parked_messages
 
 
 def test_every_attribute_of_every_form_is_judged_and_ends_nothing(channel, settings):
-    said, bad = set(), list(misfits(SLOTS))
+    said, bad = set(), list(misfits(PARTITIONS))
     for number, (_name, headers) in enumerate(bad):
         _, _, body = patrol()
         publish(channel, headers, body)
@@ -113,7 +113,7 @@ def test_every_attribute_of_every_form_is_judged_and_ends_nothing(channel, setti
 def test_properties_that_the_client_cannot_read_end_no_connection(channel, settings, gateway):
     said, bad = set(), 0
     for _ in range(3):
-        for _name, message in unreadable(headers_of(SLOTS)):
+        for _name, message in unreadable(headers_of(PARTITIONS)):
             publish(channel, {}, message, exchange="gateway.inbox")
             bad += 1
             identity, fit, body = patrol()
@@ -141,13 +141,18 @@ def test_a_routing_key_that_is_no_text_hinders_nobody(channel, settings, gateway
         '{"patrol_id": "\\ud800", "agencies": [], "officers": [], "day": "2020-02-10"}',
     ],
 )
-def test_a_body_that_cannot_be_read_is_a_rejected_letter(channel, settings, body):
-    headers = headers_of(SLOTS)
+def test_a_body_that_cannot_be_read_is_a_rejected_parked_message(channel, settings, body):
+    headers = headers_of(PARTITIONS)
     publish(channel, headers, body)
     identity, fit, other = patrol()
     publish(channel, fit, other)
     until(lambda: kept(settings)[0] == {identity})
-    until(lambda: [letter for letter, _ in kept(settings)[1]] == [headers["cloudEvents_id"]])
+    until(
+        lambda: (
+            [parked_message for parked_message, _ in kept(settings)[1]]
+            == [headers["cloudEvents_id"]]
+        )
+    )
     ((_, reason),) = kept(settings)[1]
     assert "is not readable" in reason
 
@@ -157,34 +162,46 @@ def test_a_body_that_cannot_be_read_is_a_rejected_letter(channel, settings, body
     [("unicode_escape", r"\ud800"), ("utf-7", "+2AA-"), ("punycode", "a" * 100_000)],
 )
 def test_a_message_does_not_say_how_its_body_is_read(channel, settings, encoding, body):
-    headers = headers_of(SLOTS)
+    headers = headers_of(PARTITIONS)
     message = amqp.Message(body, content_encoding=encoding, application_headers=headers)
     publish(channel, headers, message)
     identity, fit, other = patrol()
     publish(channel, fit, other)
     until(lambda: kept(settings)[0] == {identity})
-    until(lambda: [letter for letter, _ in kept(settings)[1]] == [headers["cloudEvents_id"]])
+    until(
+        lambda: (
+            [parked_message for parked_message, _ in kept(settings)[1]]
+            == [headers["cloudEvents_id"]]
+        )
+    )
 
 
 @pytest.mark.parametrize("body", ["{}", "[", '{"lane": "x", "marker": 7}', "null"])
-def test_a_marker_that_cannot_be_read_is_a_rejected_letter(channel, settings, body):
-    headers = headers_of(SLOTS, type="resend-began")
+def test_a_marker_that_cannot_be_read_is_a_rejected_parked_message(channel, settings, body):
+    headers = headers_of(PARTITIONS, type="resend-began")
     publish(channel, headers, body, key="resend-began")
     identity, fit, other = patrol()
     publish(channel, fit, other)
     until(lambda: kept(settings)[0] == {identity})
-    until(lambda: [letter for letter, _ in kept(settings)[1]] == [headers["cloudEvents_id"]])
+    until(
+        lambda: (
+            [parked_message for parked_message, _ in kept(settings)[1]]
+            == [headers["cloudEvents_id"]]
+        )
+    )
 
 
-@pytest.mark.parametrize(("receiver", "slot"), [("filing", 10_000_000), ("nobody", 0)])
-def test_nothing_is_sent_again_to_a_slot_that_there_is_not(channel, settings, receiver, slot):
+@pytest.mark.parametrize(("receiver", "partition"), [("filing", 10_000_000), ("nobody", 0)])
+def test_nothing_is_sent_again_to_a_partition_that_there_is_not(
+    channel, settings, receiver, partition
+):
     """Or the relay would look for its key, or its exchange, for ever."""
-    asked = {"resend": "resend", "receiver": receiver, "slot": slot, "marker": new_id(),
+    asked = {"resend": "resend", "receiver": receiver, "partition": partition, "marker": new_id(),
              "since": "2020-02-10T00:00:00Z", "by": "rule"}  # fmt: skip
-    headers = headers_of(SLOTS, type="resend", partitionkey="resend", source="filing")
+    headers = headers_of(PARTITIONS, type="resend", partitionkey="resend", source="filing")
     headers["exchange"] = "gateway.commands"
     publish(channel, headers, json.dumps(asked), key="resend")
-    settled = "type = 'command-settled' AND body LIKE '%no-such-slot%'"
+    settled = "type = 'command-settled' AND body LIKE '%no-such-partition%'"
     until(lambda: rows(settings, "outbox", settled) == 1)
     assert rows(settings, "resends") == 0
 
@@ -194,7 +211,7 @@ def rows(settings, table, where="true"):
         return connection.execute(f"SELECT count(*) FROM {table} WHERE {where}").fetchone()[0]
 
 
-def test_a_wrong_slot_takes_no_other_message_along(channel, settings, gateway):
+def test_a_wrong_partition_takes_no_other_message_along(channel, settings, gateway):
     """It would be requeued with all that was taken ahead with it, until the broker had counted a
     hundred of those for each of them."""
     said = set()
@@ -204,10 +221,10 @@ def test_a_wrong_slot_takes_no_other_message_along(channel, settings, gateway):
         said.add(identity)
         if number % 10 == 0:
             _, wrong, body = patrol()
-            publish(channel, wrong | {"slot": (wrong["slot"] + 1) % SLOTS}, body)
+            publish(channel, wrong | {"partition": (wrong["partition"] + 1) % PARTITIONS}, body)
     until(lambda: kept(settings)[0] == said)
     until(lambda: count(channel, "gateway.dead") == 5)
-    assert "slot lost" not in gateway.log.read_text()
+    assert "partition lost" not in gateway.log.read_text()
 
 
 def test_what_came_back_often_is_kept_and_not_counted_until_it_is_set_aside(
@@ -215,20 +232,20 @@ def test_what_came_back_often_is_kept_and_not_counted_until_it_is_set_aside(
 ):
     """Else the broker would set it aside after the hundredth time, though nobody has tried it."""
     monkeypatch.setattr(bus, "pause", lambda *_given, **_more: 0.0)
-    prepare(settings, "gateway", BROUGHT["gateway"], SLOTS, ())
+    prepare(settings, "gateway", BROUGHT["gateway"], PARTITIONS, ())
     said = []
     with channel_to(rabbitmq) as channel:
-        fit = (each for each in iter(patrol, None) if each[1]["slot"] == 0)
+        fit = (each for each in iter(patrol, None) if each[1]["partition"] == 0)
         for _ in range(40):
             said.append(next(fit))
             publish(channel, *said[-1][1:])
         until(lambda: count(channel, "gateway.inbox.0") == 40)
         inbox = bus.RabbitBus(settings, {}).inbox("gateway", BROUGHT["gateway"])
-        inlet = inbox.open(0)
+        partition_consumer = inbox.open(0)
         for _ in range(OFTEN + 1):
-            until(lambda: len(inlet._ready) == 40)
+            until(lambda: len(partition_consumer._ready) == 40)
             inbox._connection.transport.sock.shutdown(2)
-            until(lambda: not inlet._ready)
+            until(lambda: not partition_consumer._ready)
         inbox.close()
         until(lambda: count(channel, "gateway.inbox.0") == 40)
         with gateway_of(settings, log := tmp_path / "gateway.log"):
@@ -239,55 +256,59 @@ def test_what_came_back_often_is_kept_and_not_counted_until_it_is_set_aside(
 
 def test_what_was_taken_ahead_comes_back_in_its_order(settings, rabbitmq):
     """Also where it comes back again and again, with some of it handled in between."""
-    prepare(settings, "gateway", BROUGHT["gateway"], SLOTS, ())
+    prepare(settings, "gateway", BROUGHT["gateway"], PARTITIONS, ())
     queue, hears = "gateway.inbox.0", BROUGHT["gateway"]
     with channel_to(rabbitmq) as channel:
-        sent = [headers_of(SLOTS, partitionkey=of_first_slot()) for _ in range(90)]
+        sent = [headers_of(PARTITIONS, partitionkey=of_first_partition()) for _ in range(90)]
         for headers in sent:
             publish(channel, headers, "{}")
         ids = [headers["cloudEvents_id"] for headers in sent]
         for handled in (0, 1, 0, 33, 1):
             inbox = bus.RabbitBus(settings, {}).inbox("gateway", hears)
-            inlet = inbox.open(0)
-            until(lambda inlet=inlet: len(inlet._ready) == len(ids))
-            assert [message.id for message in inlet._ready] == ids
+            partition_consumer = inbox.open(0)
+            until(
+                lambda partition_consumer=partition_consumer: (
+                    len(partition_consumer._ready) == len(ids)
+                )
+            )
+            assert [message.id for message in partition_consumer._ready] == ids
             if handled:
-                inlet.done(inlet.take(handled))
+                partition_consumer.done(partition_consumer.take(handled))
                 del ids[:handled]
-            inbox.leave(inlet)
+            inbox.leave(partition_consumer)
             inbox.close()
             until(lambda: count(channel, queue) == len(ids))
 
 
-def test_a_slot_that_changes_hands_under_load_overtakes_nothing(settings, rabbitmq):
-    """Each takes ahead what came back, handles a little, and gives the slot up again."""
-    prepare(settings, "gateway", BROUGHT["gateway"], SLOTS, ())
-    hears, key = BROUGHT["gateway"], of_first_slot()
+def test_a_partition_that_changes_hands_under_load_overtakes_nothing(settings, rabbitmq):
+    """Each takes ahead what came back, handles a little, and gives the partition up again."""
+    prepare(settings, "gateway", BROUGHT["gateway"], PARTITIONS, ())
+    hears, key = BROUGHT["gateway"], of_first_partition()
     with channel_to(rabbitmq) as channel:
-        sent = [headers_of(SLOTS, partitionkey=key) for _ in range(60)]
+        sent = [headers_of(PARTITIONS, partitionkey=key) for _ in range(60)]
         ids, came = [headers["cloudEvents_id"] for headers in sent], []
         inboxes = [bus.RabbitBus(settings, {}).inbox("gateway", hears) for _ in range(2)]
         for turn in range(40):
             for headers in sent[2 * turn : 2 * turn + 2]:
                 publish(channel, headers, "{}")
-            inlet = inboxes[turn % 2].open(0)
-            until(lambda inlet=inlet: inlet._ready)
-            taken = inlet.take(3)
+            partition_consumer = inboxes[turn % 2].open(0)
+            until(lambda partition_consumer=partition_consumer: partition_consumer._ready)
+            taken = partition_consumer.take(3)
             if turn % 3 == 0:
                 came += [message.id for message in taken]
-                inlet.done(taken)
-            inboxes[turn % 2].leave(inlet)
-        inlet = inboxes[0].open(0)
+                partition_consumer.done(taken)
+            inboxes[turn % 2].leave(partition_consumer)
+        partition_consumer = inboxes[0].open(0)
         while len(dict.fromkeys(came)) < len(ids):
-            until(lambda: inlet._ready)
-            taken = inlet.take(10)
+            until(lambda: partition_consumer._ready)
+            taken = partition_consumer.take(10)
             came += [message.id for message in taken]
-            inlet.done(taken)
+            partition_consumer.done(taken)
         for inbox in inboxes:
             inbox.close()
     assert came == ids
 
 
-def of_first_slot():
+def of_first_partition():
     keys = iter(new_id, None)
-    return next(key for key in keys if headers_of(SLOTS, partitionkey=key)["slot"] == 0)
+    return next(key for key in keys if headers_of(PARTITIONS, partitionkey=key)["partition"] == 0)

@@ -12,8 +12,9 @@ from werkzeug.wrappers import Request
 
 from chassis.sealing import Seal
 from chassis.storage.store import Store
-from services.gateway.access.callers import Caller, Role
-from services.gateway.commands.local import Acts
+from services.gateway.access.callers import ENVIRON, Caller
+from services.gateway.commands.local import LocalCommands
+from services.gateway.resources.roles import Role
 from services.gateway.service import Gateway
 from services.gateway.tables import (
     ACTIVE,
@@ -59,18 +60,18 @@ def store(settings):
         NEXT | {"position": number, "event_id": f"event-{number}", "partitionkey": f"key-{number}"}
         for number in (1, 2)
     ]
-    with made.write() as work:
-        work.execute(insert(webhooks), [HOOK])
-        work.execute(insert(deliveries), rows)
+    with made.write() as uow:
+        uow.execute(insert(webhooks), [HOOK])
+        uow.execute(insert(deliveries), rows)
     yield made
     made.close()
 
 
 def enable(store, seal):
-    acts = Acts(store, seal, lambda _work: datetime(2020, 2, 10, tzinfo=UTC))
-    hooks = Webhooks(store, None, acts, seal, None)
+    local_commands = LocalCommands(store, seal, lambda _uow: datetime(2020, 2, 10, tzinfo=UTC))
+    hooks = Webhooks(store, None, local_commands, seal, None)
     builder = EnvironBuilder(method="POST", json={}, headers={"Idempotency-Key": "once"})
-    return hooks.enable(Request(builder.get_environ()), "hook", OWNER, [])
+    return hooks.enable(Request(builder.get_environ() | {ENVIRON: OWNER}), "hook")
 
 
 @pytest.mark.parametrize("state", [WAITING, DELIVERED, GIVEN_UP])

@@ -43,8 +43,8 @@ def kept(store, rng):
         {"position": at, "words": WORDS.of(dict(zip(WORDS.fields, fields, strict=False)))}
         for at, fields in texts.items()
     ]
-    with store.write() as work:
-        work.execute(insert(WORDS.table), rows)
+    with store.write() as uow:
+        uow.execute(insert(WORDS.table), rows)
     return texts
 
 

@@ -1,4 +1,5 @@
-"""Whatever writes a receipt, a letter or an outcome holds the slot of its message meanwhile."""
+"""Whatever writes a receipt, a parked message or an outcome holds the partition of its message
+meanwhile."""
 
 import ast
 import inspect
@@ -27,20 +28,20 @@ from chassis.messaging.bus import Closed
 from chassis.messaging.consumer import Consumer
 from chassis.messaging.crash_guard import FATAL_ATTEMPTS, OFTEN
 from chassis.storage import migrations
-from chassis.storage.leases import Leases, SlotLost
+from chassis.storage.leases import Leases, PartitionLost
 from chassis.storage.store import Store
 from chassis.storage.tables import attempts
 from contracts.inspection import DispatchPatrol
 from contracts.message import Envelope
 from services.inspection.service import Inspection
 from tests.service.given import Deaf
-from tests.service.test_interleavings import KEY, SLOT, SLOTS, marker, said
+from tests.service.test_interleavings import KEY, PARTITION, PARTITIONS, marker, said
 
 WRITES = ("INSERT INTO", "UPDATE", "DELETE FROM")
-KEPT = ("inbox", "letters", "attempts", "strays", "outbox", "deployment")
+KEPT = ("inbox", "parked_messages", "attempts", "strays", "outbox", "deployment")
 HOLDS = "FOR KEY SHARE"
-HASTENS = "UPDATE letters SET try_at="
-"""What is done to the letters of others: they are looked at sooner, and nothing else."""
+HASTENS = "UPDATE parked_messages SET try_at="
+"""What is done to the parked messages of others: they are looked at sooner, and nothing else."""
 
 
 class Watch:
@@ -120,9 +121,9 @@ OF_PARKED = {"is_exhausted", "process_one", "_conclude"}
 
 
 class Once:
-    """An inlet that gives one batch."""
+    """A partition consumer that gives one batch."""
 
-    slot = SLOT
+    partition = PARTITION
 
     def __init__(self, *messages):
         self.messages = [*messages]
@@ -150,17 +151,17 @@ def store(postgres):
 
 @pytest.fixture
 def serving(store):
-    """A consumer that holds all slots by leases, and whose handlers do as they are told."""
+    """A consumer that holds all partitions by leases, and whose handlers do as they are told."""
     leases = Leases(store)
-    leases.agree(SLOTS)
-    assert len(leases.tick().held) == SLOTS
+    leases.agree(PARTITIONS)
+    assert len(leases.tick().held) == PARTITIONS
     made = Consumer(Deaf(), store, {"dispatch-patrol": [obey]}, lambda: None)
-    made.partitions.count, made.partitions.leases = SLOTS, leases
+    made.partitions.count, made.partitions.leases = PARTITIONS, leases
     made.guard.began = store.now()
     return made
 
 
-def obey(fact, work):
+def obey(fact, uow):
     """Do what the one officer of a patrol is called."""
     (what,) = fact.officers
     if what == "waits":
@@ -168,7 +169,7 @@ def obey(fact, work):
     if what == "refuses":
         raise Conflict
     if what == "writes and refuses":
-        work.record(said("").fact)
+        uow.record(said("").payload)
         raise Conflict
     if what == "breaks":
         raise RuntimeError(what)
@@ -186,10 +187,10 @@ def told(what, identity=None, *, again=False):
 
 def hour_comes(store):
     with store.engine.connect() as connection:
-        connection.execute(text("UPDATE letters SET try_at = 0 WHERE state = 'waiting'"))
+        connection.execute(text("UPDATE parked_messages SET try_at = 0 WHERE state = 'retrying'"))
 
 
-def test_every_writer_holds_the_slot(serving, store, monkeypatch):
+def test_every_writer_holds_the_partition(serving, store, monkeypatch):
     watch = Watch(monkeypatch)
 
     def take(*messages):
@@ -198,15 +199,15 @@ def test_every_writer_holds_the_slot(serving, store, monkeypatch):
     take(told("is done"), told("waits"), told("refuses"))
     take(told("is done", "together"), told("writes and refuses"))
     take(told("breaks"))
-    with store.write() as work:
-        work.execute(attempts.insert(), {"id": "breaks again", "count": 1})
+    with store.write() as uow:
+        uow.execute(attempts.insert(), {"id": "breaks again", "count": 1})
     take(told("breaks", "breaks again", again=True))
     often = told("is done", "came often", again=True)
     often.returned = OFTEN
     take(often)
     for count in (1, FATAL_ATTEMPTS):
-        with store.write() as work:
-            work.execute(attempts.insert(), {"id": f"came {count}", "count": count})
+        with store.write() as uow:
+            uow.execute(attempts.insert(), {"id": f"came {count}", "count": count})
         take(told("is done", f"came {count}", again=True))
     take(told("is done", "came back", again=True))
     for _ in range(2):  # one after the other: what waits, what breaks
@@ -216,11 +217,11 @@ def test_every_writer_holds_the_slot(serving, store, monkeypatch):
     hour_comes(store)
     serving.retries.retry_due()
 
-    replay.queue_made(store, SLOT, 0.0)
-    replay.gap_found(store, SLOT, ["filing"], serving.partitions.hold)
-    serving.gaps.add(SLOT)
+    replay.queue_made(store, PARTITION, 0.0)
+    replay.gap_found(store, PARTITION, ["filing"], serving.partitions.hold)
+    serving.gaps.add(PARTITION)
     with store.read() as session:
-        name = replay.gaps_of(session, SLOT)["filing"]
+        name = replay.gaps_of(session, PARTITION)["filing"]
     take(said("stray"), marker(name))
 
     assert watch.unheld == []
@@ -231,13 +232,13 @@ def test_every_writer_holds_the_slot(serving, store, monkeypatch):
 
 
 @pytest.mark.parametrize("what", ["is done", "waits", "refuses", "writes and refuses", "breaks"])
-def test_who_has_lost_a_slot_writes_nothing(serving, store, what):
-    """Whether it is taken for the first time, or is a letter whose time has come."""
+def test_who_has_lost_a_partition_writes_nothing(serving, store, what):
+    """Whether it is taken for the first time, or is a parked message whose time has come."""
     serving.run(Once(told("waits", "letter")), 100)
     with store.engine.connect() as connection:
         connection.execute(
-            text("UPDATE letters SET try_at = 0, body = :body"),
-            {"body": json.dumps(told(what).fact.to_data())},
+            text("UPDATE parked_messages SET try_at = 0, body = :body"),
+            {"body": json.dumps(told(what).payload.to_data())},
         )
     before = picture(store)
     with store.engine.connect() as connection:
@@ -245,10 +246,10 @@ def test_who_has_lost_a_slot_writes_nothing(serving, store, what):
     serving.retries.retry_due()
     serving.run(Once(told(what, "new")), 100)
     serving.run(Once(told(what, "again", again=True)), 100)
-    with pytest.raises(SlotLost), store.write() as work:
-        serving.partitions.hold(work, [SLOT])
+    with pytest.raises(PartitionLost), store.write() as uow:
+        serving.partitions.hold(uow, [PARTITION])
     assert picture(store) == before
-    assert before["letters"] == 1
+    assert before["parked_messages"] == 1
 
 
 def picture(store):
@@ -259,13 +260,13 @@ def picture(store):
         }
 
 
-def test_letters_are_what_the_story_says(serving, store):
+def test_parked_messages_are_what_the_story_says(serving, store):
     """The words that the handlers obey lead to what they are meant to."""
     for what in ("is done", "waits", "refuses", "writes and refuses", "breaks"):
         serving.run(Once(told(what)), 100)
     with store.engine.connect() as connection:
-        kept = connection.execute(text("SELECT id, state FROM letters ORDER BY id")).all()
+        kept = connection.execute(text("SELECT id, state FROM parked_messages ORDER BY id")).all()
     assert [tuple(row) for row in kept] == [
-        ("breaks", parked.WAITING),
-        ("waits", parked.WAITING),
+        ("breaks", parked.RETRYING),
+        ("waits", parked.RETRYING),
     ]

@@ -10,26 +10,17 @@ import psycopg
 import pytest
 
 from console.main import main
-from tests import servers
 from tests.broker.conftest import NAMES
-from tests.conftest import available
 from tests.district import TestDistrict
-
-
-@pytest.fixture(scope="module")
-def databases(tmp_path_factory):
-    """The URL of the services' databases, with `{service}` in it."""
-    folder = tmp_path_factory.mktemp("postgres")
-    with available(servers.postgres(folder, databases=NAMES)) as server:
-        yield getattr(server, "base", server) + "{service}"
+from tests.emptied import tables_anew
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def running(request, tmp_path):
     """A district that runs, and the environment of its operator."""
-    url = request.getfixturevalue("databases") if request.param == "postgresql" else ""
+    url = request.getfixturevalue("postgres") if request.param == "postgresql" else ""
     if url:
-        empty(url)
+        tables_anew(url)
     district = TestDistrict(tmp_path / "d", None, **({"database_url": url} if url else {}))
     district.begin()
     district.environ = {"DATABASE_URL": url, "DATA": str(tmp_path / "d")}

@@ -29,9 +29,9 @@ class Auditor:
         return [word for line in out for word in ("--head", line)]
 
     def tamper(self, *statements):
-        with self.store.write() as work:
+        with self.store.write() as uow:
             for statement in statements:
-                work.execute(statement)
+                uow.execute(statement)
 
     def row(self, table, position):
         with self.store.engine.connect() as connection:
@@ -140,8 +140,8 @@ def test_a_chain_that_was_written_anew_does_not_go_through_its_anchor(auditor):
         rows = [row._asdict() for row in connection.execute(select(audit).order_by("position"))]
     rows[1]["who"] = "somebody-else"
     auditor.tamper(delete(audit), delete(heads).where(heads.c.chain == "audit"))
-    with auditor.store.write() as work:
-        AUDIT.append(auditor.store, work, rows)
+    with auditor.store.write() as uow:
+        AUDIT.append(auditor.store, uow, rows)
     assert auditor.broken() == {}
     assert auditor.broken(*anchors) == {"audit": len(rows)}
 
@@ -158,8 +158,8 @@ def test_who_writes_later_stands_later_also_while_transactions_overlap(auditor):
     if auditor.store.dialect.name == "sqlite":
         return
     known, last = auditor.row(events, 1)._asdict(), auditor.last(events)
-    with auditor.store.write() as work:
-        EVENTS.append(auditor.store, work, [known | {"id": "late"}])
+    with auditor.store.write() as uow:
+        EVENTS.append(auditor.store, uow, [known | {"id": "late"}])
         other = eventlet.spawn(auditor.district.register)
         eventlet.sleep(0.3)
         assert not other.dead

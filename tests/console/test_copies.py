@@ -97,9 +97,9 @@ def held(district):
 
 def looks(district, monkeypatch):
     """Count how often it is looked whether this is the home."""
-    sender, found = district.service("gateway").components.sender, []
-    look = sender._home.look
-    monkeypatch.setattr(sender._home, "look", lambda: found.append(look()) or found[-1])
+    dispatcher, found = district.service("gateway").components.dispatcher, []
+    look = dispatcher._home.look
+    monkeypatch.setattr(dispatcher._home, "look", lambda: found.append(look()) or found[-1])
     return found
 
 
@@ -168,7 +168,7 @@ def test_a_copy_that_has_waited_for_long_gives_nothing_up_when_it_is_made_the_li
     from sqlalchemy import update
 
     from services.gateway.tables import webhooks
-    from services.gateway.webhooks.sender import DAY
+    from services.gateway.webhooks.dispatcher import DAY
 
     with receiving(lambda *_: "500 Oh") as receiver:
         with running(tmp_path / "live", "") as live:
@@ -177,9 +177,9 @@ def test_a_copy_that_has_waited_for_long_gives_nothing_up_when_it_is_made_the_li
             until(lambda: live.client.get("/v1/webhooks")["items"][0]["failing_since"])
         with running(*copied_folder(tmp_path), like=live) as other:
             until(lambda: held(other) == {True})
-            with other.store("gateway").write() as work:  # ten days pass
+            with other.store("gateway").write() as uow:  # ten days pass
                 since = webhooks.c.failing_since - 10 * DAY
-                work.execute(update(webhooks).values(failing_since=since))
+                uow.execute(update(webhooks).values(failing_since=since))
             assert here(other.environ, "webhooks", "adopt", "--yes")[0] == 0
             until(lambda: len(receiver.got) > 1)
             until(lambda: other.client.get("/v1/webhooks")["items"][0]["failing_since"])
@@ -190,7 +190,7 @@ def test_a_deployment_of_another_name_is_another_home(tmp_path):
     with receiving() as receiver:
         with running(tmp_path / "d", "", deployment="豐澤") as live:
             live.client.post("/v1/webhooks", {"url": receiver.url, "types": REGISTERED})
-            until(lambda: live.service("gateway").components.sender._home.known().home)
+            until(lambda: live.service("gateway").components.dispatcher._home.known().home)
         with running(tmp_path / "d", "", like=live, deployment="rehearsal") as other:
             until(lambda: held(other) == {True})
 
@@ -202,8 +202,8 @@ def test_a_district_from_before_there_were_homes_is_at_home_where_it_starts(tmp_
         with running(tmp_path / "d", "") as live:
             live.client.post("/v1/webhooks", {"url": receiver.url, "types": REGISTERED})
         with running(tmp_path / "d", "", like=live) as live:
-            with live.store("gateway").write() as work:
-                work.execute(deployment.delete())
+            with live.store("gateway").write() as uow:
+                uow.execute(deployment.delete())
             live.register()
             until(lambda: receiver.got)
             assert held(live) == {False}
@@ -226,16 +226,16 @@ def test_a_server_that_does_not_say_what_it_is_is_known_by_the_rest(server):
 
 def test_who_adopts_what_nobody_has_sent_from_is_told_so(tmp_path):
     with running(tmp_path / "d", "") as live:
-        until(lambda: live.service("gateway").components.sender._home.known().home)
+        until(lambda: live.service("gateway").components.dispatcher._home.known().home)
     home = live.environ
     from chassis.storage.tables import deployment
     from console.admin.databases import opened, settings_of
 
     with (
         opened(settings_of(tmp_path / "d"), ["gateway"]) as stores,
-        stores["gateway"].write() as work,
+        stores["gateway"].write() as uow,
     ):
-        work.execute(deployment.delete())
+        uow.execute(deployment.delete())
     code, lines, _ = here(home, "webhooks", "adopt")
     assert (code, lines) == (
         0, ["Nobody has sent from this database yet: the gateway that starts next may."]

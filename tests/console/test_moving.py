@@ -10,10 +10,11 @@ from sqlalchemy import select
 from chassis.sealing import KeyFile
 from console.cli import moving
 from console.demo.synthetic import identity_number
-from services.gateway.access.callers import Caller, Role
+from services.gateway.access.callers import Caller
 from services.gateway.commands import parsing
 from services.gateway.event_log.chain import AUDIT
 from services.gateway.person_keys import Known, by_identity, by_phone, once_by_phone
+from services.gateway.resources.roles import Role
 from services.gateway.tables import audit, person_keys
 from services.insurance.model import Claim, Medic
 from tests.console.conftest import here

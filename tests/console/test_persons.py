@@ -11,10 +11,11 @@ from chassis.messaging.memory_bus import EmbeddedBus
 from chassis.runtime.green import pause
 from chassis.sealing import KeyFile, PersonKey, Seal
 from chassis.settings import Misconfigured
-from services.gateway.access.callers import Caller, Role
+from services.gateway.access.callers import Caller
 from services.gateway.event_log.chain import AUDIT
-from services.gateway.person_keys import People, by_identity, by_phone
+from services.gateway.person_keys import PersonKeys, by_identity, by_phone
 from services.gateway.privacy.key_rotation import Rotating
+from services.gateway.resources.roles import Role
 from services.gateway.tables import audit, person_keys, webhook_secrets
 from tests.console.conftest import here
 from tests.district import TestDistrict
@@ -197,7 +198,7 @@ def test_a_key_file_that_lacks_a_key_is_one_sentence(office):
     (fault,) = [each for each in found if each["state"] == "fault"]
     assert lost in fault["says"]
     assert fault["check"] == "keys of people"
-    people = People(office.store, Seal.from_file(office.file, create=False))
+    people = PersonKeys(office.store, Seal.from_file(office.file, create=False))
     with pytest.raises(Misconfigured, match=f"lacks the key {lost}"):
         people.check()
     (line,) = office.say("keys", "rotate", code=2)
@@ -221,29 +222,29 @@ def test_a_district_without_its_key_does_not_start(tmp_path):
 
 def test_two_gateways_that_meet_a_person_at_once_make_one_key(office):
     """One has inserted and not committed when the other asks; SQLite has one writer at a time."""
-    people, found = People(office.store, office.seal), {}
+    people, found = PersonKeys(office.store, office.seal), {}
     persons = [by_identity(office.seal, str(number)) for number in range(20)]
-    with office.store.write() as work:
-        found["first"] = people.keys(work, persons)
+    with office.store.write() as uow:
+        found["first"] = people.keys(uow, persons)
         other = threading.Thread(target=lambda: found.update(second=_keys(people, persons[::-1])))
         other.start()
-        while office.store.dialect.name != "sqlite" and not work.scalar(WAITING):
+        while office.store.dialect.name != "sqlite" and not uow.scalar(WAITING):
             pause(0)
     other.join()
     assert found["first"] == found["second"]
 
 
 def _keys(people, persons):
-    with people.store.write() as work:
-        return people.keys(work, persons)
+    with people.store.write() as uow:
+        return people.keys(uow, persons)
 
 
 def test_many_persons_are_asked_for_together(office):
-    people = People(office.store, office.seal)
+    people = PersonKeys(office.store, office.seal)
     persons = [by_identity(office.seal, str(number)) for number in range(1201)]
-    with office.store.write() as work:
-        made = people.keys(work, persons)
+    with office.store.write() as uow:
+        made = people.keys(uow, persons)
     assert made.keys() == {*persons}
-    with office.store.write() as work:
-        assert people.keys(work, persons) == made
+    with office.store.write() as uow:
+        assert people.keys(uow, persons) == made
     assert len({key.id for key in made.values()} | {PersonKey().id}) == 1202

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import func, select
 
 from chassis.storage.retention import FORGOTTEN
-from chassis.storage.tables import deployment, letters, outbox, resends
+from chassis.storage.tables import deployment, outbox, parked_messages, resends
 from console.main import main
 from services.gateway.tables import events
 from tests import PATIENCE
@@ -65,7 +65,7 @@ def test_what_was_handled_is_not_handled_again(bihuan, district):
 
 def feed_prompt(bihuan, district):
     assert resend(bihuan, district, "filing", "inspection", "--handler", "prompt")[0] == 0
-    assert count(district.store("inspection"), letters) == 0
+    assert count(district.store("inspection"), parked_messages) == 0
 
 
 @pytest.mark.parametrize("deliver", ["once", "twice"])
@@ -73,7 +73,7 @@ def test_a_handler_is_fed_what_its_service_has_seen_and_it_has_not(bihuan, make_
     """The first shop has reopened before there was the handler, the second since."""
     district, called = make_district(deliver), []
     district.begin()
-    consumer = district.running.carriages["inspection"].consumer
+    consumer = district.running.hosts["inspection"].consumer
     others = [h for h in consumer.handlers["enterprise-reopened"] if h.__name__ != "prompt"]
 
     def prompt(fact, _db):
@@ -96,7 +96,7 @@ def test_a_handler_is_fed_what_its_service_has_seen_and_it_has_not(bihuan, make_
 
 
 def test_a_handler_that_has_heard_everything_is_fed_nothing(bihuan, district):
-    consumer = district.running.carriages["inspection"].consumer
+    consumer = district.running.hosts["inspection"].consumer
     called = []
 
     def prompt(fact, _db):
@@ -111,10 +111,10 @@ def test_a_handler_that_has_heard_everything_is_fed_nothing(bihuan, district):
 
 def test_what_the_receiver_no_longer_remembers_is_refused(bihuan, district):
     store = district.store("gateway")
-    with store.write() as work:
+    with store.write() as uow:
         moment = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
         row = {"name": FORGOTTEN, "value": str(moment)}
-        work.execute(store.statements.insert_or_replace(deployment, "name"), row)
+        uow.execute(store.statements.insert_or_replace(deployment, "name"), row)
     early = "2025-12-31T00:00:00+08:00"
     code, said = resend(bihuan, district, "filing", "gateway", since=early)
     assert (code, "might be done twice" in said) == (2, True), said

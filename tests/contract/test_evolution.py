@@ -56,7 +56,7 @@ def test_the_asyncapi_document_is_up_to_date():
 def test_the_example_in_the_catalogue_can_be_read(kind):
     message = example(kind)
     envelope = Envelope.from_headers(message["headers"])
-    fact = Message(envelope, json.dumps(message["body"]), "exchange").fact
+    fact = Message(envelope, json.dumps(message["body"]), "exchange").payload
     assert type(fact) is kind
     assert fact.key == envelope.partitionkey
     assert kind.schema().load(message["body"]) == fact

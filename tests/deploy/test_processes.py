@@ -165,15 +165,15 @@ def test_every_process_is_ready_and_reports(containers):
         assert f'service="{each.name}"' in each.get("/metrics")
 
 
-def test_two_replicas_share_the_slots(containers):
-    slots = int(environment("filing")["SLOTS"])
+def test_two_replicas_share_the_partitions(containers):
+    partitions = int(environment("filing")["PARTITIONS"])
 
     def shares():
         texts = [each.get("/metrics") for each in containers if each.name == "filing"]
         lines = [line for text in texts for line in text.splitlines()]
-        return [float(line.split()[-1]) for line in lines if line.startswith("bihuan_slots{")]
+        return [float(line.split()[-1]) for line in lines if line.startswith("bihuan_partitions{")]
 
-    wait_until(lambda: shares() == [slots / 2, slots / 2], "each has its share")
+    wait_until(lambda: shares() == [partitions / 2, partitions / 2], "each has its share")
 
 
 def test_a_broker_that_is_away_is_no_reason_to_restart_anything(containers, deployment):

@@ -80,7 +80,7 @@ def test_what_a_client_sends_for_the_gateway_arrives(client, district):
 
 
 def test_what_a_client_says_of_its_own_address_is_not_believed(client, district, monkeypatch):
-    rates = district.running.carriages["gateway"].web.entrance.rates
+    rates = district.running.hosts["gateway"].web.entrance.rates
     asked = []
     monkeypatch.setattr(
         rates, "take", lambda name, take=rates.take: asked.append(name) or take(name)

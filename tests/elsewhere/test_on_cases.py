@@ -4,7 +4,8 @@ import json
 
 import eventlet
 
-from services.gateway.access.callers import Caller, Role
+from services.gateway.access.callers import Caller
+from services.gateway.resources.roles import Role
 
 
 def at_once(district, path, bodies):

@@ -81,10 +81,10 @@ def test_a_state_whose_event_cannot_be_written(district, monkeypatch):
     store, fails = district.store("filing"), [True]
     close = store._close
 
-    def failing(work):
-        if fails and any(m.fact.type == "enterprise-registered" for m in work.outgoing):
+    def failing(uow):
+        if fails and any(m.payload.type == "enterprise-registered" for m in uow.outbox):
             raise ValueError("this cannot be written")
-        close(work)
+        close(uow)
 
     monkeypatch.setattr(store, "_close", failing)
     before = stored(district)
@@ -176,8 +176,8 @@ def test_one_bad_row_drops_the_batch(district):
 def test_the_answer_is_200_while_nothing_downstream_is_stored_and_every_check_stays_green(
     district, monkeypatch
 ):
-    """12: what has no outcome is 202; how long letters and unsent rows wait is measured."""
-    handlers = district.running.carriages["filing"].consumer.handlers
+    """12: what has no outcome is 202; how long parked messages and unsent rows wait is measured."""
+    handlers = district.running.hosts["filing"].consumer.handlers
     real = handlers["register-enterprise"]
 
     def fail(_fact, _db):
@@ -190,13 +190,14 @@ def test_the_answer_is_200_while_nothing_downstream_is_stored_and_every_check_st
     assert district.client.get(answer.headers["Location"])["state"] == "pending"
     with eventlet.Timeout(PATIENCE):
         while not re.search(
-            r'bihuan_letters\{[^}]*service="filing"[^}]*state="(waiting|stuck)"[^}]*\} [1-9]',
+            r'bihuan_parked_messages\{[^}]*service="filing"[^}]*state="(retrying|exhausted)"'
+            r"[^}]*\} [1-9]",
             district.client.request("GET", "/metrics").data.decode(),
         ):
             eventlet.sleep(0.1)
     metrics = district.client.request("GET", "/metrics").data.decode()
     assert re.search(r'bihuan_outbox_oldest_seconds\{service="filing"\}', metrics)
-    oldest = r'bihuan_letters_oldest_seconds\{service="filing",state="(waiting|stuck)"\}'
+    oldest = r'bihuan_parked_messages_oldest_seconds\{service="filing",state="(waiting|stuck)"\}'
     assert re.search(oldest, metrics)
     monkeypatch.setitem(handlers, "register-enterprise", real)
     with eventlet.Timeout(PATIENCE):
@@ -225,15 +226,15 @@ def test_an_audit_log_in_which_a_deletion_does_not_show(district, table):
     _, broken = chain.verify(store)
     assert broken is None
     third = table.c.position == 3
-    with store.write() as work:
-        row = work.execute(select(table).where(third)).one()._asdict()
-        work.execute(table.delete().where(third))
+    with store.write() as uow:
+        row = uow.execute(select(table).where(third)).one()._asdict()
+        uow.execute(table.delete().where(third))
     try:
         _, broken = chain.verify(store)
         assert (broken.chain, broken.position, broken.how) == (table.name, 3, "is missing")
     finally:
-        with store.write() as work:
-            work.execute(table.insert().values(row))
+        with store.write() as uow:
+            uow.execute(table.insert().values(row))
     assert chain.verify(store)[1] is None
 
 

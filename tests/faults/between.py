@@ -29,10 +29,10 @@ LOST = ((5, 1), (5, 1), (5, 2), (4, 3))
 """How many commits about a message are undone, and then unanswered: as many as a consumer takes for
 the database's own trouble, and those after which it judges the handler."""
 PROBES = 32
-"""Requests of different keys: one slot of eight, which is served by nobody, is missed by all of
-them with a chance of 1.4 %, and half of the slots never."""
+"""Requests of different keys: one partition of eight, which is served by nobody, is missed by all
+of them with a chance of 1.4 %, and half of the partitions never."""
 SLOW_BY = 8.0
-"""Seconds by which a wave is late: less than the broker is given to confirm it."""
+"""Seconds by which a publish batch is late: less than the broker is given to confirm it."""
 DAY = 86_400.0
 HANDLED = r'INSERT INTO inbox.*?"id": ?"([^"]+)"'
 """How a transaction begins that handles a message; the group is the message's id."""
@@ -117,13 +117,13 @@ def _loses(member: Member, undone: int, unanswered: int) -> str:
     return f"{undone} undone and {unanswered} unanswered"
 
 
-# -- a letter whose command is refused
+# -- a parked message whose command is refused
 
 
-@kind("letter-frozen", takes=60)
+@kind("parked-message-frozen", takes=60)
 def freeze_before_the_outcome(stage: Stage, rng: Random) -> str:
-    """A command is refused from a letter, and before that is written its process stands still until
-    another has answered the command."""
+    """A command is refused from a parked message, and before that is written its process stands
+    still until another has answered the command."""
     ill = stage.of("inspection")
     with stage.holding(ill[0]), stage.holding(ill[1]):
         shop = _shop(stage, rng)
@@ -133,11 +133,13 @@ def freeze_before_the_outcome(stage: Stage, rng: Random) -> str:
         command = ""
         try:
             command = _close(stage, shop, rng, "respond-async").get("command_id", "")
-            letter = f"SELECT 1 FROM letters WHERE id = '{command}' AND state = 'waiting'"
-            if not until(lambda: asked(stage, letter, "inspection"), every=0.03):
+            parked_message = (
+                f"SELECT 1 FROM parked_messages WHERE id = '{command}' AND state = 'retrying'"
+            )
+            if not until(lambda: asked(stage, parked_message, "inspection"), every=0.03):
                 raise Missed("the command was not set aside")
             for member in ill:
-                member.order(do=FREEZE, at="after-rollback", of=f"letters.*{shop}")
+                member.order(do=FREEZE, at="after-rollback", of=f"parked messages.*{shop}")
             where = _frozen(ill)
         finally:
             for member in ill:
@@ -159,7 +161,7 @@ def freeze_before_the_outcome(stage: Stage, rng: Random) -> str:
 def _frozen(members: list[Member]) -> str:
     """Wait until one of these has stopped where it was told to; raises `Missed`."""
     if not until(lambda: any(member.done() for member in members), REACHED_WITHIN, 0.02):
-        raise Missed("the letter was not tried")
+        raise Missed("the parked message was not tried")
     for member in members:
         if not member.done():
             member.order(do=NOTHING)
@@ -204,8 +206,8 @@ def cut_one_side(stage: Stage, rng: Random) -> str:
 
 
 def _serves(stage: Stage, gateway: str, rng: Random) -> bool:
-    """Have enterprises registered through one gateway, of as many keys as reach every slot, and
-    tell whether all were answered in time."""
+    """Have enterprises registered through one gateway, of as many keys as reach every partition,
+    and tell whether all were answered in time."""
     (base,) = [member.process.base for member in stage.members if member.name == gateway]
     first = rng.randrange(60_000_000, 90_000_000 - PROBES)
     keys = [f"probe-{number}" for number in range(first, first + PROBES)]
@@ -217,35 +219,39 @@ def _serves(stage: Stage, gateway: str, rng: Random) -> bool:
     return bool(until(lambda: asked(stage, query, "gateway") == [(PROBES,)]))
 
 
-# -- another number of slots
+# -- another number of partitions
 
 
-@kind("slots", "broker", takes=90)
-def change_slots(stage: Stage, rng: Random) -> str:
-    """The number of slots changes under load, while what publishes is slow: each wave of messages
-    goes out some seconds after it was made, and a batch may be many waves."""
-    number = rng.choice([number for number in (5, 8, 12) if number != stage.slots])
+@kind("partitions", "broker", takes=90)
+def change_partitions(stage: Stage, rng: Random) -> str:
+    """The number of partitions changes under load, while what publishes is slow: each publish batch
+    of messages goes out some seconds after it was made, and a batch may be many publish batches."""
+    number = rng.choice([number for number in (5, 8, 12) if number != stage.partitions])
     with stage.locks["database"]:
         for member in stage.members:
             member.order(do=SLOW, at="before-wave", seconds=SLOW_BY)
         try:
             until(lambda: any(member.done() for member in stage.members))
             while _changing(stage, number) != 0:  # broken off: everything waits for the next run
-                stage.say("!! `bihuan slots` has failed, and is run again")
-            stage.slots = number
+                stage.say("!! `bihuan partitions` has failed, and is run again")
+            stage.partitions = number
             for member in stage.members:
-                member.process.environ = {**member.process.environ, "SLOTS": str(number)}
+                member.process.environ = {**member.process.environ, "PARTITIONS": str(number)}
         finally:
             for member in stage.members:
                 member.order(do=NOTHING)
-    return f"{number} slots"
+    return f"{number} partitions"
 
 
 def _changing(stage: Stage, number: int) -> int:
-    """Have an operator change the number of slots; gives the exit code."""
-    where = {"AMQP_URI": stage.broker.uri, "DATABASE_URL": stage.url, "SLOTS": str(stage.slots)}
-    with (stage.folder / "slots.log").open("ab") as log:
-        command = [sys.executable, "-m", "console.main", "slots", str(number)]
+    """Have an operator change the number of partitions; gives the exit code."""
+    where = {
+        "AMQP_URI": stage.broker.uri,
+        "DATABASE_URL": stage.url,
+        "PARTITIONS": str(stage.partitions),
+    }
+    with (stage.folder / "partitions.log").open("ab") as log:
+        command = [sys.executable, "-m", "console.main", "partitions", str(number)]
         process = subprocess.Popen(
             command, env={**os.environ, **where}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )

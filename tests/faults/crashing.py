@@ -10,15 +10,15 @@ import os
 import signal
 import sys
 
-from chassis.messaging.memory_bus import EmbeddedBus, EmbeddedInlet
+from chassis.messaging.memory_bus import EmbeddedBus, EmbeddedPartitionConsumer
 from chassis.storage.store import Store
-from chassis.storage.unit_of_work import Work
+from chassis.storage.unit_of_work import UnitOfWork
 
 POINTS = {
-    "commit": (Work, "commit"),
+    "commit": (UnitOfWork, "commit"),
     "publish": (EmbeddedBus, "publish"),
     "mark-sent": (Store, "mark_sent"),
-    "ack": (EmbeddedInlet, "done"),
+    "ack": (EmbeddedPartitionConsumer, "done"),
 }
 
 

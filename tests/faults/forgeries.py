@@ -1,4 +1,5 @@
-"""Messages that no service would write: every attribute of every form, and slots of other keys."""
+"""Messages that no service would write: every attribute of every form, and partitions of other
+keys."""
 
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ def message_with(headers: dict[str, Any], body: str = "{}") -> amqp.Message:
 @kind("forged", "broker")
 def forge(stage: Stage, rng: Random) -> str:
     """Attributes that are no text, too long, of no form or not there: to the dead letters."""
-    receiver, found = rng.choice([*HEARS]), [*misfits(stage.slots)]
+    receiver, found = rng.choice([*HEARS]), [*misfits(stage.partitions)]
     rng.shuffle(found)
     messages = []
     for _, headers in islice(found, AT_ONCE):
@@ -53,23 +54,25 @@ def write_unreadably(stage: Stage, rng: Random) -> str:
     """Properties that no client can read; and a routing key that is no text, of a message that is
     in order."""
     receiver = rng.choice([*HEARS])
-    headers = headers_of(stage.slots, id=stranger(stage))
+    headers = headers_of(stage.partitions, id=stranger(stage))
     put_in_all(stage, receiver, [message for _, message in unreadable(headers)])
     made = new_id()
     stage.own_up(guest=made)
     body = json.dumps({"patrol_id": made, **BODY})
-    guest = message_with(headers_of(stage.slots, id=made, partitionkey=made), body)
+    guest = message_with(headers_of(stage.partitions, id=made, partitionkey=made), body)
     put_in_all(stage, "gateway", [guest], b"\xe9\xff")
     return receiver
 
 
-@kind("wrong-slot", "broker")
+@kind("wrong-partition", "broker")
 def go_astray(stage: Stage, rng: Random) -> str:
-    """The slot is that of another key: nobody holds what it would have to be handled under."""
+    """The partition is that of another key: nobody holds what it would have to be handled under."""
     receiver, messages = rng.choice([*HEARS]), []
     for _ in range(rng.randint(1, 5)):
-        headers = headers_of(stage.slots, id=stranger(stage))
-        headers["slot"] = (headers["slot"] + rng.randrange(1, stage.slots)) % stage.slots
+        headers = headers_of(stage.partitions, id=stranger(stage))
+        headers["partition"] = (
+            headers["partition"] + rng.randrange(1, stage.partitions)
+        ) % stage.partitions
         messages.append(message_with(headers, json.dumps({"patrol_id": new_id(), **BODY})))
     put_in_all(stage, receiver, messages)
     return receiver

@@ -11,7 +11,7 @@ import psycopg
 from psycopg.rows import namedtuple_row
 
 from chassis.ids import new_id
-from chassis.message import slot_of
+from chassis.message import partition_of
 from chassis.storage.tables import message_of
 from tests.faults.kinds import Missed, kind
 from tests.faults.stage import HEARS, Stage
@@ -37,7 +37,7 @@ def put_in(
     } | attributes
     headers: dict[str, Any] = {f"cloudEvents_{name}": value for name, value in given.items()}
     headers["exchange"] = f"{given['source']}.events"
-    headers["slot"] = slot_of(given["partitionkey"], stage.slots)
+    headers["partition"] = partition_of(given["partitionkey"], stage.partitions)
     publish(stage, f"{receiver}.inbox", given["type"], body, headers)
 
 
@@ -109,14 +109,14 @@ def oversized(stage: Stage, rng: Random) -> str:
 @kind("headerless", "broker")
 def headerless(stage: Stage, rng: Random) -> str:
     """It goes to the dead letters."""
-    queue = f"{rng.choice([*HEARS])}.inbox.{rng.randrange(stage.slots)}"
+    queue = f"{rng.choice([*HEARS])}.inbox.{rng.randrange(stage.partitions)}"
     publish(stage, "", queue, "{}", {})
     return queue
 
 
 @kind("impostor", "broker")
 def impostor(stage: Stage, rng: Random) -> str:
-    """Another body under an id that was handled: a rejected letter."""
+    """Another body under an id that was handled: a rejected parked message."""
     receiver, row = rng.choice(handled(stage, rng, 20))
     stage.own_up(impostor=row.id)
     body = json.dumps({**json.loads(row.body), "impostor": True})
@@ -135,8 +135,8 @@ def duplicated(stage: Stage, rng: Random) -> str:
 
 def put_in_again(stage: Stage, receiver: str, row: Any) -> None:
     message = message_of(row)
-    slot = message.slot(stage.slots)
-    headers = message.envelope.headers() | {"slot": slot, "exchange": message.exchange}
+    partition = message.partition(stage.partitions)
+    headers = message.envelope.headers() | {"partition": partition, "exchange": message.exchange}
     publish(stage, f"{receiver}.inbox", row.type, row.body, headers)
 
 

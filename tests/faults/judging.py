@@ -36,7 +36,7 @@ EXAMPLES = 8
 """How many sentences of a kind a verdict keeps."""
 
 _SAID = "SELECT seq, id, exchange, type, partitionkey, causationid, sent_at, body FROM outbox"
-_LETTERS = "SELECT id, type, state, reason, handler FROM letters"
+_PARKED_MESSAGES = "SELECT id, type, state, reason, handler FROM parked_messages"
 _COMMANDS = 'SELECT id, idempotency, type, state, status, batch_id, "rows" AS many FROM commands'
 
 
@@ -88,21 +88,21 @@ class Books:
 
     said: dict[str, Sequence[Any]]
     handled: dict[str, set[str]]
-    letters: dict[str, Sequence[Any]]
+    parked_messages: dict[str, Sequence[Any]]
     kept: Sequence[Any]
     commands: Sequence[Any]
 
     @classmethod
     def read(cls, url: str) -> Self:
         """Read them; the URL holds `{service}` where the service's name goes."""
-        said, handled, letters = {}, {}, {}
+        said, handled, parked_messages = {}, {}, {}
         for name in TOPOLOGY:  # what was said before what was heard of it
             said[name] = _rows(url, name, f"{_SAID} ORDER BY seq")
         for name in TOPOLOGY:
             handled[name] = {row.id.split()[0] for row in _rows(url, name, "SELECT id FROM inbox")}
-            letters[name] = _rows(url, name, _LETTERS)
+            parked_messages[name] = _rows(url, name, _PARKED_MESSAGES)
         kept = _rows(url, "gateway", "SELECT position, id, source, causationid FROM events")
-        return cls(said, handled, letters, kept, _rows(url, "gateway", _COMMANDS))
+        return cls(said, handled, parked_messages, kept, _rows(url, "gateway", _COMMANDS))
 
     @property
     def messages(self) -> Iterator[Any]:
@@ -140,7 +140,7 @@ def judge(url: str, record: Record | None = None) -> dict[str, Any]:
     for name, check in zip(COUNTS, checks, strict=True):
         found[name] += check(books, record)
     alone = [row for row in books.commands if row.many is None]
-    parked = [row for rows in books.letters.values() for row in rows]
+    parked = [row for rows in books.parked_messages.values() for row in rows]
     expected = record.strangers | record.impostors
     return {
         "accepted": len(alone),
@@ -149,7 +149,7 @@ def judge(url: str, record: Record | None = None) -> dict[str, Any]:
         "refused": sum(row.id in expected for row in parked),
         **{name: len(sentences) for name, sentences in found.items()},
         "evidence": {name: said[:EXAMPLES] for name, said in found.items() if said},
-        "letters": [
+        "parked_messages": [
             f"{row.type} {row.id} {row.state}: {row.reason}"
             for row in parked
             if row.id not in expected
@@ -158,14 +158,14 @@ def judge(url: str, record: Record | None = None) -> dict[str, Any]:
 
 
 def under_way(url: str, record: Record | None = None) -> list[str]:
-    """Tell what has not come to rest; a waiting letter has not either, unless it is a stranger's:
-    what nobody knows waits for a newer version."""
+    """Tell what has not come to rest; a waiting parked message has not either, unless it is a
+    stranger's: what nobody knows waits for a newer version."""
     books, record = Books.read(url), record or Record()
     waiting = [
         f"{row.type} {row.id} waits at {name}: {row.reason}"
-        for name, rows in books.letters.items()
+        for name, rows in books.parked_messages.items()
         for row in rows
-        if row.state == "waiting" and row.id not in record.strangers
+        if row.state == "retrying" and row.id not in record.strangers
     ]
     return [*_lost(books, Record()), *_unsettled(books, record), *waiting]
 
@@ -189,7 +189,7 @@ def _lost(books: Books, record: Record) -> Iterator[str]:
     said, known = {row.id for row in books.said["gateway"]}, set()
     for row in books.commands:
         known.add(row.idempotency)
-        if row.many is None and row.id not in said and row.state != "rejected":
+        if row.many is None and row.id not in said and row.state != "dead":
             yield f"the command {row.id} was taken in and never said"
     for answer in record.answers:
         if answer["status"] < 300 and answer["name"] not in known:
@@ -229,19 +229,20 @@ def _duplicated(books: Books, record: Record) -> Iterator[str]:
 
 
 def _set_aside_all_the_same(books: Books, record: Record) -> Iterator[str]:
-    """Find letters of messages that have had their effect, which they would have once more."""
-    for name, parked in books.letters.items():
+    """Find parked messages of messages that have had their effect, which they would have once
+    more."""
+    for name, parked in books.parked_messages.items():
         effects = {row.causationid for row in books.said[name]}
         if name == "gateway":
             effects |= {row.id for row in books.kept}
         for row in parked:
             has_it = row.id in effects or any(words in row.reason for words in THERE_ALREADY)
             if has_it and row.handler is None and row.id not in record.impostors:
-                yield f"{row.type} {row.id} is a letter of {name}, and has had its effect"
+                yield f"{row.type} {row.id} is a parked message of {name}, and has had its effect"
 
 
 THERE_ALREADY = ("UniqueViolation", "UNIQUE constraint failed")
-"""What a letter's reason says when its effect is in a table already."""
+"""What a parked message's reason says when its effect is in a table already."""
 
 FIELDS = {
     "command-settled": "command_id",
@@ -337,7 +338,7 @@ def _unsettled(books: Books, _record: Record) -> Iterator[str]:
         target, _, kind = row.exchange.rpartition(".")
         if kind != "commands" or row.id in ended or row.id not in books.handled.get(target, ()):
             continue
-        if all(letter.id != row.id for letter in books.letters[target]):
+        if all(parked_message.id != row.id for parked_message in books.parked_messages[target]):
             yield f"{row.type} {row.id} was handled by {target}, and has no outcome"
 
 

@@ -43,7 +43,10 @@ def kind(name: str, holds: str | None = None, *, takes: float = 0.0) -> Callable
     return declare
 
 
-RETRIED = "UPDATE letters SET state = 'waiting', attempts = 0, try_at = 0 WHERE state = 'stuck'"
+RETRIED = (
+    "UPDATE parked_messages SET state = 'retrying', attempts = 0, try_at = 0 "
+    "WHERE state = 'exhausted'"
+)
 """Has what a fault has made stuck tried again, as an operator would."""
 
 
@@ -184,7 +187,7 @@ def change(stage: Stage, members: list[Member], entry: tuple[str, ...]) -> None:
 
 
 def _stuck(stage: Stage) -> bool:
-    return bool(asked(stage, "SELECT 1 FROM letters WHERE state = 'stuck'"))
+    return bool(asked(stage, "SELECT 1 FROM parked_messages WHERE state = 'exhausted'"))
 
 
 def asked(stage: Stage, sql: str, service: str = "filing") -> list[tuple[object, ...]] | None:

@@ -93,7 +93,7 @@ def alarm(stage: Stage, rng: Random) -> str:
 @kind("queue-deleted", "broker")
 def delete_queue(stage: Stage, rng: Random) -> str:
     """Whatever it held is gone; who listened declares it anew and asks for what it has missed."""
-    queue = f"{rng.choice([*HEARS])}.inbox.{rng.randrange(stage.slots)}"
+    queue = f"{rng.choice([*HEARS])}.inbox.{rng.randrange(stage.partitions)}"
     channel = stage.channel()
     channel.queue_delete(queue)
     give_up = time.monotonic() + 30
@@ -211,7 +211,7 @@ def lock_rows(stage: Stage, rng: Random) -> str:
 
 @kind("leases-ended", "database")
 def end_leases(stage: Stage, rng: Random) -> str:
-    """The slots of a service change hands again and again, with whatever is in hand."""
+    """The partitions of a service change hands again and again, with whatever is in hand."""
     name = rng.choice([*HEARS])
     until = time.monotonic() + rng.uniform(6, 15)
     with _session(stage, name) as session:

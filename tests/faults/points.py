@@ -1,9 +1,9 @@
 """A process that stops wherever it is told to: `python -m tests.faults.points run filing …`.
 
-Between any two statements, and around each commit, wave of messages and acknowledgement it looks
-for an order in the file that the environment names as ORDERS; what it did goes to a file beside it.
-The product has no hooks for this: the points are put around what it speaks to the database and the
-broker with. Where one of these is gone the process does not start.
+Between any two statements, and around each commit, publish batch of messages and acknowledgement it
+looks for an order in the file that the environment names as ORDERS; what it did goes to a file
+beside it. The product has no hooks for this: the points are put around what it speaks to the
+database and the broker with. Where one of these is gone the process does not start.
 """
 
 import chassis.runtime.green  # noqa: F401, I001  (before everything else)
@@ -23,7 +23,7 @@ from amqp.spec import Basic
 from psycopg.pq import TransactionStatus
 
 from chassis.storage.postgres_engine import Bounded
-from chassis.rabbitmq.inbox import RabbitInlet
+from chassis.rabbitmq.inbox import RabbitPartitionConsumer
 from chassis.rabbitmq.publisher import _Cork, Publisher
 
 SQL_POINTS = ("before-statement", "after-statement", "before-commit", "after-commit")
@@ -146,7 +146,7 @@ def put_points(obedient):
         (Bounded, "wait", wait),
         (_Cork, "__exit__", around("wave")),
         (Publisher, "_on_confirm", around("confirm")),
-        (RabbitInlet, "take", around("take")),
+        (RabbitPartitionConsumer, "take", around("take")),
         (AbstractChannel, "send_method", send),
     ):
         original = getattr(owner, name)  # which must be there

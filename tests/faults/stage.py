@@ -98,7 +98,7 @@ class Stage:
         self.exits: list[dict[str, Any]] = []
         self.members: list[Member] = []
         self.locks = {name: Semaphore(1) for name in ("broker", "database", "queues")}
-        self.slots = Settings().slots
+        self.partitions = Settings().partitions
         self.began = time.monotonic()
         self._stack = ExitStack()
         self._watching = True
@@ -165,7 +165,7 @@ class Stage:
             "AMQP_URI": self.broker.at(broker.port),
             "DATABASE_URL": self.database.url("{service}", database.port),
             "STOP_WITHIN": str(STOP_WITHIN),
-            "SLOTS": str(self.slots),
+            "PARTITIONS": str(self.partitions),
         }
 
     def channel(self) -> Any:

@@ -17,7 +17,7 @@ from chassis.messaging.memory_bus import EmbeddedBus
 from chassis.messaging.outbox import Outbox
 from chassis.messaging.receipts import Admission
 from chassis.storage.store import Store
-from chassis.storage.tables import inbox, letters, outbox
+from chassis.storage.tables import inbox, outbox, parked_messages
 from services.gateway.tables import commands
 from tests.conftest import SEED
 from tests.district import Refused
@@ -72,14 +72,14 @@ def test_an_acknowledgement_before_the_commit_loses(make_district, monkeypatch):
     """Between the two insurance is killed, as it seems, and started again at once."""
     killed = False
 
-    def run(self, inlet, most):
+    def run(self, partition_consumer, most):
         nonlocal killed
         while True:
             try:
-                taken = inlet.take(most)
+                taken = partition_consumer.take(most)
             except Closed:
                 return
-            inlet.done(taken)
+            partition_consumer.done(taken)
             if not killed and "enterprise-registered" in types_of(taken):
                 killed = self.store.service == "insurance"
                 if killed:
@@ -99,8 +99,8 @@ def test_an_inbox_that_forgets_lets_things_happen_twice(make_district, monkeypat
     """Inspection's inbox has no key: what comes twice is handled twice."""
     whole_admit = Admission.admit
 
-    def admit(self, work, messages):
-        fresh, blocked = whole_admit(self, work, messages)
+    def admit(self, uow, messages):
+        fresh, blocked = whole_admit(self, uow, messages)
         return [*messages] if self.store.service == "inspection" else fresh, blocked
 
     monkeypatch.setattr(Admission, "admit", admit)
@@ -117,12 +117,12 @@ def test_publishing_before_the_commit_raises_ghosts(make_district, monkeypatch):
     bus, posts = EmbeddedBus(), 0
     whole_close = Store._close
 
-    def close(self, work):
+    def close(self, uow):
         nonlocal posts
-        whole_close(self, work)
-        if self.service == "filing" and work.outgoing:
+        whole_close(self, uow)
+        if self.service == "filing" and uow.outbox:
             posts += 1
-            eventlet.spawn(bus.publish, [*work.outgoing])
+            eventlet.spawn(bus.publish, [*uow.outbox])
             eventlet.sleep(0)
             if posts in (3, 5):
                 raise RuntimeError("the commit fails")
@@ -166,8 +166,8 @@ def quiet(make_district):
     live_a_little(district)
     district.running.settle()
     store = district.store("gateway")
-    with store.write() as work:
-        names = work.scalars(commands.select().with_only_columns(commands.c.idempotency)).all()
+    with store.write() as uow:
+        names = uow.scalars(commands.select().with_only_columns(commands.c.idempotency)).all()
     record = Record(
         answers=[{"name": name, "status": 201, "digest": "what it was"} for name in names]
     )
@@ -197,8 +197,8 @@ def test_a_key_that_is_answered_in_two_ways_is_a_contradiction(quiet, status, di
 
 def test_a_command_without_an_outcome_is_unsettled(quiet):
     district, _ = quiet
-    with district.store("gateway").write() as work:
-        work.execute(
+    with district.store("gateway").write() as uow:
+        uow.execute(
             update(commands)
             .where(
                 commands.c.id
@@ -220,17 +220,17 @@ def test_a_command_that_is_done_and_rejected_is_duplicated(quiet):
     first = outcome_of_one(district)
     body = json.dumps({**json.loads(first.body), "outcome": "rejected"})
     second = {**first._mapping, "seq": None, "id": "second", "body": body}
-    with district.store("filing").write() as work:
-        work.execute(insert(outbox).values(second))
-    with district.store("gateway").write() as work:
-        work.execute(insert(inbox).values(id="second", fingerprint="", handled_at=0.0))
+    with district.store("filing").write() as uow:
+        uow.execute(insert(outbox).values(second))
+    with district.store("gateway").write() as uow:
+        uow.execute(insert(inbox).values(id="second", fingerprint="", handled_at=0.0))
     verdict, red = verdict_of(district)
     assert red == {"duplicated", "contradicted"}, verdict["evidence"]
     assert "command-settled" in verdict["evidence"]["duplicated"][0]
 
 
 @pytest.mark.parametrize("of_whom", ["one that has said something", "one whose row is there"])
-def test_a_letter_whose_message_has_had_its_effect_is_duplicated(quiet, of_whom):
+def test_a_parked_message_whose_message_has_had_its_effect_is_duplicated(quiet, of_whom):
     district, record = quiet
     with district.store("gateway").read() as session:
         command = session.execute(
@@ -240,11 +240,11 @@ def test_a_letter_whose_message_has_had_its_effect_is_duplicated(quiet, of_whom)
         other = event.first() or command
     says = of_whom == "one that has said something"
     row = command if says else other
-    put_by = {name: row._mapping[name] for name in letters.c.keys() & row._mapping.keys()}
-    put_by |= {"seq": None, "state": "stuck", "attempts": 4, "parked_at": 0.0, "try_at": 0.0}
+    put_by = {name: row._mapping[name] for name in parked_messages.c.keys() & row._mapping.keys()}
+    put_by |= {"seq": None, "state": "exhausted", "attempts": 4, "parked_at": 0.0, "try_at": 0.0}
     put_by["reason"] = "it failed" if says else "IntegrityError('UNIQUE constraint failed: shops')"
-    with district.store("filing").write() as work:
-        work.execute(insert(letters).values(put_by))
+    with district.store("filing").write() as uow:
+        uow.execute(insert(parked_messages).values(put_by))
     verdict, red = verdict_of(district)
     assert red == {"duplicated"}, verdict["evidence"]
     record.impostors.add(row.id)
@@ -255,8 +255,8 @@ def test_a_command_that_was_handled_and_has_no_outcome_is_unsettled(quiet):
     """Though the gateway knows of one: it has made that up, and its word is another's."""
     district, _ = quiet
     settled = outcome_of_one(district)
-    with district.store("filing").write() as work:
-        work.execute(outbox.delete().where(outbox.c.seq == settled.seq))
+    with district.store("filing").write() as uow:
+        uow.execute(outbox.delete().where(outbox.c.seq == settled.seq))
     verdict, red = verdict_of(district)
     assert "unsettled" in red, verdict["evidence"]
     assert "was handled by filing" in verdict["evidence"]["unsettled"][0]
@@ -264,8 +264,8 @@ def test_a_command_that_was_handled_and_has_no_outcome_is_unsettled(quiet):
 
 def test_a_stranger_is_a_ghost_only_where_nobody_has_owned_up_to_it(quiet):
     district, record = quiet
-    with district.store("filing").write() as work:
-        work.execute(insert(inbox).values(id="stranger", fingerprint="", handled_at=0.0))
+    with district.store("filing").write() as uow:
+        uow.execute(insert(inbox).values(id="stranger", fingerprint="", handled_at=0.0))
     record.strangers.add("stranger")
     assert verdict_of(district, record)[1] == set()
     assert judge(embedded(district.running.settings.data))["ghosts"] == 1

@@ -23,7 +23,7 @@ KINDS = (
     "duplicated",
     "forged",
     "unreadable",
-    "wrong-slot",
+    "wrong-partition",
     "read-only",
 )
 

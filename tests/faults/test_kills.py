@@ -24,7 +24,7 @@ from tests.faults.judging import embedded, judge, whole
 def assert_whole(data):
     verdict = judge(embedded(data))
     assert whole(verdict), verdict["evidence"]
-    assert not verdict["parked"], verdict["letters"]
+    assert not verdict["parked"], verdict["parked_messages"]
 
 
 class Resurrected:
@@ -67,7 +67,7 @@ class Resurrected:
         """Give a client that plays everybody, and is patient with a district that dies."""
         issuer = issuer_of(Settings.read({}, data=self.data))
         base = f"http://127.0.0.1:{self.port}"
-        return Client(base, token=token_of_all(issuer), patience=60)
+        return Client(base, token=token_of_all(issuer), patience=PATIENCE)
 
     def kill(self):
         """Kill the district, if it lives; one that is dead or just starting is left to rise."""

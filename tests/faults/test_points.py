@@ -9,7 +9,7 @@ from amqp.abstract_channel import AbstractChannel
 from sqlalchemy import Column, MetaData, Table, Text, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
-from chassis.rabbitmq.inbox import RabbitInlet
+from chassis.rabbitmq.inbox import RabbitPartitionConsumer
 from chassis.rabbitmq.publisher import Publisher, _Cork
 from chassis.storage.engine import STORAGE_ERRORS
 from chassis.storage.postgres_engine import Bounded
@@ -34,7 +34,14 @@ ABOUT = r"INTO struck.*?(one|two)"
 @pytest.fixture
 def file(tmp_path, monkeypatch):
     """The orders' file of this very process; the points are taken away again."""
-    for owner in (psycopg.Cursor, Bounded, _Cork, Publisher, RabbitInlet, AbstractChannel):
+    for owner in (
+        psycopg.Cursor,
+        Bounded,
+        _Cork,
+        Publisher,
+        RabbitPartitionConsumer,
+        AbstractChannel,
+    ):
         for name, value in [*vars(owner).items()]:
             if callable(value) and not name.startswith("__init"):
                 monkeypatch.setattr(owner, name, value)
@@ -49,20 +56,20 @@ def file(tmp_path, monkeypatch):
 @pytest.fixture
 def store(postgres, file):
     store = Store("filing", postgres.format(service="filing"))
-    with store.write() as work:
-        work.execute(text("CREATE TABLE IF NOT EXISTS struck (name text PRIMARY KEY)"))
-        work.execute(text("TRUNCATE struck"))
+    with store.write() as uow:
+        uow.execute(text("CREATE TABLE IF NOT EXISTS struck (name text PRIMARY KEY)"))
+        uow.execute(text("TRUNCATE struck"))
     yield store
     store.close()
 
 
 def write(store, name, way="by itself"):
     """Write a row, in a pipeline that commits or by a statement before the commit."""
-    with store.write() as work:
+    with store.write() as uow:
         if way == "in a pipeline":
-            work.at_end(insert(struck), [{"name": name}])
+            uow.at_end(insert(struck), [{"name": name}])
         else:
-            work.execute(insert(struck), {"name": name})
+            uow.execute(insert(struck), {"name": name})
 
 
 def names_in(store):

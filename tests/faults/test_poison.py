@@ -15,7 +15,7 @@ def until(fact, seconds=PATIENCE):
 
 
 def parked(store):
-    table = messaging_parked.letters
+    table = messaging_parked.parked_messages
     with store.engine.connect() as connection:
         return connection.execute(select(table).order_by(table.c.seq)).all()
 
@@ -23,7 +23,7 @@ def parked(store):
 def test_a_poison_message_parks_its_enterprise_in_order_and_nobody_else(make_district):
     district = make_district()
     district.begin()
-    consumer = district.running.carriages["inspection"].consumer
+    consumer = district.running.hosts["inspection"].consumer
     store = district.store("inspection")
     healthy, ill = district.register(), district.register()
     real = consumer.handlers["enterprise-reopened"]
@@ -45,22 +45,22 @@ def test_a_poison_message_parks_its_enterprise_in_order_and_nobody_else(make_dis
 
     assert "prompt-slip-issued" in district.story(healthy), "nobody else is held back"
     assert "prompt-slip-issued" not in district.story(ill)
-    (letter,) = parked(store)
-    assert (letter.source, letter.partitionkey, letter.type) == (
+    (parked_message,) = parked(store)
+    assert (parked_message.source, parked_message.partitionkey, parked_message.type) == (
         "filing",
         ill,
         "enterprise-reopened",
     )
-    assert "this trade is not in the book" in letter.reason
+    assert "this trade is not in the book" in parked_message.reason
 
-    until(lambda: parked(store)[0].state == messaging_parked.STUCK)
+    until(lambda: parked(store)[0].state == messaging_parked.EXHAUSTED)
     assert parked(store)[0].attempts == messaging_parked.RETRIES + 1
 
     consumer.handlers["enterprise-reopened"] = real
-    assert messaging_parked.retry(store, message_id=letter.id)
+    assert messaging_parked.retry(store, message_id=parked_message.id)
     until(lambda: not parked(store))
     district.settle()
     assert district.story(ill).count("prompt-slip-issued") == 1
-    assert not messaging_parked.retry(store, message_id=letter.id), (
+    assert not messaging_parked.retry(store, message_id=parked_message.id), (
         "what was delivered is not tried again"
     )

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from chassis.rabbitmq.bus import RabbitBus
-from chassis.rabbitmq.inbox import RabbitInlet
+from chassis.rabbitmq.inbox import RabbitPartitionConsumer
 from chassis.rabbitmq.topology import BROKEN
 from chassis.settings import Settings
 from console.runtime.district import SERVICES, TOPOLOGY
@@ -18,12 +18,12 @@ from tests.district import DistributedDistrict
 from tests.loop.hasty import HastyDistributedDistrict
 
 
-class TwiceInlet(RabbitInlet):
+class TwicePartitionConsumer(RabbitPartitionConsumer):
     """Delivers every message twice: the second time at once, or with those that come next."""
 
-    def __init__(self, slot, slots):
-        super().__init__(slot, slots)
-        self.rng = random.Random(SEED + slot)
+    def __init__(self, partition, partitions):
+        super().__init__(partition, partitions)
+        self.rng = random.Random(SEED + partition)
         self.again = []
 
     def choose(self, ready, most):
@@ -34,11 +34,11 @@ class TwiceInlet(RabbitInlet):
         return taken + repeats
 
 
-class ShuffledInlet(RabbitInlet):
+class ShuffledPartitionConsumer(RabbitPartitionConsumer):
     """Holds back a whole publisher, or one kind."""
 
-    def __init__(self, slot, slots, disorder):
-        super().__init__(slot, slots)
+    def __init__(self, partition, partitions, disorder):
+        super().__init__(partition, partitions)
         self.disorder = disorder
 
     def _put(self, delivery):
@@ -80,19 +80,19 @@ class DisorderlyBus(RabbitBus):
     def inbox(self, service, bindings):
         made = super().inbox(service, bindings)
         if self.deliver == "twice":
-            made.inlet_kind = TwiceInlet
+            made.partition_consumer_kind = TwicePartitionConsumer
         elif self.deliver == "shuffled":
             disorder = self.disorders[service] = Disorder(self.rng)
-            made.inlet_kind = partial(ShuffledInlet, disorder=disorder)
+            made.partition_consumer_kind = partial(ShuffledPartitionConsumer, disorder=disorder)
         return made
 
 
 def forget_repeats(bus):
     """Drop what would be delivered again: the next story's inbox knows nothing of it."""
     for inbox in bus._inboxes:
-        for inlet in inbox._inlets.values():
-            if isinstance(inlet, TwiceInlet):
-                inlet.again.clear()
+        for partition_consumer in inbox._partition_consumers.values():
+            if isinstance(partition_consumer, TwicePartitionConsumer):
+                partition_consumer.again.clear()
 
 
 @pytest.fixture(scope="module")

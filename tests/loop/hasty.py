@@ -71,8 +71,8 @@ class Hasty:
         names.sort(key=lambda name: name != first)
         item = next((item for name in names if (item := bus.disorders[name].let_go())), None)
         if item is not None:
-            inlet, message = item
-            inlet.go(message)
+            partition_consumer, message = item
+            partition_consumer.go(message)
         return item is not None
 
     def _push(self):
@@ -84,8 +84,8 @@ class Hasty:
     def _waits(self):
         """Tell whether a command's outcome is waited for, or an hour to be handled by all."""
         gateway = self.service("gateway")
-        tickets = list(gateway.components.door._tickets.values())
-        if any(ticket.holders and not ticket.ready() for ticket in tickets):
+        waiters = list(gateway.components.intake._waiters.values())
+        if any(waiter.holders and not waiter.ready() for waiter in waiters):
             return True
         hour = select(outbox.c.id).where(outbox.c.type == HourBegan.type)
         with self.store("gateway").engine.connect() as connection:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import Float, select
 
-from chassis.storage.tables import letters, outbox
+from chassis.storage.tables import outbox, parked_messages
 from console.runtime.district import SERVICES
 from services.gateway.tables import commands, counters
 from tests.conftest import bus_for
@@ -96,7 +96,7 @@ def state_of(district):
                     state[f"{service.name}.{table.name}"] = _without_names(rows)
             said = select(outbox.c.type, outbox.c.time, outbox.c.causationtype, outbox.c.body)
             state[f"{service.name} said"] = _without_names(connection.execute(said))
-            parked = select(letters.c.type, letters.c.state)
+            parked = select(parked_messages.c.type, parked_messages.c.state)
             state[f"{service.name} parked"] = _without_names(connection.execute(parked))
     return state
 

@@ -55,7 +55,7 @@ SEARCHES = (
     Search("receiving", ("REPEATED",)),
     Search("receiving", ("OLD_K1",), breaks="effect["),
     Search("receiving", ("OLD_K4",), breaks="settled[m]"),
-    Search("receiving", ("SLOT_ONLY",), breaks="settled[m]"),
+    Search("receiving", ("PARTITION_ONLY",), breaks="settled[m]"),
     Search("sending"),
     Search("sending", ("NO_CHANGE",)),
     Search("sending", ("NO_CHANGE", "OLD_K2")),

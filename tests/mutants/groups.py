@@ -40,7 +40,7 @@ SERVICE_TESTS = (
 )
 GROUPS = {
     "permissions": Group(
-        ("services/gateway/access/permissions.py",),
+        ("services/gateway/access/permissions.py", "services/gateway/resources/roles.py"),
         ("tests/api/test_roles.py", "tests/api/test_privacy.py"),
     ),
     "sealing": Group(
@@ -52,7 +52,7 @@ GROUPS = {
         ("tests/unit/test_figures.py", "tests/api/test_figures.py"),
     ),
     "sending": Group(
-        ("services/gateway/webhooks/sender.py",),
+        ("services/gateway/webhooks/dispatcher.py",),
         ("tests/api/test_webhooks.py", "tests/api/test_failing_webhooks.py"),
     ),
     "chassis-receiving": Group(

@@ -27,16 +27,16 @@ from services.complaints.handlers import links
 from services.complaints.service import Complaints
 from services.filing.handlers import liaison
 from services.filing.service import Filings
-from services.gateway.commands.intake import Door
+from services.gateway.commands.intake import CommandIntake
 from services.gateway.commands.records import Records
 from services.gateway.event_log.feed import Feed, Wanted
 from services.gateway.exports.jobs import Exporting, _alike, _Lost
-from services.gateway.person_keys import People
-from services.gateway.privacy.disclosure import Openings
+from services.gateway.person_keys import PersonKeys
+from services.gateway.privacy.disclosure import Disclosures
 from services.gateway.read_models.list_query import Asked, Place, asked_of
 from services.gateway.read_models.projection import Page
 from services.gateway.read_models.queries import Reads
-from services.gateway.resources import OPENINGS, VIEWS, columns
+from services.gateway.resources import DISCLOSURES, VIEWS, columns
 from services.gateway.service import OFFERED, Gateway
 from services.gateway.tables import events
 from services.gateway.webhooks.deliveries import KEPT, Deliveries
@@ -64,9 +64,9 @@ class Undone(Exception):
 @contextmanager
 def undone(store):
     """Open a transaction at a moment of the story, and roll it back."""
-    with suppress(Undone), store.write() as work:
-        work.message = Having(moment=TODAY)
-        yield work
+    with suppress(Undone), store.write() as uow:
+        uow.message = Having(moment=TODAY)
+        yield uow
         raise Undone
 
 
@@ -101,42 +101,45 @@ def of_the_chassis(store):
     yield "the outbox's backlog", Outbox(store).backlog
     yield "marking as sent", lambda: Outbox(store).mark_sent([Having(seq=7), Having(seq=8)])
     yield "the last row at the start", store.note_last_seq
-    yield "letters that are due", lambda: parked.due(store)
-    yield "letters that a key frees", lambda: parked.freed_by(store, KEYS)
-    yield "letters by state", lambda: parked.counts(store)
-    yield "the oldest letters", lambda: parked.ages(store)
+    yield "parked messages that are due", lambda: parked.due(store)
+    yield "parked messages that a key frees", lambda: parked.freed_by(store, KEYS)
+    yield "parked messages by state", lambda: parked.counts(store)
+    yield "the oldest parked messages", lambda: parked.ages(store)
     yield "messages that were handled before", lambda: ask_suspects(store)
     rows = {"cursor": 0, "last": ROWS, "since": ROWS - 5000.0}
-    request = Having(receiver="filing", handler=None, slot=None, marker=None, **rows)
+    request = Having(receiver="filing", handler=None, partition=None, marker=None, **rows)
     asked = store, request, frozenset(), 8, 400
     yield "what was sent since a moment, again", lambda: replay.page_of(*asked)
     yield "what is old", partial(sweep, store, {})
     yield (
-        "letters that hold messages back",
-        in_work(store, lambda work: parked.held(work, messages)),
+        "parked messages that hold messages back",
+        in_work(store, lambda uow: parked.held(uow, messages)),
     )
-    yield "the first letter of a stream, before it is held", lambda: parked.head_of(store, stream)
     yield (
-        "the first letter of a stream",
-        in_work(store, lambda work: parked.first_of(work, stream, for_update=True)),
+        "the first parked message of a stream, before it is held",
+        lambda: parked.head_of(store, stream),
+    )
+    yield (
+        "the first parked message of a stream",
+        in_work(store, lambda uow: parked.first_of(uow, stream, for_update=True)),
     )
     yield (
         "commands that were sent in an earlier hour",
-        in_work(store, lambda work: work.execute(select(outbox.c.id).where(outbox.c.id.in_(KEYS)))),
+        in_work(store, lambda uow: uow.execute(select(outbox.c.id).where(outbox.c.id.in_(KEYS)))),
     )
 
 
-def sweep(store, aging):
+def sweep(store, retention_policies):
     """Take away as the retention does; a hundred rows are old."""
     settings = Settings(keep_outbox=29.999, keep_inbox=30)
-    retention = Retention(store, settings, aging, lambda: True)
+    retention = Retention(store, settings, retention_policies, lambda: True)
     retention.sweep(100.0 + settings.keep_inbox * DAY)
 
 
 def ask_suspects(store):
     """Ask as the consumer does for what the broker has delivered before."""
     consumer = Consumer(Having(), store, {}, lambda: None)
-    known = {"redelivered": True, "slot": lambda _slots: 0}
+    known = {"redelivered": True, "partition": lambda _partitions: 0}
     messages = [Having(id=f"id-{n}", receipt=f"id-{n}", **known) for n in (1, 2)]
     consumer.guard.suspects(messages)
 
@@ -145,8 +148,8 @@ def in_work(store, act):
     """Make a question that is asked within a transaction."""
 
     def ask():
-        with undone(store) as work:
-            act(work)
+        with undone(store) as uow:
+            act(uow)
 
     return ask
 
@@ -154,9 +157,9 @@ def in_work(store, act):
 def in_batch(service, act):
     """Make a question that a handler of a service asks."""
 
-    def ask(work):
-        service.before_batch([], work)
-        act(work)
+    def ask(uow):
+        service.before_batch([], uow)
+        act(uow)
 
     return in_work(service.store, ask)
 
@@ -169,7 +172,9 @@ def of_the_domain(store, kind):
         fact = Having(**{field: f"{field.removesuffix('_id')}-1"})
         yield (
             f"{field} of a batch",
-            in_work(store, lambda work, fact=fact: service.before_batch([Having(fact=fact)], work)),
+            in_work(
+                store, lambda uow, fact=fact: service.before_batch([Having(payload=fact)], uow)
+            ),
         )
     sweeps = [source for source in kind.handlers if isinstance(source, Sweeps)]
     for sweep, find in [each for one in sweeps for each in one.finders.items()]:
@@ -182,23 +187,23 @@ def of_the_domain(store, kind):
         code = Having(credit_code="0" * 17 + "7", registration_number="0" * 14 + "7")
         yield (
             "codes that are taken",
-            in_work(store, lambda work: service.before_batch([Having(fact=code)], work)),
+            in_work(store, lambda uow: service.before_batch([Having(payload=code)], uow)),
         )
         officers = {"officer-7", "officer-8"}
         yield (
             "officers to choose from",
-            in_work(store, lambda work: liaison._lock(work, store, officers)),
+            in_work(store, lambda uow: liaison._lock(uow, store, officers)),
         )
     if kind is Inspection:
         yield from of_inspection(service, store)
     if kind is Inspection:
         yield (
             "what is open at an enterprise",
-            in_work(store, lambda work: closing.open_issues(work, "enterprise_id-7")),
+            in_work(store, lambda uow: closing.open_issues(uow, "enterprise_id-7")),
         )
         yield (
             "the notices of an enterprise",
-            in_work(store, lambda work: closing.notices_of(work, "enterprise_id-7")),
+            in_work(store, lambda uow: closing.notices_of(uow, "enterprise_id-7")),
         )
     if kind is Complaints:
         yield from of_complaints(service)
@@ -207,10 +212,10 @@ def of_the_domain(store, kind):
         claim = Having(policy_id="id-7", medic_id="medic_id-7")
         yield (
             "persons on record",
-            in_work(store, lambda work: service.before_batch([Having(fact=medic)], work)),
+            in_work(store, lambda uow: service.before_batch([Having(payload=medic)], uow)),
         )
         refs = medic.holder_ref, *medic.earlier_refs
-        yield "a medic on record", in_work(store, lambda work: on_record(work, *refs))
+        yield "a medic on record", in_work(store, lambda uow: on_record(uow, *refs))
         yield "a person's claims", in_batch(service, refused(claims.file_claim, claim))
         paid = Having(claim_id="id-7", reference="reference-7", seen_version=None)
         yield "a payment reference", in_batch(service, refused(claims.pay_claim, paid))
@@ -220,7 +225,7 @@ def of_complaints(service):
     """What complaints asks about duplicates, when one is linked and when its main one has ended."""
     ended = ComplaintClosed(complaint_id="main_id-7", by="desk", closed_on=TODAY.date())
     link = LinkDuplicate(complaint_id="id-7", main_id="id-8", by="desk")
-    messages = [Having(fact=ended)]
+    messages = [Having(payload=ended)]
     yield (
         "what is linked to complaints that have ended",
         in_batch(service, partial(links.load_duplicates, messages)),
@@ -241,27 +246,29 @@ def of_inspection(service, store):
     ):
         yield (
             what,
-            in_work(store, lambda work, fact=fact: service.before_batch([Having(fact=fact)], work)),
+            in_work(
+                store, lambda uow, fact=fact: service.before_batch([Having(payload=fact)], uow)
+            ),
         )
     grid, book = "grid-7", Rulebook.load()
     asked = DrawPatrolPlan(plan_id="new", grid=grid, day=day, officers=["A"])
-    yield "other plans of a day", in_work(store, lambda work: _on_plans(work, asked))
+    yield "other plans of a day", in_work(store, lambda uow: _on_plans(uow, asked))
     yield (
         "visits that are due in a grid",
-        in_work(store, lambda work: _due(work, asked, book, set())),
+        in_work(store, lambda uow: _due(uow, asked, book, set())),
     )
     yield (
         "open premises of a grid",
-        in_work(store, lambda work: list(_at_risk(work, asked, book, set()))),
+        in_work(store, lambda uow: list(_at_risk(uow, asked, book, set()))),
     )
 
 
 def refused(command, asked):
     """Make a question of what a command asks before it refuses, or comes to what is not there."""
 
-    def ask(work):
+    def ask(uow):
         with suppress(Exception):
-            command(asked, work)
+            command(asked, uow)
 
     return ask
 
@@ -269,12 +276,14 @@ def refused(command, asked):
 def of_the_gateway(store):
     """What the gateway asks of its read models and its records."""
     reads, records = Reads(store), Records(store)
-    door = Door(store, lambda: None, lambda _work: TODAY, People(store, Seal(b"k" * 32)))
+    intake = CommandIntake(
+        store, lambda: None, lambda _uow: TODAY, PersonKeys(store, Seal(b"k" * 32))
+    )
     for name, view in VIEWS.items():
         yield f"one of the {name}", lambda view=view: reads.document(view, "id-7")
         yield (
             f"the {name} of a batch",
-            in_work(store, lambda work, view=view: load(store, work, view)),
+            in_work(store, lambda uow, view=view: load(store, uow, view)),
         )
         late = Place(None, ROWS - 60)
         yield f"the first page of the {name}", partial(reads.listing, view, Asked())
@@ -290,8 +299,8 @@ def of_the_gateway(store):
         )
     yield from of_exports(store, reads)
     yield from of_the_feed(store)
-    yield from of_people(store, door.people)
-    yield "commands that are old", partial(sweep, store, Gateway.aging)
+    yield from of_people(store, intake.people)
+    yield "commands that are old", partial(sweep, store, Gateway.retention_policies)
     yield "statistics", reads.statistics
     yield "enterprises by officer", lambda: reads.counted("officers.")
     yield "a command", lambda: records.read("id-7")
@@ -301,28 +310,28 @@ def of_the_gateway(store):
     yield "rows of a batch that are pending", lambda: records.pending_rows("batch_id-7")
     yield (
         "keys that were used before",
-        in_work(store, lambda work: door._old(work, ["idempotency-7", "idempotency-8"])),
+        in_work(store, lambda uow: intake._old(uow, ["idempotency-7", "idempotency-8"])),
     )
 
 
 def of_people(store, people):
     """What is asked of the keys of people, and of what they have sealed."""
     sealed = {"phone": Sealed("id-7.xxxx")}
-    yield "keys of people", in_work(store, lambda work: people._known(work, ["person-7", "x"]))
+    yield "keys of people", in_work(store, lambda uow: people._known(uow, ["person-7", "x"]))
     yield "keys that open something", in_work(store, refused(_open(people), sealed))
     yield "a key of the district that is not there", people.lacking
     yield (
         "events that tell of the people of a complaint",
-        in_work(store, refused(partial(_told, OPENINGS[0]), {"id": "partitionkey-7"})),
+        in_work(store, refused(partial(_told, DISCLOSURES[0]), {"id": "partitionkey-7"})),
     )
 
 
 def _open(people):
-    return lambda sealed, work: people.open(work, sealed)
+    return lambda sealed, uow: people.open(uow, sealed)
 
 
-def _told(opening, thing, work):
-    return Openings._told(work, opening, thing)
+def _told(opening, thing, uow):
+    return Disclosures._told(uow, opening, thing)
 
 
 def of_exports(store, reads):
@@ -331,7 +340,7 @@ def of_exports(store, reads):
     row = Having(id="id-7", chunks=1)
     yield (
         "exports that are alike",
-        in_work(store, lambda work: work.execute(_alike("fingerprint-7", 0.0))),
+        in_work(store, lambda uow: uow.execute(_alike("fingerprint-7", 0.0))),
     )
     yield "an export of a caller", partial(made.find, "id-7", "subject-7")
     yield "the oldest export that nobody writes", made._claim
@@ -343,9 +352,9 @@ def of_exports(store, reads):
 def renewed(made):
     """Hold the export that has been claimed, for longer."""
 
-    def renew(work):
+    def renew(uow):
         with suppress(_Lost):
-            made._renew(work, "id-100")
+            made._renew(uow, "id-100")
 
     return renew
 
@@ -366,7 +375,7 @@ def of_the_feed(store):
         yield f"events of {name}", partial(feed.page, wanted, late, 100)
         yield f"one event of {name}", partial(feed.event, wanted, "id-7")
     deliveries, webhook = Deliveries(store), "webhook_id-7"
-    yield "webhooks with work", partial(deliveries.with_work, 10.0**9)
+    yield "webhooks with work", partial(deliveries.with_uow, 10.0**9)
     yield "room for deliveries", partial(deliveries.room, webhook)
     yield "deliveries that are due", partial(deliveries.due, webhook, 10.0**9, {"x"}, 8)
     yield "the oldest delivery", deliveries.oldest
@@ -410,11 +419,11 @@ def sample(view, column):
     return "0" * 17 + "7" if column == "credit_code" else with_number
 
 
-def load(store, work, view):
+def load(store, uow, view):
     """Load documents as a batch does."""
 
     class Fact(Having):
         pass
 
-    facts = [Having(fact=Fact(**{view.id_field: f"id-{n}"})) for n in (7, 8)]
-    Page(store, {Fact: [view]}).load(work, facts)
+    facts = [Having(payload=Fact(**{view.id_field: f"id-{n}"})) for n in (7, 8)]
+    Page(store, {Fact: [view]}).load(uow, facts)

@@ -7,7 +7,7 @@ import pytest
 
 from chassis.storage import migrations
 from chassis.storage.store import Store
-from chassis.storage.tables import carriage
+from chassis.storage.tables import chassis_metadata
 from console.runtime.district import SERVICES
 from services.gateway.resources import VIEWS
 from tests import servers
@@ -27,7 +27,7 @@ MOST_READ_IN_VAIN = ROWS // 3
 """Rows that a plan may read and then leave out: more, and it is a scan by another name. A BRIN
 index knows ranges of 128 pages, and has not heard of the latest."""
 MAY_READ_ALL = {
-    "letters by state",  # letters are few
+    "parked messages by state",  # parked messages are few
     "what was sent since a moment, again",  # one pass, when a queue was lost, page by page
 }
 
@@ -38,10 +38,14 @@ def stores(tmp_path_factory):
     names, made = [kind.name for kind in SERVICES], {}
     folder = tmp_path_factory.mktemp("plans")
     with available(servers.postgres(folder, databases=names)) as server:
+        server.execute("ALTER SYSTEM SET fsync = off")
+        server.execute("SELECT pg_reload_conf()")
         for kind in SERVICES:
             made[kind.name] = store = Store(kind.name, server.url(kind.name), kind.metadata)
             migrations.apply(store)
-            filled = (carriage, kind.metadata) if kind.name == "filing" else (kind.metadata,)
+            filled = (
+                (chassis_metadata, kind.metadata) if kind.name == "filing" else (kind.metadata,)
+            )
             with store.dialect.exclusive() as connection:
                 for metadata in filled:
                     fill(connection, metadata)
@@ -86,8 +90,8 @@ def questions(store, kind):
 def explain(store, statement, parameters):
     """Have a statement planned and carried out, and undo it."""
     wanted = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + statement
-    with asking.undone(store) as work:
-        (answer,) = work.connection().exec_driver_sql(wanted, parameters).one()
+    with asking.undone(store) as uow:
+        (answer,) = uow.connection().exec_driver_sql(wanted, parameters).one()
         return answer[0]["Plan"]
 
 
@@ -122,7 +126,7 @@ def in_order(values):
 
 
 def is_small(service, table):
-    return table in SMALL or (service != "filing" and table in carriage.tables)
+    return table in SMALL or (service != "filing" and table in chassis_metadata.tables)
 
 
 def told(found):

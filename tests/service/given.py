@@ -11,33 +11,37 @@ from chassis.service import bindings_of, handlers_of
 from chassis.storage import migrations
 from chassis.storage.store import Store
 from chassis.storage.unit_of_work import SHANGHAI
+from console.runtime.district import SERVICES
 from contracts.message import Command, Envelope
 from contracts.shapes import moment_to_json
 from rulebook import Rulebook
+from tests.emptied import files_anew
 
 
 class Deaf:
     """A service that has nothing to prepare or to finish."""
 
-    at_once = False
+    handle_inline = False
 
-    def before_batch(self, messages, work):
+    def before_batch(self, messages, uow):
         pass
 
-    def before_commit(self, work):
+    def before_commit(self, uow):
         pass
 
-    def after_commit(self, work):
+    def after_commit(self, uow):
         pass
 
 
 class Given:
     """One service with its real handlers, a database of its own, and the clock of the story."""
 
-    slot = 0
+    partition = 0
 
     def __init__(self, kind, folder):
         self.at, self.acknowledged = datetime(2020, 2, 10, 9, tzinfo=SHANGHAI), []
+        if kind in SERVICES:
+            files_anew(folder, [kind])
         self.store = Store(kind.name, f"sqlite:///{folder / kind.name}.db", kind.metadata)
         migrations.apply(self.store)
         self.service, self.hears = kind(), bindings_of(kind)
@@ -63,12 +67,16 @@ class Given:
 
     def deliver(self, *messages):
         self.batches = [list(messages)] if messages else []
-        self.consumer.run(self, most=400)  # this is its inlet, which closes after the batch
+        self.consumer.run(
+            self, most=400
+        )  # this is its partition consumer, which closes after the batch
         if not (said := Outbox(self.store).unsent(10_000)):
             return []
         Outbox(self.store).mark_sent(said)
-        own = [m for m in said if self.hears & {(m.exchange, m.fact.type), (ANY, m.fact.type)}]
-        return [m.fact for m in said] + (self.deliver(*own) if own else [])
+        own = [
+            m for m in said if self.hears & {(m.exchange, m.payload.type), (ANY, m.payload.type)}
+        ]
+        return [m.payload for m in said] + (self.deliver(*own) if own else [])
 
     def take(self, _most):
         if not self.batches:

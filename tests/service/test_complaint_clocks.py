@@ -118,7 +118,7 @@ def ruled(desk, tmp_path):
     return rule
 
 
-# golden dates (facts.md)
+# golden dates
 
 
 @pytest.mark.parametrize(
@@ -189,11 +189,11 @@ def test_with_500_open_the_oldest_overdue_is_escalated_first_and_each_once_by_th
     inbox = [desk.message(hour(feb(21), of_day)) for of_day in range(3)]
     while inbox:
         for number, worker in enumerate([*workers, *workers]):
-            if share := [m for m in inbox if m.slot(3) == number % 3]:
+            if share := [m for m in inbox if m.partition(3) == number % 3]:
                 worker.handle(share)
         rows = Outbox(desk.store).unsent(10_000)
         Outbox(desk.store).mark_sent(rows)
-        said += [row.fact for row in rows]
+        said += [row.payload for row in rows]
         inbox = [m for m in rows if m.envelope.type in ("sweep-hour", "escalate-complaint")]
     escalations = [fact for fact in said if isinstance(fact, EscalateComplaint)]
     assert escalations[0].complaint_id == "oldest"
@@ -257,7 +257,7 @@ def test_a_clock_stands_once_and_runs_once(filed):
     assert refused(filed.when(PAUSE)) == (409, "clock-stands")
 
 
-# what moves a clock, and what does not (facts.md, 5)
+# what moves a clock, and what does not (docs/elsewhere.md, 5)
 
 
 def test_a_comment_does_not_restart_a_clock(filed):

@@ -218,7 +218,7 @@ def test_a_substantiated_complaint_is_answered_and_penalised(filed):
     ]
 
 
-# two officers, one case (facts.md, 3)
+# two officers, one case (docs/elsewhere.md, 3)
 
 
 def test_of_two_officers_who_answer_one_case_from_the_same_state_one_succeeds(filed):
@@ -233,7 +233,7 @@ def test_of_two_officers_who_answer_one_case_from_the_same_state_one_succeeds(fi
     assert problem["last_change"]["what"] == "complaint-answered"
 
 
-# pulls of the hotline's list (facts.md, 10)
+# pulls of the hotline's list (docs/elsewhere.md, 10)
 
 
 def pulled(revision, content, **more):

@@ -1,4 +1,5 @@
-"""What becomes of messages that cannot be handled now, or ever: letters, retries, storage away."""
+"""What becomes of messages that cannot be handled now, or ever: parked messages, retries, storage
+away."""
 
 from contextlib import contextmanager
 
@@ -10,7 +11,8 @@ from chassis.errors import Conflict, Rejected
 from chassis.messaging import parked
 from chassis.messaging.consumer import Consumer
 from chassis.storage.tables import attempts, inbox
-from chassis.storage.tables import letters as kept
+from chassis.storage.tables import parked_messages as kept
+from contracts import catalogue
 from contracts.filing import EnterpriseRegistered, OnsiteReviewRequested
 from contracts.inspection import (
     DispatchPatrol,
@@ -19,7 +21,6 @@ from contracts.inspection import (
     RecordVisit,
     VisitPlanned,
 )
-from contracts.message import declared
 from contracts.shared import CommandSettled, Outcome
 from services.filing.service import Filings
 from services.inspection.service import Inspection
@@ -67,7 +68,7 @@ def review(shop):
 
 
 def waiting(story):
-    """Give the state and the type of each letter, in order."""
+    """Give the state and the type of each parked message, in order."""
     with story.store.read() as session:
         rows = session.execute(select(kept.c.state, kept.c.type).order_by(kept.c.seq))
         return [(row.state, row.type) for row in rows]
@@ -79,9 +80,9 @@ def tries(story):
 
 
 def time_comes(story):
-    """Have every letter due, and tried; give what is said."""
-    with story.store.write() as work:
-        work.execute(update(kept).values(try_at=0.0))
+    """Have every parked message due, and tried; give what is said."""
+    with story.store.write() as uow:
+        uow.execute(update(kept).values(try_at=0.0))
     story.consumer.retries.retry_due()
     return story.when()
 
@@ -96,7 +97,7 @@ def inspection(given):
 
 def test_a_complaint_that_comes_before_its_enterprise_waits_for_it(inspection):
     assert inspection.when(complained()) == []
-    assert waiting(inspection) == [("waiting", "complaint-received")]
+    assert waiting(inspection) == [("retrying", "complaint-received")]
     assert types(inspection.when(registered())) == ["visit-planned"]
     assert waiting(inspection) == []
 
@@ -110,7 +111,7 @@ def test_what_awaits_a_fact_waits_as_long_as_it_takes(inspection):
     inspection.facts(complained())
     for _ in range(parked.RETRIES + 2):
         assert time_comes(inspection) == []
-    assert waiting(inspection) == [("waiting", "complaint-received")]
+    assert waiting(inspection) == [("retrying", "complaint-received")]
 
 
 @pytest.mark.parametrize("attempts", [10, 1023, 1024, 10**6])
@@ -121,7 +122,7 @@ def test_the_pause_after_any_number_of_attempts_has_an_end(attempts):
 def test_the_age_of_what_waits_can_be_measured(inspection):
     assert parked.ages(inspection.store) == {}
     inspection.facts(complained())
-    assert 0.0 <= parked.ages(inspection.store)["waiting"] < 60.0
+    assert 0.0 <= parked.ages(inspection.store)["retrying"] < 60.0
     inspection.when(registered())
     assert parked.ages(inspection.store) == {}
 
@@ -163,19 +164,19 @@ def test_the_same_message_twice_is_handled_once(inspection, said):
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_the_same_id_with_another_body_is_a_rejected_letter(inspection, together):
+def test_the_same_id_with_another_body_is_a_rejected_parked_message(inspection, together):
     first = inspection.message(registered("one"), identity="same")
     other = inspection.message(registered("two"), identity="same")
     for batch in [(first, other)] if together else [(first,), (other,)]:
         inspection.deliver(*batch)
-    assert waiting(inspection) == [("rejected", "enterprise-registered")]
+    assert waiting(inspection) == [("dead", "enterprise-registered")]
     assert types(inspection.when(review("one"))) == ["visit-planned"]
 
 
 # what can never be handled
 
 
-def test_a_refused_command_is_answered_and_leaves_no_letter(inspection):
+def test_a_refused_command_is_answered_and_leaves_no_parked_message(inspection):
     said = inspection.when(DispatchPatrol(patrol_id="p", agencies=[], officers=["A"], day=TODAY))
     assert refused(said) == (422, "not-acceptable")
     assert waiting(inspection) == []
@@ -191,28 +192,28 @@ def test_a_refused_command_costs_its_neighbours_nothing(inspection):
     assert outcomes == [Outcome.DONE, Outcome.REJECTED, Outcome.DONE]
 
 
-def test_an_event_that_cannot_be_is_a_rejected_letter_and_holds_nothing_back(given):
+def test_an_event_that_cannot_be_is_a_rejected_parked_message_and_holds_nothing_back(given):
     filing = given(Filings).facts(
         OnsiteReviewPassed(enterprise_id="shop", filing_id="none", visit_id="visit")
     )
-    assert waiting(filing) == [("rejected", "onsite-review-passed")]
+    assert waiting(filing) == [("dead", "onsite-review-passed")]
     assert types(filing.when(register())) == ["enterprise-registered"]
 
 
 @pytest.mark.parametrize(
     "body", ["not json", "[]", '{"enterprise_id": "bad"}', '{"findings": [1]}']
 )
-def test_what_cannot_be_read_is_a_rejected_letter_and_costs_its_neighbours_nothing(
+def test_what_cannot_be_read_is_a_rejected_parked_message_and_costs_its_neighbours_nothing(
     inspection, body
 ):
     inspection.facts(registered(), registered("bad"))
     unreadable = inspection.message(review("bad"))
     unreadable.body = body
-    del unreadable.__dict__["fact"]
+    del unreadable.__dict__["payload"]
     following = inspection.message(review("bad"))
     said = inspection.deliver(unreadable, inspection.message(review("shop")), following)
     assert types(said) == ["visit-planned", "visit-planned"]
-    assert waiting(inspection) == [("rejected", "onsite-review-requested")]
+    assert waiting(inspection) == [("dead", "onsite-review-requested")]
 
 
 # what a newer version says
@@ -229,7 +230,8 @@ def older(story, kind, lacks):
     handlers = story.consumer.handlers
     with pytest.MonkeyPatch.context() as patch:
         if lacks == "contract":
-            patch.delitem(declared, kind.type)
+            known = {name: each for name, each in catalogue.declared.items() if each is not kind}
+            patch.setattr(catalogue, "declared", known)
         if lacks == "readable":
             patch.setattr(kind, "from_data", lambda data: kind(**data, unheard_of=1))
         if lacks in ("contract", "handler"):
@@ -241,8 +243,8 @@ def upgraded(story):
     """Let the process of the next version begin, and give what it says."""
     story.consumer = Consumer(story.service, story.store, story.consumer.handlers, list)
     story.consumer.begin()
-    with story.store.write() as work:  # it shall not have to wait for that
-        work.execute(update(kept).values(try_at=story.store.now() + 3600.0))
+    with story.store.write() as uow:  # it shall not have to wait for that
+        uow.execute(update(kept).values(try_at=story.store.now() + 3600.0))
     said = story.when()
     story.consumer.retries.retry_due()
     said += story.when()
@@ -257,10 +259,10 @@ def test_a_command_that_only_a_newer_version_knows_waits_for_it_and_is_settled(i
     inspection.facts(registered())
     message, following = inspection.message(planned()), inspection.message(visit())
     for each in (message, following):
-        each.__dict__.pop("fact")
+        each.__dict__.pop("payload")
     with older(inspection, PlanVisit, lacks):
         assert inspection.deliver(message, following, message) == []
-        held = [("waiting", "plan-visit"), ("waiting", "record-visit")]
+        held = [("retrying", "plan-visit"), ("retrying", "record-visit")]
         for _ in range(parked.RETRIES + 2):
             assert time_comes(inspection) == []
             assert waiting(inspection) == held
@@ -281,23 +283,26 @@ def outcome(fact):
 def test_an_event_that_only_a_newer_version_hears_waits_for_it(inspection, lacks):
     inspection.facts(registered())
     message = inspection.message(review("shop"))
-    message.__dict__.pop("fact")
+    message.__dict__.pop("payload")
     with older(inspection, OnsiteReviewRequested, lacks):
         assert inspection.deliver(message) == []
-        assert waiting(inspection) == [("waiting", "onsite-review-requested")]
+        assert waiting(inspection) == [("retrying", "onsite-review-requested")]
     assert types(upgraded(inspection)) == ["visit-planned"]
     assert waiting(inspection) == []
 
 
-def test_a_letter_says_that_it_waits_for_a_newer_version(inspection):
+def test_a_parked_message_says_that_it_waits_for_a_newer_version(inspection):
     with older(inspection, PlanVisit, "contract"):
         message = inspection.message(planned())
-        message.__dict__.pop("fact")
+        message.__dict__.pop("payload")
         inspection.deliver(message)
     with inspection.store.read() as session:
-        (letter,) = session.execute(select(kept.c.reason, kept.c.awaits))
-    assert letter.reason == "no contract is called plan-visit; it waits for a version that knows it"
-    assert letter.awaits == "plan-visit"
+        (parked_message,) = session.execute(select(kept.c.reason, kept.c.awaits))
+    assert (
+        parked_message.reason
+        == "no contract is called plan-visit; it waits for a version that knows it"
+    )
+    assert parked_message.awaits == "plan-visit"
 
 
 # handlers that fail
@@ -309,7 +314,7 @@ def test_a_poison_message_costs_its_neighbours_nothing(inspection):
         registered("good"), registered("bad"), registered("fine"), review("good"), review("fine")
     )
     assert types(said) == ["visit-planned", "visit-planned"]
-    assert waiting(inspection) == [("waiting", "enterprise-registered")]
+    assert waiting(inspection) == [("retrying", "enterprise-registered")]
 
 
 def test_it_is_tried_again_then_stuck_and_holds_only_what_follows_it_until_it_is_mended(inspection):
@@ -317,11 +322,11 @@ def test_it_is_tried_again_then_stuck_and_holds_only_what_follows_it_until_it_is
     poison = inspection.message(registered("bad"))
     followers = [inspection.message(fact) for fact in (review("bad"), reopened("bad", "mall"))]
     inspection.deliver(poison, *followers)
-    held = [("waiting", "onsite-review-requested"), ("waiting", "enterprise-reopened")]
+    held = [("retrying", "onsite-review-requested"), ("retrying", "enterprise-reopened")]
     for _ in range(parked.RETRIES):
-        assert waiting(inspection) == [("waiting", "enterprise-registered"), *held]
+        assert waiting(inspection) == [("retrying", "enterprise-registered"), *held]
         assert time_comes(inspection) == []
-    assert waiting(inspection) == [("stuck", "enterprise-registered"), *held]
+    assert waiting(inspection) == [("exhausted", "enterprise-registered"), *held]
 
     assert types(inspection.facts(registered("good")).when(review("good"))) == ["visit-planned"]
     fault.mend()
@@ -332,7 +337,7 @@ def test_it_is_tried_again_then_stuck_and_holds_only_what_follows_it_until_it_is
     assert waiting(inspection) == []
 
 
-def test_what_arrives_while_a_letter_is_stuck_takes_its_place_behind_it(inspection):
+def test_what_arrives_while_a_parked_message_is_stuck_takes_its_place_behind_it(inspection):
     fault = Fault(inspection, EnterpriseRegistered)
     poison = inspection.message(registered("bad"))
     inspection.deliver(poison)
@@ -344,7 +349,7 @@ def test_what_arrives_while_a_letter_is_stuck_takes_its_place_behind_it(inspecti
     assert types(time_comes(inspection)) == ["visit-planned"]
 
 
-def test_only_a_stuck_letter_is_retried_by_hand(inspection):
+def test_only_a_stuck_parked_message_is_retried_by_hand(inspection):
     early = inspection.message(complained())
     inspection.deliver(early)
     assert not parked.retry(inspection.store, message_id=early.id)
@@ -359,7 +364,7 @@ def test_what_follows_a_failed_message_does_not_spend_its_retries(inspection):
     assert tries(inspection) == 1
 
 
-def test_a_letter_that_is_refused_in_the_end_lets_its_followers_go(inspection):
+def test_a_parked_message_that_is_refused_in_the_end_lets_its_followers_go(inspection):
     fault = Fault(inspection, RecordVisit)
     inspection.facts(registered("bad")).facts(visit(shop="bad"))
     inspection.facts(PlanVisit(visit_id="next", enterprise_id="bad", day=TODAY))
@@ -370,12 +375,12 @@ def test_a_letter_that_is_refused_in_the_end_lets_its_followers_go(inspection):
     assert waiting(inspection) == []
 
 
-def test_an_event_letter_that_is_refused_in_the_end_is_rejected(inspection):
+def test_an_event_parked_message_that_is_refused_in_the_end_is_rejected(inspection):
     fault = Fault(inspection, EnterpriseRegistered)
     inspection.facts(registered("bad"))
     fault.error = Rejected("never")
     assert time_comes(inspection) == []
-    assert waiting(inspection) == [("rejected", "enterprise-registered")]
+    assert waiting(inspection) == [("dead", "enterprise-registered")]
 
 
 @pytest.mark.parametrize("late", [True, False])
@@ -397,7 +402,7 @@ def test_a_command_whose_identity_is_taken_is_refused(inspection, late):
 def test_a_message_whose_handling_ends_the_process_is_parked_at_the_fifth_attempt(inspection):
     fault = Fault(inspection, EnterpriseRegistered, Killed())
     batch = [inspection.message(registered(shop)) for shop in ("bad", "good")]
-    while "stuck" not in dict(waiting(inspection)):
+    while "exhausted" not in dict(waiting(inspection)):
         try:
             inspection.deliver(*batch)
         except Killed:
@@ -406,7 +411,7 @@ def test_a_message_whose_handling_ends_the_process_is_parked_at_the_fifth_attemp
             message.redelivered = True
         assert fault.calls <= 5
     assert fault.calls == 5
-    assert waiting(inspection) == [("stuck", "enterprise-registered")]
+    assert waiting(inspection) == [("exhausted", "enterprise-registered")]
     assert inspection.acknowledged == [message.id for message in batch]
     assert types(inspection.when(review("good"))) == ["visit-planned"]
 
@@ -470,15 +475,15 @@ def test_nothing_is_acknowledged_while_storage_is_away(inspection, outage):
         assert session.scalar(select(func.count()).select_from(inbox)) == 0
 
 
-def test_storage_may_go_away_between_a_failure_and_its_letter(inspection, outage):
+def test_storage_may_go_away_between_a_failure_and_its_parked_message(inspection, outage):
     Fault(inspection, EnterpriseRegistered)
     outage(2)
     inspection.facts(registered("bad"))
-    assert waiting(inspection) == [("waiting", "enterprise-registered")]
+    assert waiting(inspection) == [("retrying", "enterprise-registered")]
     assert len(inspection.acknowledged) == 1
 
 
-def test_storage_may_go_away_before_the_letters_are_looked_at(inspection, monkeypatch):
+def test_storage_may_go_away_before_the_parked_messages_are_looked_at(inspection, monkeypatch):
     def away(*_args):
         raise AWAY
 
@@ -492,4 +497,4 @@ def test_a_statement_that_can_never_work_is_a_failed_message_and_no_outage(inspe
     assert types(inspection.when(registered("bad"), registered("good"))) == []
     for _ in range(parked.RETRIES):
         time_comes(inspection)
-    assert waiting(inspection) == [("stuck", "enterprise-registered")]
+    assert waiting(inspection) == [("exhausted", "enterprise-registered")]

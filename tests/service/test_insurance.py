@@ -377,9 +377,9 @@ def test_two_payments_of_two_people_under_one_reference_at_one_moment_pay_one(in
 
 @pytest.mark.parametrize(("state", "other"), [("filed", "infection"), ("paid", "death")])
 def test_no_two_rows_can_hold_what_may_stand_once(insurer, state, other):
-    with insurer.store.write() as work:
+    with insurer.store.write() as uow:
         for name, casualty in (("one", "death"), ("two", other)):
-            work.add(
+            uow.add(
                 Claim(
                     id=name,
                     policy_id="p",
@@ -393,8 +393,8 @@ def test_no_two_rows_can_hold_what_may_stand_once(insurer, state, other):
                 )
             )
         with pytest.raises(IntegrityError):
-            work.flush()
-        work.rollback()
+            uow.flush()
+        uow.rollback()
 
 
 def test_the_person_is_the_same_under_another_id(insurer, claim):
@@ -407,12 +407,12 @@ def test_the_person_is_the_same_under_another_id(insurer, claim):
 
 
 def test_a_persons_rows_are_unique_while_on_record(insurer):
-    with insurer.store.write() as work:
+    with insurer.store.write() as uow:
         for name in ("one", "two"):
-            work.add(Medic(id=name, holder_ref="p", name="n", identity="i", institution="院"))
+            uow.add(Medic(id=name, holder_ref="p", name="n", identity="i", institution="院"))
         with pytest.raises(IntegrityError):
-            work.flush()
-        work.rollback()
+            uow.flush()
+        uow.rollback()
 
 
 def test_after_a_rejected_claim_there_may_be_another(insurer, claim):

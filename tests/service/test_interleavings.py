@@ -10,7 +10,7 @@ from sqlalchemy import func, select, true, update
 from sqlalchemy.exc import OperationalError
 
 from chassis.errors import Conflict, NotYet
-from chassis.message import Message, slot_of
+from chassis.message import Message, partition_of
 from chassis.messaging import parked, replay
 from chassis.messaging.bus import Closed
 from chassis.messaging.consumer import Consumer
@@ -18,12 +18,12 @@ from chassis.messaging.outbox import Outbox
 from chassis.messaging.relay import Relay
 from chassis.settings import Settings
 from chassis.storage import migrations
-from chassis.storage.leases import SlotLost
-from chassis.storage.retention import DAY, Aged, Retention
+from chassis.storage.leases import PartitionLost
+from chassis.storage.retention import DAY, Retention, RetentionPolicy
 from chassis.storage.store import Store
 from chassis.storage.tables import attempts, inbox, leases, outbox, resends, strays
-from chassis.storage.tables import letters as kept
-from chassis.storage.unit_of_work import Work
+from chassis.storage.tables import parked_messages as kept
+from chassis.storage.unit_of_work import UnitOfWork
 from contracts.filing import FilingWithdrawn
 from contracts.inspection import DispatchPatrol
 from contracts.message import Envelope
@@ -43,18 +43,18 @@ AWAY = OperationalError("COMMIT", {}, Exception("the connection is lost"))
 @pytest.fixture
 def commits(monkeypatch):
     """Have the next transactions end so: undone, or done with the answer lost."""
-    plan, commit = [], Work.commit
+    plan, commit = [], UnitOfWork.commit
 
-    def ended(work):
+    def ended(uow):
         verdict = plan.pop(0) if plan else None
         if verdict == UNDONE:
-            work.rollback()
+            uow.rollback()
             raise AWAY
-        commit(work)
+        commit(uow)
         if verdict == UNANSWERED:
             raise AWAY
 
-    monkeypatch.setattr(Work, "commit", ended)
+    monkeypatch.setattr(UnitOfWork, "commit", ended)
     monkeypatch.setattr(parked, "pause", lambda _attempts, **_longest: 0.0)
     return plan.extend
 
@@ -73,8 +73,8 @@ def test_a_message_is_handled_once_although_its_commit_was_not_answered(
     message = inspection.message(review("shop"))
     if counted:  # it was delivered twice before, and so is taken alone
         message.redelivered = True
-        with inspection.store.write() as work:
-            work.execute(attempts.insert(), {"id": message.id, "count": 1})
+        with inspection.store.write() as uow:
+            uow.execute(attempts.insert(), {"id": message.id, "count": 1})
     commits([UNDONE] * undone + [UNANSWERED])
     said = inspection.deliver(message) + time_comes(inspection)
     assert types(said) == ["visit-planned"]
@@ -83,40 +83,40 @@ def test_a_message_is_handled_once_although_its_commit_was_not_answered(
 
 
 @pytest.mark.parametrize("undone", range(8))
-def test_a_letter_is_delivered_once_although_its_commit_was_not_answered(
+def test_a_parked_message_is_delivered_once_although_its_commit_was_not_answered(
     inspection, commits, undone
 ):
     inspection.facts(review("shop"))
-    assert waiting(inspection) == [("waiting", "onsite-review-requested")]
+    assert waiting(inspection) == [("retrying", "onsite-review-requested")]
     registration = inspection.message(registered())
-    with inspection.store.write() as work:  # it frees nothing by itself
-        inspection.consumer.processor.handling.call(work, registration)
+    with inspection.store.write() as uow:  # it frees nothing by itself
+        inspection.consumer.processor.handling.call(uow, registration)
     commits([UNDONE] * undone + [UNANSWERED])
     for _ in range(undone + 3):
-        with suppress(OperationalError):  # as the loop that tries letters does
+        with suppress(OperationalError):  # as the loop that tries parked messages does
             inspection.consumer.retries.retry(("filing", "shop"))
-    if waiting(inspection) == [("stuck", "onsite-review-requested")]:
-        assert parked.retry(inspection.store, message_id=first_letter(inspection))
+    if waiting(inspection) == [("exhausted", "onsite-review-requested")]:
+        assert parked.retry(inspection.store, message_id=first_parked_message(inspection))
         inspection.consumer.retries.retry(("filing", "shop"))
     assert types(inspection.when()) == ["visit-planned"]
     assert waiting(inspection) == []
 
 
-def first_letter(story):
+def first_parked_message(story):
     with story.store.read() as session:
         return session.scalar(select(kept.c.id).order_by(kept.c.seq).limit(1))
 
 
 # a queue was lost, and a process dies before what it has left out is acknowledged
 
-SLOTS, SLOT = 8, 3
-KEY = next(key for key in map(str, count()) if slot_of(key, SLOTS) == SLOT)
+PARTITIONS, PARTITION = 8, 3
+KEY = next(key for key in map(str, count()) if partition_of(key, PARTITIONS) == PARTITION)
 
 
 class Queue:
-    """A queue of one slot, which forgets all that it has given."""
+    """A queue of one partition, which forgets all that it has given."""
 
-    slot = SLOT
+    partition = PARTITION
 
     def __init__(self, *messages):
         self.messages = [*messages]
@@ -147,15 +147,15 @@ def store(tmp_path):
 
 
 class Process:
-    """A process that serves the slot, and notes which messages reach its handler."""
+    """A process that serves the partition, and notes which messages reach its handler."""
 
     def __init__(self, store, handled):
-        def handle(fact, _work):
+        def handle(fact, _uow):
             handled.append(fact.filing_id)
 
         self.consumer = Consumer(Deaf(), store, {FilingWithdrawn.type: [handle]}, lambda: None)
-        self.consumer.partitions.count = SLOTS
-        self.consumer.gaps.add(SLOT)
+        self.consumer.partitions.count = PARTITIONS
+        self.consumer.gaps.add(PARTITION)
 
     def take(self, queue, most=10):
         self.consumer.run(queue, most)
@@ -170,25 +170,25 @@ def said(identity, *, marker=None):
 
 
 def lose_the_queue(store):
-    """Have the slot's queue found missing; give what its publisher's marker will be."""
-    if replay.gap_found(store, SLOT, ["filing"], lambda *_: None) == []:
-        replay.queue_made(store, SLOT, 0.0)
+    """Have the partition's queue found missing; give what its publisher's marker will be."""
+    if replay.gap_found(store, PARTITION, ["filing"], lambda *_: None) == []:
+        replay.queue_made(store, PARTITION, 0.0)
         return lose_the_queue(store)
     with store.read() as session:
-        return replay.gaps_of(session, SLOT)["filing"]
+        return replay.gaps_of(session, PARTITION)["filing"]
 
 
 def marker(name, *, marked=True):
-    made = replay.marker_of("filing", name, SLOT, SLOTS, 1_600_000_000.0)
+    made = replay.marker_of("filing", name, PARTITION, PARTITIONS, 1_600_000_000.0)
     if not marked:  # as an earlier version says it
-        made.restate(type(made.fact)(lane=made.fact.lane, marker=made.fact.marker))
+        made.restate(type(made.payload)(lane=made.payload.lane, marker=made.payload.marker))
     return made
 
 
 @pytest.fixture
 def leased(store):
-    with store.write() as work:
-        work.execute(leases.insert().values(name=f"slot {SLOT}", until=0.0))
+    with store.write() as uow:
+        uow.execute(leases.insert().values(name=f"partition {PARTITION}", until=0.0))
     return store
 
 
@@ -231,61 +231,68 @@ def test_a_later_marker_is_later_although_the_clock_was_set_back(leased, monkeyp
 def test_a_second_loss_asks_for_what_the_first_has_not_been_given(store):
     """However late it is noticed: the queue was thought to be drained in between."""
     for identity in ("1", "2", "3"):
-        with store.write() as work:
-            work.outgoing.append(said(identity))
+        with store.write() as uow:
+            uow.outbox.append(said(identity))
     Outbox(store).mark_sent(Outbox(store).unsent(10))
     now = store.now()
-    with store.write() as work:
-        work.execute(update(outbox).values(sent_at=now - 3600.0))
-        replay.ask(work, "inspection", now - 4000.0, slot=SLOT, marker="a-first")
-        replay.ask(work, "inspection", now - 300.0, slot=SLOT, marker="a-second")
+    with store.write() as uow:
+        uow.execute(update(outbox).values(sent_at=now - 3600.0))
+        replay.ask(uow, "inspection", now - 4000.0, partition=PARTITION, marker="a-first")
+        replay.ask(uow, "inspection", now - 300.0, partition=PARTITION, marker="a-second")
     bus = Bus()
     relay = Relay(
         store, bus, 10, {"inspection": frozenset({("filing.events", FilingWithdrawn.type)})}
     )
-    with store.write() as work:  # its marker was sent, and a part
-        work.execute(update(resends).where(resends.c.marker == "a-first").values(done_at=now))
+    with store.write() as uow:  # its marker was sent, and a part
+        uow.execute(update(resends).where(resends.c.marker == "a-first").values(done_at=now))
     relay.publish_next()
     assert bus.published == [("a-second", None, None), *((i, None, "a-second") for i in "123")]
 
 
 def test_who_has_lost_a_queue_says_which_and_asks_the_publisher_for_it(leased):
     lose_the_queue(leased)
-    assert replay.gap_found(leased, SLOT, ["gateway"], lambda *_: None) == ["gateway"]
+    assert replay.gap_found(leased, PARTITION, ["gateway"], lambda *_: None) == ["gateway"]
     with leased.read() as session:
         row = session.execute(select(outbox).where(outbox.c.type == "resend")).one()
     said_so = json.loads(row.body)
-    assert (row.exchange, said_so["receiver"], said_so["slot"]) == ("gateway.commands", "filing", 3)
+    assert (row.exchange, said_so["receiver"], said_so["partition"]) == (
+        "gateway.commands",
+        "filing",
+        3,
+    )
 
 
-def test_a_queue_that_is_made_says_nothing_of_another_slot(leased):
-    with leased.write() as work:
-        work.execute(leases.insert().values(name="slot 5", until=0.0))
-    replay.queue_made(leased, SLOT, 7.0)
+def test_a_queue_that_is_made_says_nothing_of_another_partition(leased):
+    with leased.write() as uow:
+        uow.execute(leases.insert().values(name="partition 5", until=0.0))
+    replay.queue_made(leased, PARTITION, 7.0)
     with leased.read() as session:
         rows = session.execute(select(leases.c.name, leases.c.drained_at).order_by(leases.c.name))
-        assert [tuple(row) for row in rows] == [(f"slot {SLOT}", 7.0), ("slot 5", None)]
+        assert [tuple(row) for row in rows] == [
+            (f"partition {PARTITION}", 7.0),
+            ("partition 5", None),
+        ]
 
 
 def test_an_operator_has_nothing_sent_again_that_was_not_sent(store):
-    with store.write() as work:
-        work.outgoing.append(said("1"))
-    with store.write() as work:
-        replay.ask(work, "inspection", 0.0)
+    with store.write() as uow:
+        uow.outbox.append(said("1"))
+    with store.write() as uow:
+        replay.ask(uow, "inspection", 0.0)
     hears = frozenset({("filing.events", FilingWithdrawn.type)})
     request = replay.next_of(store)
-    assert replay.page_of(store, request, hears, SLOTS, 10) == ([], request.last)
+    assert replay.page_of(store, request, hears, PARTITIONS, 10) == ([], request.last)
 
 
 def test_a_marker_closes_its_own_gap_alone(leased):
     """Another loss may be noted between the look for the gap and its end."""
     first = lose_the_queue(leased)
-    began = marker(first).fact
+    began = marker(first).payload
     second = lose_the_queue(leased)
-    with leased.write() as work:
-        replay.close_gap(work, SLOT, "filing", began)
+    with leased.write() as uow:
+        replay.close_gap(uow, PARTITION, "filing", began)
     with leased.read() as session:
-        assert replay.gaps_of(session, SLOT) == {"filing": second}
+        assert replay.gaps_of(session, PARTITION) == {"filing": second}
 
 
 def test_a_second_loss_may_be_made_good_by_an_earlier_version(leased):
@@ -311,7 +318,7 @@ def test_what_was_left_out_is_forgotten_with_its_time(leased):
     lose_the_queue(leased)
     Process(leased, []).take(Queue(said("8")))
     settings = Settings.read({})
-    strays_alone = {strays: Aged(strays.c.marker, true())}
+    strays_alone = {strays: RetentionPolicy(strays.c.marker, true())}
     keeper = Retention(leased, settings, strays_alone, lambda: True)
     assert keeper.sweep(leased.now())["strays"] == 0
     assert keeper.sweep(leased.now() + (settings.keep_inbox + 1) * DAY)["strays"] == 1
@@ -320,22 +327,22 @@ def test_what_was_left_out_is_forgotten_with_its_time(leased):
 def test_what_an_operator_has_sent_again_begins_once_more_where_a_queue_is_lost(store):
     """The queue may have held it, and its receiver leaves it alone until the marker comes."""
     for identity in ("1", "2"):
-        with store.write() as work:
-            work.outgoing.append(said(identity))
+        with store.write() as uow:
+            uow.outbox.append(said(identity))
     Outbox(store).mark_sent(Outbox(store).unsent(10))
     bus = Bus()
     relay = Relay(
-        store, bus, 10, {"inspection": frozenset({("filing.events", said("").fact.type)})}
+        store, bus, 10, {"inspection": frozenset({("filing.events", said("").payload.type)})}
     )
-    with store.write() as work:
-        replay.ask(work, "inspection", 0.0, handler="feed")
-        replay.ask(work, "complaints", 0.0, handler="other")
+    with store.write() as uow:
+        replay.ask(uow, "inspection", 0.0, handler="feed")
+        replay.ask(uow, "complaints", 0.0, handler="other")
     relay.publish_next()
     assert bus.published == [("1", "feed", None), ("2", "feed", None)]
     bus.published.clear()
 
-    with store.write() as work:
-        replay.ask(work, "inspection", 0.0, slot=SLOT, marker="a-marker")
+    with store.write() as uow:
+        replay.ask(uow, "inspection", 0.0, partition=PARTITION, marker="a-marker")
     for _ in range(4):
         relay.ask_again()
         relay.publish_next()
@@ -348,7 +355,7 @@ class Bus:
     """A bus with which everything is safe at once: it notes what it carries, for which handler, and
     after which marker."""
 
-    slots = SLOTS
+    partitions = PARTITIONS
 
     def __init__(self):
         self.published = []
@@ -356,18 +363,22 @@ class Bus:
     def publish(self, messages, to=None):
         assert to == "inspection"
         for message in messages:
-            identity = getattr(message.fact, "marker", None) or message.id
+            identity = getattr(message.payload, "marker", None) or message.id
             self.published.append((identity, message.handler, message.marker))
         return messages
 
 
-# a letter's try is undone, and its slot goes to another replica before that is recorded
+# a parked message's try is undone, and its partition goes to another replica before that is
+# recorded
 
 
 @pytest.mark.parametrize("error", [Conflict(), NotYet("e"), RuntimeError("broken")])
 @pytest.mark.parametrize("is_held_again", [False, True])
-def test_a_letter_has_one_outcome_although_its_slot_changes_hands(store, error, is_held_again):
-    """Replica A's try is undone by an error; B takes the slot and handles the letter; A goes on."""
+def test_a_parked_message_has_one_outcome_although_its_partition_changes_hands(
+    store, error, is_held_again
+):
+    """Replica A's try is undone by an error; B takes the partition and handles the parked message;
+    A goes on."""
     command = Message.of(
         DispatchPatrol(patrol_id="p", agencies=["a"], officers=["o"], day=date(2020, 2, 10)),
         Envelope("command", "gateway", "dispatch-patrol", "2020-02-10T00:00:00Z", KEY, "command"),
@@ -376,25 +387,25 @@ def test_a_letter_has_one_outcome_although_its_slot_changes_hands(store, error, 
 
     def replica(name, handler, store):
         made = Consumer(Deaf(), store, {command.envelope.type: [handler]}, lambda: None)
-        made.partitions.count = SLOTS
+        made.partitions.count = PARTITIONS
 
-        def hold(_work, slots):
+        def hold(_uow, partitions):
             if owner[0] != name:
-                raise SlotLost(*slots)
+                raise PartitionLost(*partitions)
 
         made.partitions.hold = hold
         return made.retries
 
-    def fails(_fact, _work):
+    def fails(_fact, _uow):
         raise error
 
-    b = replica("B", lambda _fact, _work: None, store)
-    with store.write() as work:
-        work.execute(
+    b = replica("B", lambda _fact, _uow: None, store)
+    with store.write() as uow:
+        uow.execute(
             store.statements.insert_new(inbox),
             [{"id": "command", "fingerprint": "", "handled_at": 0}],
         )
-        parked.park(work, command, parked.WAITING, "", awaits=None, attempt=0)
+        parked.park(uow, command, parked.RETRYING, "", awaits=None, attempt=0)
 
     write, writes = store.write, count(1)
 

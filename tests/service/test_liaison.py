@@ -120,13 +120,13 @@ def test_processes_that_assign_at_the_same_time_lose_no_enterprise(database, tmp
         *(register(shop, n, grid=(GRID, OTHER)[n % 2]) for n, shop in enumerate(names, start=1))
     )
 
-    def work(number):
+    def uow(number):
         for start in range(number * 30, number * 30 + 30, 5):
             processes[number].hear(*(reopened(shop) for shop in names[start : start + 5]))
             eventlet.sleep(0)
 
     pool = eventlet.GreenPool(3)
-    list(pool.imap(work, range(3)))
+    list(pool.imap(uow, range(3)))
     found = loads(processes[0])
     for process in processes:
         process.store.close()

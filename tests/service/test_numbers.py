@@ -35,8 +35,8 @@ def postgres_url(tmp_path_factory):
 
 
 class Crowd(Given):
-    """Three workers of inspection: each handles its slots while the others do, in batches of its
-    own size, and then hears again whatever the others had."""
+    """Three workers of inspection: each handles its partitions while the others do, in batches of
+    its own size, and then hears again whatever the others had."""
 
     def __init__(self, url):
         self.at = datetime(2020, 2, 10, 9, tzinfo=SHANGHAI)
@@ -54,12 +54,12 @@ class Crowd(Given):
         """Let all workers handle these at once, and then what they say to themselves."""
         told, messages = [], [self.message(one) for one in said]
         while messages:
-            own = [[m for m in messages if m.slot(WORKERS) == n] for n in range(WORKERS)]
+            own = [[m for m in messages if m.partition(WORKERS) == n] for n in range(WORKERS)]
             self._at_once(own)
             self._at_once([messages] * WORKERS)
             new = Outbox(self.store).unsent(20_000)
             Outbox(self.store).mark_sent(new)
-            told += [message.fact for message in new]
+            told += [message.payload for message in new]
             messages = [m for m in new if m.envelope.type in self.workers[0].handlers]
         return told
 
@@ -87,9 +87,9 @@ def crowd(request, tmp_path):
         made = Crowd(f"sqlite:///{tmp_path}/inspection.db")
     else:
         made = Crowd(request.getfixturevalue("postgres_url"))
-        with made.store.write() as work:
-            names = set(inspect(work.connection()).get_table_names()) - {"alembic_version"}
-            work.execute(text(f"TRUNCATE {', '.join(names)} RESTART IDENTITY"))
+        with made.store.write() as uow:
+            names = set(inspect(uow.connection()).get_table_names()) - {"alembic_version"}
+            uow.execute(text(f"TRUNCATE {', '.join(names)} RESTART IDENTITY"))
     yield made
     made.store.close()
 

@@ -48,7 +48,7 @@ def test_all_that_follows_is_said_in_one_transaction(filing):
     message = filing.message(submit(shop="good"))
     assert filing.consumer.handle([message])
     said = Outbox(filing.store).unsent(99)
-    assert types([one.fact for one in said]) == [CHAIN[0], *CHAIN[1:]]
+    assert types([one.payload for one in said]) == [CHAIN[0], *CHAIN[1:]]
     assert {one.envelope.causationtype for one in said} >= {"submit-filing", *CHAIN[:3]}
     assert waiting(filing) == []
 
@@ -65,7 +65,7 @@ def test_each_reaction_leaves_its_receipt_and_is_dropped_when_it_comes_again(fil
 
 
 @pytest.mark.parametrize("kind", [FilingSubmitted, FilingApproved, EnterpriseReopened])
-def test_a_reaction_that_fails_is_a_letter_and_its_cause_stands(filing, kind):
+def test_a_reaction_that_fails_is_a_parked_message_and_its_cause_stands(filing, kind):
     fault = Fault(filing, kind)
     said = filing.when(submit("one", "bad"), submit("two", "good"))
     outcomes = [fact.outcome for fact in said if isinstance(fact, CommandSettled)]
@@ -73,11 +73,11 @@ def test_a_reaction_that_fails_is_a_letter_and_its_cause_stands(filing, kind):
     assert said_of(filing, "good") == CHAIN
     for _ in range(parked.RETRIES + len(CHAIN)):
         time_comes(filing)
-    assert waiting(filing) == [("stuck", kind.type)]
+    assert waiting(filing) == [("exhausted", kind.type)]
     assert said_of(filing, "bad") == CHAIN[: CHAIN.index(kind.type) + 1]
 
     fault.mend()
-    (stuck,) = rows(filing, select(parked.letters.c.id))
+    (stuck,) = rows(filing, select(parked.parked_messages.c.id))
     assert parked.retry(filing.store, message_id=stuck.id)
     time_comes(filing)
     assert waiting(filing) == []
@@ -85,21 +85,21 @@ def test_a_reaction_that_fails_is_a_letter_and_its_cause_stands(filing, kind):
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_a_letter_holds_back_what_the_service_says_to_itself_later(filing, late):
+def test_a_parked_message_holds_back_what_the_service_says_to_itself_later(filing, late):
     fault = Fault(filing, FilingApproved)
     filing.when(submit("one", "bad"))
     for _ in range(parked.RETRIES + len(CHAIN)):
         time_comes(filing)
-    assert waiting(filing) == [("stuck", "filing-approved")]
+    assert waiting(filing) == [("exhausted", "filing-approved")]
     broken = Fault(filing, CorrectEnterprise, shop="bad" if late else "none")
     filing.when(CorrectEnterprise(enterprise_id="bad", reason="招牌已換", name="泉秀新店"))
     broken.mend()
     time_comes(filing)
-    held = ("waiting", "enterprise-corrected")
-    assert waiting(filing) == [("stuck", "filing-approved"), held]
+    held = ("retrying", "enterprise-corrected")
+    assert waiting(filing) == [("exhausted", "filing-approved"), held]
 
     fault.mend()
-    parked.retry(filing.store, message_id=rows(filing, select(parked.letters.c.id))[0].id)
+    parked.retry(filing.store, message_id=rows(filing, select(parked.parked_messages.c.id))[0].id)
     time_comes(filing)
     assert waiting(filing) == []
     assert said_of(filing, "bad") == CHAIN
@@ -107,7 +107,7 @@ def test_a_letter_holds_back_what_the_service_says_to_itself_later(filing, late)
 
 def test_what_is_about_another_key_is_handled_in_its_own_turn(filing):
     handlers = filing.consumer.handlers[SubmitFiling.type]
-    handlers.append(lambda _fact, db: db.record(reopened("bad")) and None)
+    handlers.append(lambda _fact, uow: uow.record(reopened("bad")) and None)
     filing.when(submit(shop="good"))
     for _ in CHAIN:
         time_comes(filing)
@@ -131,7 +131,7 @@ def test_a_reaction_that_ends_the_process_is_stuck_in_the_end_and_its_cause_stan
         for message in messages:
             message.redelivered = True
     assert FATAL_ATTEMPTS <= fault.calls < 2 * FATAL_ATTEMPTS
-    assert waiting(filing) == [("stuck", kind.type)]
+    assert waiting(filing) == [("exhausted", kind.type)]
     assert said_of(filing, "good") == CHAIN
     settled = select(outbox.c.id).where(
         outbox.c.type == CommandSettled.type, outbox.c.causationtype == SubmitFiling.type
@@ -139,7 +139,7 @@ def test_a_reaction_that_ends_the_process_is_stuck_in_the_end_and_its_cause_stan
     assert len(rows(filing, settled)) == 2
 
 
-def test_a_letter_that_outlives_a_process_and_succeeds_leaves_no_count_behind(filing):
+def test_a_parked_message_that_outlives_a_process_and_succeeds_leaves_no_count_behind(filing):
     fault = Fault(filing, FilingSubmitted)
     filing.when(submit("one", "bad"))
     fault.mend()
@@ -147,7 +147,7 @@ def test_a_letter_that_outlives_a_process_and_succeeds_leaves_no_count_behind(fi
     filing.consumer.guard.began = filing.store.now()
     time_comes(filing)
     assert said_of(filing, "bad") == CHAIN
-    assert rows(filing, select(parked.letters.c.id)) == []
+    assert rows(filing, select(parked.parked_messages.c.id)) == []
 
 
 def test_the_bus_brings_no_service_what_it_says_to_itself_but_the_gateway():

@@ -18,7 +18,7 @@ from chassis.storage import migrations, retention
 from chassis.storage.retention import DAY, Retention, let_go_until, remembered_since
 from chassis.storage.store import Store
 from chassis.storage.tables import attempts, deployment, inbox, origin_of, outbox, resends
-from chassis.storage.tables import letters as kept
+from chassis.storage.tables import parked_messages as kept
 from contracts.filing import FilingWithdrawn
 from contracts.message import Envelope
 from contracts.shared import HourSwept
@@ -35,10 +35,10 @@ calls = Table(
 )
 
 
-class Inlet:
+class PartitionConsumer:
     """Gives one batch, and is closed."""
 
-    slot = 0
+    partition = 0
 
     def __init__(self, messages):
         self.batches, self.acknowledged = [messages], []
@@ -55,10 +55,10 @@ class Inlet:
 def handler(name, error=None):
     """Make a handler that notes its call, unless there is an error in the list."""
 
-    def handle(fact, work):
+    def handle(fact, uow):
         if error:
             raise error[0]
-        work.execute(insert(calls), {"handler": name, "id": work.message.id})
+        uow.execute(insert(calls), {"handler": name, "id": uow.message.id})
 
     handle.__name__ = name
     return handle
@@ -82,9 +82,9 @@ def process(store, *handlers, kind=FilingWithdrawn.type):
 
 def deliver(consumer, *messages):
     """Deliver messages in one batch; all of them are acknowledged."""
-    inlet = Inlet([*messages])
-    consumer.run(inlet, 400)
-    assert inlet.acknowledged == [*messages]
+    partition_consumer = PartitionConsumer([*messages])
+    consumer.run(partition_consumer, 400)
+    assert partition_consumer.acknowledged == [*messages]
 
 
 def withdrawn(identity=None, *, key="shop", source="filing", written_at=None, feeds=None):
@@ -109,7 +109,7 @@ def called(store):
 
 
 def aside(store):
-    """Give the state of each letter and its message, in order."""
+    """Give the state of each parked message and its message, in order."""
     with store.read() as session:
         rows = session.execute(select(kept.c.state, kept.c.id).order_by(kept.c.seq))
         return [tuple(row) for row in rows]
@@ -117,8 +117,8 @@ def aside(store):
 
 def age(store, days):
     """Let every receipt be so many days old."""
-    with store.write() as work:
-        work.execute(update(inbox).values(handled_at=NOW - days * DAY))
+    with store.write() as uow:
+        uow.execute(update(inbox).values(handled_at=NOW - days * DAY))
 
 
 def sweep(store):
@@ -126,9 +126,9 @@ def sweep(store):
 
 
 def time_comes(store, consumer):
-    """Have every waiting letter due, and tried."""
-    with store.write() as work:
-        work.execute(update(kept).values(try_at=0.0))
+    """Have every waiting parked message due, and tried."""
+    with store.write() as uow:
+        uow.execute(update(kept).values(try_at=0.0))
     consumer.retries.retry_due()
 
 
@@ -158,7 +158,7 @@ def test_a_new_handler_is_fed_what_came_before_it_and_only_that(store):
 def test_the_same_handlers_have_the_same_number_in_every_process(store):
     first, second = handler("first"), handler("second")
     numbers = [
-        process(store, *several).hearing.number
+        process(store, *several).receipts.number
         for several in ([first], [first, second], [second, first], [first])
     ]
     assert numbers == [1, 2, 2, 1]
@@ -171,7 +171,7 @@ def test_while_versions_run_side_by_side_each_receipt_says_who_has_heard(store):
     deliver(old, one)
     deliver(new, other)
     deliver(old, fed(one, "second"), fed(other, "second"))
-    assert [state for state, _ in aside(store)] == ["waiting"] * 2, "it has no such handler"
+    assert [state for state, _ in aside(store)] == ["retrying"] * 2, "it has no such handler"
     time_comes(store, new)
     assert aside(store) == []
     assert called(store) == [
@@ -192,7 +192,7 @@ def test_what_an_old_version_set_aside_is_heard_by_the_handlers_of_the_one_that_
     deliver(process(store, handler("first", lacks := [NotYet("shop")])), message)
     new = process(store, handler("first", lacks), handler("second"))
     deliver(new, fed(message, "second"))
-    assert aside(store) == [("waiting", message.id)] * 2, "one stands behind the other"
+    assert aside(store) == [("retrying", message.id)] * 2, "one stands behind the other"
     lacks.clear()
     time_comes(store, new)
     deliver(new, fed(message, "second"))
@@ -200,15 +200,15 @@ def test_what_an_old_version_set_aside_is_heard_by_the_handlers_of_the_one_that_
     assert called(store) == [("first", message.id), ("second", message.id)]
 
 
-def test_a_rejected_letter_that_is_tried_again_leaves_out_who_was_fed_it(store):
+def test_a_rejected_parked_message_that_is_tried_again_leaves_out_who_was_fed_it(store):
     message, refuses = withdrawn(), [NotFound()]
     deliver(process(store, handler("first", refuses)), message)
     new = process(store, handler("first", refuses), handler("second"))
     deliver(new, fed(message, "second"))
     assert called(store) == [("second", message.id)]
     refuses.clear()
-    with store.write() as work:  # as an operator does with --even-rejected
-        work.execute(update(kept).values(state=parked.WAITING))
+    with store.write() as uow:  # as an operator does with --even-rejected
+        uow.execute(update(kept).values(state=parked.RETRYING))
     time_comes(store, new)
     deliver(new, fed(message, "first"), fed(message, "second"))
     assert called(store) == [("second", message.id), ("first", message.id)]
@@ -217,8 +217,8 @@ def test_a_rejected_letter_that_is_tried_again_leaves_out_who_was_fed_it(store):
 def test_receipts_of_an_earlier_version_stand_for_the_handlers_of_the_first_that_noted_any(store):
     message = withdrawn()
     deliver(process(store, handler("first")), message)
-    with store.write() as work:
-        work.execute(update(inbox).values(hearers=None))
+    with store.write() as uow:
+        uow.execute(update(inbox).values(handler_sets=None))
     new = process(store, handler("first"), handler("second"))
     deliver(new, fed(message, "first"), fed(message, "second"))
     assert called(store) == [("first", message.id), ("second", message.id)]
@@ -244,7 +244,7 @@ def test_what_may_have_been_handled_before_it_was_forgotten_is_set_aside(store, 
     for _ in range(2):
         deliver(here, message, following)
     assert called(store) == [("first", message.id)]
-    assert aside(store) == [("stuck", message.id), ("waiting", following.id)]
+    assert aside(store) == [("exhausted", message.id), ("retrying", following.id)]
     assert parked.retry(store, message_id=message.id)  # an operator knows better
     here.retries.retry_due()
     assert aside(store) == []
@@ -260,7 +260,7 @@ def test_a_message_that_may_end_the_process_is_set_aside_too(store):
     for _ in range(3):
         deliver(here, message)
     assert called(store) == [("first", message.id)]
-    assert aside(store) == [("stuck", message.id)]
+    assert aside(store) == [("exhausted", message.id)]
 
 
 def test_the_backlog_of_a_receiver_that_was_down_for_long_is_handled(store):
@@ -286,7 +286,7 @@ def test_the_backlog_of_a_publisher_that_was_down_for_long_is_handled(store):
     assert aside(store) == []
     assert called(store)[-1] == ("first", backlog.id)
     deliver(here, old_message(36, source="complaints"))
-    assert [state for state, _ in aside(store)] == ["stuck"]
+    assert [state for state, _ in aside(store)] == ["exhausted"]
 
 
 def test_what_is_forgotten_is_noted_up_to_the_newest_that_went_and_no_further(store):
@@ -294,15 +294,15 @@ def test_what_is_forgotten_is_noted_up_to_the_newest_that_went_and_no_further(st
     here = process(store, handler("first"))
     deliver(here, *messages)
     assert remembered_since(store, "filing") == 0.0
-    with store.write() as work:
+    with store.write() as uow:
         for message, days in zip(messages, (45, 40, 35, 20), strict=True):
             its_row = update(inbox).where(inbox.c.id == message.id)
-            work.execute(its_row.values(handled_at=NOW - days * DAY))
+            uow.execute(its_row.values(handled_at=NOW - days * DAY))
     assert sweep(store)["inbox"] == 3
     assert remembered_since(store, "filing") == pytest.approx(NOW - 35 * DAY, abs=0.01)
     assert remembered_since(store, "insurance") == 0.0
-    with store.write() as work:
-        work.execute(insert(inbox).values(id=new_id(NOW - 50 * DAY), fingerprint="",
+    with store.write() as uow:
+        uow.execute(insert(inbox).values(id=new_id(NOW - 50 * DAY), fingerprint="",
                                           handled_at=NOW - 49 * DAY, origin=None))  # fmt: skip
     assert sweep(store)["inbox"] == 1
     assert remembered_since(store, "filing") == pytest.approx(NOW - 35 * DAY, abs=0.01)
@@ -319,27 +319,29 @@ def test_an_id_of_the_future_forgets_nothing_that_is_not_old(store):
 
 
 @pytest.mark.parametrize("feeds", [None, "first"])
-def test_the_receipt_of_what_is_set_aside_stays_as_long_as_its_letter(store, feeds, monkeypatch):
+def test_the_receipt_of_what_is_set_aside_stays_as_long_as_its_parked_message(
+    store, feeds, monkeypatch
+):
     monkeypatch.setattr(retention, "AT_ONCE", 2)
     monkeypatch.setattr(retention, "BREATH", 0)
     blocker, message = old_message(40), old_message(40)
     here = process(store, handler("first", error := [NotYet("shop")]))
     deliver(here, blocker)
     if feeds:  # by a version that did not know the handler
-        with store.write() as work:
-            work.execute(update(inbox).values(hearers=0))
+        with store.write() as uow:
+            uow.execute(update(inbox).values(handler_sets=0))
         message = fed(blocker, feeds)
     deliver(here, message)
     others = [old_message(40, key="other") for _ in range(3)]
-    with store.write() as work:
-        work.execute(insert(inbox), [{"id": each.id, "fingerprint": "", "handled_at": 0.0}
+    with store.write() as uow:
+        uow.execute(insert(inbox), [{"id": each.id, "fingerprint": "", "handled_at": 0.0}
                                      for each in others])  # fmt: skip
     age(store, 39)
-    letters_before = aside(store)
+    parked_messages_before = aside(store)
     assert sweep(store)["inbox"] == 3
-    assert len(letters_before) == 2
+    assert len(parked_messages_before) == 2
     deliver(here, message)
-    assert aside(store) == letters_before
+    assert aside(store) == parked_messages_before
     error.clear()
     time_comes(store, here)
     assert aside(store) == []
@@ -351,10 +353,10 @@ def test_the_receipt_of_what_is_set_aside_stays_as_long_as_its_letter(store, fee
 
 def sent(store, number, days):
     """Have an outbox hold rows that were sent so many days ago."""
-    with store.write() as work:
-        work.outgoing += [withdrawn() for _ in range(number)]
-    with store.write() as work:
-        work.execute(
+    with store.write() as uow:
+        uow.outbox += [withdrawn() for _ in range(number)]
+    with store.write() as uow:
+        uow.execute(
             update(outbox).where(outbox.c.sent_at.is_(None)).values(sent_at=NOW - days * DAY)
         )
 
@@ -366,8 +368,8 @@ def count(store, table):
 
 def test_what_is_still_to_be_sent_again_does_not_go(store):
     sent(store, 3, 20)
-    with store.write() as work:
-        replay.ask(work, "gateway", NOW - 30 * DAY)
+    with store.write() as uow:
+        replay.ask(uow, "gateway", NOW - 30 * DAY)
     request = replay.next_of(store)
     replay.advance(store, request, 1, 1)
     sent(store, 2, 15)
@@ -382,8 +384,8 @@ def test_rows_that_cannot_be_sent_keep_none_of_those_behind_them(store, monkeypa
     monkeypatch.setattr(retention, "AT_ONCE", 2)
     monkeypatch.setattr(retention, "BREATH", 0)
     sent(store, 7, 20)
-    with store.write() as work:
-        work.execute(update(outbox).where(outbox.c.seq <= 3).values(sent_at=None))
+    with store.write() as uow:
+        uow.execute(update(outbox).where(outbox.c.seq <= 3).values(sent_at=None))
     assert sweep(store)["outbox"] == 4
     assert count(store, outbox) == 3
 
@@ -398,19 +400,19 @@ def test_who_asks_for_more_than_the_outbox_has_is_told(store):
     with store.read() as session:
         assert let_go_until(session) == pytest.approx(NOW - 20 * DAY, abs=0.01)
     before = short()
-    with store.write() as work:
-        replay.ask(work, "gateway", NOW - 19 * DAY, slot=3, marker="m")
+    with store.write() as uow:
+        replay.ask(uow, "gateway", NOW - 19 * DAY, partition=3, marker="m")
     assert short() == before
-    with store.write() as work:
-        replay.ask(work, "gateway", NOW - 21 * DAY, slot=3, marker="n")
+    with store.write() as uow:
+        replay.ask(uow, "gateway", NOW - 21 * DAY, partition=3, marker="n")
     assert short() == before + 1
     assert count(store, resends) == 2, "what is left is sent"
 
 
 def test_an_earlier_version_notes_for_all_what_it_forgets(store):
-    with store.write() as work:
+    with store.write() as uow:
         row = {"name": retention.FORGOTTEN, "value": str(NOW - 30 * DAY)}
-        work.execute(insert(deployment), row)
+        uow.execute(insert(deployment), row)
     deliver(here := process(store, handler("first")), old_message(31))
     assert called(store) == []
     deliver(here, old_message(29, key="another"))
@@ -444,14 +446,14 @@ def test_what_no_version_handles_any_more_holds_nothing_back(store):
     old = swept()
     deliver(new, old, *later)
     assert called(store) == [("g", message.id) for message in later]
-    assert aside(store) == [(parked.REJECTED, old.id)]
+    assert aside(store) == [(parked.DEAD, old.id)]
 
 
 def test_what_a_later_version_handles_waits_in_the_earlier_one(store):
     earlier = speaking(store, w=[handler("g")])
     later, message = speaking(store, w=[handler("g")], o=[handler("g")]), swept()
     deliver(earlier, message)
-    assert aside(store) == [(parked.WAITING, message.id)]
+    assert aside(store) == [(parked.RETRYING, message.id)]
     parked.hasten_unknown(store)
     later.retries.retry_due()
     assert called(store) == [("g", message.id)]
@@ -480,22 +482,22 @@ def test_what_is_meant_for_a_handler_of_a_later_version_waits_for_that(store):
 
 def test_what_is_doubted_overtakes_nothing_of_its_stream(store):
     name = f"{retention.FORGOTTEN} {origin_of('filing')}"
-    with store.write() as work:
-        work.execute(insert(deployment), {"name": name, "value": str(NOW - 1000.0)})
+    with store.write() as uow:
+        uow.execute(insert(deployment), {"name": name, "value": str(NOW - 1000.0)})
     unknown, doubted = withdrawn(derived_id("of no known age")), withdrawn(new_id(NOW - 2000.0))
     other = withdrawn(key="other")
     deliver(process(store, handler("g")), unknown, doubted, other)
     assert called(store) == [("g", other.id)]
-    assert aside(store) == [(parked.WAITING, unknown.id), (parked.STUCK, doubted.id)]
+    assert aside(store) == [(parked.RETRYING, unknown.id), (parked.EXHAUSTED, doubted.id)]
 
 
 def test_no_attempt_stays_counted_of_what_is_held_back(store):
-    with store.write() as work:
-        parked.park(work, withdrawn(), parked.STUCK, "x", awaits=None, attempt=4)
+    with store.write() as uow:
+        parked.park(uow, withdrawn(), parked.EXHAUSTED, "x", awaits=None, attempt=4)
     again = withdrawn()
     again.redelivered = True
-    with store.write() as work:
-        work.execute(insert(attempts), {"id": again.id, "count": 3})
+    with store.write() as uow:
+        uow.execute(insert(attempts), {"id": again.id, "count": 3})
     deliver(process(store, handler("g")), again)
     with store.read() as session:
         assert session.scalars(select(attempts.c.id)).all() == []

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from chassis.ids import new_id
-from chassis.message import Message, slot_of
+from chassis.message import Message, partition_of
 from chassis.messaging import relay as relaying
 from chassis.messaging import replay
 from chassis.messaging.bus import BusDown
@@ -27,14 +27,17 @@ HEARS = {
     "gateway": frozenset({("filing.events", FilingWithdrawn.type)}),
     "inspection": frozenset({("filing.events", FilingWithdrawn.type)}),
 }
-SLOTS = 8
-KEYS = [next(k for n in count() if slot_of(k := f"shop-{n}", SLOTS) == slot) for slot in range(4)]
+PARTITIONS = 8
+KEYS = [
+    next(k for n in count() if partition_of(k := f"shop-{n}", PARTITIONS) == partition)
+    for partition in range(4)
+]
 
 
 class Bus:
     """A bus that refuses keys, to everybody or to one receiver, and notes what it was given."""
 
-    slots = SLOTS
+    partitions = PARTITIONS
 
     def __init__(self):
         self.refuses = set()
@@ -66,7 +69,7 @@ class Bus:
             if key in held:
                 continue
             self.given.append((to, name))
-            message.refused = bool({(to, key), (to, slot_of(key, SLOTS))} & self.refuses)
+            message.refused = bool({(to, key), (to, partition_of(key, PARTITIONS))} & self.refuses)
             if message.refused:
                 held.add(key)
             else:
@@ -76,7 +79,7 @@ class Bus:
 
 
 def name_of(message):
-    return getattr(message.fact, "marker", None) or message.id
+    return getattr(message.payload, "marker", None) or message.id
 
 
 @pytest.fixture
@@ -104,12 +107,12 @@ def relay(store, bus, monkeypatch):
 
 def say(store, *names):
     """Say something; the key of a name is what stands before its colon."""
-    with store.write() as work:
+    with store.write() as uow:
         for name in names:
             key = name.partition(":")[0]
             fact = FilingWithdrawn(enterprise_id=key, filing_id="1", reason="none")
             envelope = Envelope(name, "filing", fact.type, "2020-02-10T00:00:00Z", key, name)
-            work.outgoing.append(Message.of(fact, envelope))
+            uow.outbox.append(Message.of(fact, envelope))
 
 
 def run(relay):
@@ -181,15 +184,17 @@ def test_what_is_looked_past_is_bounded(store, bus, relay, monkeypatch):
     assert len(bus.taken) == 21
 
 
-def test_what_is_sent_again_and_not_taken_holds_back_its_slot_alone(store, bus, relay):
-    """New messages to the slot that lost its queue would overtake; nobody else waits."""
+def test_what_is_sent_again_and_not_taken_holds_back_its_partition_alone(store, bus, relay):
+    """New messages to the partition that lost its queue would overtake; nobody else waits."""
     lost, other, *_ = KEYS
     say(store, f"{lost}:0", f"{lost}:1", f"{other}:0")
     relay.publish_next()
     bus.taken.clear()
-    with store.write() as work:
-        replay.ask(work, "inspection", 0.0, slot=slot_of(lost, SLOTS), marker="marker")
-        replay.ask(work, "gateway", 0.0, slot=slot_of(other, SLOTS), marker="another")
+    with store.write() as uow:
+        replay.ask(
+            uow, "inspection", 0.0, partition=partition_of(lost, PARTITIONS), marker="marker"
+        )
+        replay.ask(uow, "gateway", 0.0, partition=partition_of(other, PARTITIONS), marker="another")
     bus.refuses = {("inspection", lost)}  # the marker is taken, and then no more
     say(store, f"{lost}:2", f"{other}:1")
     relay.ask_again()
@@ -213,9 +218,9 @@ def test_what_an_operator_sends_again_and_nobody_takes_holds_back_nothing(store,
     a, b, *_ = KEYS
     say(store, f"{a}:0")
     relay.publish_next()
-    with store.write() as work:
-        replay.ask(work, "inspection", 0.0)
-        replay.ask(work, "gateway", 0.0)
+    with store.write() as uow:
+        replay.ask(uow, "inspection", 0.0)
+        replay.ask(uow, "gateway", 0.0)
     bus.refuses = {("inspection", a)}
     say(store, f"{a}:1", f"{b}:0")
     relay.ask_again()
@@ -251,15 +256,15 @@ def test_what_a_service_does_not_take_from_itself_holds_back_its_keys_alone(tmp_
     store.close()
 
 
-@pytest.mark.parametrize(("name", "value"), [("paused", "relay"), ("slots", "3")])
+@pytest.mark.parametrize(("name", "value"), [("paused", "relay"), ("partitions", "3")])
 def test_a_relay_that_has_become_the_only_one_looks_first_whether_it_may_publish(
     store, bus, relay, name, value
 ):
-    """It may have been stopped while the slots were changed, or still are."""
+    """It may have been stopped while the partitions were changed, or still are."""
 
     def agree(value):
-        with store.write() as work:
-            work.execute(
+        with store.write() as uow:
+            uow.execute(
                 store.statements.insert_or_replace(deployment, "name"),
                 {"name": name, "value": value},
             )
@@ -272,7 +277,7 @@ def test_a_relay_that_has_become_the_only_one_looks_first_whether_it_may_publish
             relay.wake()
             eventlet.sleep(0.01)
     assert bus.given == []
-    agree("8" if name == "slots" else "")
+    agree("8" if name == "partitions" else "")
     with eventlet.Timeout(PATIENCE):
         while not bus.taken:
             relay.wake()
@@ -299,13 +304,13 @@ def test_a_request_that_another_relay_has_finished_holds_nothing_back(
 ):
     """This one has put it off, stood still, and is the relay again without having noticed."""
     monkeypatch.setattr(relaying, "pause", lambda *_given, **_more: 0.0)
-    with store.write() as work:
-        replay.ask(work, "inspection", 0.0, slot=0, marker=new_id())
+    with store.write() as uow:
+        replay.ask(uow, "inspection", 0.0, partition=0, marker=new_id())
     monkeypatch.setattr(bus, "publish", refusing)
     relay.publish_next()
     assert relay.resender.put_off
-    with store.write() as work:
-        work.execute(update(resends).values(done_at=1.0))
+    with store.write() as uow:
+        uow.execute(update(resends).values(done_at=1.0))
     monkeypatch.undo()
     say(store, KEYS[0])
     relay._round.at = 0.0

@@ -25,8 +25,8 @@ def story(given):
 
 
 def age(store, table, column, days, *which):
-    with store.write() as work:
-        work.execute(update(table).where(*which).values({column.name: NOW - days * DAY}))
+    with store.write() as uow:
+        uow.execute(update(table).where(*which).values({column.name: NOW - days * DAY}))
 
 
 def count(store, table):
@@ -57,8 +57,8 @@ def test_sent_rows_and_receipts_go_when_they_are_old(story, monkeypatch):
 
 
 def test_what_is_not_sent_stays_however_old_it_is(story):
-    with story.store.write() as work:
-        work.execute(update(outbox).values(sent_at=None, written_at=0.0))
+    with story.store.write() as uow:
+        uow.execute(update(outbox).values(sent_at=None, written_at=0.0))
     assert swept(story)["outbox"] == 0
 
 
@@ -72,17 +72,17 @@ def test_a_gateway_forgets_old_requests_and_keeps_every_event(make_district):
     district.begin()
     district.register()
     district.settle()
-    carriage = district.running.carriages["gateway"]
-    kept = count(carriage.store, events)
+    host = district.running.hosts["gateway"]
+    kept = count(host.store, events)
     future = time.time() + 31 * DAY
     retention_of = Retention(
-        carriage.store, carriage.settings, type(carriage.service).aging, lambda: True
+        host.store, host.settings, type(host.service).retention_policies, lambda: True
     )
-    with carriage.store.write() as work:  # it was settled late
-        work.execute(update(commands).values(settled_at=future - DAY))
+    with host.store.write() as uow:  # it was settled late
+        uow.execute(update(commands).values(settled_at=future - DAY))
     assert retention_of.sweep(future)["commands"] == 0, "a repeat would be another command"
-    with carriage.store.write() as work:
-        work.execute(update(commands).values(settled_at=future - 31 * DAY))
+    with host.store.write() as uow:
+        uow.execute(update(commands).values(settled_at=future - 31 * DAY))
     assert retention_of.sweep(future)["commands"] == 1
-    assert count(carriage.store, commands) == 0
-    assert count(carriage.store, events) == kept > 0
+    assert count(host.store, commands) == 0
+    assert count(host.store, events) == kept > 0

@@ -1,27 +1,30 @@
-"""Slots share a transaction: together where it works, each by itself where it does not."""
+"""Partitions share a transaction: together where it works, each by itself where it does not."""
 
 from itertools import count
 
 import pytest
 from sqlalchemy import Column, MetaData, String, Table, insert, select, text
 
-from chassis.message import Message, slot_of
+from chassis.message import Message, partition_of
 from chassis.messaging.bus import Closed
 from chassis.messaging.consumer import Consumer
 from chassis.runtime.green import Event, pause, spawn
 from chassis.storage import migrations
-from chassis.storage.leases import SlotLost
+from chassis.storage.leases import PartitionLost
 from chassis.storage.statements import Statement
 from chassis.storage.store import Store
-from chassis.storage.tables import inbox, letters
+from chassis.storage.tables import inbox, parked_messages
 from contracts.filing import FilingWithdrawn
 from contracts.message import Envelope
 
-SLOTS = 8
+PARTITIONS = 8
 metadata = MetaData()
 effects = Table("effects", metadata, Column("key", String, nullable=False))
-KEYS = [next(key for key in map(str, count()) if slot_of(key, SLOTS) == n) for n in range(SLOTS)]
-"""A key of each slot."""
+KEYS = [
+    next(key for key in map(str, count()) if partition_of(key, PARTITIONS) == n)
+    for n in range(PARTITIONS)
+]
+"""A key of each partition."""
 
 
 class Withdrawals:
@@ -30,28 +33,28 @@ class Withdrawals:
     def __init__(self):
         self.batches, self.go, self.fails = [], Event(), set()
 
-    def before_batch(self, messages, _work):
+    def before_batch(self, messages, _uow):
         self.batches.append({message.envelope.partitionkey for message in messages})
         if len(self.batches) == 1:
             self.go.wait()
 
-    def note(self, fact, work):
+    def note(self, fact, uow):
         if fact.enterprise_id in self.fails:
             raise RuntimeError("no")
-        work.execute(insert(effects), {"key": fact.enterprise_id})
+        uow.execute(insert(effects), {"key": fact.enterprise_id})
 
-    def before_commit(self, work):
+    def before_commit(self, uow):
         pass
 
-    def after_commit(self, work):
+    def after_commit(self, uow):
         pass
 
 
-class Slot:
-    """An inlet that gives one message, and notes what is acknowledged."""
+class Partition:
+    """A partition consumer that gives one message, and notes what is acknowledged."""
 
-    def __init__(self, slot):
-        self.slot, self.given, self.acknowledged = slot, [withdrawn(KEYS[slot])], []
+    def __init__(self, partition):
+        self.partition, self.given, self.acknowledged = partition, [withdrawn(KEYS[partition])], []
 
     def take(self, _most):
         if not self.given:
@@ -74,23 +77,24 @@ def consumer(tmp_path):
     migrations.apply(store)
     metadata.create_all(store.engine)
     made = Consumer(service, store, {FilingWithdrawn.type: [service.note]}, list)
-    made.partitions.count = SLOTS
+    made.partitions.count = PARTITIONS
     yield made
     store.close()
 
 
 def run(consumer):
-    """Let slot 0 begin, and all the others come while it is busy; give them when they are done."""
-    slots = [Slot(number) for number in range(SLOTS)]
-    threads = [spawn(consumer.run, slots[0], 400)]
+    """Let partition 0 begin, and all the others come while it is busy; give them when they are
+    done."""
+    partitions = [Partition(number) for number in range(PARTITIONS)]
+    threads = [spawn(consumer.run, partitions[0], 400)]
     while not consumer.processor.service.batches:
         pause(0)
-    threads += [spawn(consumer.run, slot, 400) for slot in slots[1:]]
+    threads += [spawn(consumer.run, partition, 400) for partition in partitions[1:]]
     pause(0)
     consumer.processor.service.go.send()
     for thread in threads:
         thread.wait()
-    return slots
+    return partitions
 
 
 def noted(consumer, column):
@@ -99,19 +103,21 @@ def noted(consumer, column):
 
 
 def test_what_waits_is_handled_in_one_transaction(consumer):
-    slots = run(consumer)
+    partitions = run(consumer)
     assert consumer.processor.service.batches == [{KEYS[0]}, {*KEYS[1:]}]
-    assert all(len(slot.acknowledged) == 1 for slot in slots)
+    assert all(len(partition.acknowledged) == 1 for partition in partitions)
     assert noted(consumer, effects.c.key) == sorted(KEYS)
 
 
 def test_one_that_fails_costs_the_others_a_retry_and_no_effect(consumer):
     consumer.processor.service.fails = {KEYS[3]}
-    slots = run(consumer)
-    assert all(len(slot.acknowledged) == 1 for slot in slots), "one is a letter, which is safe"
+    partitions = run(consumer)
+    assert all(len(partition.acknowledged) == 1 for partition in partitions), (
+        "one is a parked message, which is safe"
+    )
     assert noted(consumer, effects.c.key) == sorted({*KEYS} - {KEYS[3]}), "each once"
     assert noted(consumer, inbox.c.id) == sorted(f"of-{key}" for key in KEYS)
-    assert noted(consumer, letters.c.partitionkey) == [KEYS[3]]
+    assert noted(consumer, parked_messages.c.partitionkey) == [KEYS[3]]
 
 
 class Held:
@@ -119,18 +125,20 @@ class Held:
 
     lost = 5
 
-    def holding(self, _slots):
+    def holding(self, _partitions):
         return Statement(text("SELECT 1"))
 
-    def judge(self, _answer, slots):
-        if self.lost in slots:
-            raise SlotLost(self.lost)
+    def judge(self, _answer, partitions):
+        if self.lost in partitions:
+            raise PartitionLost(self.lost)
 
 
-def test_a_slot_that_is_lost_is_written_for_no_more_and_the_others_are(consumer):
+def test_a_partition_that_is_lost_is_written_for_no_more_and_the_others_are(consumer):
     consumer.partitions.leases = Held()
-    slots = run(consumer)
-    assert [slot.slot for slot in slots if not slot.acknowledged] == [Held.lost]
+    partitions = run(consumer)
+    assert [partition.partition for partition in partitions if not partition.acknowledged] == [
+        Held.lost
+    ]
     assert noted(consumer, effects.c.key) == sorted({*KEYS} - {KEYS[Held.lost]})
 
 

@@ -6,22 +6,22 @@ from sqlalchemy.exc import ProgrammingError
 
 from chassis.storage.engine import STORAGE_ERRORS
 from chassis.storage.store import Store
-from chassis.storage.tables import carriage
+from chassis.storage.tables import chassis_metadata
 from console.demo.synthetic import credit_code
 
 
 @pytest.fixture
 def store(tmp_path):
     made = Store("filing", f"sqlite:///{tmp_path / 'filing.db'}")
-    with made.write() as work:
-        carriage.create_all(work.connection())
+    with made.write() as uow:
+        chassis_metadata.create_all(uow.connection())
     yield made
     made.close()
 
 
 def write(store):
-    with store.write() as work:
-        work.execute(text("INSERT INTO deployment VALUES ('tried', '1') ON CONFLICT DO NOTHING"))
+    with store.write() as uow:
+        uow.execute(text("INSERT INTO deployment VALUES ('tried', '1') ON CONFLICT DO NOTHING"))
 
 
 def read(store):
@@ -67,8 +67,8 @@ def test_a_file_that_is_full_is_the_database_being_away(store):
     with store.read() as session:
         pages = session.scalar(text("PRAGMA page_count"))
         session.execute(text(f"PRAGMA max_page_count = {pages}"))
-    with pytest.raises(STORAGE_ERRORS), store.write() as work:
-        work.execute(long)
+    with pytest.raises(STORAGE_ERRORS), store.write() as uow:
+        uow.execute(long)
     assert store.answers()
 
 
@@ -92,7 +92,7 @@ def test_a_wrong_statement_is_not_the_database_being_away(store):
 def test_a_district_whose_files_may_only_be_read_says_so_and_goes_on_afterwards(make_district):
     district = make_district()
     district.begin()
-    stores = [district.store(name) for name in district.running.carriages]
+    stores = [district.store(name) for name in district.running.hosts]
     engines = [engine for store in stores for engine in store.dialect.engines]
     for engine in engines:
         event.listen(engine, "connect", only_read)

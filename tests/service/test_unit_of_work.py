@@ -17,9 +17,9 @@ def filing(given):
 
 @pytest.fixture
 def uow(filing):
-    with filing.store.write() as work:
-        work.message = filing.message(submit())
-        yield work
+    with filing.store.write() as uow:
+        uow.message = filing.message(submit())
+        yield uow
 
 
 def test_what_is_required_is_loaded(uow):
@@ -43,13 +43,13 @@ def test_what_is_required_is_as_the_asker_saw_it(uow):
 def test_an_event_that_is_recorded_comes_back_and_goes_out(uow):
     withdraw = WithdrawFiling(enterprise_id="shop", filing_id="1", reason="")
     assert uow.record(withdraw) is withdraw
-    assert [message.fact for message in uow.outgoing] == [withdraw]
+    assert [message.payload for message in uow.outbox] == [withdraw]
 
 
 def test_a_new_aggregate_comes_back_as_the_event_with_which_it_begins(uow):
     event = uow.add_new(Filing.submitted(submit(), None, TODAY))
     assert isinstance(event, FilingSubmitted)
-    assert [message.fact for message in uow.outgoing] == [event]
+    assert [message.payload for message in uow.outbox] == [event]
 
 
 def test_the_state_of_a_batch_is_made_once_and_kept_until_the_end(filing, uow):

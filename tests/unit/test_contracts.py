@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
-from chassis.storage.tables import letters, outbox
+from chassis.storage.tables import outbox, parked_messages
 from contracts import message
 from contracts.catalogue import contracts
 from contracts.filing import EnterpriseReopened, FilingReturned, SubmitFiling, WithdrawFiling
@@ -308,7 +308,7 @@ def test_an_envelope_tells_a_moment_in_any_zone(time):
     assert Envelope.from_headers(envelope.headers()) == envelope
 
 
-@pytest.mark.parametrize("table", [outbox, letters])
+@pytest.mark.parametrize("table", [outbox, parked_messages])
 def test_every_attribute_that_is_fit_has_room_where_it_is_kept(table):
     assert {name: table.c[name].type.length for name in LONGEST} == LONGEST
 

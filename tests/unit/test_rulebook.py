@@ -442,14 +442,16 @@ def test_a_medic_is_covered_for_a_year_with_300000_yuan_on_death() -> None:
 def test_divisions_01_to_97_belong_to_one_section_each() -> None:
     for division in range(100):
         owners = [
-            letter for letter in BOOK.sections if BOOK.is_industry(f"{letter}{division:02}10")
+            parked_message
+            for parked_message in BOOK.sections
+            if BOOK.is_industry(f"{parked_message}{division:02}10")
         ]
         assert len(owners) == (1 if 1 <= division <= 97 else 0)
     assert "".join(BOOK.sections) == "ABCDEFGHIJKLMNOPQRST"
 
 
 @pytest.mark.parametrize("code", ["C1810", "H6210", "A0111", "T9700", "F5211"])
-def test_an_industry_is_its_sections_letter_and_four_digits(code: str) -> None:
+def test_an_industry_is_its_sections_parked_message_and_four_digits(code: str) -> None:
     assert BOOK.is_industry(code)
 
 

@@ -16,7 +16,7 @@ from chassis.settings import Misconfigured, Settings
         ({"HTTP_PORT": "http"}, "HTTP_PORT must be a number, not 'http'."),
         ({"HTTP_PORT": "70000"}, "HTTP_PORT must be between 0 and 65535."),
         ({"BATCH": "0"}, "BATCH must be greater than 0."),
-        ({"SLOTS": "-1"}, "SLOTS must be greater than 0."),
+        ({"PARTITIONS": "-1"}, "PARTITIONS must be greater than 0."),
         ({"DATABASE_POOL": "0"}, "DATABASE_POOL must be greater than 0."),
         ({"WAIT": "long"}, "WAIT must be a number, not 'long'."),
         ({"WAIT": "0"}, "WAIT must be greater than 0."),

@@ -7,7 +7,7 @@ import pytest
 from eventlet.patcher import original
 
 from chassis.http import client, fetch
-from chassis.http.client import Outbound
+from chassis.http.client import HttpClient
 from chassis.http.fetch import NotFetched
 from chassis.runtime import dns
 from chassis.runtime.green import Timeout
@@ -50,7 +50,7 @@ def others():
 def test_whatever_a_receiver_says_the_attempt_ends_and_the_others_go_on(deed):
     with stranger(deed) as peer, others() as turns:
         before = turns.taken
-        answer = Outbound(private=True, within=WITHIN).post(peer.url, b"{}", {})
+        answer = HttpClient(private=True, within=WITHIN).post(peer.url, b"{}", {})
         assert turns.taken > before
         assert peer.heard() == "cut off"
     assert (answer.status == 200) == (deed in TAKEN)
@@ -60,7 +60,7 @@ def test_whatever_a_receiver_says_the_attempt_ends_and_the_others_go_on(deed):
 def test_a_receiver_that_reads_nothing_is_left():
     with stranger("read nothing") as peer, others() as turns:
         before = turns.taken
-        answer = Outbound(private=True, within=WITHIN).post(peer.url, b"x" * 50_000_000, {})
+        answer = HttpClient(private=True, within=WITHIN).post(peer.url, b"x" * 50_000_000, {})
         assert turns.taken > before
         assert "no answer within 0.5 s" in answer.error
 
@@ -84,7 +84,7 @@ def secretly(peer):
 def test_it_is_the_same_with_tls(tls, deed):
     with stranger(deed, *tls) as peer, others() as turns:
         before = turns.taken
-        answer = Outbound(private=True, within=WITHIN).post(secretly(peer), b"{}", {})
+        answer = HttpClient(private=True, within=WITHIN).post(secretly(peer), b"{}", {})
         assert turns.taken > before
         assert peer.heard() == "cut off"
     assert (answer.status == 200) == (deed in TAKEN)
@@ -94,7 +94,7 @@ def test_it_is_the_same_with_tls(tls, deed):
 def test_a_handshake_that_drips_ends_too(tls, deed):
     with stranger(deed) as peer, others() as turns:
         before = turns.taken
-        answer = Outbound(private=True, within=WITHIN).post(secretly(peer), b"{}", {})
+        answer = HttpClient(private=True, within=WITHIN).post(secretly(peer), b"{}", {})
         assert turns.taken > before
         assert peer.heard() == "cut off"
     assert "no answer within 0.5 s" in answer.error
@@ -103,7 +103,7 @@ def test_a_handshake_that_drips_ends_too(tls, deed):
 def test_what_tls_sends_beside_the_answer_is_counted_too(tls):
     with stranger("tickets without end", *tls) as peer, others() as turns:
         before = turns.taken
-        answer = Outbound(private=True, within=WITHIN).post(secretly(peer), b"{}", {})
+        answer = HttpClient(private=True, within=WITHIN).post(secretly(peer), b"{}", {})
         assert turns.taken > before
         assert peer.heard() == "cut off"
     assert answer.error
@@ -126,7 +126,7 @@ def test_many_addresses_share_one_deadline(monkeypatch, full):
     """The time-out of the whole must not be taken for that of one address."""
     monkeypatch.setattr(client, "addresses_of", lambda *_: ["127.0.0.1"] * 1000)
     with Timeout(PATIENCE):
-        answer = Outbound(private=True, within=WITHIN).post(
+        answer = HttpClient(private=True, within=WITHIN).post(
             f"http://here.example:{full}/", b"{}", {}
         )
     assert "no answer within 0.5 s" in answer.error

@@ -6,7 +6,7 @@ import pytest
 
 from services.gateway.read_models.queries import _parted, causes_first
 from services.gateway.resources.columns import LONGEST, column_text
-from services.gateway.resources.search import grams, plain
+from services.gateway.resources.search import bigrams, plain
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from services.gateway.resources.search import grams, plain
     ],
 )
 def test_a_text_becomes_the_pairs_of_its_characters(said, kept):
-    assert grams(said) == kept
+    assert bigrams(said) == kept
 
 
 def test_case_width_and_punctuation_do_not_count():

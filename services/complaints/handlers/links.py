@@ -113,7 +113,7 @@ def free_all(event: ComplaintRefused | ComplaintReferred | ComplaintClosed, uow:
 
 def load_duplicates(messages: Iterable[Message], uow: Uow) -> None:
     """Find by one query all that is linked to those complaints of a batch that have ended."""
-    ended = {m.fact.complaint_id for m in messages if isinstance(m.fact, ENDS)}
+    ended = {m.payload.complaint_id for m in messages if isinstance(m.payload, ENDS)}
     found: dict[str | None, list[str]] = {}
     if ended:
         query = select(Complaint.main_id, Complaint.id).where(

@@ -29,12 +29,12 @@ REVISED, UNCHANGED, OUTDATED = "revised", "unchanged", "outdated"
 
 def note_new(messages: Iterable[Message], uow: Uow) -> None:
     """Note which complaints of a batch are not on record, once those that are have been loaded."""
-    filed = {m.fact.complaint_id for m in messages if isinstance(m.fact, FileComplaint)}
+    filed = {m.payload.complaint_id for m in messages if isinstance(m.payload, FileComplaint)}
     uow.state.new = {identity for identity in filed if uow.held(Complaint, identity) is None}
 
 
 @on(FileComplaint)
-def take_in(command: FileComplaint, uow: Uow) -> ComplaintReceived | dict[str, Any]:
+def submit(command: FileComplaint, uow: Uow) -> ComplaintReceived | dict[str, Any]:
     """Record a complaint, or what has changed of it.
 
     The same again changes nothing; an older revision changes nothing either, whenever it arrives.

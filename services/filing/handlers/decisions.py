@@ -50,9 +50,9 @@ def submit(command: SubmitFiling, uow: Uow) -> FilingSubmitted:
 def load_previous_filings(messages: Iterable[Message], uow: Uow) -> None:
     """Load by one query the filings that a batch's filings follow upon."""
     shops = (
-        uow.get(Enterprise, message.fact.enterprise_id)  # loaded before
+        uow.get(Enterprise, message.payload.enterprise_id)  # loaded before
         for message in messages
-        if isinstance(message.fact, SubmitFiling)
+        if isinstance(message.payload, SubmitFiling)
     )
     if previous := {shop.last_filing_id for shop in shops if shop} - {None}:
         uow.loaded.extend(uow.scalars(select(Filing).where(Filing.id.in_(previous))))

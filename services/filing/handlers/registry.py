@@ -71,7 +71,7 @@ def report_roster_lines(command: ReportRosterLines, uow: Uow) -> dict[str, Any]:
 
 def load_owners_of_codes(messages: Iterable[Message], uow: Uow) -> None:
     """Find by one query for each kind of code which of a batch's codes are in the registry."""
-    payloads = [message.fact for message in messages]
+    payloads = [message.payload for message in messages]
     for name in CODES:
         codes = {getattr(payload, name, None) for payload in payloads} - {None}
         column = getattr(Enterprise, name)

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import json
 import time
+from functools import cache
 from typing import Any
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from marshmallow import Schema, ValidationError
-from marshmallow.fields import String
-from marshmallow.validate import Length
 from sqlalchemy import Row, select
 from werkzeug.wrappers import Request, Response
 
@@ -22,15 +20,17 @@ from chassis.errors import Rejected
 from chassis.http.responses import answer
 from chassis.runtime.green import Pool, in_thread
 from chassis.storage.store import Store
-from services.gateway.access.callers import Caller, Role, Unauthenticated
+from services.gateway.access.callers import Caller, Unauthenticated
 from services.gateway.access.tokens import Issuer
 from services.gateway.http.bodies import json_body
-from services.gateway.http.request import BadRequest, pointers
+from services.gateway.http.request import load
+from services.gateway.resources.gateway import LONGEST_PASSWORD, Credentials
+from services.gateway.resources.roles import Role
 from services.gateway.tables import accounts
 
 GOOD_FOR = 3600.0
 """Seconds for which a token for a password is good."""
-SHORTEST, LONGEST = 10, 200
+SHORTEST, LONGEST = 10, LONGEST_PASSWORD
 """Characters of a password."""
 MOST_WRONG, WAIT = 5, 60.0
 """Wrong passwords of a name, after which it waits for so many seconds."""
@@ -53,11 +53,10 @@ class TooOften(Rejected):
     status = 429
 
 
-class Credentials(Schema):
-    """Who asks for a token."""
-
-    account = String(required=True, validate=Length(1, 64))
-    password = String(required=True, validate=Length(1, LONGEST))
+@cache
+def _hash_of_nobody() -> str:
+    """Return what a password is compared with where there is no account: that takes as long."""
+    return HASHER.hash("nobody has this password, and who is not there takes as long")
 
 
 class Accounts:
@@ -68,16 +67,13 @@ class Accounts:
         self.issuer = issuer
         self._pool = Pool(AT_ONCE)
         self._wrong: dict[str, list[float]] = {}
-        self._nobody = HASHER.hash("nobody has this password, and who is not there takes as long")
+        self._nobody = _hash_of_nobody()
 
     def token(self, request: Request) -> Response:
         """Answer with a token, or refuse: never whether it was the name that was wrong."""
         if self.issuer is None:
             raise NoAccounts
-        try:
-            asked: dict[str, Any] = Credentials().load(json_body(request, LARGEST))
-        except ValidationError as error:
-            raise BadRequest(errors=pointers(error.messages)) from None
+        asked: dict[str, Any] = load(Credentials(), json_body(request, LARGEST))
         name = asked["account"]
         self._count(name)
         row = self._row(name)

@@ -10,49 +10,18 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from enum import StrEnum
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from werkzeug.wrappers import Request
 
 from chassis.errors import Rejected
+from services.gateway.resources.roles import Role, ScopeLevel
 
 ENVIRON = "bihuan.caller"
 _DERIVED = re.compile(r"~[0-9a-f]{48}")
 _LONGEST_SCOPE = 380
 """Characters; with what goes before and after it is stored in 400."""
-
-
-class Reach(StrEnum):
-    """How far a role reaches: what is the caller's own, what lies in its grids, the district."""
-
-    OWN = "own"
-    GRID = "grid"
-    DISTRICT = "district"
-
-
-class Role(StrEnum):
-    """What a caller is to the district."""
-
-    ENTERPRISE = "enterprise"
-    GRID_OFFICER = "grid-officer"
-    INSPECTOR = "inspector"
-    AGENCY_HEAD = "agency-head"
-    HOTLINE_DESK = "hotline-desk"
-    INSURER = "insurer"
-    DISTRICT_OFFICE = "district-office"
-    DEPARTMENT = "department"
-    OPERATOR = "operator"
-    AUDITOR = "auditor"
-
-    @property
-    def reach(self) -> Reach:
-        """How far the role reaches."""
-        if self is Role.ENTERPRISE:
-            return Reach.OWN
-        officers = (Role.GRID_OFFICER, Role.INSPECTOR, Role.AGENCY_HEAD)
-        return Reach.GRID if self in officers else Reach.DISTRICT
 
 
 class Unauthenticated(Rejected):
@@ -96,29 +65,29 @@ class Caller:
             return self.subject
         return f"~{_digest(self.issuer, self.subject)}"
 
-    def acting(self, allowed: Iterable[Role]) -> Acting:
+    def principal(self, allowed: Iterable[Role]) -> Principal:
         """Give the caller in those of its roles that are allowed; raises `Forbidden` without."""
         roles = self.roles & frozenset(allowed)
         if not roles:
             raise Forbidden(f"That takes one of the roles {', '.join(sorted(allowed)) or '-'}.")
-        return Acting(self, roles)
+        return Principal(self, roles)
 
 
 @dataclass(frozen=True)
-class Acting:
+class Principal:
     """A caller in the roles in which it does one thing; `reach` is how far these go."""
 
     caller: Caller
     roles: frozenset[Role]
-    reach: frozenset[Reach] = field(init=False)
+    level: frozenset[ScopeLevel] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "reach", frozenset(role.reach for role in self.roles))
+        object.__setattr__(self, "level", frozenset(role.level for role in self.roles))
 
     @property
     def everywhere(self) -> bool:
         """Whether nothing in the district is out of reach."""
-        return Reach.DISTRICT in self.reach
+        return ScopeLevel.DISTRICT in self.level
 
     def signs(self, said: Any) -> str:
         """Tell who acts, where the request may say so; raises `Forbidden` for somebody else."""

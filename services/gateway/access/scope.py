@@ -10,28 +10,28 @@ from werkzeug.wrappers import Request
 
 from contracts.message import Command
 from rulebook import Rulebook
-from services.gateway.access.callers import Acting, Forbidden, Reach, Role
-from services.gateway.access.permissions import DEPARTMENT, READERS
+from services.gateway.access.callers import Forbidden, Principal
 from services.gateway.resources import FED_BY, VIEWS
+from services.gateway.resources.roles import DEPARTMENT, Role, ScopeLevel
 from services.gateway.resources.view import View
 from services.gateway.tables import events
 
 Conditions = list[ColumnElement[bool]]
-SIGHT = "bihuan.sight"
+ACCESS = "bihuan.sight"
 """Name under which a request holds what its caller sees."""
 
 
-class Sight:
+class AccessScope:
     """What a caller sees while it does one thing; the grid tree is the rulebook's."""
 
-    def __init__(self, book: Rulebook, acting: Acting) -> None:
-        self.acting = acting
-        self.grids = nodes_below(book, acting.caller.grids)
+    def __init__(self, book: Rulebook, principal: Principal) -> None:
+        self.principal = principal
+        self.grids = nodes_below(book, principal.caller.grids)
         self._of_views: dict[str, Conditions] = {}
 
     def of(self, view: View) -> Conditions:
         """Give what a document must fulfil to be seen, in a query of the view's table."""
-        if self.acting.everywhere:
+        if self.principal.everywhere:
             return []
         if view.name not in self._of_views:
             self._of_views[view.name] = self._limits(view)
@@ -39,10 +39,10 @@ class Sight:
 
     def _limits(self, view: View) -> Conditions:
         ways: Conditions = []
-        if Reach.GRID in self.acting.reach and self.grids:
+        if ScopeLevel.GRID in self.principal.level and self.grids:
             ways.append(_lies_in(view, self.grids))
-        if Reach.OWN in self.acting.reach and self.acting.caller.enterprises:
-            ways.append(_belongs(view, self.acting.caller.enterprises))
+        if ScopeLevel.OWN in self.principal.level and self.principal.caller.enterprises:
+            ways.append(_belongs(view, self.principal.caller.enterprises))
         return [or_(*ways)] if ways else [false()]
 
     def of_events(self) -> Conditions:
@@ -51,16 +51,16 @@ class Sight:
         A role sees the events that make what it may read; a department all that are published.
         """
         ways: Conditions = []
-        caller, grids = self.acting.caller, self.grids
+        caller, grids = self.principal.caller, self.grids
         for role in caller.roles:
             if role is DEPARTMENT:
                 return []
             kinds = events.c.type.in_(sorted(seen_by(role)))
-            if role.reach is Reach.DISTRICT:
+            if role.level is ScopeLevel.DISTRICT:
                 ways.append(kinds)
-            elif role.reach is Reach.GRID and grids:
+            elif role.level is ScopeLevel.GRID and grids:
                 ways.append(and_(kinds, events.c.enterprise_id.in_(_enterprises_in(grids))))
-            elif role.reach is Reach.OWN and caller.enterprises:
+            elif role.level is ScopeLevel.OWN and caller.enterprises:
                 own = events.c.enterprise_id.in_(_owned(caller.enterprises))
                 ways.append(and_(kinds, own, events.c.complaint_id.is_(None)))
         return [or_(*ways)] if ways else [false()]
@@ -70,24 +70,24 @@ class Sight:
 
         What it names that exists has been looked for among what the caller sees.
         """
-        acting, place = self.acting, data.get("grid")
-        if acting.everywhere:
+        principal, place = self.principal, data.get("grid")
+        if principal.everywhere:
             return
         places = new and "grid" in command.names()
-        if Reach.GRID in acting.reach and (
+        if ScopeLevel.GRID in principal.level and (
             place in self.grids if place is not None else not places
         ):
             return
-        if Reach.OWN in acting.reach:
+        if ScopeLevel.OWN in principal.level:
             named = {data.get("credit_code"), data.get("registration_number")} - {None}
-            if not new or (named and named <= acting.caller.enterprises):
+            if not new or (named and named <= principal.caller.enterprises):
                 return
         raise Forbidden("That lies outside of what the caller is in charge of.")
 
 
-def sight_of(request: Request) -> Sight:
+def access_of(request: Request) -> AccessScope:
     """Return what the caller of a request sees."""
-    seen: Sight = request.environ[SIGHT]
+    seen: AccessScope = request.environ[ACCESS]
     return seen
 
 
@@ -101,9 +101,7 @@ def nodes_below(book: Rulebook, grids: Collection[str]) -> frozenset[str]:
 def seen_by(role: Role) -> set[str]:
     """Name the types of the events that a role sees: those that feed a list that it may read."""
     return {
-        kind.type
-        for kind, views in FED_BY.items()
-        if any(role in READERS.get(view.name, ()) for view in views)
+        kind.type for kind, views in FED_BY.items() if any(role in view.readers for view in views)
     }
 
 

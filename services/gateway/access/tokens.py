@@ -23,7 +23,8 @@ from jwt import PyJWK, PyJWKSet
 from chassis.http.fetch import NotFetched, fetch
 from chassis.logs import log
 from chassis.settings import Misconfigured, Settings
-from services.gateway.access.callers import Caller, Role, Unauthenticated
+from services.gateway.access.callers import Caller, Unauthenticated
+from services.gateway.resources.roles import Role
 
 ALGORITHMS = ("EdDSA", "RS256")
 ISSUER = "bihuan"

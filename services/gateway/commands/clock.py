@@ -23,7 +23,7 @@ from chassis.runtime.green import pause
 from chassis.storage.engine import STORAGE_ERRORS
 from chassis.storage.store import Store
 from chassis.storage.tables import outbox
-from chassis.storage.unit_of_work import SHANGHAI, Work
+from chassis.storage.unit_of_work import SHANGHAI, UnitOfWork
 from contracts.gateway import HourBegan
 from contracts.message import Envelope
 from contracts.shapes import moment_from_json, moment_to_json
@@ -69,11 +69,11 @@ class Clock:
         self._withheld = False
         self._log = log("gateway")
 
-    def now(self, work: Session) -> datetime:
+    def now(self, uow: Session) -> datetime:
         """Tell the time, within a transaction; raises `ClockNotSet`."""
         if not self.manual:
             return datetime.fromtimestamp(self.store.now(), UTC)
-        text = work.scalar(select(clock.c.at).where(clock.c.name == "now"))
+        text = uow.scalar(select(clock.c.at).where(clock.c.name == "now"))
         if text is None:
             raise ClockNotSet
         return moment_from_json(text)
@@ -92,15 +92,15 @@ class Clock:
         moment = moment.astimezone(UTC)
         if moment != _hour_of(moment):
             raise NotAnHour(errors=[at("at", "is not the beginning of an hour")])
-        with self.store.write() as work:
-            text = work.scalar(select(clock.c.at).where(clock.c.name == "now"))
+        with self.store.write() as uow:
+            text = uow.scalar(select(clock.c.at).where(clock.c.name == "now"))
             if text and moment_from_json(text) > moment:
                 raise ClockRunsForward(now=text)
-            work.execute(
+            uow.execute(
                 self.store.statements.insert_or_replace(clock, "name"),
                 {"name": "now", "at": moment_to_json(moment)},
             )
-            identity = _say(work, moment)
+            identity = _say(uow, moment)
         self._wake()
         return identity
 
@@ -120,15 +120,15 @@ class Clock:
 
     def _begin_hour(self, said: datetime | None) -> datetime | None:
         """Say the hour that has begun, if the clocks agree at this moment; gives the last said."""
-        with self.store.write() as work:
-            now = self.store.seconds(work)
+        with self.store.write() as uow:
+            now = self.store.seconds(uow)
             if not self.store.clock.agrees:
                 if not self._withheld:
                     self._log.error("hour withheld", says=self.store.clock.difference(now))
                 self._withheld = True
                 return said
             hour = _hour_of(datetime.fromtimestamp(now, UTC))
-            _say(work, hour)
+            _say(uow, hour)
         self._withheld = False
         self._wake()
         return hour
@@ -150,11 +150,11 @@ class Clock:
         return finished.issuperset(SWEEPERS)
 
 
-def tally(store: Store, work: Work, messages: list[Message]) -> None:
+def tally(store: Store, uow: UnitOfWork, messages: list[Message]) -> None:
     """Count what services say of an hour: the cases they found, and those that are settled."""
     sums: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for message in messages:
-        fact, source = message.fact, message.envelope.source
+        fact, source = message.payload, message.envelope.source
         if isinstance(fact, HourSwept):
             sums[fact.hour_id, source].update(cases=fact.cases, last=int(fact.last))
         elif _of_an_hour(message):
@@ -167,12 +167,12 @@ def tally(store: Store, work: Work, messages: list[Message]) -> None:
         }
         for (hour, service), counted in sorted(sums.items())
     ]
-    work.at_end(store.statements.insert_or_add(hours, ["hour_id", "service"]), rows)
+    uow.at_end(store.statements.insert_or_add(hours, ["hour_id", "service"]), rows)
 
 
 def _of_an_hour(message: Message) -> bool:
     """Tell whether this settles a case that a service sent itself in an hour."""
-    fact = message.fact
+    fact = message.payload
     return (
         isinstance(fact, CommandSettled)
         and fact.command != SweepHour.type
@@ -180,14 +180,14 @@ def _of_an_hour(message: Message) -> bool:
     )
 
 
-def _say(work: Work, moment: datetime) -> str:
+def _say(uow: UnitOfWork, moment: datetime) -> str:
     fact = HourBegan(at=moment)
     identity = derived_id(fact.type, moment_to_json(moment))
-    if work.scalar(select(outbox.c.id).where(outbox.c.id == identity)) is None:
+    if uow.scalar(select(outbox.c.id).where(outbox.c.id == identity)) is None:
         envelope = Envelope(
             identity, "gateway", fact.type, moment_to_json(moment), fact.key, identity
         )
-        work.outgoing.append(Message.of(fact, envelope))
+        uow.outbox.append(Message.of(fact, envelope))
     return identity
 
 
@@ -195,4 +195,4 @@ def _hour_of(moment: datetime) -> datetime:
     return moment.replace(minute=0, second=0, microsecond=0)
 
 
-Now = Callable[[Work], datetime]
+Now = Callable[[UnitOfWork], datetime]

@@ -5,24 +5,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from marshmallow import Schema, ValidationError, validate
-from marshmallow.fields import AwareDateTime
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Request, Response
 
-from chassis.errors import Rejected
+from chassis.errors import NotFound, Rejected
 from chassis.http.responses import answer, in_pieces, rejected
 from chassis.message import encode
 from chassis.runtime.green import Semaphore
 from contracts.shapes import moment_of, moment_to_json
-from services.gateway.access.callers import Role, Scope, caller_of, scope_of
-from services.gateway.access.scope import sight_of
+from services.gateway.access.callers import Scope, caller_of, scope_of
+from services.gateway.access.scope import access_of
 from services.gateway.commands.clock import Clock
-from services.gateway.commands.intake import Door
-from services.gateway.commands.parsing import Edge
+from services.gateway.commands.intake import CommandIntake
+from services.gateway.commands.parsing import CommandParser
 from services.gateway.commands.records import Answered, Entry
 from services.gateway.commands.rows import Row, Rows, rows_of
 from services.gateway.http.bodies import json_body
@@ -31,50 +29,42 @@ from services.gateway.http.etags import (
     Contradiction,
     NotAPrecondition,
     PreconditionFailed,
-    given,
-    met,
-    none_here,
+    matches,
+    parse_if_match,
+    refuse_if_match,
     with_seen,
 )
-from services.gateway.http.request import (
-    PAGES,
-    BadRequest,
-    NoSuchThing,
-    UnknownThing,
-    idempotency_key,
-    next_page,
-    once,
-    page_of,
-    pointers,
-)
+from services.gateway.http.media_types import JSON
+from services.gateway.http.request import PAGES, idempotency_key, load, next_page, once, page_of
 from services.gateway.read_models.queries import Reads
+from services.gateway.resources.gateway import ClockBody
 from services.gateway.resources.post import Post
+from services.gateway.resources.roles import Role
 from services.gateway.tables import DONE, PENDING, REJECTED
 
 if TYPE_CHECKING:
-    from services.gateway.access.scope import Sight
+    from services.gateway.access.scope import AccessScope
 
 PAGE = 100
 """Rows of a batch whose outcome is read and told at once."""
 LONGEST_WAIT = 60.0
 
 
-class ClockBody(Schema):
-    """What sets the clock: a moment with its offset."""
-
-    at = AwareDateTime(
-        required=True,
-        validate=validate.Range(datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)),
-    )
-
-
-class Taking:
+class CommandEndpoints:
     """Takes commands in and answers with what became of them."""
 
-    def __init__(self, door: Door, clock: Clock, edge: Edge, reads: Reads, *, wait: float) -> None:
-        self.clock, self.edge, self.reads = clock, edge, reads
-        self._door = door
-        self.store = door.store
+    def __init__(
+        self,
+        intake: CommandIntake,
+        clock: Clock,
+        parser: CommandParser,
+        reads: Reads,
+        *,
+        wait: float,
+    ) -> None:
+        self.clock, self.parser, self.reads = clock, parser, reads
+        self._intake = intake
+        self.store = intake.store
         self._wait = wait
         """Seconds for which a caller waits who does not say how long."""
         self._turn = Semaphore(1)
@@ -84,25 +74,25 @@ class Taking:
         """Take one command in; 201 or 200 with the result, the problem, or 202."""
         scope = self.scope(post.path.replace("<id>", path_id or ""), request)
         body = json_body(request)
-        match = given(request.headers)
+        match = parse_if_match(request.headers)
         said = json.dumps(body, sort_keys=True) + (f"\nIf-Match: {match}" if match else "")
         entry = Entry(
             self.store.new_id(),
             scope.of("POST"),
-            self.edge.seal.reference(said),
+            self.parser.seal.reference(said),
             post.command.type,
             traceparent=_traceparent(request.headers),
             caller=caller_of(request).known_as,
         )
-        sight = sight_of(request)
+        access = access_of(request)
         try:
-            seen = self._as_seen(post, body, path_id, match, sight) if match else body
+            seen = self._as_seen(post, body, path_id, match, access) if match else body
         except (PreconditionFailed, Contradiction):
             # a repeat has its answer, which may be what has changed the thing
-            if (identity := self._door.known(entry)) is None:
+            if (identity := self._intake.known(entry)) is None:
                 raise
             return self._answer_of(identity, request.headers)
-        understood = self.edge.command(post, seen, path_id, sight)
+        understood = self.parser.command(post, seen, path_id, access)
         entry.command = understood.command
         entry.location = _location(post, understood.thing)
         entry.created = understood.creates
@@ -110,30 +100,27 @@ class Taking:
         return self.settle(entry, request.headers)
 
     def _as_seen(
-        self, post: Post, body: dict[str, Any], path_id: str | None, match: str, sight: Sight
+        self, post: Post, body: dict[str, Any], path_id: str | None, match: str, access: AccessScope
     ) -> dict[str, Any]:
         """Add to a body what If-Match says; raises `PreconditionFailed` and `Contradiction`."""
         if post.of is None or path_id is None:
             raise NotAPrecondition(NO_THING)
-        view = post.of[1]
-        text = self.reads.document(view, path_id, sight.of(view))
-        if text is None:
-            raise UnknownThing(f"There is nothing with the id {path_id} here.")
-        if not met(match, text):
+        text = self.reads.require(post.of, path_id, access.of(post.of))
+        if not matches(match, text):
             raise PreconditionFailed
         return with_seen(body, match, json.loads(text))
 
     def settle(self, entry: Entry, headers: Headers) -> Response:
         """Have a command carried out, and answer with what became of it while the caller waits."""
-        return self._answer_of(self._door.take_in(entry), headers, entry)
+        return self._answer_of(self._intake.submit(entry), headers, entry)
 
     def _answer_of(self, identity: str, headers: Headers, entry: Entry | None = None) -> Response:
-        told = self._door.wait_for([identity], self._patience(headers))
+        told = self._intake.wait_for([identity], self._patience(headers))
         if told is None:
             return _accepted(identity)
         if entry is not None and entry.id == identity and identity in told:
             return _outcome(entry.ended(told[identity], self.store.now()))
-        record = self._door.records.read(identity)
+        record = self._intake.records.read(identity)
         if record is None or record.state == PENDING:
             return _accepted(identity)
         return _outcome(record)
@@ -147,9 +134,9 @@ class Taking:
 
     def batch(self, post: Post, request: Request) -> Response:
         """Take a command a row in; a bad row is told why, and the others go on."""
-        scope = self.scope(f"{post.path}/batch", request)
+        scope = self.scope(post.batch_path, request)
         shapes = post.command.describe()
-        with rows_of(request, shapes, self.edge.seal.referring) as taken, self._turn:
+        with rows_of(request, shapes, self.parser.seal.referring) as taken, self._turn:
             head = Entry(
                 self.store.new_id(),
                 scope.of("POST"),
@@ -159,22 +146,22 @@ class Taking:
                 traceparent=_traceparent(request.headers),
                 caller=caller_of(request).known_as,
             )
-            sight = sight_of(request)
-            identity, new = self._take_in(post, head, scope, taken, sight)
-        waited = new if new is not None else sorted(self._door.records.pending_rows(identity))
-        self._door.wait_for(waited, self._patience(request.headers))
+            access = access_of(request)
+            identity, new = self._take_in(post, head, scope, taken, access)
+        waited = new if new is not None else sorted(self._intake.records.pending_rows(identity))
+        self._intake.wait_for(waited, self._patience(request.headers))
         return self._batch_answer(identity, len(taken))
 
     def _take_in(
-        self, post: Post, head: Entry, scope: Scope, taken: Rows, sight: Sight
+        self, post: Post, head: Entry, scope: Scope, taken: Rows, access: AccessScope
     ) -> tuple[str, list[str] | None]:
         """Store a batch; give its id, and its rows' where it is new."""
-        rows = self._entries(post, head, scope, taken, sight)
-        identity = self._door.take_in(head, rows)
+        rows = self._entries(post, head, scope, taken, access)
+        identity = self._intake.submit(head, rows)
         return identity, [row.id for row in rows if row.command] if identity == head.id else None
 
     def _entries(
-        self, post: Post, head: Entry, scope: Scope, taken: Rows, sight: Sight
+        self, post: Post, head: Entry, scope: Scope, taken: Rows, access: AccessScope
     ) -> list[Entry]:
         entries = []
         for number, row in enumerate(taken, start=1):
@@ -189,17 +176,17 @@ class Taking:
                 traceparent=head.traceparent,
                 caller=head.caller,
             )
-            self._judge(post, entry, row, sight)
+            self._judge(post, entry, row, access)
             entries.append(entry)
         return entries
 
-    def _judge(self, post: Post, entry: Entry, row: Row, sight: Sight) -> None:
+    def _judge(self, post: Post, entry: Entry, row: Row, access: AccessScope) -> None:
         """Make a row's command, or say why it is none."""
         if isinstance(row, Rejected):
             entry.refuse(row)
             return
         try:
-            understood = self.edge.command(post, row, None, sight)
+            understood = self.parser.command(post, row, None, access)
         except Rejected as error:
             entry.refuse(error)
         else:
@@ -208,7 +195,7 @@ class Taking:
             entry.personal = understood.personal
 
     def _batch_answer(self, batch_id: str, rows: int) -> Response:
-        tally = self._door.records.tally_of(batch_id)
+        tally = self._intake.records.tally_of(batch_id)
         if tally.get(PENDING):
             return _accepted(batch_id)
         counted = {
@@ -217,13 +204,13 @@ class Taking:
             "done": tally.get(DONE, 0),
             "rejected": tally.get(REJECTED, 0),
         }
-        return in_pieces(self._told(batch_id, encode(counted)), "application/json")
+        return in_pieces(self._told(batch_id, encode(counted)), JSON)
 
     def _told(self, batch_id: str, counted: str) -> Iterator[str]:
         """Tell what became of the rows, a page of them after the other."""
         yield f'{counted[:-1]},"items":['
         after = 0
-        while page := self._door.records.rows_of(batch_id, after, PAGE):
+        while page := self._intake.records.rows_of(batch_id, after, PAGE):
             yield ("," if after else "") + ",".join(encode(_row(record)) for record in page)
             after = page[-1].row or 0
         yield "]}\n"
@@ -241,7 +228,7 @@ class Taking:
             "settled_at": moment_of(record.settled_at),
         }
         if record.rows is not None:
-            tally = self._door.records.tally_of(identity)
+            tally = self._intake.records.tally_of(identity)
             pending = tally.get(PENDING, 0)
             body |= {
                 "rows": record.rows,
@@ -258,29 +245,26 @@ class Taking:
         """Say what became of each row of a batch."""
         self._record(request, identity)
         limit, after = page_of(once(request.args, PAGES))
-        found = self._door.records.rows_of(identity, after, limit + 1)
+        found = self._intake.records.rows_of(identity, after, limit + 1)
         following = str(found[limit - 1].row) if len(found) > limit else None
         items = [_row(record) for record in found[:limit]]
         return next_page(answer({"items": items, "next": following}), request, following)
 
     def _record(self, request: Request, identity: str) -> Answered:
-        record: Answered | None = self._door.records.read(identity)
+        record: Answered | None = self._intake.records.read(identity)
         caller = caller_of(request)
         watches = not caller.roles.isdisjoint((Role.OPERATOR, Role.AUDITOR))
         if record is None or not (watches or record.caller == caller.known_as):
-            raise NoSuchThing(f"There is no command {identity}.")
+            raise NotFound(f"There is no command {identity}.")
         return record
 
     # -- time
 
     def set_clock(self, request: Request) -> Response:
         """Move the manual clock; answers when every service has handled what that made due."""
-        none_here(request.headers)
+        refuse_if_match(request.headers)
         idempotency_key(request.headers)
-        try:
-            moment: datetime = ClockBody().load(json_body(request))["at"]
-        except ValidationError as error:
-            raise BadRequest(errors=pointers(error.messages)) from None
+        moment: datetime = load(ClockBody(), json_body(request))["at"]
         hour_id = self.clock.set(moment)
         patience = self._patience(request.headers, default=LONGEST_WAIT)
         swept = self.clock.wait_until_swept(hour_id, patience)
@@ -298,7 +282,7 @@ class Taking:
 
 
 def _location(post: Post, thing: str) -> str | None:
-    return f"/v1/{post.creates[1].name}/{thing}" if post.creates else None
+    return f"{post.creates.path}/{thing}" if post.creates else None
 
 
 def _traceparent(headers: Headers) -> str | None:

@@ -13,12 +13,12 @@ from sqlalchemy import insert, select
 from chassis.runtime.green import Event, Queue, Timeout
 from chassis.storage.engine import STORAGE_ERRORS
 from chassis.storage.store import Store
-from chassis.storage.unit_of_work import Work
+from chassis.storage.unit_of_work import UnitOfWork
 from contracts.shapes import moment_to_json
 from contracts.shared import CommandSettled
 from services.gateway.commands.clock import Now
 from services.gateway.commands.records import KEPT, Entry, Kept, KeyReused, Records
-from services.gateway.person_keys import People
+from services.gateway.person_keys import PersonKeys
 from services.gateway.tables import commands
 
 MOST_TOGETHER = 500
@@ -31,17 +31,19 @@ _Asked = tuple[Group, Event]
 """A request, and what tells whoever asks."""
 
 
-class _Ticket(Event):
+class _Waiter(Event):
     """What the callers of one command wait at, and how many hold it. It comes with how the command
     ended, where this process has projected that, and otherwise with nothing."""
 
     holders = 0
 
 
-class Door:
+class CommandIntake:
     """Takes commands in and waits for their outcomes."""
 
-    def __init__(self, store: Store, wake: Callable[[], None], now: Now, people: People) -> None:
+    def __init__(
+        self, store: Store, wake: Callable[[], None], now: Now, people: PersonKeys
+    ) -> None:
         self.store = store
         self.people = people
         self.records = Records(store)
@@ -49,13 +51,13 @@ class Door:
         self._now = now
         self._queue: Queue = Queue()
         self._next: _Asked | None = None
-        self._tickets: dict[str, _Ticket] = {}
+        self._waiters: dict[str, _Waiter] = {}
         self._call = Event()
         self._closing = False
 
     # -- in
 
-    def take_in(self, head: Entry, rows: Sequence[Entry] = ()) -> str:
+    def submit(self, head: Entry, rows: Sequence[Entry] = ()) -> str:
         """Store a request that is new, and give the id of the command that it stands for.
 
         One whose key was used before stands for that command, and its rows for the rows of that;
@@ -129,61 +131,61 @@ class Door:
         by_key: dict[str, Group] = {}
         for group in groups:
             by_key.setdefault(group[0].idempotency, group)
-        tickets: dict[str, _Ticket] = {}
+        waiters: dict[str, _Waiter] = {}
         try:
-            with self.store.write() as work:
-                now = moment_to_json(self._now(work))
-                new = self._insert(work, by_key)
+            with self.store.write() as uow:
+                now = moment_to_json(self._now(uow))
+                new = self._insert(uow, by_key)
                 fresh = [by_key[key] for key in by_key if key in new]
-                self._seal(work, fresh)
+                self._seal(uow, fresh)
                 for group in fresh:
-                    self._send(work, group, now, tickets)
-                self._tickets |= tickets  # before the commit: no outcome comes sooner
+                    self._send(uow, group, now, waiters)
+                self._waiters |= waiters  # before the commit: no outcome comes sooner
                 known = {key: by_key[key][0].kept for key in new}
-                return known | self._old(work, by_key.keys() - new)
+                return known | self._old(uow, by_key.keys() - new)
         except BaseException:
-            for identity in tickets:
-                self._tickets.pop(identity, None)
+            for identity in waiters:
+                self._waiters.pop(identity, None)
             raise
 
-    def _insert(self, work: Work, by_key: dict[str, Group]) -> set[str]:
+    def _insert(self, uow: UnitOfWork, by_key: dict[str, Group]) -> set[str]:
         """Insert the heads that are new, with their rows; give their keys."""
         at = self.store.now()
         heads = [by_key[key][0].columns(at) for key in sorted(by_key)]
         statement = self.store.statements.insert_new(commands).returning(commands.c.idempotency)
-        new = set(work.scalars(statement, heads))
+        new = set(uow.scalars(statement, heads))
         rows = [row.columns(at) for key in sorted(new) for row in by_key[key][1:]]
         if rows:
-            work.connection().execute(insert(commands), rows)
+            uow.connection().execute(insert(commands), rows)
         return new
 
-    def _seal(self, work: Work, groups: Sequence[Group]) -> None:
+    def _seal(self, uow: UnitOfWork, groups: Sequence[Group]) -> None:
         """Seal what is personal, each person's with a key of their own: in one query, as a rule."""
         told = [entry for group in groups for entry in group if entry.personal and entry.command]
         if not told:
             return
-        keys = self.people.keys(work, (entry.personal.person for entry in told if entry.personal))
+        keys = self.people.keys(uow, (entry.personal.person for entry in told if entry.personal))
         for entry in told:
             if entry.personal and entry.command:
                 key = keys[entry.personal.person]
                 entry.command = entry.personal.sealed(entry.command, key)
 
     @staticmethod
-    def _send(work: Work, group: Group, now: str, tickets: dict[str, _Ticket]) -> None:
+    def _send(uow: UnitOfWork, group: Group, now: str, waiters: dict[str, _Waiter]) -> None:
         """Put the commands of a group in the outbox."""
         for entry in group:
             if (command := entry.command) is not None:
-                work.outgoing.append(entry.message(command, now))
-                tickets[entry.id] = _Ticket()
+                uow.outbox.append(entry.message(command, now))
+                waiters[entry.id] = _Waiter()
 
     @staticmethod
-    def _old(work: Work, keys: Iterable[str]) -> dict[str, Kept]:
+    def _old(uow: UnitOfWork, keys: Iterable[str]) -> dict[str, Kept]:
         """Find the commands that came in earlier under these keys."""
         columns = commands.c.idempotency, *KEPT
         wanted = list(keys)
         if not wanted:
             return {}
-        rows = work.execute(select(*columns).where(commands.c.idempotency.in_(wanted)))
+        rows = uow.execute(select(*columns).where(commands.c.idempotency.in_(wanted)))
         return {row.idempotency: Kept(row.id, row.fingerprint, row.caller) for row in rows}
 
     # -- out
@@ -195,38 +197,38 @@ class Door:
 
         Gives how those ended of which this process knows; of others the records tell.
         """
-        tickets = self._hold(identities)
+        waiters = self._hold(identities)
         in_time = False
         try:
             with Timeout(seconds, exception=False):
-                for ticket in tickets.values():
-                    ticket.wait()
+                for waiter in waiters.values():
+                    waiter.wait()
                 in_time = True
             # outside of the time-out, which would cut a conversation with the database short
             if not ((in_time and not self._closing) or self._all_settled(identities)):
                 return None
             return {
                 identity: told
-                for identity, ticket in tickets.items()
-                if ticket.ready() and (told := ticket.wait()) is not None
+                for identity, waiter in waiters.items()
+                if waiter.ready() and (told := waiter.wait()) is not None
             }
         finally:
-            for identity, ticket in tickets.items():
-                ticket.holders -= 1
-                if not ticket.holders:
-                    self._tickets.pop(identity, None)
+            for identity, waiter in waiters.items():
+                waiter.holders -= 1
+                if not waiter.holders:
+                    self._waiters.pop(identity, None)
 
     def _all_settled(self, identities: Sequence[str]) -> bool:
         return len(self.records.settled(identities)) == len(identities)
 
-    def _hold(self, identities: Iterable[str]) -> dict[str, _Ticket]:
+    def _hold(self, identities: Iterable[str]) -> dict[str, _Waiter]:
         """Hold the ticket of each command; those that nobody held are looked up at once."""
         held, others = {}, set()
         for identity in identities:
-            if identity not in self._tickets:
-                self._tickets[identity] = _Ticket()
+            if identity not in self._waiters:
+                self._waiters[identity] = _Waiter()
                 others.add(identity)
-            held[identity] = self._tickets[identity]
+            held[identity] = self._waiters[identity]
             held[identity].holders += 1
         if others:
             self.settled(self.records.settled(others))  # after holding: none is missed
@@ -237,20 +239,20 @@ class Door:
     def settled(self, identities: Iterable[str]) -> None:
         """Wake whoever waits for these commands: the records tell how they ended."""
         for identity in identities:
-            ticket = self._tickets.get(identity)
-            if ticket is not None and not ticket.ready():
-                ticket.send()
+            waiter = self._waiters.get(identity)
+            if waiter is not None and not waiter.ready():
+                waiter.send()
 
     def tell(self, facts: Iterable[CommandSettled]) -> bool:
         """Wake whoever waits for commands that have ended, and say how; tell whether any came in
         by another process."""
         elsewhere = False
         for fact in facts:
-            ticket = self._tickets.get(fact.command_id)
-            if ticket is None:
+            waiter = self._waiters.get(fact.command_id)
+            if waiter is None:
                 elsewhere = True
-            elif not ticket.ready():
-                ticket.send(fact)
+            elif not waiter.ready():
+                waiter.send(fact)
         return elsewhere
 
     def called(self) -> None:
@@ -265,7 +267,7 @@ class Door:
             with Timeout(LOOK_EVERY, exception=False):
                 self._call.wait()
             self._call = Event()
-            waiting = {key for key, ticket in self._tickets.items() if not ticket.ready()}
+            waiting = {key for key, waiter in self._waiters.items() if not waiter.ready()}
             try:
                 self.settled(self.records.settled(waiting))
             except STORAGE_ERRORS:
@@ -274,4 +276,4 @@ class Door:
     def close(self) -> None:
         """Let everybody who waits go: their commands are durable."""
         self._closing = True
-        self.settled(list(self._tickets))
+        self.settled(list(self._waiters))

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from chassis.message import encode
 from chassis.sealing import Seal
 from chassis.storage.store import Store
-from chassis.storage.unit_of_work import Work
+from chassis.storage.unit_of_work import UnitOfWork
 from contracts.shapes import moment_to_json
 from services.gateway.access.callers import Caller, Scope
 from services.gateway.commands.clock import Now
@@ -25,14 +25,14 @@ from services.gateway.commands.records import KEPT, Entry, KeyReused
 from services.gateway.event_log.chain import AUDIT
 from services.gateway.tables import DONE, commands
 
-Do = Callable[[Work, str], dict[str, Any]]
+Do = Callable[[UnitOfWork, str], dict[str, Any]]
 """Does it, under a command's id, and gives the result, whose `id` names the thing."""
 Done = tuple[str, dict[str, Any]]
 """The id of the command, and its result."""
 
 
 @dataclass(frozen=True)
-class Act:
+class LocalCommand:
     """What is asked: in which scope, by whom, what, and the body that says so."""
 
     scope: Scope
@@ -47,7 +47,7 @@ class Act:
     """What the audit holds of it beside, in clear."""
 
 
-class Acts:
+class LocalCommands:
     """Does what is asked, once."""
 
     def __init__(self, store: Store, seal: Seal, now: Now) -> None:
@@ -55,32 +55,32 @@ class Acts:
         self._seal = seal
         self._now = now
 
-    def once(self, act: Act, do: Do, judge: Callable[[], None] = lambda: None) -> Done:
+    def once(self, local: LocalCommand, do: Do, judge: Callable[[], None] = lambda: None) -> Done:
         """Give the command's id and its result, whether it was done now or before.
 
         What is new is judged first, where that takes longer than a transaction may. Raises
         `KeyReused` where the key was used for something else, and what `judge` and `do` raise.
         """
-        body = json.dumps(act.body, sort_keys=True)
+        body = json.dumps(local.body, sort_keys=True)
         entry = Entry(
             self.store.new_id(),
-            act.scope.of("POST"),
+            local.scope.of("POST"),
             self._seal.reference(body),
-            act.kind,
-            created=bool(act.creates),
-            caller=act.by.known_as,
+            local.kind,
+            created=bool(local.creates),
+            caller=local.by.known_as,
         )
         with self.store.read() as session:
             if (before := self._before(session, entry)) is not None:
                 return before
         judge()
-        with self.store.write() as work:
+        with self.store.write() as uow:
             statement = self.store.statements.insert_new(commands).returning(commands.c.id)
-            new = work.scalars(statement, [entry.columns(work.clock())]).first() is not None
-            if not new and (before := self._before(work, entry)) is not None:
+            new = uow.scalars(statement, [entry.columns(uow.clock())]).first() is not None
+            if not new and (before := self._before(uow, entry)) is not None:
                 return before  # it was asked for twice at the same moment
-            result = do(work, entry.id)
-            self._record(work, act, entry, result)
+            result = do(uow, entry.id)
+            self._record(uow, local, entry, result)
         return entry.id, result
 
     @staticmethod
@@ -92,20 +92,22 @@ class Acts:
             raise KeyReused
         return found.id, json.loads(found.outcome)
 
-    def _record(self, work: Work, act: Act, entry: Entry, result: dict[str, Any]) -> None:
+    def _record(
+        self, uow: UnitOfWork, local: LocalCommand, entry: Entry, result: dict[str, Any]
+    ) -> None:
         """Record the result, and, last in the transaction, who had it done."""
         about = str(result["id"])
-        location = f"{act.creates}/{about}" if act.creates else None
-        values = {"state": DONE, "outcome": encode(result), "settled_at": work.clock()}
-        work.execute(
+        location = f"{local.creates}/{about}" if local.creates else None
+        values = {"state": DONE, "outcome": encode(result), "settled_at": uow.clock()}
+        uow.execute(
             update(commands).where(commands.c.id == entry.id).values(location=location, **values)
         )
-        issuer = {"issuer": act.by.issuer} if act.by.issuer else {}
+        issuer = {"issuer": local.by.issuer} if local.by.issuer else {}
         said = {
-            "at": moment_to_json(self._now(work)),
-            "what": act.kind,
-            "who": act.signed or act.by.subject,
+            "at": moment_to_json(self._now(uow)),
+            "what": local.kind,
+            "who": local.signed or local.by.subject,
             "about": about,
-            "content": encode({"command_id": entry.id, "outcome": "done", **issuer, **act.noted}),
+            "content": encode({"command_id": entry.id, "outcome": "done", **issuer, **local.noted}),
         }
-        AUDIT.append(self.store, work, [said])
+        AUDIT.append(self.store, uow, [said])

@@ -7,20 +7,19 @@ data is taken out here, so that no command holds it in clear, and sealed at the 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from marshmallow import ValidationError
 from sqlalchemy import ColumnElement
 
-from chassis.errors import at
+from chassis.errors import Invalid, at
 from chassis.ids import derived_id, new_id
 from chassis.sealing import Seal
 from contracts.catalogue import sealed_fields
 from contracts.message import Command
 from services.gateway.http.bodies import escaped
-from services.gateway.http.request import UNKNOWN, BadRequest, UnknownThing, pointers, pointers_in
+from services.gateway.http.request import IDENTIFIER, UNKNOWN, not_found, pointers, pointers_in
 from services.gateway.identities import number_of
 from services.gateway.person_keys import HIDDEN, Known, Personal, known_by_identity, reference_of
 from services.gateway.resources.post import Post
@@ -28,11 +27,10 @@ from services.gateway.resources.view import Document, View
 
 if TYPE_CHECKING:
     from rulebook.chapters.identities import Identities
-    from services.gateway.access.scope import Sight  # which knows every route
+    from services.gateway.access.scope import AccessScope  # which knows every route
 
 LONGEST_SEALED = 80
 """Characters of a name, a phone or an identity number; sealed, they fit where they are stored."""
-_IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 NOT_SEALED = f"Must be 1 to {LONGEST_SEALED} characters, not all blank."
 
 
@@ -49,7 +47,7 @@ class Understood(NamedTuple):
     personal: Personal | None
 
 
-class Edge:
+class CommandParser:
     """Turns bodies into commands."""
 
     def __init__(self, seal: Seal, look: Look, papers: Callable[[], Identities]) -> None:
@@ -58,18 +56,18 @@ class Edge:
         self.papers = papers
 
     def command(
-        self, post: Post, body: dict[str, Any], path_id: str | None, sight: Sight
+        self, post: Post, body: dict[str, Any], path_id: str | None, access: AccessScope
     ) -> Understood:
         """Understand a body, as one who sees so much.
 
-        Raises `BadRequest` with a pointer for each field that is wrong, `UnknownThing` for an id
+        Raises `Invalid` with a pointer for each field that is wrong, `NotFound` for an id
         that names nothing that the caller sees, `Forbidden` for what it may not ask for.
         """
         errors = [at(escaped(name), UNKNOWN) for name in sorted(post.supplied & body.keys())]
         data = {name: value for name, value in body.items() if name not in post.supplied}
-        found = self._documents(post, data, path_id, sight)
-        data["by"] = sight.acting.signs(data.get("by"))
-        sight.judge(post.command, data, new=not found)
+        found = self._documents(post, data, path_id, access)
+        data["by"] = access.principal.signs(data.get("by"))
+        access.judge(post.command, data, new=not found)
         thing, creates = self._identities(post, data, path_id)
         for target, source in post.copies.items():
             if (value := self._copied(found, source)) is not None:
@@ -81,34 +79,32 @@ class Edge:
         except ValidationError as error:
             said = pointers(error.messages)
             own = [e for e in said if e["pointer"].removeprefix("#/") not in post.supplied]
-            raise BadRequest(errors=errors + own or said) from None
+            raise Invalid(errors=errors + own or said) from None
         if errors:
-            raise BadRequest(errors=errors)
+            raise Invalid(errors=errors)
         return Understood(command, thing, creates, personal)
 
     def _documents(
-        self, post: Post, data: dict[str, Any], path_id: str | None, sight: Sight
+        self, post: Post, data: dict[str, Any], path_id: str | None, access: AccessScope
     ) -> list[Document]:
         """Find the things that the path and the body name, among what the caller sees."""
         found = []
         if post.of and path_id is not None:
-            document = self.look(post.of[1], path_id, sight.of(post.of[1]))
+            document = self.look(post.of, path_id, access.of(post.of))
             if document is None:
-                raise UnknownThing(f"There is nothing with the id {path_id} here.")
+                raise not_found(path_id, f"the {post.of.name}")
             found.append(document)
         wanted = dict(post.refers)
         if post.creates and post.adopts:
-            wanted[post.creates[0]] = post.creates[1]
+            wanted[post.creates.id_field] = post.creates
         for name, view in wanted.items():
             value = data.get(name)
-            if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
+            if not isinstance(value, str) or not IDENTIFIER.fullmatch(value):
                 continue  # absent, or no identifier: the schema says so
-            document = self.look(view, value, sight.of(view))
+            document = self.look(view, value, access.of(view))
             if document is None:
-                raise UnknownThing(
-                    f"There is nothing with the id {value} among the {view.name}.",
-                    errors=[at(name, "names nothing that is known")],
-                )
+                errors = [at(name, "names nothing that is known")]
+                raise not_found(value, f"the {view.name}", errors)
             found.append(document)
         return found
 
@@ -116,10 +112,10 @@ class Edge:
     def _identities(post: Post, data: dict[str, Any], path_id: str | None) -> tuple[str, bool]:
         """Fill in the ids that the gateway supplies; give the thing's, and whether it is new."""
         if post.of:
-            data[post.of[0]] = path_id
+            data[post.of.id_field] = path_id
         if not post.creates:
             return path_id or "", False
-        name = post.creates[0]
+        name = post.creates.id_field
         adopted = data.get(name) is not None
         if not adopted:
             data[name] = _derived(post, data) or new_id()
@@ -177,5 +173,5 @@ def _derived(post: Post, data: dict[str, Any]) -> str | None:
     given = [data.get(name) for name in post.derives]
     if not given or not all(isinstance(value, str) and value for value in given):
         return None
-    what = post.creates[0].removesuffix("_id") if post.creates else post.command.type
+    what = post.creates.id_field.removesuffix("_id") if post.creates else post.command.type
     return derived_id(what, json.dumps(given))

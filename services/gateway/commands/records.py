@@ -23,7 +23,7 @@ from sqlalchemy import (
 from chassis.errors import Invalid, Rejected
 from chassis.message import Message, encode
 from chassis.storage.store import Store
-from chassis.storage.unit_of_work import Work
+from chassis.storage.unit_of_work import UnitOfWork
 from contracts.catalogue import sealed_fields
 from contracts.message import Contract, Envelope
 from contracts.shared import CommandSettled, Outcome
@@ -228,13 +228,13 @@ _SETTLE = (
 )
 
 
-def settle(work: Work, facts: Sequence[CommandSettled]) -> None:
+def settle(uow: UnitOfWork, facts: Sequence[CommandSettled]) -> None:
     """Note the outcomes of commands that came in by this gateway's database."""
     if facts:
-        now = work.clock()
+        now = uow.clock()
         rows = [_settled(fact) | {"now": now} for fact in facts]
         rows.sort(key=lambda row: str(row["command"]))
-        work.at_end(_SETTLE, rows)
+        uow.at_end(_SETTLE, rows)
 
 
 def _settled(fact: CommandSettled) -> dict[str, Any]:

@@ -10,29 +10,30 @@ from __future__ import annotations
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
-from marshmallow import ValidationError
 from werkzeug.wrappers import Request, Response
 
-from chassis.errors import Rejected, at, told
+from chassis.errors import Invalid, Rejected, at, told
 from contracts.filing import RosterLine
 from contracts.message import Command
-from services.gateway.access.scope import sight_of
+from services.gateway.access.scope import access_of
 from services.gateway.commands.parsing import NOT_SEALED, can_be_sealed
 from services.gateway.commands.records import Entry
 from services.gateway.commands.rows import Row, Rows, rows_of
 from services.gateway.http.bodies import escaped
-from services.gateway.http.request import UNKNOWN, BadRequest, UnknownThing, once, pointers
+from services.gateway.http.request import UNKNOWN, load, not_found, once, pointers
 from services.gateway.identities import worker_of
 from services.gateway.resources.post import Sheet
 
 if TYPE_CHECKING:
-    from services.gateway.commands.endpoints import Taking
+    from services.gateway.commands.endpoints import CommandEndpoints
 
 MOST_TOLD = 8
 """Errors that are told of a row, which has seven columns; of more it is told how many there are."""
-_GIVEN_BY_THE_EDGE = ("row", "worker_ref")
+_FILLED_BY_THE_PARSER = ("row", "worker_ref")
 COLUMNS: dict[str, Any] = {"worker": {"type": "string"}} | {
-    name: shape for name, shape in RosterLine.describe().items() if name not in _GIVEN_BY_THE_EDGE
+    name: shape
+    for name, shape in RosterLine.describe().items()
+    if name not in _FILLED_BY_THE_PARSER
 }
 """The columns of a sheet: `worker` is the number under which the enterprise knows somebody."""
 
@@ -40,27 +41,27 @@ COLUMNS: dict[str, Any] = {"worker": {"type": "string"}} | {
 class Sheets:
     """Turns sheets into commands, and has them taken in."""
 
-    def __init__(self, taking: Taking) -> None:
-        self.taking, self.edge = taking, taking.edge
+    def __init__(self, endpoints: CommandEndpoints) -> None:
+        self.endpoints, self.parser = endpoints, endpoints.parser
 
     def take(self, sheet: Sheet, request: Request, identity: str) -> Response:
-        """Take the sheet of a day in; raises `UnknownThing` and `BadRequest`."""
+        """Take the sheet of a day in; raises `NotFound` and `Invalid`."""
         day = once(request.args, ["day"]).get("day")
-        with rows_of(request, COLUMNS, self.edge.seal.referring, f"{day}") as rows:
-            sight = sight_of(request)
-            if self.edge.look(sheet.of, identity, sight.of(sheet.of)) is None:
-                raise UnknownThing(f"There is nothing with the id {identity} here.")
-            scope = self.taking.scope(sheet.path.replace("<id>", identity), request)
-            caller = sight.acting.caller
+        with rows_of(request, COLUMNS, self.parser.seal.referring, f"{day}") as rows:
+            access = access_of(request)
+            if self.parser.look(sheet.of, identity, access.of(sheet.of)) is None:
+                raise not_found(identity, f"the {sheet.of.name}")
+            scope = self.endpoints.scope(sheet.path.replace("<id>", identity), request)
+            caller = access.principal.caller
             entry = Entry(
-                self.taking.store.new_id(),
+                self.endpoints.store.new_id(),
                 scope.of("POST"),
                 rows.fingerprint,
                 sheet.command.type,
                 self._command(sheet, identity, day, rows, caller.subject),
                 caller=caller.known_as,
             )
-        return self.taking.settle(entry, request.headers)
+        return self.endpoints.settle(entry, request.headers)
 
     def _command(
         self, sheet: Sheet, identity: str, day: str | None, rows: Rows, by: str
@@ -75,13 +76,10 @@ class Sheets:
         if not lines:
             every = [e | {"pointer": f"#/{one['row']}{e['pointer'][1:]}"}
                      for one in unread for e in one["errors"]]  # fmt: skip
-            raise BadRequest("No row can be read.", errors=every)
+            raise Invalid("No row can be read.", errors=every)
         about = {} if day is None else {"day": day}
         data = about | {sheet.of.id_field: identity, "by": by, "lines": lines, "unread": unread}
-        try:
-            command: Command = sheet.command.schema().load(data)
-        except ValidationError as error:
-            raise BadRequest(errors=pointers(error.messages)) from None
+        command: Command = load(sheet.command.schema(), data)
         return command
 
     def _line(
@@ -94,7 +92,7 @@ class Sheets:
         data: dict[str, Any] = {name: row[name] for name in row.keys() & COLUMNS.keys()}
         worker = data.pop("worker", None)
         if isinstance(worker, str) and can_be_sealed(worker) and (staff := worker_of(worker)):
-            data["worker_ref"] = self.edge.seal.reference(f"{identity}/{staff}")
+            data["worker_ref"] = self.parser.seal.reference(f"{identity}/{staff}")
         else:
             errors.append(at("worker", NOT_SEALED))
             data["worker_ref"] = "-"

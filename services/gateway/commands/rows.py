@@ -19,7 +19,7 @@ from typing import Any
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Request
 
-from chassis.errors import Rejected, at
+from chassis.errors import Invalid, Rejected, at
 from chassis.runtime.green import pause
 from chassis.sealing import Referring
 from services.gateway.http.bodies import (
@@ -31,8 +31,9 @@ from services.gateway.http.bodies import (
     fit,
     json_object,
 )
-from services.gateway.http.etags import none_here
-from services.gateway.http.request import UNKNOWN, BadRequest
+from services.gateway.http.etags import refuse_if_match
+from services.gateway.http.media_types import CSV, NDJSON
+from services.gateway.http.request import UNKNOWN
 
 LARGEST_BATCH = 5000
 LONGEST_ROW = 256 * 1024
@@ -46,7 +47,6 @@ _PIECE = 64 * 1024
 _ENDS = frozenset((b"\n", b"\r\n", b"\r"))
 _MARK = b"\xef\xbb\xbf"
 _NUMBER = re.compile(r"-?[0-9]{1,18}")
-_NDJSON, _CSV = "application/x-ndjson", "text/csv"
 
 Row = dict[str, Any] | Rejected
 """What a row holds, or why it cannot be read."""
@@ -117,15 +117,15 @@ def rows_of(
 ) -> Iterator[Rows]:
     """Take the rows of a body in, and hold them until the block ends.
 
-    Raises `UnsupportedType`, `Unreadable`, `BadRequest` and `NoRoom`.
+    Raises `UnsupportedType`, `Unreadable`, `Invalid` and `NoRoom`.
     """
-    if request.mimetype not in (_NDJSON, _CSV):
-        raise UnsupportedType("Send application/x-ndjson or text/csv.")
-    none_here(request.headers)
+    if request.mimetype not in (NDJSON, CSV):
+        raise UnsupportedType(f"Send {NDJSON} or {CSV}.")
+    refuse_if_match(request.headers)
     reference = referring("\n".join((request.mimetype, *about, "")))
     room = _Room()
     pieces = _pieces(request, reference, room)
-    unread = _csv_rows(pieces, shapes) if request.mimetype == _CSV else _ndjson_rows(pieces)
+    unread = _csv_rows(pieces, shapes) if request.mimetype == CSV else _ndjson_rows(pieces)
     try:
         yield _taken(unread, reference)
     finally:
@@ -236,7 +236,7 @@ class _CsvLines:
 def _csv_rows(pieces: Iterator[bytes], shapes: Mapping[str, Any]) -> Iterator[Unread]:
     """Give the rows of CSV with a header; columns become what the fields need, empty ones nothing.
 
-    Raises `Unreadable` for what is no CSV, and `BadRequest` for columns that are no fields.
+    Raises `Unreadable` for what is no CSV, and `Invalid` for columns that are no fields.
     """
     lines = _CsvLines(pieces)
     reader = csv.reader(lines, strict=True)
@@ -263,7 +263,7 @@ def _columns(header: Sequence[str], fields: Mapping[str, Any]) -> list[str]:
     twice = {name for name in names if names.count(name) > 1 and name in fields}
     errors += [at(name, "The column is there twice.") for name in sorted(twice)]
     if errors:
-        raise BadRequest(errors=errors)
+        raise Invalid(errors=errors)
     return names
 
 

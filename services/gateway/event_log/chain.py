@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Row, Table, bindparam, insert, select, update
 from chassis.message import encode
 from chassis.storage.statements import Statement
 from chassis.storage.store import Store
-from chassis.storage.unit_of_work import Work
+from chassis.storage.unit_of_work import UnitOfWork
 from contracts.shared import CommandSettled, SweepHour
 from services.gateway.tables import audit, events, heads
 
@@ -57,7 +57,7 @@ class Break:
     how: str
 
 
-class Chain:
+class HashChain:
     """One chain: its table, and the columns that are sealed."""
 
     def __init__(self, table: Table, sealed: Sequence[str]) -> None:
@@ -66,19 +66,19 @@ class Chain:
         self.sealed = tuple(sealed)
         self._insert = insert(table)
 
-    def append(self, store: Store, work: Work, rows: list[dict[str, Any]]) -> None:
+    def append(self, store: Store, uow: UnitOfWork, rows: list[dict[str, Any]]) -> None:
         """Write entries at the end, as `append` does."""
-        append(store, work, {self: rows})
+        append(store, uow, {self: rows})
 
-    def seal(self, work: Work, end: Head, rows: list[dict[str, Any]]) -> Head:
+    def seal(self, uow: UnitOfWork, end: Head, rows: list[dict[str, Any]]) -> Head:
         """Seal entries after an end, and have all of it written; gives the new end."""
         position, digest = end.position, end.digest
         for row in rows:
             position += 1
             digest = link(digest, position, [row[name] for name in self.sealed])
             row |= {"position": position, "digest": digest}
-        work.at_end(self._insert, rows)
-        work.at_end(_MOVE, [{"named": self.name, "at": position, "sealed": digest}])
+        uow.at_end(self._insert, rows)
+        uow.at_end(_MOVE, [{"named": self.name, "at": position, "sealed": digest}])
         return Head(self.name, position, digest)
 
     def head(self, store: Store) -> Head:
@@ -134,15 +134,17 @@ class Chain:
             after = rows[-1].position
 
 
-def append(store: Store, work: Work, entries: Mapping[Chain, list[dict[str, Any]]]) -> None:
+def append(
+    store: Store, uow: UnitOfWork, entries: Mapping[HashChain, list[dict[str, Any]]]
+) -> None:
     """Write entries at the ends of chains. It is the last thing that a transaction does: from here
     to its commit every other one that has entries waits."""
-    ends: dict[str, Head] = work.info.setdefault("ends of chains", {})
+    ends: dict[str, Head] = uow.info.setdefault("ends of chains", {})
     grows = {chain.name: chain for chain, rows in entries.items() if rows}
     if unknown := sorted(grows.keys() - ends.keys()):
-        ends |= _locked(store, work, unknown)
+        ends |= _locked(store, uow, unknown)
     for name, chain in grows.items():
-        ends[name] = chain.seal(work, ends[name], entries[chain])
+        ends[name] = chain.seal(uow, ends[name], entries[chain])
 
 
 def _ends(store: Store) -> Any:
@@ -158,14 +160,14 @@ def _ends(store: Store) -> Any:
     )
 
 
-def _locked(store: Store, work: Work, names: list[str]) -> dict[str, Head]:
+def _locked(store: Store, uow: UnitOfWork, names: list[str]) -> dict[str, Head]:
     """Lock the ends of chains, in one order whoever asks; one that has none begins."""
     asked = Statement(_ends(store), {"names": store.dialect.array(names)})
-    (found,) = store.execute_many(work, asked)
+    (found,) = store.execute_many(uow, asked)
     if missing := {*names}.difference(name for name, *_ in found):
         first = [{"chain": n, "position": 0, "digest": BEGINNING} for n in sorted(missing)]
-        store.write_rows(work, store.statements.insert_new(heads), first)
-        (found,) = store.execute_many(work, asked)
+        store.write_rows(uow, store.statements.insert_new(heads), first)
+        (found,) = store.execute_many(uow, asked)
     return {name: Head(name, position, digest) for name, position, digest in found}
 
 
@@ -179,14 +181,14 @@ _MOVE = (
     .where(heads.c.chain == bindparam("named"))
     .values(position=bindparam("at"), digest=bindparam("sealed"))
 )
-EVENTS = Chain(
+EVENTS = HashChain(
     events,
     (
         "id", "source", "type", "time", "partitionkey", "correlationid", "causationid",
         "causationtype", "body",
     ),
 )  # fmt: skip
-AUDIT = Chain(audit, ("at", "what", "who", "about", "content"))
+AUDIT = HashChain(audit, ("at", "what", "who", "about", "content"))
 CHAINS = {chain.name: chain for chain in (EVENTS, AUDIT)}
 
 
@@ -221,3 +223,5 @@ def last_event(connection: Connection) -> dict[str, Any]:
 
 
 _LAST = select(events.c.position, events.c.time).order_by(events.c.position.desc()).limit(1)
+END = select(heads.c.position).where(heads.c.chain == "events")
+"""The query for the position of the last event that is chained."""

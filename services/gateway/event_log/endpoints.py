@@ -5,29 +5,27 @@ from __future__ import annotations
 from werkzeug.wrappers import Request, Response
 
 from chassis.message import encode
-from services.gateway.access.scope import sight_of
+from services.gateway.access.scope import access_of
 from services.gateway.event_log.feed import Feed, cloud_event
 from services.gateway.event_log.stream import Streams
+from services.gateway.http.media_types import CLOUD_EVENTS, JSON
 from services.gateway.http.request import PAGES, next_page
-
-BATCH = "application/cloudevents-batch+json"
-"""The media type of events alone, one after the other, by CloudEvents 1.0."""
 
 
 def stream(streams: Streams, request: Request) -> Response:
     """Stream events as they are recorded."""
-    return streams.answer(request, sight_of(request).of_events())
+    return streams.answer(request, access_of(request).of_events())
 
 
 def list_events(feed: Feed, request: Request) -> Response:
     """List events after a position; where to go on is always told, at the end too."""
     wanted, limit, after = feed.asked(request.args, PAGES)
-    page = feed.page(wanted, after, limit, sight_of(request).of_events())
+    page = feed.page(wanted, after, limit, access_of(request).of_events())
     items, following = ",".join(map(cloud_event, page.rows)), str(page.following)
-    kind = request.accept_mimetypes.best_match(["application/json", BATCH], "application/json")
+    kind = request.accept_mimetypes.best_match([JSON, CLOUD_EVENTS], JSON)
     body = (
         f"[{items}]\n"
-        if kind == BATCH
+        if kind == CLOUD_EVENTS
         else (f'{{"items":[{items}],"next":{encode(following)},"as_of":{encode(page.as_of)}}}\n')
     )
     response = Response(body, mimetype=kind)

@@ -7,7 +7,6 @@ for what is rare as for what is common, and no filter needs an index. docs/feed.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +19,8 @@ from chassis.storage.store import Store
 from contracts.catalogue import sealed_fields
 from rulebook import Rulebook
 from services.gateway.event_log.chain import last_event
-from services.gateway.http.request import BadQuery, once, page_of
+from services.gateway.http.media_types import JSON
+from services.gateway.http.request import IDENTIFIER, BadRequest, once, page_of
 from services.gateway.resources import VIEWS
 from services.gateway.tables import events
 
@@ -33,7 +33,6 @@ TURNS = 3
 HELD = 1000
 """Events at the end among which one about an enterprise that is still unknown is waited for."""
 FILTERS = ["type", "source", "enterprise", "grid"]
-_IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 _enterprises = VIEWS["enterprises"].table
 
 Scope = Sequence[ColumnElement[bool]]
@@ -90,7 +89,7 @@ class Feed:
     def asked(self, given: MultiDict[str, str], also: Sequence[str]) -> tuple[Wanted, int, int]:
         """Understand a query string: what is wanted, how many, and after which position.
 
-        Raises `BadQuery`, which tells all that is wrong.
+        Raises `BadRequest`, which tells all that is wrong.
         """
         asked = once(given, [*also, *FILTERS])
         said: list[str] = []
@@ -99,10 +98,10 @@ class Feed:
         wanted = self.wanted(types, sources, asked.get("enterprise"), asked.get("grid"), said)
         try:
             limit, after = page_of(asked)
-        except BadQuery as error:
+        except BadRequest as error:
             said.append(error.detail)
         if said:
-            raise BadQuery(" ".join(said))
+            raise BadRequest(" ".join(said))
         return wanted, limit, after
 
     def wanted(
@@ -114,7 +113,7 @@ class Feed:
         said: list[str],
     ) -> Wanted:
         """Put a filter together, and say what is wrong with it."""
-        if enterprise is not None and not _IDENTIFIER.fullmatch(enterprise):
+        if enterprise is not None and not IDENTIFIER.fullmatch(enterprise):
             said.append("enterprise must be the id of an enterprise.")
         grids = self.beneath(grid) if grid is not None else ()
         if grid is not None and not grids:
@@ -149,13 +148,13 @@ class Feed:
     # -- pages
 
     def page(self, wanted: Wanted, after: int, limit: int, scope: Scope = ()) -> FeedPage:
-        """Give the events after a position; raises `BadQuery` for one that is not reached yet."""
+        """Give the events after a position; raises `BadRequest` for one that is not reached yet."""
         query = wanted.query().where(*scope).order_by(events.c.position)
         with self.store.engine.connect() as connection:
             as_of = last_event(connection)
             end = as_of["position"]
             if after > end:
-                raise BadQuery(f"after is {after}, and the last event so far is {end}.")
+                raise BadRequest(f"after is {after}, and the last event so far is {end}.")
             if wanted.grid is not None or scope:
                 end = min(end, self._known(connection, after, end))
             width = end - after if wanted.enterprise else WINDOW
@@ -222,7 +221,7 @@ def cloud_event(row: Row[Any]) -> str:
         "type": row.type,
         "time": row.time,
         "subject": row.partitionkey,
-        "datacontenttype": "application/json",
+        "datacontenttype": JSON,
         "partitionkey": row.partitionkey,
         "correlationid": row.correlationid,
         **({"causationid": row.causationid} if row.causationid else {}),

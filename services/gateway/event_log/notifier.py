@@ -6,19 +6,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import select
-
 from chassis.runtime.green import Event, Timeout
 from chassis.storage.engine import STORAGE_ERRORS
 from chassis.storage.store import Store
-from services.gateway.tables import heads
+from services.gateway.event_log.chain import END
 
 LOOK_EVERY = 0.25
 """Seconds between looks at the database, for what another gateway has kept."""
-_HEAD = select(heads.c.position).where(heads.c.chain == "events")
 
 
-class News:
+class EventNotifier:
     """Knows the last position, and who waits for the next."""
 
     def __init__(self, store: Store) -> None:
@@ -65,7 +62,7 @@ class News:
                 continue
             try:
                 with self.store.engine.connect() as connection:
-                    self.tell(connection.scalar(_HEAD) or 0)
+                    self.tell(connection.scalar(END) or 0)
             except STORAGE_ERRORS:
                 continue  # the next look is soon; an error here would end the process
 

@@ -16,7 +16,8 @@ from chassis.http.responses import streamed, unavailable
 from chassis.runtime.green import Semaphore
 from chassis.storage.engine import STORAGE_ERRORS
 from services.gateway.event_log.feed import TURNS, Feed, Scope, Wanted, cloud_event
-from services.gateway.event_log.notifier import News
+from services.gateway.event_log.notifier import EventNotifier
+from services.gateway.http.media_types import EVENT_STREAM
 
 AT_ONCE = 100
 """Events of one page."""
@@ -29,30 +30,30 @@ RETRY = 1000
 class Streams:
     """The streams that are open here, so many at the most."""
 
-    def __init__(self, feed: Feed, news: News, most: int) -> None:
+    def __init__(self, feed: Feed, notifier: EventNotifier, most: int) -> None:
         self.feed = feed
-        self.news = news
+        self.notifier = notifier
         self.most = most
         self.keep_alive = KEEP_ALIVE
         self._turns = Semaphore(TURNS)
         self._open = 0
 
     def answer(self, request: Request, scope: Scope = ()) -> Response:
-        """Open a stream after `Last-Event-ID`, or after `after`; raises `BadQuery`."""
+        """Open a stream after `Last-Event-ID`, or after `after`; raises `BadRequest`."""
         given = MultiDict(request.args)
         if reached := request.headers.get("Last-Event-ID", "").strip():
             given.setlist("after", [reached])
         wanted, _, after = self.feed.asked(given, ["after"])
         self.feed.page(wanted, after, 1, scope)  # a position that is none is told at once
-        if self._open >= self.most or self.news.closed:
+        if self._open >= self.most or self.notifier.closed:
             return unavailable("As many streams are open here as may be.")
-        return streamed(request, self._sent(wanted, after, scope), "text/event-stream")
+        return streamed(request, self._sent(wanted, after, scope), EVENT_STREAM)
 
     def _sent(self, wanted: Wanted, after: int, scope: Scope) -> Iterator[str]:
         self._open += 1
         metrics.STREAMS.inc()
         try:
-            with self.news.watched():
+            with self.notifier.watched():
                 yield f"retry: {RETRY}\n\n"
                 yield from self._pages(wanted, after, scope)
         except STORAGE_ERRORS:
@@ -62,7 +63,7 @@ class Streams:
             metrics.STREAMS.dec()
 
     def _pages(self, wanted: Wanted, after: int, scope: Scope) -> Iterator[str]:
-        while not self.news.closed:
+        while not self.notifier.closed:
             with self._turns:
                 page = self.feed.page(wanted, after, AT_ONCE, scope)
             after = page.following
@@ -72,6 +73,6 @@ class Streams:
                 )
             if page.ends:
                 known = page.as_of["position"]
-                self.news.wait(known, self.keep_alive)
-                if self.news.position <= known and not self.news.closed:
+                self.notifier.wait(known, self.keep_alive)
+                if self.notifier.position <= known and not self.notifier.closed:
                     yield f": alive\nid: {after}\n\n"  # the id alone moves where it would go on

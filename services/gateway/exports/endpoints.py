@@ -15,19 +15,19 @@ from chassis.errors import Conflict, Rejected
 from chassis.http.responses import answer, in_pieces
 from contracts.shapes import moment_of
 from services.gateway.access.callers import caller_of
-from services.gateway.access.permissions import allowed
-from services.gateway.access.scope import sight_of
+from services.gateway.access.scope import access_of
 from services.gateway.exports.formats import FORMATS, Export, Format
 from services.gateway.exports.jobs import PAGE, Exporting
-from services.gateway.http.request import PAGES, BadQuery, NoSuchThing, next_page, once
+from services.gateway.http.media_types import JSON
+from services.gateway.http.request import PAGES, BadRequest, next_page, not_found, once
 from services.gateway.read_models.list_query import FORMAT, asked_of
 from services.gateway.resources import VIEWS
+from services.gateway.resources.operation import Sublist
 from services.gateway.resources.view import View
 from services.gateway.tables import DONE, FAILED
 
 MOST_AT_ONCE = 10_000
 """Rows that are given at once; more are an export that is made, and then read."""
-JSON = "application/json"
 Scope = Sequence[ColumnElement[bool]]
 
 
@@ -44,13 +44,13 @@ class NotYetWritten(Conflict):
 def wanted_format(request: Request) -> Format | None:
     """Tell in which format a list is wanted: that which is named, or else that which is accepted.
 
-    None stands for JSON; raises `BadQuery` and `NoSuchFormat`.
+    None stands for JSON; raises `BadRequest` and `NoSuchFormat`.
     """
     named = request.args.getlist(FORMAT)
     if named:
         known = ["json", *FORMATS]
         if len(named) > 1 or named[0] not in known:
-            raise BadQuery(f"format must be one of {', '.join(known)}, given once.")
+            raise BadRequest(f"format must be one of {', '.join(known)}, given once.")
         return FORMATS.get(named[0])
     accepted = request.accept_mimetypes
     if not accepted:
@@ -71,18 +71,15 @@ class Exports:
 
     def of_view(self, view: View, request: Request) -> Response:
         """List what the caller sees of a read model."""
-        return self.listing(view, request, request.args, sight_of(request).of(view))
+        return self.listing(view, request, request.args, access_of(request).of(view))
 
-    def of_rosters(self, request: Request, identity: str) -> Response:
-        """List the rosters of an enterprise, in the order in which they were reported; raises
-        `NoSuchThing`."""
-        rosters, enterprises = VIEWS["rosters"], VIEWS["enterprises"]
-        sight = sight_of(request)
-        if self.reads.document(enterprises, identity, sight.of(enterprises)) is None:
-            raise NoSuchThing(f"There is nothing with the id {identity} among the enterprises.")
+    def of_thing(self, sublist: Sublist, request: Request, identity: str) -> Response:
+        """List what belongs to a thing, in the order in which it arrived; raises `NotFound`."""
+        access = access_of(request)
+        self.reads.require(sublist.of, identity, access.of(sublist.of))
         given = MultiDict(request.args)
-        given.setlist("enterprise_id", [identity])
-        return self.listing(rosters, request, given, sight.of(rosters))
+        given.setlist(sublist.of.id_field, [identity])
+        return self.listing(sublist.view, request, given, access.of(sublist.view))
 
     def listing(
         self, view: View, request: Request, given: MultiDict[str, str], scope: Scope
@@ -108,7 +105,7 @@ class Exports:
         asked = replace(asked_of(view, given, scope), limit=PAGE)
         query = {name: value for name, value in given.items() if name != FORMAT}
         if query.keys() & {*PAGES}:
-            raise BadQuery(f"An export is the whole list: it takes no {' and no '.join(PAGES)}.")
+            raise BadRequest(f"An export is the whole list: it takes no {' and no '.join(PAGES)}.")
         if self.reads.is_longer(view, asked, MOST_AT_ONCE):
             caller = caller_of(request)
             identity = self.exporting.ask(caller, view, query, wanted)
@@ -117,18 +114,19 @@ class Exports:
         return _file(export, wanted, wanted.write(export, self.reads.pages(view, asked)))
 
     def read(self, request: Request, identity: str) -> Response:
-        """Tell how an export stands; raises `NoSuchThing` to all but who asked for it."""
+        """Tell how an export stands; raises `NotFound` to all but who asked for it."""
         once(request.args, [])
         return self._told(self._mine(request, identity), 200)
 
     def file(self, request: Request, identity: str) -> Response:
-        """Give the file of an export; raises `NoSuchThing` and `NotYetWritten`."""
+        """Give the file of an export; raises `NotFound` and `NotYetWritten`."""
         once(request.args, [])
         row = self._mine(request, identity)
         if row.state != DONE:
             raise NotYetWritten
-        caller_of(request).acting(allowed("GET", f"/v1/{row.list}"))
-        export = Export(VIEWS[row.list], json.loads(row.as_of))
+        view = VIEWS[row.list]
+        caller_of(request).principal(view.readers)
+        export = Export(view, json.loads(row.as_of))
         response = _file(export, FORMATS[row.format], self.exporting.content(row))
         response.content_length = row.size
         return response
@@ -136,7 +134,7 @@ class Exports:
     def _mine(self, request: Request, identity: str) -> Any:
         row = self.exporting.find(identity, caller_of(request).known_as)
         if row is None:
-            raise NoSuchThing(f"There is nothing with the id {identity} among your exports.")
+            raise not_found(identity, "your exports")
         return row
 
     @staticmethod

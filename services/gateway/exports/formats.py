@@ -21,6 +21,7 @@ from chassis.message import encode
 from chassis.runtime.green import in_thread, pause
 from chassis.storage.unit_of_work import SHANGHAI
 from contracts.shapes import moment_from_json
+from services.gateway.http import media_types
 from services.gateway.resources.view import Document, View
 
 if TYPE_CHECKING:
@@ -190,6 +191,6 @@ def _fitting(text: str) -> str:
     return units[: 2 * (LONGEST_TEXT - 1)].decode("utf-16-le", errors="ignore") + "…"
 
 
-CSV = Format("csv", "text/csv", _csv)
-XLSX = Format("xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", _xlsx)
+CSV = Format("csv", media_types.CSV, _csv)
+XLSX = Format("xlsx", media_types.XLSX, _xlsx)
 FORMATS = {each.name: each for each in (CSV, XLSX)}

@@ -21,15 +21,15 @@ from chassis.logs import log
 from chassis.message import encode
 from chassis.runtime.green import Event, Timeout, pause
 from chassis.storage.engine import STORAGE_ERRORS
-from chassis.storage.unit_of_work import Work
+from chassis.storage.unit_of_work import UnitOfWork
 from rulebook import Rulebook
-from services.gateway.access.callers import Caller, Role
-from services.gateway.access.permissions import allowed
-from services.gateway.access.scope import Sight
+from services.gateway.access.callers import Caller
+from services.gateway.access.scope import AccessScope
 from services.gateway.exports.formats import FORMATS, Export, Format
 from services.gateway.read_models.list_query import asked_of
 from services.gateway.read_models.queries import Reads
 from services.gateway.resources import VIEWS
+from services.gateway.resources.roles import Role
 from services.gateway.resources.view import Document, View
 from services.gateway.tables import DONE, FAILED, PENDING, export_chunks, exports
 
@@ -78,8 +78,8 @@ class Exporting:
         asker = encode(_caller_data(caller))
         asked = encode([asker, view.name, sorted(query.items()), wanted.name])
         fingerprint = _digest(asked)
-        with self.store.write() as work:
-            now = self.store.seconds(work)
+        with self.store.write() as uow:
+            now = self.store.seconds(uow)
             row = {
                 "id": self.store.new_id(),
                 "subject": caller.known_as,
@@ -93,10 +93,10 @@ class Exporting:
                 **dict.fromkeys(("rows", "size", "chunks", "attempts", "until"), 0),
                 "asked_at": now,
             }
-            known = work.scalar(_alike(fingerprint, now - ALIKE_WITHIN))
+            known = uow.scalar(_alike(fingerprint, now - ALIKE_WITHIN))
             if known is None:
-                work.execute(self.store.statements.insert_new(exports), row)
-                known = work.scalar(
+                uow.execute(self.store.statements.insert_new(exports), row)
+                known = uow.scalar(
                     select(exports.c.id).where(exports.c.sameness == row["sameness"])
                 )
         if not self._call.ready():
@@ -129,7 +129,7 @@ class Exporting:
             call, self._call = self._call, Event()
             try:
                 while (row := self._claim()) is not None:
-                    self._work(row)
+                    self._uow(row)
             except STORAGE_ERRORS as error:
                 self._log.warning("exports put off", error=str(error))
             except Exception:  # one that cannot even be ended is left, and tried again
@@ -144,8 +144,8 @@ class Exporting:
             pause(RENEW_EVERY)
             if self._held is not None:
                 try:
-                    with self.store.write(durable=False) as work:
-                        self._renew(work, self._held)
+                    with self.store.write(durable=False) as uow:
+                        self._renew(uow, self._held)
                 except _Lost:
                     continue  # whoever writes will notice
                 except STORAGE_ERRORS as error:
@@ -157,8 +157,8 @@ class Exporting:
         held = and_(exports.c.worker == self._me, exports.c.state == PENDING)
         left = {"until": 0.0, "worker": None, "attempts": exports.c.attempts - 1}
         try:
-            with self.store.write() as work:
-                work.execute(update(exports).where(held).values(left))
+            with self.store.write() as uow:
+                uow.execute(update(exports).where(held).values(left))
         except STORAGE_ERRORS as error:
             self._log.warning("export not released", error=str(error))
 
@@ -168,22 +168,22 @@ class Exporting:
         with self.store.engine.connect() as connection:
             if self._closing or connection.execute(query.limit(1)).first() is None:
                 return None
-        with self.store.write() as work:
-            now = self.store.seconds(work)
+        with self.store.write() as uow:
+            now = self.store.seconds(uow)
             left = or_(exports.c.until < now, exports.c.until > now + 2 * LEASE)  # a wrong clock's
             free = query.where(left).limit(1).with_for_update(skip_locked=True)
-            row = work.execute(free).first()
+            row = uow.execute(free).first()
             if row is not None:
                 mine = {"worker": self._me, "until": now + LEASE, "rows": 0}
-                work.execute(
+                uow.execute(
                     update(exports)
                     .where(exports.c.id == row.id)
                     .values(mine | {"attempts": row.attempts + 1})
                 )
-                work.execute(delete(export_chunks).where(export_chunks.c.export_id == row.id))
+                uow.execute(delete(export_chunks).where(export_chunks.c.export_id == row.id))
         return row
 
-    def _work(self, row: Any) -> None:
+    def _uow(self, row: Any) -> None:
         """Write an export to its end, however it ends; what the database cut short is left."""
         self._held, self._rows = row.id, 0
         try:
@@ -205,7 +205,7 @@ class Exporting:
 
     def _write(self, row: Any) -> None:
         view, caller = VIEWS[row.list], _caller_of(json.loads(row.caller))
-        scope = Sight(self._book, caller.acting(allowed("GET", f"/v1/{view.name}"))).of(view)
+        scope = AccessScope(self._book, caller.principal(view.readers)).of(view)
         asked = replace(asked_of(view, MultiDict(json.loads(row.query)), scope), limit=PAGE)
         export = Export(view, self.reads.as_of())
         pages = self._counted(self.reads.pages(view, asked))
@@ -213,9 +213,9 @@ class Exporting:
         for number, chunk in enumerate(_chunks(FORMATS[row.format].write(export, pages)), start=1):
             size += len(chunk)
             place = {"id": self.store.new_id(), "export_id": row.id, "number": number - 1}
-            with self.store.write() as work:
-                self._renew(work, row.id)
-                work.execute(insert(export_chunks), place | {"content": chunk})
+            with self.store.write() as uow:
+                self._renew(uow, row.id)
+                uow.execute(insert(export_chunks), place | {"content": chunk})
         self._end(row, DONE, as_of=export.as_of, size=size, chunks=number)
 
     def _counted(self, pages: Iterator[list[Document]]) -> Iterator[list[Document]]:
@@ -228,17 +228,17 @@ class Exporting:
         written = {name: encode(v) if isinstance(v, dict) else v for name, v in ended.items()}
         sameness = {"sameness": row.id} if state == FAILED else {}
         try:
-            with self.store.write() as work:
-                now = self.store.seconds(work)
-                self._renew(work, row.id, state=state, ended_at=now, **written, **sameness)
+            with self.store.write() as uow:
+                now = self.store.seconds(uow)
+                self._renew(uow, row.id, state=state, ended_at=now, **written, **sameness)
         except _Lost:
             self._log.info("export left to another", export=row.id)
 
-    def _renew(self, work: Work, identity: str, **values: Any) -> None:
+    def _renew(self, uow: UnitOfWork, identity: str, **values: Any) -> None:
         """Hold an export for longer, and change it; raises `_Lost` where it is another's."""
         mine = and_(exports.c.id == identity, exports.c.worker == self._me)
-        held = self.store.seconds(work) + LEASE
-        changed = work.execute(
+        held = self.store.seconds(uow) + LEASE
+        changed = uow.execute(
             update(exports)
             .where(mine, exports.c.state == PENDING)
             .values(values | {"until": held, "rows": self._rows})

@@ -12,6 +12,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Request
 
 from chassis.errors import LONGEST_POINTER, MOST_TOLD, Invalid, Rejected
+from services.gateway.http.media_types import JSON
 
 LARGEST_OBJECT = 1024 * 1024
 """Bytes of a body that is one JSON object."""
@@ -59,7 +60,7 @@ def _text_of(request: Request) -> str:
 def json_body(request: Request, largest: int = LARGEST_OBJECT) -> dict[str, Any]:
     """Read a JSON object of so many bytes; raises `Unreadable`, or 415 where the type is another,
     and what `json_object` does."""
-    if request.mimetype != "application/json":
+    if request.mimetype != JSON:
         raise UnsupportedType
     most = request.max_content_length or largest + 1
     request.max_content_length = min(most, largest + 1)

@@ -43,13 +43,13 @@ def tag_of(document: str) -> str:
     return hashlib.blake2b(document.encode(), digest_size=12).hexdigest()
 
 
-def none_here(headers: Headers) -> None:
+def refuse_if_match(headers: Headers) -> None:
     """Refuse If-Match where there is no thing whose state could have been seen."""
     if "If-Match" in headers:
         raise NotAPrecondition(NO_THING)
 
 
-def given(headers: Headers) -> str | None:
+def parse_if_match(headers: Headers) -> str | None:
     """Read If-Match as it stands, if there is one; raises `NotAPrecondition`."""
     lines = headers.getlist("If-Match")
     text = ", ".join(lines).strip()
@@ -60,7 +60,7 @@ def given(headers: Headers) -> str | None:
     return text
 
 
-def met(asked: str, document: str) -> bool:
+def matches(asked: str, document: str) -> bool:
     """Tell whether a document is the one that was seen; a weak tag never says so."""
     return asked == "*" or f'"{tag_of(document)}"' in re.findall(_TAG, asked)
 

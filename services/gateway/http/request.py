@@ -9,15 +9,33 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
+from marshmallow import Schema, ValidationError
 from werkzeug.datastructures import Headers, MultiDict
 from werkzeug.wrappers import Request, Response
 
 from chassis.errors import Invalid, NotFound, Rejected
 from services.gateway.http.bodies import escaped
 
+UNKNOWN = "Unknown field."
+LARGEST_PAGE = 100
+PAGES = ("limit", "after")
+"""What every list knows."""
+_LIMIT = re.compile(r"[0-9]{1,3}")
+IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
+_KEY = re.compile(r"[\x20-\x7e]{1,200}")
 
-class NoSuchThing(NotFound):
-    """There is no such thing."""
+
+def not_found(identity: str, among: str, errors: list[dict[str, str]] | None = None) -> NotFound:
+    """Return the error for an id that names nothing that the caller sees."""
+    return NotFound(f"There is nothing with the id {identity} among {among}.", errors=errors)
+
+
+def load(schema: Schema, data: Mapping[str, Any]) -> Any:
+    """Load what a body holds by its schema; raises `Invalid` with a pointer for each error."""
+    try:
+        return schema.load(data)
+    except ValidationError as error:
+        raise Invalid(errors=pointers(error.messages)) from None
 
 
 def next_page(response: Response, request: Request, following: str | None) -> Response:
@@ -26,20 +44,6 @@ def next_page(response: Response, request: Request, following: str | None) -> Re
         query = urlencode(sorted((request.args.to_dict() | {"after": following}).items()))
         response.headers["Link"] = f'<{request.path}?{query}>; rel="next"'
     return response
-
-
-_KEY = re.compile(r"[\x20-\x7e]{1,200}")
-
-
-UNKNOWN = "Unknown field."
-
-
-class UnknownThing(NotFound):
-    """There is no such thing."""
-
-
-class BadRequest(Invalid):
-    """Some of what was given is not acceptable."""
 
 
 class KeyMissing(Rejected):
@@ -72,24 +76,14 @@ def idempotency_key(headers: Headers) -> str:
     return key
 
 
-LARGEST_PAGE = 100
-
-
-_LIMIT = re.compile(r"[0-9]{1,3}")
-
-
-PAGES = ["limit", "after"]
-"""What every list knows."""
-
-
-class BadQuery(Rejected):
+class BadRequest(Rejected):
     """The query string is not acceptable."""
 
     status = 400
 
 
-def once(given: MultiDict[str, str], known: list[str]) -> dict[str, str]:
-    """Read a query string: each name once, and none that is not known; raises `BadQuery`."""
+def once(given: MultiDict[str, str], known: Sequence[str]) -> dict[str, str]:
+    """Read a query string: each name once, and none that is not known; raises `BadRequest`."""
     said = []
     if unknown := sorted(given.keys() - {*known}):
         said.append(f"The list knows no {', '.join(unknown)}; it knows {', '.join(known)}.")
@@ -100,18 +94,18 @@ def once(given: MultiDict[str, str], known: list[str]) -> dict[str, str]:
         if "\0" in value
     ]
     if said:
-        raise BadQuery(" ".join(said))
+        raise BadRequest(" ".join(said))
     return given.to_dict()
 
 
 def page_of(asked: Mapping[str, str]) -> tuple[int, int]:
-    """Read `limit` and an `after` that is a position; raises `BadQuery`."""
+    """Read `limit` and an `after` that is a position; raises `BadRequest`."""
     said: list[str] = []
     limit, after = limit_of(asked, said), asked.get("after") or "0"
     if not re.fullmatch(r"[0-9]{1,18}", after):
         said.append("after must be a cursor from an answer.")
     if said:
-        raise BadQuery(" ".join(said))
+        raise BadRequest(" ".join(said))
     return limit, int(after)
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from itertools import chain
 
 from chassis.message import encode
-from services.gateway.openapi import feed_and_webhooks, operations, special
+from services.gateway.openapi import commands, operations, reading
+from services.gateway.openapi.answers import FEED, SCHEMAS
 from services.gateway.openapi.operations import Described, plain_path, title
-from services.gateway.openapi.parts import HEADERS, PARAMETERS, RESPONSES, SCHEMAS
-from services.gateway.openapi.schemas import Json, of_body, of_documents
-from services.gateway.resources import POSTS, VIEWS
+from services.gateway.openapi.parts import HEADERS, PARAMETERS, RESPONSES
+from services.gateway.openapi.schemas import Json, of_body, of_documents, of_schema
+from services.gateway.resources import OPERATIONS, POSTS, VIEWS
+from services.gateway.resources.gateway import DisclosureBody
 
 ABOUT = """\
 A district reopens its businesses during an epidemic and keeps watch over them.
@@ -48,9 +51,9 @@ def document_text() -> str:
     return encode(document()) + "\n"
 
 
-def described() -> list[Described]:
-    """Give every route that is described."""
-    return [*chain(operations.described(), feed_and_webhooks.described(), special.described())]
+def described() -> Iterator[Described]:
+    """Describe every route."""
+    return chain(commands.described(), reading.described(), operations.described())
 
 
 def _paths() -> Json:
@@ -68,4 +71,6 @@ def _tags() -> list[str]:
 def _schemas() -> Json:
     bodies = {post.command.__name__: of_body(post) for post in POSTS}
     documents = {title(view): of_documents(view) for view in VIEWS.values()}
-    return SCHEMAS | documents | bodies | special.BODIES | feed_and_webhooks.SCHEMAS
+    own = {one.body.__name__: of_schema(one.body()) for one in OPERATIONS if one.body}
+    disclosure = {"DisclosureBody": of_schema(DisclosureBody())}
+    return SCHEMAS | documents | bodies | own | disclosure | FEED

@@ -1,4 +1,4 @@
-"""What many operations have in common: parameters, headers, problems, and the answers' shapes."""
+"""What many operations have in common: parameters, headers, problems, and how an answer is said."""
 
 from __future__ import annotations
 
@@ -6,23 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from services.gateway.commands.endpoints import LONGEST_WAIT
+from services.gateway.http.media_types import JSON, PROBLEM
 from services.gateway.http.request import LARGEST_PAGE
-from services.gateway.openapi.schemas import (
-    COUNT,
-    IDENTIFIER,
-    MOMENT,
-    TEXT,
-    Json,
-    array,
-    opened,
-    or_null,
-    ref,
-)
-from services.gateway.read_models.statistics import FIGURES
-from services.gateway.tables import DONE, PENDING, REJECTED
-
-JSON = "application/json"
-PROBLEM = "application/problem+json"
+from services.gateway.openapi.schemas import IDENTIFIER, TEXT, Json, ref
 
 PARAMETERS: Json = {
     "id": {
@@ -149,141 +135,11 @@ def problems(*statuses: int) -> Json:
     return {str(status): ref(_PROBLEMS[status][0], "responses") for status in sorted(statuses)}
 
 
-def said(
-    description: str, schema: Json, *names: str, kind: str = JSON, example: Any = None
-) -> Json:
-    """Describe an answer: what it holds, and which headers it has."""
+def said(description: str, schema: Json, *names: str, example: Any = None) -> Json:
+    """Describe an answer in JSON: what it holds, and which headers it has."""
     shown = {} if example is None else {"example": example}
     return (
         {"description": description}
         | headers(names)
-        | {"content": {kind: {"schema": schema} | shown}}
-    )
-
-
-_WORDS = opened({"zh": TEXT, "en": TEXT}, ["zh", "en"])
-_ENTRY = opened({"code": TEXT, "words": _WORDS, "source": TEXT}, ["code", "words"])
-_AS_OF = opened({"position": COUNT, "time": or_null(MOMENT)}, ["position", "time"])
-_STATES = {"type": "string", "enum": [PENDING, DONE, REJECTED]}
-_LOCATION = or_null({"type": "string"})
-_NEXT: Json = {"type": ["string", "null"], "description": "The `after` of the next page."}
-_MEASURED = {
-    group: opened({name: {"type": "integer"} for name in names}, names)
-    for group, names in FIGURES.items()
-}
-_ROW = {
-    "row": COUNT | {"minimum": 1},
-    "state": _STATES,
-    "status": COUNT,
-    "location": _LOCATION,
-    "became": TEXT,
-    "problem": ref("Problem"),
-}
-
-SCHEMAS: Json = {
-    "Problem": opened(
-        {
-            "type": {"type": "string", "description": "A URN for each kind, or `about:blank`."},
-            "title": TEXT,
-            "status": {"type": "integer", "minimum": 400, "maximum": 599},
-            "detail": TEXT,
-            "errors": array(
-                opened(
-                    {
-                        "pointer": {
-                            "type": "string",
-                            "description": "The field, as a JSON pointer after `#` (RFC 6901).",
-                        },
-                        "detail": TEXT,
-                    },
-                    ["pointer", "detail"],
-                )
-            ),
-        },
-        ["type", "title", "status"],
-    )
-    | {"description": "What is wrong (RFC 9457); some kinds tell more."},
-    "AsOf": _AS_OF
-    | {"description": "The last event that the gateway knew: all that follows from it is in."},
-    "Accepted": opened(
-        {"command_id": IDENTIFIER, "state": {"const": PENDING}}, ["command_id", "state"]
-    ),
-    "CommandRow": opened(_ROW, ["row", "state"]),
-    "CommandRecord": opened(
-        {
-            "id": IDENTIFIER,
-            "type": TEXT,
-            "state": _STATES,
-            "accepted_at": MOMENT,
-            "settled_at": or_null(MOMENT),
-            "status": COUNT,
-            "result": {"type": ["object", "null"]},
-            "problem": ref("Problem"),
-            "location": TEXT,
-            **dict.fromkeys(("rows", "done", "rejected", "pending"), COUNT),
-        },
-        ["id", "type", "state", "accepted_at", "settled_at"],
-    ),
-    "CommandRows": opened({"items": array(ref("CommandRow")), "next": _NEXT}, ["items", "next"]),
-    "BatchAnswer": opened(
-        {
-            "command_id": IDENTIFIER,
-            **dict.fromkeys(("rows", "done", "rejected"), COUNT),
-            "items": array(ref("CommandRow")),
-        },
-        ["command_id", "rows", "done", "rejected", "items"],
-    ),
-    "TimelineEntry": opened(
-        {
-            "position": COUNT,
-            "id": IDENTIFIER,
-            "type": TEXT,
-            "source": TEXT,
-            "time": MOMENT,
-            "caused_by": opened(
-                {"id": {"type": ["string", "null"]}, "type": {"type": ["string", "null"]}},
-                ["id", "type"],
-            ),
-            "data": {"type": "object"},
-        },
-        ["position", "id", "type", "source", "time", "caused_by", "data"],
-    ),
-    "Statistics": opened(_MEASURED | {"as_of": ref("AsOf")}, [*_MEASURED, "as_of"]),
-    "Officers": opened(
-        {
-            "items": array(
-                opened({"officer": TEXT, "enterprises": COUNT}, ["officer", "enterprises"])
-            ),
-            "next": {"type": "null"},
-        },
-        ["items", "next"],
-    ),
-    "Checklist": opened(
-        {
-            "version": TEXT,
-            "premises": TEXT,
-            "words": _WORDS,
-            "must_nots": array(_ENTRY),
-            "items": array(_ENTRY),
-            "rules": array(_ENTRY),
-        },
-        ["version", "premises", "words", "must_nots", "items", "rules"],
-    ),
-    "Clock": opened(
-        {"at": MOMENT, "hour_id": IDENTIFIER, "swept": {"type": "boolean"}},
-        ["at", "hour_id", "swept"],
-    ),
-    "Token": opened(
-        {"access_token": TEXT, "token_type": {"const": "Bearer"}, "expires_in": COUNT},
-        ["access_token", "token_type", "expires_in"],
-    ),
-    "Ready": {"type": "object", "additionalProperties": {"type": "boolean"}},
-}
-
-
-def listed(name: str) -> Json:
-    """Describe a page of a list of these."""
-    return opened(
-        {"items": array(ref(name)), "next": _NEXT, "as_of": ref("AsOf")},
-        ["items", "next", "as_of"],
+        | {"content": {JSON: {"schema": schema} | shown}}
     )

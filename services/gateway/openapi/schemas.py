@@ -12,6 +12,7 @@ from contracts.catalogue import sealed_fields
 from contracts.message import Change
 from contracts.shapes import NotBlank
 from services.gateway.commands.parsing import LONGEST_SEALED
+from services.gateway.http import request
 from services.gateway.resources.columns import NUMBER
 from services.gateway.resources.post import Post
 from services.gateway.resources.view import View
@@ -21,7 +22,7 @@ Json = dict[str, Any]
 NOT_BLANK = r"\S"
 IDENTIFIER: Json = {
     "type": "string",
-    "pattern": "^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$",
+    "pattern": f"^{request.IDENTIFIER.pattern}$",
     "examples": ["0170ad1c-9d40-7c3e-8f21-5b8e4d1a6c02"],
 }
 TEXT: Json = {"type": "string"}
@@ -130,7 +131,7 @@ def of_body(post: Post) -> Json:
         properties[name] = or_null(SEALED) if "null" in _types(properties[name]) else SEALED
     if post.reference:
         properties[post.reference.source] = SEALED | {"description": _PAPER}
-    found = {*post.copies} | ({post.creates[0]} if post.creates else set())
+    found = {*post.copies} | ({post.creates.id_field} if post.creates else set())
     for name in found & properties.keys():
         properties[name] = or_null(properties[name])
     required = [name for name in made.pop("required", ()) if name not in found]
@@ -154,11 +155,11 @@ def of_shape(shape: Mapping[str, Any]) -> Json:
 def of_documents(view: View) -> Json:
     """Describe the documents of a view, as far as its declaration tells: they may hold more."""
     known: dict[str, list[Json]] = {}
-    for taken in view.takes:
-        shapes = taken.kind.describe()
-        for name in taken.names:
+    for effect in view.fed_by:
+        shapes = effect.event.describe()
+        for name in effect.fields:
             known.setdefault(name, []).append(of_shape(shapes[name]))
-        for name, value in taken.constants.items():
+        for name, value in effect.constants.items():
             known.setdefault(name, []).append(_of_constant(value))
     for name, kind in view.columns.items():
         given = known.setdefault(name, [])

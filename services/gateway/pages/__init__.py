@@ -6,14 +6,15 @@ published by SmartBear Software under the Apache License 2.0; its licences lie b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 from werkzeug.wrappers import Request, Response
 
 from chassis.errors import NotFound
-from chassis.http.responses import Route
+from chassis.message import encode
+from contracts import asyncapi
+from services.gateway.http.media_types import JSON
 
 FOLDER = Path(__file__).parent
 PAGE = "index.html"
@@ -25,28 +26,28 @@ KINDS = {
     "icon.png": "image/png",
 }
 """The files that are served, and what they are."""
-POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
-"""Swagger UI sets styles and draws icons itself; else nothing but our own files is loaded."""
 
 
 class NoSuchFile(NotFound):
     """The page has no such file."""
 
 
-def routes() -> Iterator[Route]:
-    """Give the routes of the document and of its page, which anyone may ask for."""
-    yield Route("GET", "/openapi.json", _document, always=True)
-    for path, read in (("/docs", lambda request: _file(request, PAGE)), ("/docs/<file>", _file)):
-        yield Route("GET", path, read, always=True, content_policy=POLICY)
-
-
-def _document(request: Request) -> Response:
+def openapi_document(request: Request) -> Response:
+    """Return the description of the API."""
     from services.gateway.openapi import document_text  # few ever ask for it
 
-    return _kept(Response(document_text(), mimetype="application/json"), request)
+    return _kept(Response(document_text(), mimetype=JSON), request)
 
 
-def _file(request: Request, name: str) -> Response:
+def asyncapi_document(request: Request) -> Response:
+    """Return the description of the public events."""
+    response = Response(_asyncapi(), mimetype=JSON)
+    response.add_etag()
+    return response.make_conditional(request)
+
+
+def file(request: Request, name: str = PAGE) -> Response:
+    """Return a file of the page, or the page itself; raises `NoSuchFile`."""
     if name not in KINDS:
         raise NoSuchFile
     response = Response(_read(name), mimetype=KINDS[name])
@@ -58,6 +59,11 @@ def _kept(response: Response, request: Request) -> Response:
     response.headers["Cache-Control"] = "no-cache"
     response.add_etag()
     return response.make_conditional(request)
+
+
+@cache
+def _asyncapi() -> str:
+    return encode(asyncapi.document()) + "\n"
 
 
 @cache

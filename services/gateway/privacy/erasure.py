@@ -21,9 +21,9 @@ from contracts.catalogue import sealed_fields
 from contracts.shapes import Sealed, moment_to_json
 from services.gateway.event_log.chain import AUDIT
 from services.gateway.identities import name_of
-from services.gateway.person_keys import People, belongs_to
+from services.gateway.person_keys import PersonKeys, belongs_to
 from services.gateway.read_models.queries import Reads
-from services.gateway.resources import OPENINGS
+from services.gateway.resources import DISCLOSURES
 from services.gateway.tables import OF_PEOPLE, events, person_keys
 
 DESTROY = "destroy-person"
@@ -50,7 +50,7 @@ class Kept:
 class Erasing:
     """Tells what is kept about people, and ends it."""
 
-    def __init__(self, people: People) -> None:
+    def __init__(self, people: PersonKeys) -> None:
         self.people = people
 
     def owners(self, references: Iterable[str]) -> list[str]:
@@ -78,8 +78,12 @@ class Erasing:
             key.id: self.people.seal.unwrap(key.id, key.wrapped) for key in keys if key.wrapped
         }
         held = or_(*(events.c.body.contains(f'"{key.id}.') for key in keys))
-        things: dict[str, dict[str, None]] = {opening.view.name: {} for opening in OPENINGS}
-        views = {kind.type: opening.view for opening in OPENINGS for kind in opening.told_by}
+        things: dict[str, dict[str, None]] = {
+            disclosure.view.name: {} for disclosure in DISCLOSURES
+        }
+        views = {
+            kind.type: disclosure.view for disclosure in DISCLOSURES for kind in disclosure.told_by
+        }
         names: set[str] = set()
         query = select(events.c.type, events.c.body).where(OF_PEOPLE, held)
         with self.people.store.engine.connect() as connection:
@@ -92,18 +96,18 @@ class Erasing:
     def persons_of(self, thing: str) -> list[str]:
         """Name the people of whom a thing tells: complaints/ID, medics/ID, claims/ID."""
         name, _, identity = thing.partition("/")
-        opening = next((each for each in OPENINGS if each.view.name == name), None)
-        found = opening and Reads(self.people.store).look(opening.view, identity)
-        if not opening or not found:
+        disclosure = next((each for each in DISCLOSURES if each.view.name == name), None)
+        found = disclosure and Reads(self.people.store).look(disclosure.view, identity)
+        if not disclosure or not found:
             return []
         query = select(events.c.type, events.c.body).where(
-            events.c.partitionkey == found[opening.key], OF_PEOPLE
+            events.c.partitionkey == found[disclosure.key], OF_PEOPLE
         )
         keys: set[str] = set()
         with self.people.store.engine.connect() as connection:
             for row in connection.execute(query):
                 data = json.loads(row.body)
-                if data.get(opening.view.id_field) == identity:
+                if data.get(disclosure.view.id_field) == identity:
                     keys |= {key_of(data[f]) for f in sealed_fields(row.type) if data.get(f)}
         found = self._keys([person_keys.c.id.in_(keys)])
         return sorted({key.joined or key.person for key in found})
@@ -118,17 +122,17 @@ class Erasing:
             "things": {name: len(ids) for name, ids in kept.things.items()},
             "names": kept.names,
         }
-        with store.write() as work:
-            store.dialect.secure_delete(work.connection())
-            self.people.destroy(work, kept.person, by)
+        with store.write() as uow:
+            store.dialect.secure_delete(uow.connection())
+            self.people.destroy(uow, kept.person, by)
             said = {
-                "at": moment_to_json(now(work)),
+                "at": moment_to_json(now(uow)),
                 "what": DESTROY,
                 "who": by,
                 "about": kept.person,
                 "content": encode(content),
             }
-            AUDIT.append(store, work, [said])
+            AUDIT.append(store, uow, [said])
         return store.dialect.scrub(person_keys)
 
 

@@ -69,17 +69,17 @@ class Rotating:
 
     def _step(self, what: str, after: str) -> list[str]:
         """Move the next few; a row that has changed meanwhile, or was destroyed, stays so."""
-        with self.store.write() as work:
+        with self.store.write() as uow:
             if what == PEOPLE:
                 c = person_keys.c
                 query = select(c.id, c.wrapped.label("old")).where(self._of_people(), c.id > after)
             else:
                 c = webhook_secrets.c
                 query = select(c.id, c.secret.label("old")).where(self._of_secrets(), c.id > after)
-            rows = work.execute(query.order_by(c.id).limit(TOGETHER)).all()
+            rows = uow.execute(query.order_by(c.id).limit(TOGETHER)).all()
             made = [{"of": row.id, "old": row.old, **self._anew(what, row)} for row in rows]
             if made:
-                work.connection().execute(_NEWLY[what], made)
+                uow.connection().execute(_NEWLY[what], made)
         return [row.id for row in rows]
 
     def _anew(self, what: str, row: Any) -> dict[str, str]:

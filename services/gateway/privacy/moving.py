@@ -44,8 +44,8 @@ class Moving:
         stays as it is."""
         rows = [{"of": key, "to": person} for key, person in sorted(keys.items())]
         for some in _parts(rows):
-            with self.store.write() as work:
-                work.connection().execute(_JOIN, some)
+            with self.store.write() as uow:
+                uow.connection().execute(_JOIN, some)
 
     def tell(
         self, medics: Mapping[str, str], by: str, now: Callable[[Session], datetime]
@@ -58,12 +58,12 @@ class Moving:
                 for medic, reference in some
             ]
             entries = [self._entry(one) for one in asked]
-            with self.store.write() as work:
-                rows = [entry.columns(work.clock()) for entry in entries]
-                work.connection().execute(insert(commands), rows)
-                moment = moment_to_json(now(work))
+            with self.store.write() as uow:
+                rows = [entry.columns(uow.clock()) for entry in entries]
+                uow.connection().execute(insert(commands), rows)
+                moment = moment_to_json(now(uow))
                 pairs = zip(entries, asked, strict=True)
-                work.outgoing += [entry.message(one, moment) for entry, one in pairs]
+                uow.outbox += [entry.message(one, moment) for entry, one in pairs]
             told |= {entry.id: one.medic_id for entry, one in zip(entries, asked, strict=True)}
         return told
 

@@ -14,14 +14,14 @@ from chassis.sealing import CannotOpen, KeyMissing, key_of
 from contracts.shapes import Sealed
 from rulebook.chapters.identities import Identities
 from services.gateway.identities import number_of, phone_of
-from services.gateway.person_keys import TOGETHER, People, by_identity, by_phone
-from services.gateway.resources import OPENINGS, VIEWS
+from services.gateway.person_keys import TOGETHER, PersonKeys, by_identity, by_phone
+from services.gateway.resources import DISCLOSURES, VIEWS
 from services.gateway.tables import OF_PEOPLE, events, person_keys
 
 MEDICS = VIEWS["medics"]
 _STAYS = ""
 """Stands for the person under whom a key is filed already."""
-_VIEWS = {kind.type: opening.view for opening in OPENINGS for kind in opening.told_by}
+_VIEWS = {kind.type: disclosure.view for disclosure in DISCLOSURES for kind in disclosure.told_by}
 
 
 @dataclass
@@ -59,7 +59,7 @@ class _Box(NamedTuple):
 class Survey:
     """Looks through all that is sealed, some hundred events at a time, and changes nothing."""
 
-    def __init__(self, people: People, papers: Identities) -> None:
+    def __init__(self, people: PersonKeys, papers: Identities) -> None:
         self._people = people
         self._papers = papers
         self._owners: dict[str, str] = {}

@@ -7,24 +7,25 @@ from typing import Any
 
 from werkzeug.datastructures import MultiDict
 
+from chassis.errors import NotFound
 from rulebook import Entry, Rulebook
 from rulebook.chapters.checklist import Checklist, Item
-from services.gateway.http.request import BadQuery, NoSuchThing, once
+from services.gateway.http.request import BadRequest, once
 
 
 def checklist(book: Rulebook, given: MultiDict[str, str], today: date) -> dict[str, Any]:
     """Give the checklist for `premises`: as it stands `on` a day, today unless told, or as it stood
-    under a `version`. Raises `BadQuery`, and `NoSuchThing` for a version that never was."""
+    under a `version`. Raises `BadRequest`, and `NotFound` for a version that never was."""
     asked = once(given, ["premises", "on", "version"])
     premises, day = asked.get("premises"), _day(asked.get("on"), today)
     if premises not in book.premises:
-        raise BadQuery(f"premises must be one of {', '.join(book.premises)}.")
+        raise BadRequest(f"premises must be one of {', '.join(book.premises)}.")
     if "version" in asked and "on" in asked:
-        raise BadQuery("Ask for a day or for a version, not for both.")
+        raise BadRequest("Ask for a day or for a version, not for both.")
     version = asked.get("version")
     found = book.checklist_under(version, date.max) if version else book.on(day).checklist
     if found is None:
-        raise NoSuchThing(f"There is no checklist {version}.")
+        raise NotFound(f"There is no checklist {version}.")
     return {
         "version": found.version,
         "premises": premises,
@@ -43,7 +44,7 @@ def _day(text: str | None, today: date) -> date:
     try:
         return date.fromisoformat(text) if text else today
     except ValueError:
-        raise BadQuery("on must be a day, as 2020-02-20.") from None
+        raise BadRequest("on must be a day, as 2020-02-20.") from None
 
 
 def _entry(entry: Entry) -> dict[str, Any]:

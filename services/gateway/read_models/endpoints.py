@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
-from typing import Any
 
 from werkzeug.wrappers import Request, Response
 
 from chassis.http.responses import answer
 from rulebook import Rulebook
-from services.gateway.access.scope import sight_of
+from services.gateway.access.scope import access_of
 from services.gateway.http.etags import tag_of
-from services.gateway.http.request import PAGES, NoSuchThing, next_page, once, page_of
+from services.gateway.http.media_types import JSON
+from services.gateway.http.request import PAGES, next_page, not_found, once, page_of
 from services.gateway.read_models.checklists import checklist
 from services.gateway.read_models.queries import Reads
 from services.gateway.resources.filing import OFFICERS
+from services.gateway.resources.operation import Timeline
 from services.gateway.resources.view import View
 
 
@@ -28,23 +29,22 @@ def officers(reads: Reads, request: Request) -> Response:
 
 
 def document(reads: Reads, view: View, request: Request, identity: str) -> Response:
-    """Return a document; raises `NoSuchThing`."""
-    text = reads.document(view, identity, sight_of(request).of(view))
-    if text is None:
-        raise NoSuchThing(f"There is nothing with the id {identity} among the {view.name}.")
-    response = Response(text + "\n", mimetype="application/json")
+    """Return a document; raises `NotFound`."""
+    text = reads.require(view, identity, access_of(request).of(view))
+    response = Response(text + "\n", mimetype=JSON)
     response.set_etag(tag_of(text))
     return response.make_conditional(request)
 
 
-def timeline(reads: Reads, view: View, column: Any, request: Request, identity: str) -> Response:
-    """List the events that concern a thing, causes first; raises `NoSuchThing`."""
+def timeline(reads: Reads, declared: Timeline, request: Request, identity: str) -> Response:
+    """List the events that concern a thing, causes first; raises `NotFound`."""
     limit, after = page_of(once(request.args, PAGES))
-    sight = sight_of(request)
-    seen = reads.document(view, identity, sight.of(view)) is not None
-    page, following = reads.timeline(column == identity, limit, after, sight.of_events())
-    if not seen or (not page["items"] and not after):
-        raise NoSuchThing(f"There is nothing with the id {identity} among the {view.name}.")
+    access, view = access_of(request), declared.view
+    reads.require(view, identity, access.of(view))
+    about = declared.column == identity
+    page, following = reads.timeline(about, limit, after, access.of_events())
+    if not page["items"] and not after:
+        raise not_found(identity, f"the {view.name}")
     return next_page(answer(page), request, following)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_
 from werkzeug.datastructures import MultiDict
 
-from services.gateway.http.request import PAGES, BadQuery, limit_of, once
+from services.gateway.http.request import PAGES, BadRequest, limit_of, once
 from services.gateway.resources.columns import Kind
 from services.gateway.resources.search import SHORTEST, plain
 from services.gateway.resources.view import View
@@ -63,7 +63,7 @@ def _seal(mark: str, text: str) -> str:
 def asked_of(
     view: View, given: MultiDict[str, str], scope: Sequence[ColumnElement[bool]] = ()
 ) -> Asked:
-    """Understand what is asked of a view, within a scope; raises `BadQuery`, which tells all that
+    """Understand what is asked of a view, within a scope; raises `BadRequest`, which tells all that
     is wrong."""
     asked = once(given, view.known)
     said: list[str] = []
@@ -84,7 +84,7 @@ def asked_of(
     words = _words(asked["q"], said) if "q" in asked else ()
     limit = limit_of(asked, said)
     if said:
-        raise BadQuery(" ".join(said))
+        raise BadRequest(" ".join(said))
     told_apart = sorted((k, v) for k, v in asked.items() if k not in (*PAGES, FORMAT))
     mark = json.dumps([view.name, told_apart])
     after = _place(asked["after"], mark, sort=bool(sort)) if asked.get("after") else None
@@ -120,14 +120,14 @@ def _words(text: str, said: list[str]) -> tuple[str, ...]:
 
 
 def _place(cursor: str, mark: str, *, sort: bool) -> Place:
-    """Read a cursor back; raises `BadQuery` for one of another list, and for one that is none."""
+    """Read a cursor back; raises `BadRequest` for one of another list, and for one that is none."""
     try:
         decoded = base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
-        raise BadQuery("after must be a cursor from an answer.") from None
+        raise BadRequest("after must be a cursor from an answer.") from None
     seal, text = decoded[:12], decoded[12:]
     if seal != _seal(mark, text):
-        raise BadQuery(
+        raise BadRequest(
             "after must be a cursor from an answer to the same list, "
             "with the same filters, words and order."
         )

@@ -10,7 +10,7 @@ from typing import Any
 from chassis.message import Message
 from chassis.storage.statements import Statement
 from chassis.storage.store import Store
-from chassis.storage.unit_of_work import Work
+from chassis.storage.unit_of_work import UnitOfWork
 from contracts.message import Change, Event
 from services.gateway.resources.view import Document, View
 
@@ -27,17 +27,17 @@ class Page:
         self._before: dict[tuple[str, str], Document | None] = {}
         self._now: dict[tuple[str, str], Document] = {}
 
-    def load(self, work: Work, messages: Iterable[Message], *first: Statement) -> None:
+    def load(self, uow: UnitOfWork, messages: Iterable[Message], *first: Statement) -> None:
         """Load every document that these messages may change, once `first` has been asked."""
         wanted: dict[View, set[str]] = {}
         for message in messages:
-            for view in self._views.get(type(message.fact), ()):
-                wanted.setdefault(view, set()).add(getattr(message.fact, view.id_field))
+            for view in self._views.get(type(message.payload), ()):
+                wanted.setdefault(view, set()).add(getattr(message.payload, view.id_field))
         asked = [
             Statement(view.some(self._store), {"ids": self._store.dialect.array(identities)})
             for view, identities in wanted.items()
         ]
-        answers = self._store.execute_many(work, *first, *asked)[len(first) :]
+        answers = self._store.execute_many(uow, *first, *asked)[len(first) :]
         for (view, identities), rows in zip(wanted.items(), answers, strict=True):
             found = {identity: json.loads(doc) for identity, doc in rows}
             for identity in identities:
@@ -47,7 +47,7 @@ class Page:
 
     def apply(self, message: Message) -> None:
         """Change the documents that a message is about."""
-        fact = message.fact
+        fact = message.payload
         for view in self._views.get(type(fact), ()):
             key = view.name, getattr(fact, view.id_field)
             document = view.changes[type(fact)](self._now.get(key, {}), fact)
@@ -57,7 +57,7 @@ class Page:
                 document["updated_at"] = message.envelope.time
                 self._now[key] = document
 
-    def write(self, work: Work, views: dict[str, View]) -> Counter[str]:
+    def write(self, uow: UnitOfWork, views: dict[str, View]) -> Counter[str]:
         """Write the changed documents; give by how much each figure moved."""
         moved: Counter[str] = Counter()
         changed: dict[str, list[Changed]] = {}
@@ -70,11 +70,11 @@ class Page:
             if before:
                 moved.subtract(view.figures(before))
         for name, documents in changed.items():
-            write_documents(self._store, work, views[name], documents)
+            write_documents(self._store, uow, views[name], documents)
         return moved
 
 
-def write_documents(store: Store, work: Work, view: View, changed: Iterable[Changed]) -> None:
+def write_documents(store: Store, uow: UnitOfWork, view: View, changed: Iterable[Changed]) -> None:
     """Write documents, each with what it was before, if anything.
 
     Of one that was there before only the columns that differ are written: every other would cost
@@ -89,9 +89,9 @@ def write_documents(store: Store, work: Work, view: View, changed: Iterable[Chan
         else:
             row = view.changed(before, document)
             updates.setdefault(tuple(row), []).append(row)
-    work.at_end(store.statements.insert_or_replace(view.table, "id", keep=["position"]), new)
+    uow.at_end(store.statements.insert_or_replace(view.table, "id", keep=["position"]), new)
     for names, rows in updates.items():
-        work.at_end(view.update(names), rows)
+        uow.at_end(view.update(names), rows)
     if view.words:
         found = [after for before, after in documents if view.words.differ(before, after)]
-        view.words.write(work, [(each["id"], view.words.of(each)) for each in found])
+        view.words.write(uow, [(each["id"], view.words.of(each)) for each in found])

@@ -16,6 +16,7 @@ from chassis.storage.statements import Statement
 from chassis.storage.store import Store
 from contracts.catalogue import sealed_fields
 from services.gateway.event_log.chain import last_event
+from services.gateway.http.request import not_found
 from services.gateway.read_models.list_query import Asked, Place
 from services.gateway.read_models.statistics import statistics
 from services.gateway.resources.view import Document, View
@@ -67,6 +68,13 @@ class Reads:
         """Give a document, if there is one within the scope."""
         text = self.document(view, identity, scope)
         return json.loads(text) if text else None
+
+    def require(self, view: View, identity: str, scope: Sequence[ColumnElement[bool]] = ()) -> str:
+        """Return a document as JSON text; raises `NotFound` where none is within the scope."""
+        text = self.document(view, identity, scope)
+        if text is None:
+            raise not_found(identity, f"the {view.name}")
+        return text
 
     def listing(self, view: View, asked: Asked) -> tuple[str, str | None]:
         """Give a page of a view as JSON text, and the cursor of the next page, if there is one.

@@ -21,7 +21,7 @@ from chassis.runtime.green import pause
 from chassis.storage import migrations
 from chassis.storage.engine import STORAGE_ERRORS
 from chassis.storage.store import Store
-from chassis.storage.unit_of_work import Work
+from chassis.storage.unit_of_work import UnitOfWork
 from contracts.message import Envelope
 from services.gateway.read_models.projection import Page
 from services.gateway.resources import FED_BY, VIEWS
@@ -39,7 +39,7 @@ TRIES = 10
 CHANGED, MISSING, SURPLUS = "changed", "missing", "surplus"
 
 Progress = Callable[[str, int, int], None]
-Suspect = tuple[str, str]
+Candidate = tuple[str, str]
 """The view and the id of a document that may differ."""
 ResultT = TypeVar("ResultT")
 
@@ -82,7 +82,7 @@ class Rebuilding:
         self.found = Found(differing={name: {} for name in self.views})
         self._position = 0
         self._compared = False  # from then on a document that moves is looked at again
-        self._suspects: dict[Suspect, None] = {}  # in the order in which they were met
+        self._candidates: dict[Candidate, None] = {}  # in the order in which they were met
 
     def run(self, progress: Progress) -> Found:
         """Do it all; `progress` is told what is under way, how much is done, and of how much."""
@@ -95,7 +95,7 @@ class Rebuilding:
         self._compared = True
         for view in self.views.values():
             self._compare(view, progress)
-        self._deal_with_suspects(finish=True)
+        self._repair_candidates(finish=True)
         return self.found
 
     # -- projecting
@@ -115,19 +115,19 @@ class Rebuilding:
             progress("events", self._position, until)
 
     def _project_page(self, messages: Collection[Message]) -> None:
-        with self.beside.write(durable=False) as work:
+        with self.beside.write(durable=False) as uow:
             page = Page(self.beside, FED_BY)
-            page.load(work, messages)
+            page.load(uow, messages)
             for message in messages:
                 _apply(page, message)
-            moved = page.write(work, VIEWS)
+            moved = page.write(uow, VIEWS)
             rows = [{"name": name, "value": by} for name, by in moved.items() if by]
-            work.at_end(self.beside.statements.insert_or_add(counters, ["name"]), rows)
+            uow.at_end(self.beside.statements.insert_or_add(counters, ["name"]), rows)
         self.found.events += len(messages)
         for message in messages if self._compared else ():
-            for view in FED_BY[type(message.fact)]:
+            for view in FED_BY[type(message.payload)]:
                 if view.name in self.views:
-                    self._suspects[view.name, getattr(message.fact, view.id_field)] = None
+                    self._candidates[view.name, getattr(message.payload, view.id_field)] = None
 
     # -- comparing
 
@@ -145,44 +145,44 @@ class Rebuilding:
     def _compare_page(self, view: View, rows: Sequence[Row[Any]], other: Store) -> int:
         theirs = _contents(other, view, [row.id for row in rows])
         unlike = [row.id for row in rows if theirs.get(row.id) != row[1:]]
-        self._suspects |= dict.fromkeys((view.name, identity) for identity in unlike)
-        if len(self._suspects) > MANY:
-            self._deal_with_suspects()
+        self._candidates |= dict.fromkeys((view.name, identity) for identity in unlike)
+        if len(self._candidates) > MANY:
+            self._repair_candidates()
         return len(rows) - len(unlike)
 
-    def _deal_with_suspects(self, *, finish: bool = False) -> None:
+    def _repair_candidates(self, *, finish: bool = False) -> None:
         """Look at suspects again while gateways are kept out, some at a time."""
         self._project(self._settled())
-        self._acquit()
-        last = not (self._suspects or finish)
+        self._drop_equal()
+        last = not (self._candidates or finish)
         while not last:
-            chosen, last = self._alone(lambda work: self._judge(work, finish=finish))
-            for suspect in chosen:
-                del self._suspects[suspect]
+            chosen, last = self._alone(lambda uow: self._repair(uow, finish=finish))
+            for candidate in chosen:
+                del self._candidates[candidate]
             pause(self.live.dialect.lock_interval)
 
-    def _acquit(self) -> None:
+    def _drop_equal(self) -> None:
         """Let go of those that are equal by now, before anybody has to wait for it."""
-        for view, identities in self._by_view(self._suspects):
+        for view, identities in self._by_view(self._candidates):
             for start in range(0, len(identities), PAGE):
                 some = identities[start : start + PAGE]
                 live, made = _contents(self.live, view, some), _contents(self.beside, view, some)
                 for identity in some:
                     if live.get(identity) == made.get(identity):
-                        del self._suspects[view.name, identity]
+                        del self._candidates[view.name, identity]
 
-    def _judge(self, work: Work, *, finish: bool) -> tuple[list[Suspect], bool]:
+    def _repair(self, uow: UnitOfWork, *, finish: bool) -> tuple[list[Candidate], bool]:
         """Compare some suspects when nothing moves; with the last of them go the counters."""
         self._project(self._settled())
-        chosen = list(islice(self._suspects, IN_ONE_LOCK))
+        chosen = list(islice(self._candidates, IN_ONE_LOCK))
         for view, identities in self._by_view(chosen):
-            self._judge_some(work, view, identities)
-        last = len(chosen) == len(self._suspects)
+            self._repair_some(uow, view, identities)
+        last = len(chosen) == len(self._candidates)
         if last and finish:
-            self._judge_counters(work)
+            self._repair_counters(uow)
         return chosen, last
 
-    def _judge_some(self, work: Work, view: View, identities: list[str]) -> None:
+    def _repair_some(self, uow: UnitOfWork, view: View, identities: list[str]) -> None:
         live = _contents(self.live, view, identities)
         made = _contents(self.beside, view, identities)
         unlike = [identity for identity in identities if live.get(identity) != made.get(identity)]
@@ -195,27 +195,27 @@ class Rebuilding:
         names = [column.name for column in view.table.columns][1:]
         rows = [dict(zip(names, made[i], strict=False)) for i in right]
         statement = self.live.statements.insert_or_replace(view.table, "id", keep=["position"])
-        work.at_end(statement, rows)
+        uow.at_end(statement, rows)
         if view.words:
-            view.words.write(work, [(i, made[i][-1]) for i in right])
-        _take_away(work, view, set(unlike) - made.keys())
+            view.words.write(uow, [(i, made[i][-1]) for i in right])
+        _take_away(uow, view, set(unlike) - made.keys())
 
-    def _judge_counters(self, work: Work) -> None:
+    def _repair_counters(self, uow: UnitOfWork) -> None:
         live, made = _counters(self.live), _counters(self.beside)
         for name in sorted(live.keys() | made.keys()):
             if live[name] != made[name]:
                 self.found.counters[name] = live[name], made[name]
         if self.repair:
             rows = [{"name": n, "value": right} for n, (_, right) in self.found.counters.items()]
-            work.at_end(self.live.statements.insert_or_replace(counters, "name"), rows)
+            uow.at_end(self.live.statements.insert_or_replace(counters, "name"), rows)
 
-    def _by_view(self, suspects: Iterable[Suspect]) -> list[tuple[View, list[str]]]:
+    def _by_view(self, candidates: Iterable[Candidate]) -> list[tuple[View, list[str]]]:
         found: dict[str, list[str]] = {}
-        for name, identity in suspects:
+        for name, identity in candidates:
             found.setdefault(name, []).append(identity)
         return [(self.views[name], identities) for name, identities in found.items()]
 
-    def _alone(self, do: Callable[[Work], ResultT]) -> ResultT:
+    def _alone(self, do: Callable[[UnitOfWork], ResultT]) -> ResultT:
         """Do something in a transaction from which projecting gateways are kept out.
 
         A gateway locks `events` before it loads documents, and so it never writes one that it has
@@ -224,11 +224,11 @@ class Rebuilding:
         lock = self.live.dialect.lock_table(events, "SHARE ROW EXCLUSIVE")
         for tries in count(1):
             try:
-                with self.live.write() as work:
-                    work.connection()  # on SQLite this alone keeps others out
-                    self.live.execute_many(work, *lock)
+                with self.live.write() as uow:
+                    uow.connection()  # on SQLite this alone keeps others out
+                    self.live.execute_many(uow, *lock)
                     started = time.monotonic()
-                    result = do(work)
+                    result = do(uow)
             except STORAGE_ERRORS:
                 if tries == TRIES:
                     raise
@@ -255,12 +255,12 @@ _EVENTS = (
 def _make_room(beside: Store) -> None:
     """Create the tables; nobody filters or searches these documents."""
     migrations.apply(beside)
-    with beside.write() as work:
+    with beside.write() as uow:
         for view in VIEWS.values():
             for index in view.table.indexes:
-                work.execute(DropIndex(index))
+                uow.execute(DropIndex(index))
             for statement in view.words.no_index() if view.words else ():
-                work.execute(text(statement))
+                uow.execute(text(statement))
 
 
 def _message(row: Row[Any]) -> Message:
@@ -271,7 +271,7 @@ def _message(row: Row[Any]) -> Message:
     )  # fmt: skip
     message = Message(envelope, row.body, f"{row.source}.events", seq=row.position)
     try:
-        message.fact  # noqa: B018  (reads the body)
+        message.payload  # noqa: B018  (reads the body)
     except Undecodable as error:
         raise NotProjectable(f"Event {row.position} cannot be read: {error}.") from error
     return message
@@ -301,17 +301,17 @@ def _rows(view: View) -> Select[Any]:
     return select(view.table, words.c.words).select_from(joined)
 
 
-def _take_away(work: Work, view: View, surplus: Collection[str]) -> None:
+def _take_away(uow: UnitOfWork, view: View, surplus: Collection[str]) -> None:
     """Delete documents that follow from nothing, and their words."""
     if not surplus:
         return
     gone = view.table.c.id.in_(surplus)
     if view.words:
         words = view.words.table
-        work.execute(
+        uow.execute(
             delete(words).where(words.c.position.in_(select(view.table.c.position).where(gone)))
         )
-    work.execute(delete(view.table).where(gone))
+    uow.execute(delete(view.table).where(gone))
 
 
 def _pages(store: Store, view: View) -> Iterator[Sequence[Row[Any]]]:

@@ -1,52 +1,34 @@
-"""What the gateway shows and takes in: which event fills which read model, what each counts, and
-which command stands behind each POST.
+"""What the gateway serves: every read model and endpoint, each declared once, by service.
 
-The figures are those of the article (design, section 9): `reopened` and `on_duty` count enterprises
-that are open now.
+The routes, the rights of each role, OpenAPI and docs/roles.md follow from the declarations. The
+figures are those of the article: `reopened` and `on_duty` count enterprises that are open now.
 """
 
 from __future__ import annotations
 
-from contracts.complaints import ComplaintReceived, ComplaintRevised
-from contracts.insurance import ClaimFiled, MedicEnrolled
 from contracts.message import Event
-from services.gateway.resources import complaints, filing, inspection, insurance
-from services.gateway.resources.post import Opening
+from services.gateway.resources import (
+    complaints,
+    enforcement,
+    filing,
+    gateway,
+    inspection,
+    insurance,
+    webhooks,
+)
 from services.gateway.resources.view import View
 
-VIEWS: dict[str, View] = {
-    view.name: view
-    for view in (
-        filing.enterprises,
-        filing.filings,
-        filing.rosters,
-        inspection.patrols,
-        inspection.plans,
-        inspection.visits,
-        inspection.issues,
-        inspection.notices,
-        inspection.closures,
-        inspection.slips,
-        complaints.complaints,
-        insurance.policies,
-        insurance.medics,
-        insurance.uncovered,
-        insurance.claims,
-    )
-}
-
+_SERVICES = (filing, inspection, enforcement, complaints, insurance)
+VIEWS: dict[str, View] = {view.name: view for service in _SERVICES for view in service.VIEWS}
 FED_BY: dict[type[Event], list[View]] = {}
 for _view in VIEWS.values():
     for _kind in _view.changes:
         FED_BY.setdefault(_kind, []).append(_view)
 
-POSTS = (*filing.POSTS, *inspection.POSTS, *complaints.POSTS, *insurance.POSTS)
-SHEETS = filing.SHEETS
+POSTS = tuple(post for service in _SERVICES for post in service.POSTS)
 BATCHES = tuple(post for post in POSTS if post.takes_batches)
-
-
-OPENINGS = (
-    Opening(VIEWS["complaints"], (ComplaintReceived, ComplaintRevised), "id"),
-    Opening(VIEWS["medics"], (MedicEnrolled,), "id"),
-    Opening(VIEWS["claims"], (ClaimFiled,), "medic_id"),
-)
+SHEETS = filing.SHEETS
+DISCLOSURES = (*complaints.DISCLOSURES, *insurance.DISCLOSURES)
+TIMELINES = (filing.TIMELINE, complaints.TIMELINE)
+SUBLISTS = (filing.ROSTERS,)
+OPERATIONS = (*gateway.EXPORTS, *gateway.EVENTS, *webhooks.OPERATIONS, *gateway.OPERATIONS)

@@ -1,4 +1,4 @@
-"""Complaints: their read model, and what may be asked for of them."""
+"""Complaints: their read model, and the endpoints of what changes them."""
 
 from __future__ import annotations
 
@@ -47,12 +47,25 @@ from contracts.complaints import (
     UnlinkDuplicate,
     UnmatchComplaint,
 )
-from contracts.message import Event
+from contracts.message import Command
 from services.gateway.resources.filing import enterprises
-from services.gateway.resources.post import Post
-from services.gateway.resources.view import Document, View
+from services.gateway.resources.operation import Timeline
+from services.gateway.resources.post import COMPLAINT_ID, ENTERPRISE_ID, Disclosure, Post
+from services.gateway.resources.roles import (
+    AGENCY_HEAD,
+    AUDITOR,
+    CASES,
+    DESK,
+    HEADS,
+    HOTLINE,
+    INSPECTOR,
+    Roles,
+)
+from services.gateway.resources.view import Document, View, begins, follows
+from services.gateway.tables import events
 
 RUNNING, PAUSED, ENDED = "running", "paused", "ended"
+READERS = CASES | {INSPECTOR, AUDITOR}
 
 
 def _figures(document: Document) -> dict[str, int]:
@@ -70,10 +83,101 @@ def _figures(document: Document) -> dict[str, int]:
     }
 
 
+def _clock(_document: Document, fact: Any) -> Document:
+    """Return what lists filter by: the clock's stage, and the day on which it is due."""
+    counting = fact.to_data()["counting"]
+    if counting is None:
+        return {"clock": ENDED, "due_on": None}
+    clock = PAUSED if counting["due_on"] is None else RUNNING
+    return {"clock": clock, "stage": counting["stage"], "due_on": counting["due_on"]}
+
+
+def _decided(document: Document, fact: CaseDecided) -> Document:
+    state = "case_filed" if fact.filed else "concluded"
+    return {"state": state, "case_filed": fact.filed, **_clock(document, fact)}
+
+
+def _commented(document: Document, fact: ComplaintCommented) -> Document:
+    comment = {"by": fact.by, "comment": fact.comment, "on": fact.commented_on.isoformat()}
+    return {"comments": [*document["comments"], comment]}
+
+
 complaints = View(
     "complaints",
     "complaint_id",
+    READERS,
     (
+        begins(
+            ComplaintReceived,
+            then=_clock,
+            writes=("clock", "stage", "due_on"),
+            state="received",
+            overdue=False,
+            penalised=False,
+            main_id=None,
+            satisfied=None,
+            reopening=0,
+            comments=[],
+        ),
+        follows(ComplaintRevised, "content", "against", "revision", "revised_on"),
+        follows(ComplaintCommented, then=_commented),
+        follows(ComplaintMatched, "enterprise_id", "matched_on"),
+        follows(ComplaintUnmatched, enterprise_id=None, matched_on=None),
+        follows(ComplaintAccepted, "accepted_on", "counting", then=_clock, state="accepted"),
+        follows(MediationEnded, "outcome", "ended_on", "counting", then=_clock, state="concluded"),
+        follows(CaseDecided, "counting", then=_decided, writes=("case_filed",)),
+        follows(CaseConcluded, "concluded_on", "counting", then=_clock, state="concluded"),
+        follows(ComplaintClosed, "closed_on", state="closed", clock=ENDED, due_on=None),
+        follows(
+            ComplaintRefused,
+            "ground",
+            "reason",
+            "refused_on",
+            state="refused",
+            clock=ENDED,
+            due_on=None,
+        ),
+        follows(
+            ComplaintReferred,
+            "agency",
+            "reason",
+            "referred_on",
+            state="referred",
+            clock=ENDED,
+            due_on=None,
+        ),
+        follows(ClockPaused, "ground", "paused_on", clock=PAUSED, due_on=None),
+        follows(ClockResumed, "counting", then=_clock, paused_on=None),
+        follows(ClockExtended, "approver", "counting", then=_clock),
+        follows(DeadlineMoved, "counting", then=_clock),
+        follows(DuplicateLinked, "main_id", clock=PAUSED, due_on=None),
+        follows(DuplicateUnlinked, "counting", then=_clock, main_id=None, paused_on=None),
+        follows(ComplaintOverdue, "level", overdue=True),
+        follows(PenaltyImposed, "citations", penalised=True),
+        follows(
+            ComplaintAnswered,
+            "answer",
+            "substantiated",
+            "answered_on",
+            "reopen_until",
+            state="answered",
+            clock=ENDED,
+            due_on=None,
+        ),
+        follows(
+            ComplaintReopened,
+            "reopening",
+            "reopened_on",
+            "counting",
+            then=_clock,
+            state="accepted",
+            main_id=None,
+            satisfied=None,
+        ),
+        follows(AnswerRated, "satisfied"),
+    ),
+    _figures,
+    filters=(
         "state",
         "track",
         "channel",
@@ -84,126 +188,73 @@ complaints = View(
         "overdue",
         "main_id",
     ),
-    _figures,
     days=("received_on", "due_on"),
     worklists=("due_on",),
     search=("content", "against", "outside_number"),
 )
 
-
-def _with_clock(document: Document) -> Document:
-    """Tell of a document's clock what lists look for: its stage, and the day on which it is due."""
-    counting = document["counting"]
-    if counting is None:
-        return document | {"clock": ENDED, "due_on": None}
-    clock = PAUSED if counting["due_on"] is None else RUNNING
-    return document | {"clock": clock, "stage": counting["stage"], "due_on": counting["due_on"]}
+VIEWS = (complaints,)
 
 
-def _sets_the_clock(kind: type[Event], *taken: str, **constants: Any) -> None:
-    """Let an event that says how a clock counts change a document."""
-
-    def follow(document: Document, fact: Any) -> Document:
-        data = fact.to_data()
-        named = {name: data[name] for name in (*taken, "counting")}
-        return _with_clock(document | named | constants)
-
-    complaints.follows_by(kind, follow, takes=(*taken, "counting"), **constants)
-
-
-def _begun(document: Document, fact: Any) -> Document:
-    return _with_clock(_begins(document, fact))
-
-
-def _commented(document: Document, fact: ComplaintCommented) -> Document:
-    said = {"by": fact.by, "comment": fact.comment, "on": fact.commented_on.isoformat()}
-    return document | {"comments": [*document["comments"], said]}
-
-
-complaints.begins(
-    ComplaintReceived,
-    state="received",
-    overdue=False,
-    penalised=False,
-    main_id=None,
-    satisfied=None,
-    reopening=0,
-    comments=[],
-)
-_begins = complaints.changes[ComplaintReceived]
-complaints.follows_by(ComplaintReceived, _begun, "clock", "stage", "due_on")
-complaints.follows(ComplaintRevised, "content", "against", "revision", "revised_on")
-complaints.follows_by(ComplaintCommented, _commented)
-complaints.follows(ComplaintMatched, "enterprise_id", "matched_on")
-complaints.follows(ComplaintUnmatched, enterprise_id=None, matched_on=None)
-_sets_the_clock(ComplaintAccepted, "accepted_on", state="accepted")
-_sets_the_clock(MediationEnded, "outcome", "ended_on", state="concluded")
-complaints.follows_by(
-    CaseDecided,
-    lambda document, fact: _with_clock(
-        document
-        | {"state": "case_filed" if fact.filed else "concluded", "case_filed": fact.filed}
-        | {"counting": fact.counting.to_data() if fact.counting else None}
-    ),
-    "case_filed",
-    takes=["counting"],
-)
-_sets_the_clock(CaseConcluded, "concluded_on", state="concluded")
-_over = {"clock": ENDED, "due_on": None}
-complaints.follows(ComplaintClosed, "closed_on", state="closed", **_over)
-complaints.follows(ComplaintRefused, "ground", "reason", "refused_on", state="refused", **_over)
-complaints.follows(ComplaintReferred, "agency", "reason", "referred_on", state="referred", **_over)
-complaints.follows(ClockPaused, "ground", "paused_on", clock=PAUSED, due_on=None)
-_sets_the_clock(ClockResumed, paused_on=None)
-_sets_the_clock(ClockExtended, "approver")
-_sets_the_clock(DeadlineMoved)
-complaints.follows(DuplicateLinked, "main_id", clock=PAUSED, due_on=None)
-_sets_the_clock(DuplicateUnlinked, main_id=None, paused_on=None)
-complaints.follows(ComplaintOverdue, "level", overdue=True)
-complaints.follows(PenaltyImposed, "citations", penalised=True)
-complaints.follows(
-    ComplaintAnswered,
-    "answer",
-    "substantiated",
-    "answered_on",
-    "reopen_until",
-    state="answered",
-    **_over,
-)
-_sets_the_clock(
-    ComplaintReopened, "reopening", "reopened_on", state="accepted", main_id=None, satisfied=None
-)
-complaints.follows(AnswerRated, "satisfied")
-
-
-def _upon(what: str, command: type[Any], **more: Any) -> Post:
-    return Post(f"/v1/complaints/<id>/{what}", command, of=("complaint_id", complaints), **more)
+def _upon(what: str, command: type[Command], roles: Roles, example: Document, **more: Any) -> Post:
+    path = f"{complaints.document_path}/{what}"
+    return Post(path, command, roles=roles, example=example, of=complaints, **more)
 
 
 POSTS = (
     Post(
         "/v1/complaints",
         FileComplaint,
-        creates=("complaint_id", complaints),
+        roles=DESK,
+        example={
+            "track": "report",
+            "channel": "12315",
+            "content": "店內有人堂食",
+            "against": "東湖街的一家小館",
+            "caller": "王小明",
+            "phone": "13800000000",
+        },
+        creates=complaints,
         derives=("channel", "outside_number"),
         refers={"enterprise_id": enterprises},
         takes_batches=True,
     ),
-    _upon("acceptance", AcceptComplaint),
-    _upon("refusal", RefuseComplaint),
-    _upon("referral", ReferComplaint),
-    _upon("comments", CommentComplaint),
-    _upon("matching", MatchComplaint, refers={"enterprise_id": enterprises}),
-    _upon("unmatching", UnmatchComplaint),
-    _upon("link", LinkDuplicate, refers={"main_id": complaints}),
-    _upon("unlinking", UnlinkDuplicate),
-    _upon("pause", PauseClock),
-    _upon("resumption", ResumeClock),
-    _upon("extension", ExtendClock),
-    _upon("mediation", EndMediation),
-    _upon("case", DecideCase),
-    _upon("conclusion", ConcludeCase),
-    _upon("answer", AnswerComplaint),
-    _upon("reopening", ReopenComplaint),
-    _upon("rating", RateAnswer),
+    _upon("acceptance", AcceptComplaint, DESK, {"by": "desk-1"}),
+    _upon("refusal", RefuseComplaint, DESK, {"ground": "not_competent", "reason": "無管轄權"}),
+    _upon("referral", ReferComplaint, DESK, {"agency": "health", "reason": "屬衛健部門職責"}),
+    _upon("comments", CommentComplaint, CASES | {INSPECTOR}, {"comment": "仍在堂食"}),
+    _upon(
+        "matching",
+        MatchComplaint,
+        DESK,
+        {"enterprise_id": ENTERPRISE_ID},
+        refers={"enterprise_id": enterprises},
+    ),
+    _upon("unmatching", UnmatchComplaint, DESK, {"reason": "同名"}),
+    _upon("link", LinkDuplicate, DESK, {"main_id": COMPLAINT_ID}, refers={"main_id": complaints}),
+    _upon(
+        "unlinking",
+        UnlinkDuplicate,
+        DESK,
+        {"main_id": COMPLAINT_ID, "reason": "並非同一事項"},
+    ),
+    _upon("pause", PauseClock, CASES, {"ground": "appraisal"}),
+    _upon("resumption", ResumeClock, CASES, {}),
+    _upon("extension", ExtendClock, HEADS, {"approver": "head-1", "reason": "案情複雜"}),
+    _upon("mediation", EndMediation, CASES, {"outcome": "agreed"}),
+    _upon("case", DecideCase, HEADS, {"file": False, "reason": "查無實據"}),
+    _upon("conclusion", ConcludeCase, HEADS, {"reason": "不予處罰"}),
+    _upon("answer", AnswerComplaint, CASES, {"answer": "已責令整改", "substantiated": True}),
+    _upon("reopening", ReopenComplaint, DESK, {"reason": "問題仍在"}),
+    _upon("rating", RateAnswer, DESK, {"satisfied": True}),
 )
+DISCLOSURES = (
+    Disclosure(
+        complaints,
+        (ComplaintReceived, ComplaintRevised),
+        "id",
+        {AGENCY_HEAD, HOTLINE},
+        {"caller": "王小明", "phone": "13800000000"},
+    ),
+)
+TIMELINE = Timeline(complaints, events.c.complaint_id, READERS)

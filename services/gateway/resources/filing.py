@@ -1,4 +1,4 @@
-"""Enterprises and filings: their read models, and what may be asked for of them."""
+"""Enterprises, filings and rosters: their read models and the endpoints of what changes them."""
 
 from __future__ import annotations
 
@@ -25,11 +25,27 @@ from contracts.filing import (
     SuspensionLifted,
     WithdrawFiling,
 )
-from services.gateway.resources.post import Post, Sheet
-from services.gateway.resources.view import Document, View
+from services.gateway.resources.operation import Sublist, Timeline
+from services.gateway.resources.post import ENTERPRISE_ID, TODAY, Post, Sheet
+from services.gateway.resources.roles import (
+    APPLICANTS,
+    AUDITOR,
+    ENTERPRISE,
+    GRID_OFFICER,
+    HEADS,
+    HOTLINE,
+    INSURER,
+    OFFICE,
+    ON_SITE,
+)
+from services.gateway.resources.view import Document, View, begins, follows
+from services.gateway.tables import events
 
 OFFICERS = "officers."
 """Begins the name of a figure that counts the enterprises of a liaison officer."""
+OF_ENTERPRISE = {"enterprise_id": "enterprise_id"}
+"""A command takes the enterprise from the document that it concerns."""
+INVOLVED = ON_SITE | {ENTERPRISE, AUDITOR}
 
 
 def _enterprise_figures(document: Document) -> dict[str, int]:
@@ -46,8 +62,12 @@ def _enterprise_figures(document: Document) -> dict[str, int]:
     return figures
 
 
-def _with_officer(document: Document, fact: LiaisonAssigned) -> Document:
-    """Note who the liaison officer is, and who was before, from when on and why."""
+def _filing_figures(document: Document) -> dict[str, int]:
+    return {"filings.submitted": 1, f"filings.{document['state']}": 1}
+
+
+def _assigned(document: Document, fact: LiaisonAssigned) -> Document:
+    """Return the liaison officer, and the history: who, from when on and why."""
     entry = {
         "officer": fact.officer,
         "since": fact.assigned_on.isoformat(),
@@ -55,7 +75,7 @@ def _with_officer(document: Document, fact: LiaisonAssigned) -> Document:
         "why": fact.why.to_data(),
     }
     history = [*document.get("liaison_history", ()), entry]
-    return {**document, "liaison": fact.officer, "liaison_history": history}
+    return {"liaison": fact.officer, "liaison_history": history}
 
 
 ON_RECORD = sorted(EnterpriseRegistered.names() & EnterpriseCorrected.names() - {"version"})
@@ -63,7 +83,25 @@ ON_RECORD = sorted(EnterpriseRegistered.names() & EnterpriseCorrected.names() - 
 enterprises = View(
     "enterprises",
     "enterprise_id",
+    INVOLVED | {HOTLINE, INSURER},
     (
+        begins(EnterpriseRegistered, state="registered", on_duty=0, out_of_province=0),
+        follows(EnterpriseSuspended, "closure_id", state="suspended"),
+        follows(SuspensionLifted, state="registered", closure_id=None),
+        follows(RosterReported, "on_duty", "out_of_province"),
+        follows(EnterpriseCorrected, *ON_RECORD),
+        follows(LiaisonAssigned, then=_assigned, writes=("liaison", "liaison_history")),
+        follows(
+            EnterpriseReopened,
+            "filing_id",
+            "reopened_on",
+            "out_of_province",
+            then=lambda _document, fact: {"on_duty": fact.headcount},
+            state="open",
+        ),
+    ),
+    _enterprise_figures,
+    filters=(
         "state",
         "kind",
         "size",
@@ -75,98 +113,132 @@ enterprises = View(
         "registration_number",
         "liaison",
     ),
-    _enterprise_figures,
     names=("name",),
     days=("registered_on", "reopened_on"),
     numbers=("on_duty",),
     worklists=("reopened_on",),
     search=("name", "credit_code", "registration_number", "address"),
 )
-enterprises.begins(EnterpriseRegistered, state="registered", on_duty=0, out_of_province=0)
-enterprises.follows(EnterpriseSuspended, "closure_id", state="suspended")
-enterprises.follows(SuspensionLifted, state="registered", closure_id=None)
-enterprises.follows(RosterReported, "on_duty", "out_of_province")
-enterprises.follows(EnterpriseCorrected, *ON_RECORD)
-enterprises.follows_by(LiaisonAssigned, _with_officer, "liaison", "liaison_history")
-enterprises.follows_by(
-    EnterpriseReopened,
-    lambda document, fact: {
-        **document,
-        "state": "open",
-        "filing_id": fact.filing_id,
-        "reopened_on": fact.reopened_on.isoformat(),
-        "on_duty": fact.headcount,
-        "out_of_province": fact.out_of_province,
-    },
-    "filing_id",
-    "reopened_on",
-)
 
 filings = View(
     "filings",
     "filing_id",
-    ("state", "enterprise_id"),
-    lambda document: (
-        {"filings.submitted": 1, f"filings.{document['state']}": 1}
-        if document["state"] != "submitted"
-        else {"filings.submitted": 1}
+    INVOLVED,
+    (
+        begins(FilingSubmitted, state="submitted", reasons=[]),
+        follows(OnsiteReviewRequested, state="in_review"),
+        follows(FilingReferred, "reasons", "rules", state="referred"),
+        follows(FilingApproved, "by", "rules", state="approved"),
+        follows(FilingReturned, "reasons", "by", "rules", state="returned"),
+        follows(FilingWithdrawn, "reason", state="withdrawn"),
+        follows(EnterpriseReopened, "reopened_on", state="reopened"),
     ),
+    _filing_figures,
+    filters=("state", "enterprise_id"),
     days=("submitted_on", "reopen_on"),
     worklists=("submitted_on", "reopen_on"),
+    others=(EnterpriseReopened,),
 )
-filings.begins(FilingSubmitted, state="submitted", reasons=[])
-filings.follows(OnsiteReviewRequested, state="in_review")
-filings.follows(FilingReferred, "reasons", "rules", state="referred")
-filings.follows(FilingApproved, "by", "rules", state="approved")
-filings.follows(FilingReturned, "reasons", "by", "rules", state="returned")
-filings.follows(FilingWithdrawn, "reason", state="withdrawn")
-filings.follows(EnterpriseReopened, "reopened_on", state="reopened")
-filings.others.add(EnterpriseReopened)
 
-rosters = View("rosters", "roster_id", ("enterprise_id",), days=("day",))
-rosters.begins(RosterReported)
-rosters.others.add(RosterReported)
+rosters = View(
+    "rosters",
+    "roster_id",
+    INVOLVED,
+    (begins(RosterReported),),
+    filters=("enterprise_id",),
+    days=("day",),
+    others=(RosterReported,),
+)
+
+VIEWS = (enterprises, filings, rosters)
 
 POSTS = (
     Post(
         "/v1/enterprises",
         RegisterEnterprise,
-        creates=("enterprise_id", enterprises),
+        roles=APPLICANTS,
+        example={
+            "credit_code": "91350503ARUJWX97A0",
+            "name": "閉環小館",
+            "kind": "sole_trader",
+            "size": "micro",
+            "industry": "H6210",
+            "premises": "restaurant",
+            "grid": "350503003",
+        },
+        creates=enterprises,
         takes_batches=True,
     ),
     Post(
         "/v1/enterprises/<id>/correction",
         CorrectEnterprise,
-        of=("enterprise_id", enterprises),
+        roles={GRID_OFFICER, OFFICE},
+        example={"reason": "登記有誤", "address": "東湖街1號"},
+        of=enterprises,
     ),
     Post(
         "/v1/enterprises/<id>/roster",
         ReportRoster,
-        of=("enterprise_id", enterprises),
+        roles=APPLICANTS,
+        example={"day": TODAY, "staff": 4, "out_of_province": 1, "unfit": 1},
+        of=enterprises,
     ),
     Post(
         "/v1/enterprises/<id>/liaison",
         AssignLiaison,
-        of=("enterprise_id", enterprises),
+        roles=HEADS,
+        example={"officer": "FZ-003-01", "reason": "輪換"},
+        of=enterprises,
     ),
     Post(
         "/v1/filings",
         SubmitFiling,
-        creates=("filing_id", filings),
+        roles=APPLICANTS,
+        example={
+            "enterprise_id": ENTERPRISE_ID,
+            "reopen_on": TODAY,
+            "headcount": 5,
+            "out_of_province": 1,
+            "measures": ["masks", "disinfectant", "thermometer", "isolation_room"],
+            "pledge": True,
+        },
+        creates=filings,
         refers={"enterprise_id": enterprises},
     ),
     Post(
         "/v1/filings/<id>/decision",
         DecideFiling,
-        of=("filing_id", filings),
-        copies={"enterprise_id": "enterprise_id"},
+        roles=HEADS,
+        example={"decision": "return", "reasons": ["材料不全"]},
+        of=filings,
+        copies=OF_ENTERPRISE,
     ),
     Post(
         "/v1/filings/<id>/withdrawal",
         WithdrawFiling,
-        of=("filing_id", filings),
-        copies={"enterprise_id": "enterprise_id"},
+        roles=APPLICANTS,
+        example={"reason": "改期"},
+        of=filings,
+        copies=OF_ENTERPRISE,
     ),
 )
 
-SHEETS = (Sheet("/v1/enterprises/<id>/roster/lines", ReportRosterLines, enterprises),)
+SHEETS = (
+    Sheet(
+        "/v1/enterprises/<id>/roster/lines",
+        ReportRosterLines,
+        enterprises,
+        APPLICANTS,
+        (
+            {"worker": "W-1", "name": "陳一", "home": "350503", "temperature": "36.5"},
+            {"worker": "W-2", "name": "林二", "home": "420000", "temperature": "36.8"},
+        ),
+    ),
+)
+TIMELINE = Timeline(enterprises, events.c.enterprise_id, INVOLVED)
+ROSTERS = Sublist(
+    enterprises,
+    rosters,
+    "List the rosters of an enterprise, a day each, as they were reported.",
+    INVOLVED,
+)

@@ -1,4 +1,4 @@
-"""Policies, medics, claims and who lacks cover: their read models, and what may be asked for."""
+"""Policies, medics, claims and who lacks cover: their read models, and the endpoints."""
 
 from __future__ import annotations
 
@@ -25,8 +25,11 @@ from contracts.insurance import (
     PolicyIssued,
     WithdrawMedic,
 )
-from services.gateway.resources.post import Post, Reference
-from services.gateway.resources.view import Document, View
+from services.gateway.resources.post import POLICY_ID, TODAY, Disclosure, Post, Reference
+from services.gateway.resources.roles import AUDITOR, ENTERPRISE, INSURER, INSURERS
+from services.gateway.resources.view import Document, View, begins, follows
+
+READERS = INSURERS | {AUDITOR}
 
 
 def _policy_figures(document: Document) -> dict[str, int]:
@@ -41,85 +44,153 @@ def _policy_figures(document: Document) -> dict[str, int]:
     }
 
 
+def _checked(_document: Document, fact: ClaimChecked) -> Document:
+    return {
+        "state": "incomplete" if fact.missing else "checked",
+        "checked_by": fact.by,
+        "missing": fact.to_data()["missing"],
+    }
+
+
 policies = View(
     "policies",
     "policy_id",
-    ("state", "scheme", "holder_id", "holder_kind"),
+    READERS | {ENTERPRISE},
+    (
+        begins(PolicyIssued, state="active"),
+        follows(PolicyExpired, state="expired"),
+        follows(PolicyEnded, "covers_until", "reason", state="ended"),
+    ),
     _policy_figures,
+    filters=("state", "scheme", "holder_id", "holder_kind"),
     days=("covers_until",),
 )
-policies.begins(PolicyIssued, state="active")
-policies.follows(PolicyExpired, state="expired")
-policies.follows(PolicyEnded, "covers_until", "reason", state="ended")
 
-medics = View("medics", "medic_id", ("state",), names=("institution",), days=("enrolled_on",))
-medics.begins(MedicEnrolled, state="enrolled")
-medics.follows(MedicCorrected, "institution")
-medics.follows(MedicReidentified, "holder_ref")
-medics.follows(MedicWithdrawn, "withdrawn_on", "reason", state="withdrawn")
+medics = View(
+    "medics",
+    "medic_id",
+    READERS,
+    (
+        begins(MedicEnrolled, state="enrolled"),
+        follows(MedicCorrected, "institution"),
+        follows(MedicReidentified, "holder_ref"),
+        follows(MedicWithdrawn, "withdrawn_on", "reason", state="withdrawn"),
+    ),
+    filters=("state",),
+    names=("institution",),
+    days=("enrolled_on",),
+)
 
 uncovered = View(
     "uncovered",
     "holder_id",
-    ("state", "holder_kind", "reason", "scheme"),
+    READERS,
+    (
+        begins(CoverMissing, state="uncovered"),
+        follows(CoverNotDue, state="not_due"),
+        follows(PolicyIssued, "policy_id", state="covered"),
+    ),
     lambda document: {"insurance.uncovered": int(document["state"] == "uncovered")},
+    filters=("state", "holder_kind", "reason", "scheme"),
     days=("since",),
     worklists=("since",),
+    others=(PolicyIssued,),
 )
-uncovered.begins(CoverMissing, state="uncovered")
-uncovered.follows(CoverNotDue, state="not_due")
-uncovered.follows(PolicyIssued, "policy_id", state="covered")
-uncovered.others.add(PolicyIssued)
 
 claims = View(
     "claims",
     "claim_id",
-    ("state", "policy_id", "medic_id", "scheme", "casualty"),
+    READERS,
+    (
+        begins(ClaimFiled, state="filed"),
+        follows(ClaimChecked, then=_checked, writes=("checked_by", "missing")),
+        follows(ClaimApproved, "by", state="approved"),
+        follows(ClaimRejected, "by", "reasons", "remark", state="rejected"),
+        follows(ClaimPaid, "reference", "paid_on", state="paid"),
+    ),
     lambda document: {
         "insurance.claims_filed": 1,
         "insurance.claims_paid": int(document["state"] == "paid"),
         "insurance.amount_paid": document["amount"] if document["state"] == "paid" else 0,
     },
+    filters=("state", "policy_id", "medic_id", "scheme", "casualty"),
     days=("occurred_on",),
     numbers=("amount",),
     worklists=("occurred_on",),
 )
-claims.begins(ClaimFiled, state="filed")
-claims.follows_by(
-    ClaimChecked,
-    lambda document, fact: {
-        **document,
-        "state": "incomplete" if fact.missing else "checked",
-        "checked_by": fact.by,
-        "missing": fact.to_data()["missing"],
-    },
-    "checked_by",
-    "missing",
-)
-claims.follows(ClaimApproved, "by", state="approved")
-claims.follows(ClaimRejected, "by", "reasons", "remark", state="rejected")
-claims.follows(ClaimPaid, "reference", "paid_on", state="paid")
 
+VIEWS = (policies, medics, uncovered, claims)
 _OF_A_MEDIC = {"medic_id": "medic_id"}
 
 POSTS = (
     Post(
         "/v1/medics",
         EnrolMedic,
-        creates=("medic_id", medics),
+        roles=INSURERS,
+        example={
+            "name": "林醫生",
+            "identity": "350503198001019997",
+            "institution": "豐澤區醫院",
+        },
+        creates=medics,
         reference=Reference("holder_ref", "earlier_refs", "identity"),
         takes_batches=True,
     ),
-    Post("/v1/medics/<id>/correction", CorrectMedic, of=("medic_id", medics)),
-    Post("/v1/medics/<id>/withdrawal", WithdrawMedic, of=("medic_id", medics)),
+    Post(
+        "/v1/medics/<id>/correction",
+        CorrectMedic,
+        roles=INSURERS,
+        example={"institution": "第一醫院"},
+        of=medics,
+    ),
+    Post(
+        "/v1/medics/<id>/withdrawal",
+        WithdrawMedic,
+        roles=INSURERS,
+        example={"reason": "非一線人員"},
+        of=medics,
+    ),
     Post(
         "/v1/claims",
         FileClaim,
-        creates=("claim_id", claims),
+        roles=INSURERS,
+        example={"policy_id": POLICY_ID, "casualty": "death", "occurred_on": TODAY},
+        creates=claims,
         refers={"policy_id": policies},
         copies={"medic_id": "holder_id"},
     ),
-    Post("/v1/claims/<id>/check", CheckClaim, of=("claim_id", claims), copies=_OF_A_MEDIC),
-    Post("/v1/claims/<id>/decision", DecideClaim, of=("claim_id", claims), copies=_OF_A_MEDIC),
-    Post("/v1/claims/<id>/payment", PayClaim, of=("claim_id", claims), copies=_OF_A_MEDIC),
+    Post(
+        "/v1/claims/<id>/check",
+        CheckClaim,
+        roles={INSURER},
+        example={"by": "insurer-1", "missing": ["diagnosis"]},
+        of=claims,
+        copies=_OF_A_MEDIC,
+    ),
+    Post(
+        "/v1/claims/<id>/decision",
+        DecideClaim,
+        roles={INSURER},
+        example={"by": "insurer-2", "decision": "reject", "reasons": ["documents_missing"]},
+        of=claims,
+        copies=_OF_A_MEDIC,
+    ),
+    Post(
+        "/v1/claims/<id>/payment",
+        PayClaim,
+        roles={INSURER},
+        example={"reference": "PICC-2020-9"},
+        of=claims,
+        copies=_OF_A_MEDIC,
+    ),
+)
+DISCLOSURES = (
+    Disclosure(
+        medics,
+        (MedicEnrolled,),
+        "id",
+        {INSURER},
+        {"identity": "35050319800101001X", "name": "林醫生"},
+    ),
+    Disclosure(claims, (ClaimFiled,), "medic_id", {INSURER}, {"claimant": "林小英"}),
 )

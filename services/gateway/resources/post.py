@@ -1,14 +1,21 @@
-"""Declarations of the endpoints that take commands."""
+"""Declarations of the endpoints that take commands, and of those that disclose what is personal."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from contracts.catalogue import sealed_fields
 from contracts.message import Command, Event
+from services.gateway.resources.roles import Roles
 from services.gateway.resources.view import View
+
+TODAY = "2020-02-10"
+"""The day on which tests execute the examples; the ids in them are made up."""
+ENTERPRISE_ID = "0170ad1c-9d40-7c3e-8f21-5b8e4d1a6c02"
+POLICY_ID = "0170ad1c-9d3f-7a11-b0c4-2f6d9e8a7b01"
+COMPLAINT_ID = "0170ad1c-9d3e-7d02-9a37-81c5e6b4f903"
 
 
 class Reference(NamedTuple):
@@ -25,11 +32,11 @@ class Reference(NamedTuple):
 
 @dataclass(frozen=True)
 class Post:
-    """A route that takes a command in.
+    """An endpoint that takes a command in, with the roles that may use it and an example of a body.
 
-    `creates` names the field whose id the gateway assigns; `of` the view and field of the thing in
-    the path; `refers` the fields of the body that must name an existing thing. `adopts`: the body
-    may name an existing thing in the created field instead. `copies` takes fields of the command
+    `creates` names the read model of what is made, whose id the gateway assigns; `of` that of the
+    thing in the path; `refers` the fields of the body that must name an existing thing. `adopts`:
+    the body may name an existing thing instead of making one. `copies` takes fields of the command
     from the documents found. `reference` fills fields with the keyed hash of another. `derives`
     names fields from which the created id follows where the body gives them all: what has them
     alike has one identity, and so one partition key.
@@ -37,8 +44,10 @@ class Post:
 
     path: str
     command: type[Command]
-    creates: tuple[str, View] | None = None
-    of: tuple[str, View] | None = None
+    roles: Roles = field(kw_only=True)
+    example: Mapping[str, Any] = field(kw_only=True)
+    creates: View | None = None
+    of: View | None = None
     refers: Mapping[str, View] = field(default_factory=dict)
     adopts: bool = False
     copies: Mapping[str, str] = field(default_factory=dict)
@@ -47,11 +56,16 @@ class Post:
     takes_batches: bool = False
 
     @property
+    def batch_path(self) -> str:
+        """The path of the endpoint that takes many of these commands at once."""
+        return f"{self.path}/batch"
+
+    @property
     def supplied(self) -> set[str]:
         """The fields that a body may not hold, since the gateway supplies them."""
-        names = {self.creates[0]} if self.creates and not self.adopts else set()
+        names = {self.creates.id_field} if self.creates and not self.adopts else set()
         if self.of:
-            names.add(self.of[0])
+            names.add(self.of.id_field)
         if self.reference:
             names |= {self.reference.target, self.reference.earlier}
         return names | (set() if self.adopts else set(self.copies))
@@ -59,25 +73,32 @@ class Post:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A route that takes a sheet for the thing in its path."""
+    """An endpoint that takes a sheet for the thing in its path, with an example of its rows."""
 
     path: str
     command: type[Command]
     of: View
+    roles: Roles
+    example: tuple[Mapping[str, Any], ...]
 
 
 @dataclass(frozen=True)
-class Opening:
-    """A kind of thing of which people are known: by which events, and under which key of them."""
+class Disclosure:
+    """An endpoint that discloses the people known of a thing: by which events, under which key.
+
+    `example` is what is shown of one.
+    """
 
     view: View
     told_by: tuple[type[Event], ...]
     key: str
+    roles: Roles
+    example: Mapping[str, str]
 
     @property
     def path(self) -> str:
-        """The path of the route."""
-        return f"/v1/{self.view.name}/<id>/openings"
+        """The path of the endpoint."""
+        return f"{self.view.path}/<id>/openings"
 
     @property
     def shown(self) -> list[str]:

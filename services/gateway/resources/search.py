@@ -34,7 +34,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 
-from chassis.storage.unit_of_work import Work
+from chassis.storage.unit_of_work import UnitOfWork
 from services.gateway.tables import POSITION, metadata
 
 SHORTEST = 2
@@ -97,19 +97,19 @@ def plain(said: str) -> str:
     return "".join(filter(str.isalnum, folded))
 
 
-def grams(said: str) -> str:
+def bigrams(said: str) -> str:
     """Write a text as its grams."""
     kept = plain(said)
     return " ".join(kept[at : at + SHORTEST] for at in range(len(kept) - SHORTEST + 1))
 
 
-def threes(word: str) -> list[str]:
+def trigrams(word: str) -> list[str]:
     """Give the threes of a word: the characters that follow each other, by three."""
     kept = plain(word)
     return [kept[at : at + 3] for at in range(len(kept) - 2)]
 
 
-class Words:
+class SearchIndex:
     """The words by which the documents of a view are found: from which fields, and where kept."""
 
     def __init__(self, view: str, documents: Table, fields: Iterable[str]) -> None:
@@ -145,17 +145,17 @@ class Words:
 
     def of(self, document: dict[str, Any]) -> str:
         """Write the words of a document."""
-        written = (grams(document.get(name) or "") for name in self.fields)
+        written = (bigrams(document.get(name) or "") for name in self.fields)
         return f" {BETWEEN} ".join(filter(None, written))
 
     def differ(self, before: dict[str, Any] | None, after: dict[str, Any]) -> bool:
         """Tell whether a document may have other words than before."""
         return before is None or any(before.get(name) != after.get(name) for name in self.fields)
 
-    def write(self, work: Work, written: Iterable[tuple[str, str]]) -> None:
+    def write(self, uow: UnitOfWork, written: Iterable[tuple[str, str]]) -> None:
         """Keep the words of documents that are stored by then, each with its id."""
         rows = [{"id": identity, "words": words} for identity, words in written]
-        work.at_end(self._upsert, rows)
+        uow.at_end(self._upsert, rows)
 
     def found(
         self, wanted: Sequence[str], dialect: str
@@ -166,10 +166,10 @@ class Words:
         left to guess that some are common and to look for them from the first row to the last.
         """
         if dialect == "sqlite":
-            match = " AND ".join(f'"{grams(word)}"' for word in wanted)
+            match = " AND ".join(f'"{bigrams(word)}"' for word in wanted)
             return self._fts, self._fts.c.rowid, self._fts.c[f"{self.name}_fts"].op("MATCH")(match)
-        pairs = {grams(word) for word in wanted if not threes(word)}
-        longer = {three for word in wanted for three in threes(word)}
+        pairs = {bigrams(word) for word in wanted if not trigrams(word)}
+        longer = {three for word in wanted for three in trigrams(word)}
         every = [
             kept.op("@>")(cast(sorted(parts), postgresql.ARRAY(Text)))
             for kept, parts in ((self._grams, pairs), (self._threes, longer))
@@ -198,4 +198,4 @@ class Words:
 def in_order(words: ColumnElement[str], wanted: Iterable[str]) -> list[ColumnElement[bool]]:
     """Give the conditions that the grams of each word stand one after the other."""
     padded = literal(" ").concat(words).concat(" ")
-    return [padded.like(f"% {grams(word)} %") for word in wanted]
+    return [padded.like(f"% {bigrams(word)} %") for word in wanted]

@@ -30,14 +30,14 @@ from sqlalchemy import (
 )
 
 from chassis.storage.store import Store
-from chassis.storage.unit_of_work import Work
+from chassis.storage.unit_of_work import UnitOfWork
+from services.gateway.event_log.chain import END
 from services.gateway.tables import (
     ACTIVE,
     DELIVERED,
     DISABLED,
     WAITING,
     deliveries,
-    heads,
     webhook_secrets,
     webhooks,
 )
@@ -48,7 +48,7 @@ KEPT = 7 * 86_400.0
 """Seconds for which is kept what became of a delivery."""
 AT_ONCE = 500
 """Rows that go in one transaction."""
-_HEAD = select(heads.c.position).where(heads.c.chain == "events").scalar_subquery()
+_END = END.scalar_subquery()
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,9 @@ class Deliveries:
 
     # -- what is to be done
 
-    def with_work(self, now: float) -> list[str]:
+    def with_uow(self, now: float) -> list[str]:
         """Name the webhooks for which there is something to do, or may be."""
-        behind = webhooks.c.cursor < _HEAD
+        behind = webhooks.c.cursor < _END
         due = exists().where(
             deliveries.c.webhook_id == webhooks.c.id,
             deliveries.c.state == WAITING,
@@ -157,9 +157,9 @@ class Deliveries:
             )
             .values(cursor=reached)
         )
-        with self.store.write() as work:
-            if work.execute(moved).rowcount and rows:  # type: ignore[attr-defined]
-                wait_for(work, hook.id, rows)
+        with self.store.write() as uow:
+            if uow.execute(moved).rowcount and rows:  # type: ignore[attr-defined]
+                wait_for(uow, hook.id, rows)
 
     def settle(self, row: Row[Any], attempt: Attempt) -> bool:
         """Note what came of an attempt; False where somebody else has noted something before."""
@@ -180,19 +180,19 @@ class Deliveries:
                 history=json.dumps([*json.loads(row.history), attempt.entry()][-AT_MOST:]),
             )
         )
-        with self.store.write(durable=False) as work:
-            self._note(work, row.webhook_id, attempt)
-            first = bool(work.execute(done).rowcount)  # type: ignore[attr-defined]
+        with self.store.write(durable=False) as uow:
+            self._note(uow, row.webhook_id, attempt)
+            first = bool(uow.execute(done).rowcount)  # type: ignore[attr-defined]
             if not first:
-                work.rollback()
+                uow.rollback()
         return first
 
     @staticmethod
-    def _note(work: Work, identity: str, attempt: Attempt) -> None:
+    def _note(uow: UnitOfWork, identity: str, attempt: Attempt) -> None:
         """Note on the webhook that it took something, or did not."""
         hook = update(webhooks).where(webhooks.c.id == identity)
         if attempt.state == DELIVERED:
-            work.execute(
+            uow.execute(
                 hook.where(webhooks.c.failing_since.is_not(None)).values(failing_since=None)
             )
             return
@@ -202,7 +202,7 @@ class Deliveries:
             values["paused_until"] = attempt.pause_until
         if attempt.disabled:
             values |= {"state": DISABLED, "reason": attempt.disabled}
-        work.execute(hook.values(**values))
+        uow.execute(hook.values(**values))
 
     def forget(self, now: float) -> None:
         """Take away what was settled long ago, some at a time."""
@@ -215,23 +215,23 @@ class Deliveries:
         gone = delete(deliveries).where(
             deliveries.c.webhook_id == bindparam("of"), deliveries.c.position == bindparam("at")
         )
-        with self.store.write() as work:
-            rows = [{"of": row.webhook_id, "at": row.position} for row in work.execute(old)]
+        with self.store.write() as uow:
+            rows = [{"of": row.webhook_id, "at": row.position} for row in uow.execute(old)]
             if rows:
-                work.connection().execute(gone, rows)
+                uow.connection().execute(gone, rows)
 
 
 AT_MOST = 20
 """Attempts that a history tells of: the last ones."""
 
 
-def wait_for(work: Work, identity: str, rows: Sequence[Row[Any]]) -> None:
+def wait_for(uow: UnitOfWork, identity: str, rows: Sequence[Row[Any]]) -> None:
     """Have events delivered, again where they were before."""
-    now = work.clock()
+    now = uow.clock()
     positions = [row.position for row in rows]
     here = and_(deliveries.c.webhook_id == identity, deliveries.c.position.in_(positions))
-    work.execute(delete(deliveries).where(here))
-    work.connection().execute(
+    uow.execute(delete(deliveries).where(here))
+    uow.connection().execute(
         insert(deliveries),
         [
             {

@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 
 from chassis.storage.store import Store
 from chassis.storage.tables import deployment
-from chassis.storage.unit_of_work import Work
+from chassis.storage.unit_of_work import UnitOfWork
 from services.gateway.tables import ACTIVE, WAITING, deliveries, webhooks
 
 _HOME, _PLACE, _SINCE, _HELD, _HELD_SINCE = _NAMES = (
@@ -71,11 +71,11 @@ class Home:
             if not known.home:
                 self._note({_HOME: here.print, _PLACE: here.words, _SINCE: str(self.store.now())})
             elif known.held:
-                with self.store.write() as work:
-                    _forget(work, _HELD, _HELD_SINCE)
+                with self.store.write() as uow:
+                    _forget(uow, _HELD, _HELD_SINCE)
         elif known.held != here.words:
-            with self.store.write() as work:
-                _forget(work, _HELD, _HELD_SINCE)
+            with self.store.write() as uow:
+                _forget(uow, _HELD, _HELD_SINCE)
             self._note({_HELD: here.words, _HELD_SINCE: str(self.store.now())})
         else:
             return known
@@ -85,18 +85,18 @@ class Home:
         """Forget the home: the gateway that runs here, or starts next, makes this its own, and
         sends what has waited as if it had not."""
         waits = deliveries.c.state == WAITING
-        with self.store.write() as work:
-            _forget(work, *_NAMES)
-            work.execute(select(webhooks.c.id).order_by(webhooks.c.id).with_for_update())
-            work.execute(
+        with self.store.write() as uow:
+            _forget(uow, *_NAMES)
+            uow.execute(select(webhooks.c.id).order_by(webhooks.c.id).with_for_update())
+            uow.execute(
                 update(webhooks).where(webhooks.c.state == ACTIVE).values(failing_since=None)
             )
-            work.execute(update(deliveries).where(waits).values(try_at=self.store.now()))
+            uow.execute(update(deliveries).where(waits).values(try_at=self.store.now()))
 
     def _note(self, values: dict[str, str]) -> None:
         rows = [{"name": name, "value": value} for name, value in values.items()]
-        with self.store.write() as work:
-            work.at_end(self.store.statements.insert_new(deployment), rows)
+        with self.store.write() as uow:
+            uow.at_end(self.store.statements.insert_new(deployment), rows)
 
     def _here(self) -> Place:
         """Tell where the database is."""
@@ -107,5 +107,5 @@ class Home:
         return Place(made, f"{name}{words} #{made[:6]}"[-_WIDTH:])
 
 
-def _forget(work: Work, *names: str) -> None:
-    work.execute(deployment.delete().where(deployment.c.name.in_(names)))
+def _forget(uow: UnitOfWork, *names: str) -> None:
+    uow.execute(deployment.delete().where(deployment.c.name.in_(names)))

@@ -8,16 +8,17 @@ from typing import Any
 from sqlalchemy import Row, Select, select
 from werkzeug.wrappers import Request, Response
 
+from chassis.errors import NotFound
 from chassis.http.responses import answer
 from chassis.storage.store import Store
 from contracts.shapes import moment_of
+from services.gateway.access.callers import Caller, caller_of
 from services.gateway.event_log.feed import Scope
-from services.gateway.http.request import PAGES, BadQuery, NoSuchThing, next_page, once, page_of
-from services.gateway.tables import DELIVERED, GIVEN_UP, WAITING, webhooks
+from services.gateway.http.request import PAGES, BadRequest, next_page, once, page_of
+from services.gateway.resources.webhooks import STATES
+from services.gateway.tables import WAITING, webhooks
 from services.gateway.webhooks.deliveries import Deliveries
 from services.gateway.webhooks.home import Home
-
-_STATES = (WAITING, DELIVERED, GIVEN_UP)
 
 
 class WebhookReads:
@@ -27,35 +28,36 @@ class WebhookReads:
         self.store = store
         self._home = Home(store)
 
-    def listing(self, request: Request, scope: Scope = ()) -> Response:
-        """List the webhooks, in the order in which they were made."""
+    def listing(self, request: Request) -> Response:
+        """List the caller's webhooks, in the order in which they were made."""
         once(request.args, [])
         with self.store.engine.connect() as connection:
+            scope = own(caller_of(request))
             rows = connection.execute(_shown(scope).order_by(webhooks.c.id)).all()
         return answer({"items": [self._written(row) for row in rows], "next": None})
 
-    def one(self, _request: Request, identity: str, scope: Scope = ()) -> Response:
-        """Show a webhook, without its secret."""
-        return answer(self._written(self.row(identity, scope)))
+    def one(self, request: Request, identity: str) -> Response:
+        """Show a webhook of the caller, without its secret."""
+        return answer(self._written(self.row(identity, own(caller_of(request)))))
 
-    def history(self, request: Request, identity: str, scope: Scope = ()) -> Response:
+    def history(self, request: Request, identity: str) -> Response:
         """List the deliveries of a webhook, the latest event first: what was tried, what waits."""
         asked = once(request.args, [*PAGES, "state"])
         limit, before = page_of(asked)
-        if asked.get("state", WAITING) not in _STATES:
-            raise BadQuery(f"state must be one of {', '.join(_STATES)}.")
-        self.row(identity, scope)
+        if asked.get("state", WAITING) not in STATES:
+            raise BadRequest(f"state must be one of {', '.join(STATES)}.")
+        self.row(identity, own(caller_of(request)))
         rows = Deliveries(self.store).latest(identity, asked.get("state"), before, limit + 1)
         following = str(rows[limit - 1].position) if len(rows) > limit else None
         items = [_delivery(row) for row in rows[:limit]]
         return next_page(answer({"items": items, "next": following}), request, following)
 
     def row(self, identity: str, scope: Scope) -> Row[Any]:
-        """Give a webhook; raises `NoSuchThing`."""
+        """Give a webhook; raises `NotFound`."""
         with self.store.engine.connect() as connection:
             row = connection.execute(_shown(scope).where(webhooks.c.id == identity)).first()
         if row is None:
-            raise NoSuchThing(f"There is no webhook {identity}.")
+            raise NotFound(f"There is no webhook {identity}.")
         return row
 
     def document(self, identity: str) -> dict[str, Any]:
@@ -64,6 +66,11 @@ class WebhookReads:
 
     def _written(self, row: Row[Any]) -> dict[str, Any]:
         return _written(row, self.store.now()) | {"held": bool(self._home.known().held)}
+
+
+def own(caller: Caller) -> Scope:
+    """Return the condition that a webhook is the caller's."""
+    return [webhooks.c.owner == caller.known_as]
 
 
 def _shown(scope: Scope) -> Select[Any]:

@@ -33,7 +33,9 @@ ENDS = (ComplaintAnswered, ComplaintRefused, ComplaintReferred, ComplaintClosed,
 
 def load_checks(messages: Iterable[Message], uow: Uow) -> None:
     """Load by one query the checks that are planned for complaints that need none any more."""
-    ended = {message.fact.complaint_id for message in messages if isinstance(message.fact, ENDS)}
+    ended = {
+        message.payload.complaint_id for message in messages if isinstance(message.payload, ENDS)
+    }
     checks: dict[str | None, list[Visit]] = {}
     if ended:
         query = select(Visit).where(

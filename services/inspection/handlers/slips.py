@@ -35,7 +35,7 @@ from services.inspection.batch import Uow
 from services.inspection.handlers.premises import premises_of
 from services.inspection.model import Slip
 from services.inspection.numbers import PAPERS, enter
-from services.inspection.wording import addressed_to, letter, subject_of
+from services.inspection.wording import addressed_to, parked_message, subject_of
 
 ENTERPRISE, DISTRICT_OFFICE = "enterprise", "district-office"
 NOT_DONE = {
@@ -160,7 +160,7 @@ def _write(
     premises = None if on_complaint else premises_of(uow, event.enterprise_id)
     to = addressed_to(book, addressee, premises)
     subject = subject_of(book, premises, complaint_id)
-    text = letter(
+    text = parked_message(
         book, PAPERS[kind], to, subject, points, today=uow.today, found_on=found_on, until=until
     )
     slip = kind(

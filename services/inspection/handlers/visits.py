@@ -55,14 +55,14 @@ def load_visits(messages: Iterable[Message], uow: Uow) -> None:
     planned for filings that a batch decides."""
     messages, state = [*messages], uow.state
     state.of_day, state.reviews = [], {}
-    commands = [message.fact for message in messages if isinstance(message.fact, PLANS)]
+    commands = [message.payload for message in messages if isinstance(message.payload, PLANS)]
     if commands:
         query = select(Visit).where(
             Visit.enterprise_id.in_({each.enterprise_id for each in commands}),
             Visit.day.in_({each.day for each in commands}),
         )
         state.of_day += uow.scalars(query)
-    decided = [message.fact for message in messages if isinstance(message.fact, DECIDED)]
+    decided = [message.payload for message in messages if isinstance(message.payload, DECIDED)]
     if decided:
         query = select(Visit).where(
             Visit.id.in_({derived_id("review", each.filing_id) for each in decided}),

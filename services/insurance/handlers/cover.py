@@ -64,7 +64,7 @@ def cover_by_the_right_size(event: EnterpriseCorrected, uow: Uow) -> None:
 
 def load_persons(messages: Iterable[Message], uow: Uow) -> None:
     """Find by one query which persons of a batch may be on record already."""
-    commands = [m.fact for m in messages if isinstance(m.fact, EnrolMedic)]
+    commands = [m.payload for m in messages if isinstance(m.payload, EnrolMedic)]
     persons = {ref for each in commands for ref in (each.holder_ref, *each.earlier_refs)}
     query = select(Medic.holder_ref).where(Medic.holder_ref.in_(persons))
     uow.state.persons = set(uow.scalars(query)) if persons else set()
