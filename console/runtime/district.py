@@ -100,8 +100,7 @@ class District:
         return {name: all(ready.values()) for name, ready in parts.items()}
 
     def quiet(self) -> bool:
-        """Return whether nothing is under way: no listener has anything, no outbox holds
-        anything."""
+        """Return whether nothing is under way: no consumer has anything, no outbox holds anything."""
         return (
             isinstance(self.bus, EmbeddedBus)
             and self.bus.idle()
