@@ -100,7 +100,7 @@ class District:
         return {name: all(ready.values()) for name, ready in parts.items()}
 
     def quiet(self) -> bool:
-        """Return whether nothing is under way: no consumer has anything, no outbox holds anything."""
+        """Return whether nothing is under way: in no consumer and in no outbox."""
         return (
             isinstance(self.bus, EmbeddedBus)
             and self.bus.idle()
