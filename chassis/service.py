@@ -1,4 +1,5 @@
-"""What every service is built on: what it listens to, its database, its relay, its health."""
+"""The base of every service: its handlers, its service host with store, relay and consumer, its
+health."""
 
 from __future__ import annotations
 
@@ -40,11 +41,12 @@ from contracts.shared import Resend
 RETRY_EVERY = 0.25
 GAUGES_EVERY = 5.0
 OUTBOX, OUTCOMES = "outbox", "outcomes"
-"""What the replicas of a service call to each other: there is something to relay, to answer."""
+"""The channels on which the replicas of a service notify each other: of new rows to relay, of
+outcomes."""
 
 
 class NoSuchPartition(NotFound):
-    """There is no such service, or it has no such partition."""
+    """The service does not exist, or has no such partition."""
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -61,8 +63,8 @@ def on(*kinds: type[Contract]) -> Callable[[Function], Function]:
 
 
 def _handlers(service: Any) -> Iterator[Any]:
-    """Yield the handlers of a service, in the order in which they are called: its own methods, then
-    what its modules define and what its objects have, as written."""
+    """Yield the handlers of a service in calling order: its own methods, then those of its modules
+    and objects, as written."""
     for source in (service, *service.handlers):
         if isinstance(source, ModuleType):
             found = [each for each in vars(source).values() if hasattr(each, "handles")]
@@ -74,7 +76,7 @@ def _handlers(service: Any) -> Iterator[Any]:
 
 
 def handlers_of(service: Any) -> dict[str, list[Handler]]:
-    """Collect a service's handlers by message type, in the order in which they are called."""
+    """Return the handlers of a service by message type, in calling order."""
     found: dict[str, list[Handler]] = defaultdict(list)
     for handler in _handlers(service):
         for kind in handler.handles:
@@ -83,7 +85,7 @@ def handlers_of(service: Any) -> dict[str, list[Handler]]:
 
 
 def bindings_of(service: type[Service]) -> Bindings:
-    """Return what a service listens to, as (exchange, type) pairs."""
+    """Return the bindings of a service, as (exchange, type) pairs."""
     pairs = set()
     for kind in (kind for handler in _handlers(service) for kind in handler.handles):
         if issubclass(kind, Command):
@@ -94,7 +96,8 @@ def bindings_of(service: type[Service]) -> Bindings:
 
 
 def brought_to(service: type[Service]) -> Bindings:
-    """Return what the bus brings to a service: not what it says itself and has handled at once."""
+    """Return the bindings that the bus delivers: without its own messages, which are handled
+    inline."""
     own = f"{service.name}.events" if service.handle_inline else None
     return frozenset(pair for pair in bindings_of(service) if pair[0] != own)
 
@@ -105,7 +108,7 @@ class ServiceHost(SharedExtension):
     web = Web()
 
     def setup(self) -> None:
-        """Make everything, and ask nothing of the database or the broker yet."""
+        """Create all parts, without using the database or the broker yet."""
         config, kind = self.container.config, self.container.service_cls
         self.settings: Settings = config["settings"]
         self.bus: Bus = config["bus"]
@@ -141,7 +144,7 @@ class ServiceHost(SharedExtension):
         self._loops: list[Any] = []
 
     def start(self) -> None:
-        """Start the loops; one that ends by an error ends the process."""
+        """Start the loops; an error in one of them ends the process."""
         if self.is_alone:
             self._serve()
             self._begin(None)
@@ -149,7 +152,7 @@ class ServiceHost(SharedExtension):
             self._tend(self._join)
 
     def _serve(self) -> None:
-        """Let requests in: the database is there."""
+        """Accept requests: the database is available."""
         self.web.is_open = True
         self._tend(self._measure)
         retention_policies = {
@@ -165,7 +168,7 @@ class ServiceHost(SharedExtension):
         self._loops.append(self.container.spawn_managed_thread(loop))
 
     def _join(self) -> None:
-        """Become one of the replicas, as soon as the database and the broker are there."""
+        """Become one of the replicas, as soon as the database and the broker are available."""
         leases, tries = Leases(self.store), 0
         while True:
             try:
@@ -210,7 +213,8 @@ class ServiceHost(SharedExtension):
         self.log.info("started")
 
     def stop(self) -> None:
-        """Stop taking, finish what is in hand within the bound, and let go."""
+        """Stop consuming, finish the messages in hand within the time limit, and release
+        everything."""
         if self._stopping:
             return
         self._stopping = True
@@ -225,7 +229,7 @@ class ServiceHost(SharedExtension):
         self.log.info("stopped")
 
     def _wake(self) -> None:
-        """Have the outbox looked at, here or by the replica that relays."""
+        """Wake the relay, here or in the replica that relays."""
         if self.relay.active:
             self.relay.wake()
         else:
@@ -242,14 +246,14 @@ class ServiceHost(SharedExtension):
             self.service.on_notified()
 
     def ready(self) -> dict[str, bool]:
-        """Return whether the database answers and takes what is written, the bus answers, and the
-        clocks agree."""
+        """Return whether the database responds and accepts writes, the bus responds, and the clocks
+        agree."""
         joined = self.replica is not None
         bus = joined and self.bus.connected()
         return {"database": self.store.writes(), "bus": bus, "clock": self.store.clock.agrees}
 
     def idle(self) -> bool:
-        """Return whether the relay has nothing to send."""
+        """Return whether the relay has no message to send."""
         return not self.relay.busy and self.relay.outbox.backlog()[0] == 0
 
     def _retry_parked(self) -> None:
@@ -280,7 +284,7 @@ class ServiceHost(SharedExtension):
 
 
 class Hosted(DependencyProvider):
-    """Ties a service class to its service host."""
+    """Connects a service class to its service host."""
 
     host = ServiceHost()
 
@@ -291,32 +295,34 @@ class Service:
     name: ClassVar[str]
     metadata: ClassVar[MetaData]
     handlers: ClassVar[tuple[Any, ...]] = ()
-    """Modules and objects with handlers. Those of one message are called in this order."""
+    """Modules and objects with handlers; the handlers of a message are called in this order."""
     preload: ClassVar[dict[str, type]] = {}
-    """Fields of messages that name an aggregate by identity: loaded once for a whole batch."""
+    """Fields of messages that hold the id of an aggregate, which is loaded once for a whole
+    batch."""
     handle_inline: ClassVar[bool] = True
-    """Whether what it says to itself is handled in the transaction that says it. It must then be
-    about the key of what led to it, and nothing else than a handler may say it."""
+    """Whether messages that the service publishes to itself are handled in the same transaction.
+    They must then have the key of their cause, and only a handler may publish them."""
     retention_policies: ClassVar[RetentionPolicies] = {}
-    """Tables of the service's own whose old rows go."""
+    """Tables of the service whose old rows are deleted."""
 
     hosted = Hosted()
     settings: Settings
     store: Store
     wake: Callable[[], None]
-    """Tells the relay that the outbox has grown."""
+    """Wakes the relay: the outbox has new rows."""
     notify: Callable[[str], None]
-    """Calls the other replicas."""
+    """Notifies the other replicas on a channel."""
     ask_again: Callable[[], None]
-    """Tells the relay that there is something to send again."""
+    """Wakes the relay: there is a resend request."""
     is_leader: Callable[[], bool]
-    """Tells whether this replica is the one that relays, and does what one of them does."""
+    """Returns whether this replica relays, and so also does the tasks of a single replica."""
     knows: Callable[[str, int | None], bool]
-    """Tells whether there is such a service, with such a partition."""
+    """Returns whether the service exists, with the partition."""
 
     @on(Resend)
     def resend(self, command: Resend, uow: UnitOfWork) -> None:
-        """Request that the relay resend what a service has lost; raises `NoSuchPartition`."""
+        """Request that the relay resend messages that a service has lost; raises
+        `NoSuchPartition`."""
         if not self.knows(command.receiver, command.partition):
             raise NoSuchPartition
         since = command.since.timestamp()
@@ -324,10 +330,11 @@ class Service:
         uow.asks_resend = True
 
     def before_batch(self, messages: list[Message], uow: UnitOfWork) -> None:
-        """Before messages are handled: load all aggregates that they name by few queries."""
+        """Load all aggregates that the messages name, in few queries; called before they are
+        handled."""
         if uow.new:
             uow.loaded.extend(uow.new)
-            uow.flush()  # from now on they are found by identity
+            uow.flush()  # from now on they are found by id
         for field, kind in self.preload.items():
             wanted = {getattr(message.payload, field, None) for message in messages}
             if unknown := {each for each in wanted if each and uow.held(kind, each) is None}:
@@ -335,29 +342,31 @@ class Service:
                 uow.loaded.extend(uow.scalars(select(kind).where(identity.in_(unknown))))
 
     def before_commit(self, uow: UnitOfWork) -> None:
-        """After the last handler of a transaction."""
+        """Act after the last handler of a transaction."""
 
     def after_commit(self, uow: UnitOfWork) -> None:
-        """After the commit of a transaction."""
+        """Act after the commit of a transaction."""
 
     def on_notified(self) -> None:
-        """When another replica has notified this one that there may be outcomes to deliver."""
+        """Act on a notification of new outcomes by another replica."""
 
     def on_setup(self) -> None:
-        """When the store is open, and nothing runs yet."""
+        """Act when the store is open, before any loop runs."""
 
     def on_start(self, tend: Callable[[Callable[[], None]], None]) -> None:
-        """When the process has started; `tend` starts a loop that lives as long as the process."""
+        """Act when the process has started; `tend` starts a loop that runs as long as the
+        process."""
 
     def on_stop(self) -> None:
-        """When the process is about to stop."""
+        """Act before the process stops."""
 
     def routes(self) -> Iterable[Route]:
-        """Return the HTTP routes of the service, beside those that every process has."""
+        """Return the HTTP routes of the service, beside those of every process."""
         return ()
 
     def authorize(self, request: Request, route: Route) -> None:
-        """Allow a request to a route, or raise `Rejected`; not called for routes always open."""
+        """Allow a request to a route, or raise `Rejected`; not called for routes that are always
+        open."""
 
     def client_of(self, request: Request) -> str | None:
         """Return the rate-limit key of a request, or None to limit it by IP address."""
