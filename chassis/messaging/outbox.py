@@ -105,7 +105,9 @@ class HeldKeys:
             self.rows.setdefault(message.envelope.partitionkey, message.seq)
         if new:
             last, keys = new[-1], len(self.rows)
-            self.log.warning("not taken", keys=keys, type=last.envelope.type, to=last.exchange)
+            self.log.warning(
+                "messages refused", keys=keys, type=last.envelope.type, to=last.exchange
+            )
 
     def release(self, chosen: Callable[[str], bool]) -> None:
         """Release some keys, so that their messages are read again."""

@@ -63,7 +63,7 @@ class Processor:
         except Exception as error:
             self._raise_if_unavailable(error, tolerant=tolerant)
             if not isinstance(error, Rejected | NotYet | IntegrityError):
-                self.log.warning("batch undone", messages=len(messages), error=repr(error))
+                self.log.warning("batch rolled back", messages=len(messages), error=repr(error))
             outcomes = self._process_each(messages, tolerant=tolerant)
         self.account(messages, outcomes, time.perf_counter() - started)
 

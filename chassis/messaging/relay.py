@@ -125,7 +125,7 @@ class Resender:
         metrics.RESENT.labels(self.store.service).inc(len(messages))
         if cursor >= request.last:
             self._is_done(request)
-            self.log.info("sent again", to=receiver, rows=request.sent + len(messages))
+            self.log.info("resent", to=receiver, rows=request.sent + len(messages))
         return True
 
     def _put_off(self, request: Any) -> bool:

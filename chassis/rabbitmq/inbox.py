@@ -276,7 +276,7 @@ class RabbitPartitionConsumer:
         try:
             message = self._judged(headers, delivery.body, info)
         except ValueError as error:
-            log("bus").warning("message unfit", queue=self._queue, why=str(error))
+            log("bus").warning("message dead-lettered", queue=self._queue, why=str(error))
             metrics.MESSAGES.labels(self._queue.partition(".")[0], "unfit").inc()
             channel.basic_reject(info["delivery_tag"], requeue=False)
             return
