@@ -1,1 +1,1 @@
-"""Benchmarks: ours beside its peers, on the same machine, broker and database, in one run."""
+"""Benchmarks: Bihuan and its peers, on the same machine, broker and database, in one run."""

@@ -1,4 +1,4 @@
-"""A district in which so many lifecycles are stored."""
+"""A district with a number of stored lifecycles."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from console.demo.fleet import Fleet
 
 KINDS = ("notice", "closure", "prompt", "problem", "supervision", "feedback")
 YOUNG = 5
-"""Of the lifecycles one in so many is so young that its inbox and outbox rows are there: at a
-million, a million of them in each of the busier services."""
+"""One in this many lifecycles is recent enough to have inbox and outbox rows: with a million
+stored, each of the busier services has a million rows."""
 
 
 def template(stage: Stage) -> Templates:
-    """Have the services write one lifecycle, and keep what they wrote as the mould."""
+    """Run one lifecycle, and return the rows it wrote as templates."""
     with stage.district() as fleet:
         client = fleet.client()
         morning(client)
@@ -42,7 +42,7 @@ def template(stage: Stage) -> Templates:
 
 
 def whole(client: Client) -> None:
-    """Have an enterprise registered, and a complaint about it answered."""
+    """Register an enterprise, and complete a complaint about it."""
     shop = client.post("/v1/enterprises", registration(NUMBER), new_id())["enterprise_id"]
     asked = {
         "track": "report",
@@ -60,18 +60,18 @@ def whole(client: Client) -> None:
 
 
 def wait(look: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """Look until there is something."""
+    """Poll until there is a result, and return it."""
     give_up = time.monotonic() + seconds
     while not (found := look()):
         if time.monotonic() > give_up:
-            raise Ended("what should follow has not come")
+            raise Ended("the expected effect has not appeared")
         time.sleep(0.02)
     return found
 
 
 @contextmanager
 def running(stage: Stage) -> Iterator[tuple[Fleet, list[str], list[str]]]:
-    """Run the district on what is stored; give it, some of the shops and some of the complaints."""
+    """Run the district on the stored data; yield it with some of the shops and the complaints."""
     rng = random.Random(20200306)
     with stage.connect("gateway") as database:
         (count,) = database.execute("SELECT max(position) FROM complaints").fetchone()  # type: ignore[misc]
@@ -85,7 +85,7 @@ def running(stage: Stage) -> Iterator[tuple[Fleet, list[str], list[str]]]:
 
 
 def load(stage: Stage, templates: Templates, target: int) -> None:
-    """Have so many lifecycles stored."""
+    """Load lifecycles until `target` are stored."""
     began = time.monotonic()
     with stage.loading():
         templates.load(target, stage.say, chassis_metadata=target // YOUNG)

@@ -1,12 +1,12 @@
-"""A million of everything, by bulk loading that leaves the same rows as the services would.
+"""Bulk loading of a million lifecycles, with the same rows as the services would write.
 
-Services write one lifecycle: an enterprise, registered, and a complaint about it, answered. Every
-row of theirs that is new is a mould. A copy of all the moulds has other identities, another number
-and credit code, the next positions, and its own place in the chains; the figures grow with it.
-Nothing runs meanwhile.
+The services write one lifecycle: an enterprise registered, and a complaint about it completed.
+Every new row is a template. A copy of the templates has other ids, another number and credit code,
+the next positions, and its own place in the hash chains; the statistics grow with it. No service
+runs meanwhile.
 
-All tables are written at once, some hundred copies to each in turn, so that generating rows and
-storing them go on side by side; their indexes are made afterwards.
+All tables are written at once, some hundred copies to each in turn, so that generating and storing
+rows overlap; their indexes are created afterwards.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ from services.gateway.event_log.chain import CHAINS
 from services.gateway.resources import VIEWS
 
 NUMBER = 87_654_321
-"""The number of the enterprise and of the papers of the mould, by which they are known again."""
+"""The number of the template's enterprise and papers, by which they are recognised."""
 CARRIAGE = {"inbox", "outbox", "commands"}
-"""Tables whose rows go after some weeks."""
+"""Tables whose rows are deleted after some weeks."""
 AT_ONCE = 500
-"""Copies that are written to one table after the other."""
+"""Copies that are written to each table in turn."""
 BUILDERS = 2
-"""Tables whose indexes are made at the same time."""
+"""Tables whose indexes are created in parallel."""
 SCATTERED = 0x9E3779B97F
-"""What lies between two copies of an identity that follows from something: all over the space."""
+"""Distance between two copies of a derived id: spread over the whole range."""
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[57][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 CODE = credit_code(NUMBER, sole_trader=True)
 HEAD = 11
-"""Characters of an identity that differ from copy to copy: a moment, to a quarter of a second."""
+"""Characters of an id that differ from copy to copy: a moment, to a quarter of a second."""
 
 Connect = Callable[[str], psycopg.Connection[Any]]
 Say = Callable[[str], None]
 Said = dict[str, Any]
-"""What goes into the gaps of a text, for one copy."""
+"""The values for the gaps of a text, for one copy."""
 
 
 class Templates:
-    """Watches what services write between two moments, and copies it."""
+    """Collects the rows that services write between two moments, and copies them."""
 
     def __init__(self, connect: Connect) -> None:
         self.connect = connect
@@ -63,7 +63,8 @@ class Templates:
         self._stood: dict[tuple[str, str], Template] = {}
 
     def take(self) -> None:
-        """Take what is new since the beginning as the moulds, and remember what stands there."""
+        """Take the rows written since the beginning as the templates, and record the existing
+        ones."""
         for there in self._all():
             known = self._known.get((there.service, there.table), set())
             new = [row for row in there.rows if tuple(row) not in known]
@@ -77,9 +78,9 @@ class Templates:
     # -- copying
 
     def load(self, copies: int, say: Say = lambda _: None, *, chassis_metadata: int = 0) -> None:
-        """Leave so many copies in the tables, the first one the oldest, beside what stood there
-        when the moulds were taken; of what goes in time those of the youngest, `carriage` many."""
-        say(f"loading {copies:,} copies, {chassis_metadata:,} of them with what goes in time")
+        """Write copies to the tables, oldest first, beside the rows from before the templates; rows
+        that expire only for the most recent `chassis_metadata` copies."""
+        say(f"loading {copies:,} copies, {chassis_metadata:,} of them with rows that expire")
         indexes: list[tuple[str, list[str]]] = []
         with ExitStack() as stack:
             writers = [stack.enter_context(self._emptied(m, indexes)) for m in self.templates]
@@ -89,7 +90,7 @@ class Templates:
                 young = [each for each in said if each["number"] > copies - chassis_metadata]
                 for writer in writers:
                     writer.write(young if writer.table in CARRIAGE else said)
-        say("making the indexes")
+        say("creating the indexes")
         for _ in Pool(BUILDERS).starmap(self._execute, indexes):
             pass
         with self.connect("gateway") as connection:
@@ -103,7 +104,7 @@ class Templates:
     def _emptied(
         self, template: Template, indexes: list[tuple[str, list[str]]]
     ) -> Iterator[_Writer]:
-        """Return a writer of a table that holds no copies yet, and note how to make its indexes."""
+        """Yield a writer of a table without copies, and record how to create its indexes."""
         names = sql.SQL(", ").join(map(sql.Identifier, template.columns))
         table = sql.Identifier(template.table)
         with self.connect(template.service) as connection, connection.transaction():
@@ -127,22 +128,22 @@ class Templates:
                 connection.execute(statement)
 
     def stood(self, template: Template) -> Template:
-        """Return all rows of a table that stood there when the moulds were taken."""
+        """Return all rows of a table from before the templates."""
         return self._stood[template.service, template.table]
 
     def of(self, service: str, table: str) -> Template:
-        """Return the mould of a table."""
+        """Return the template of a table."""
         return next(m for m in self.templates if (m.service, m.table) == (service, table))
 
     # -- texts with gaps
 
     def template(self, text: str) -> str:
-        """Turn a text into one with gaps, to be filled with what `_said` gives."""
+        """Return a text with gaps, to be filled with the values of `_said`."""
         parts = self._token.split(text)
         return "".join(self._gaps.get(part) or part.replace("%", "%%") for part in parts)
 
     def _find_gaps(self) -> None:
-        """Note what differs from copy to copy, and of which identities the heads are."""
+        """Record the values that differ from copy to copy, and the ids of the heads."""
         old = "\n".join("\t".join(row) for rows in self._known.values() for row in rows)
         new = "\n".join("\t".join(row) for template in self.templates for row in template.rows)
         ids = {*_UUID.findall(new)} - {*_UUID.findall(old)}
@@ -152,7 +153,7 @@ class Templates:
         self._token = re.compile(f"({'|'.join(map(re.escape, self._gaps))})")
 
     def _said(self, number: int, copies: int) -> Said:
-        """Return what stands in the gaps of a copy: the first one is the oldest."""
+        """Return the values for the gaps of a copy: the first one is the oldest."""
         age = copies + 1 - number
         made: Said = {name: earlier(name, age) for name in self._heads_of_ids}
         return made | {"code": credit_code(number, sole_trader=True), "number": number}
@@ -160,7 +161,7 @@ class Templates:
     # -- reading
 
     def _all(self) -> Iterator[Template]:
-        """Read every table of every service that grows."""
+        """Read every growing table of every service."""
         for kind in SERVICES:
             with self.connect(kind.name) as connection:
                 for table in tables_of(connection):
@@ -172,7 +173,7 @@ class Templates:
 
 
 class _Writer:
-    """Writes the copies of one table, in one text with gaps for all rows of a copy."""
+    """Writes the copies of one table, from one text with gaps for all rows of a copy."""
 
     def __init__(self, templates: Templates, template: Template, stream: psycopg.Copy) -> None:
         self._mould, self._stream = template, stream
@@ -203,7 +204,7 @@ class _Writer:
         self._stream.write("".join(lines))
 
     def end(self, connection: psycopg.Connection[Any]) -> None:
-        """Note up to where it was written."""
+        """Record the last position written."""
         template = self._mould
         if isinstance(self._more, _Chain):
             change = "UPDATE heads SET position = %s, digest = %s WHERE chain = %s"
@@ -216,7 +217,7 @@ class _Writer:
 
 
 class _Chain:
-    """Gives the entries of a chain their digests."""
+    """Computes the digests of the entries of a hash chain."""
 
     def __init__(self, templates: Templates, template: Template, rows: list[list[str]]) -> None:
         sealed = [template.columns.index(name) for name in CHAINS[template.table].sealed]
@@ -230,14 +231,14 @@ class _Chain:
             row[digest] = f"%(digest {which})s"
 
     def fill(self, said: Said) -> None:
-        """Do as `event_log.chain.link` does, which would encode every content anew."""
+        """Compute the digests like `event_log.chain.link`, without encoding each content again."""
         for place, digest, content in self._contents:
             text = f"{self.before}\n{said[place]}\n{content % said}"
             said[digest] = self.before = sha256(text.encode()).hexdigest()
 
 
 class _Words:
-    """Writes the words of the copied documents."""
+    """Writes the search words of the copied documents."""
 
     def __init__(self, templates: Templates, template: Template, rows: list[list[str]]) -> None:
         documents, column = (
@@ -261,10 +262,10 @@ class _Words:
 
 
 def earlier(head: str, copies: int) -> str:
-    """Return the head of an identity that is so many copies older.
+    """Return the head of the id that is `copies` copies older.
 
-    One that was drawn in order of time is a quarter of a second older for each, so that a million
-    lie within three days; one that follows from something may lie anywhere.
+    One in order of time is a quarter of a second older for each, so that a million lie within three
+    days; a derived one may lie anywhere.
     """
     number = int(head[: HEAD - 3] + head[HEAD - 2 : HEAD], 16)
     step = SCATTERED if head.endswith("5") else 1

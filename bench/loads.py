@@ -1,4 +1,4 @@
-"""Loads put on a server by a process of their own, and enterprises for them to speak of."""
+"""Loads put on a server by a separate process, and the enterprises for them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BAD = ("timeout", "broken")
 
 
 class Outcome:
-    """What came of a load."""
+    """The results of a load."""
 
     def __init__(self, found: dict[str, Any]) -> None:
         self.seconds: float = found["seconds"]
@@ -31,22 +31,22 @@ class Outcome:
         self.samples: list[tuple[float, float, str]] = found["samples"]
 
     def took(self, what: str, since: float = 0.0, until: float = float("inf")) -> list[float]:
-        """Return how long each thing of a kind took (ms), of those begun in some seconds."""
+        """Return the durations of one kind of operation (ms), of those begun within an interval."""
         return [
             took * 1000 for at, took, name in self.samples if name == what and since <= at < until
         ]
 
     def rate(self, what: str) -> float:
-        """Return how many things of a kind were done in a second."""
+        """Return the number of operations of one kind per second."""
         return len(self.took(what)) / self.seconds
 
     def p(self, part: float, what: str) -> float:
-        """Return a percentile of how long things of a kind took (ms)."""
+        """Return a percentile of the durations of one kind of operation (ms)."""
         return percentile(self.took(what), part)
 
     @property
     def errors(self) -> float:
-        """Return the part of the requests that failed: 5xx, 429, time-outs, broken connections."""
+        """Return the fraction of requests that failed: 5xx, 429, timeouts, broken connections."""
         bad = sum(
             count
             for status, count in self.statuses.items()
@@ -56,27 +56,27 @@ class Outcome:
 
     @property
     def refused(self) -> int:
-        """Count the requests that were refused: 4xx, which no load here should meet."""
+        """Return the number of requests that were rejected: 4xx, which no load here should get."""
         return sum(count for status, count in self.statuses.items() if status.startswith("4"))
 
 
 def put(stage: Stage, what: str, base: str, token: str = "", **told: Any) -> Outcome:
-    """Put a load on a server, wait for its end, and give what came of it."""
-    words = stage.folder / f"{what}.json"  # the shops are too many for a command line
+    """Run a load on a server, and return its results."""
+    words = stage.folder / f"{what}.json"  # too many shops for a command line
     words.write_text(json.dumps({"base": base, **told}))
     seconds = told.get("seconds", 0) + told.get("warmup", 0)
     seconds += sum(step[1] for step in told.get("steps", ()))
     with stage.peer("bench.load", what, words, TOKEN=token) as program:
         outcome = Outcome(json.loads(program.hear("result", seconds + 90)))
     if not outcome.samples:
-        raise Ended(f"nothing was answered: {outcome.statuses}")
+        raise Ended(f"no request succeeded: {outcome.statuses}")
     if outcome.refused:
         stage.say(f"!! {what}: {outcome.statuses}")
     return outcome
 
 
 def rest(stage: Stage, seconds: float = 120.0) -> None:
-    """Wait until nothing is under way: nothing is to be sent, and no queue holds anything."""
+    """Wait until no message is in progress: no outbox has unsent rows, and all queues are empty."""
     give_up, quiet = time.monotonic() + seconds, 0
     names = [kind.name for kind in SERVICES]
     queues = [
@@ -100,7 +100,7 @@ def morning(client: Client) -> None:
 
 
 def register(client: Client, count: int, first: int = 1) -> list[str]:
-    """Register so many shops, and give their ids."""
+    """Register `count` shops, and return their ids."""
     made: list[str] = []
     for start in range(first, first + count, BATCH):
         numbers = range(start, min(start + BATCH, first + count))
@@ -109,7 +109,7 @@ def register(client: Client, count: int, first: int = 1) -> list[str]:
 
 
 def registration(number: int) -> dict[str, Any]:
-    """Make the registration of a shop that needs no visit before it opens."""
+    """Return the registration of a shop that needs no visit before it opens."""
     return {
         "credit_code": credit_code(number, sole_trader=True),
         "name": f"第{number}號店",
@@ -122,7 +122,7 @@ def registration(number: int) -> dict[str, Any]:
 
 
 def batch(client: Client, path: str, rows: Sequence[dict[str, Any]], number: int) -> list[str]:
-    """Hand a batch in, and give the ids of what it has made."""
+    """Submit a batch, and return the ids of the created things."""
     data = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows).encode()
     key = f"bench-{path}-{number}"
     answer = client.post(f"{path}/batch", data, key, kind="application/x-ndjson")
@@ -130,5 +130,5 @@ def batch(client: Client, path: str, rows: Sequence[dict[str, Any]], number: int
     if items is None:
         items = list(client.everything(f"/v1/commands/{answer['id']}/rows"))
     if bad := [item for item in items if item["state"] != "done"]:
-        raise Ended(f"not done: {bad[0]}")
+        raise Ended(f"batch item failed: {bad[0]}")
     return [item["location"].rpartition("/")[2] for item in items]

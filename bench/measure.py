@@ -1,4 +1,4 @@
-"""A row of the report: what was measured of ours and of a peer, round by round."""
+"""A row of the report: the measurements of ours and of a peer, round by round."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ Better = Literal["more", "less"]
 
 @dataclass
 class Figure:
-    """One thing that was measured, in rounds, beside a peer or beside a goal of its own.
+    """One measurement, in rounds, compared with a peer or with a goal of its own.
 
-    `goal` is what the ratio to the peer must reach, or, where there is no peer, the figure itself;
-    `least` is what will do at the worst. Of what is `better` with less, a goal is an upper bound.
-    What never came is infinite, is written as nothing, and reaches no goal. `series` are the points
-    of a plot.
+    `goal` is the target of the ratio to the peer or, without a peer, of the figure itself; `least`
+    is the minimum acceptable. If less is `better`, a goal is an upper bound. A missing result is
+    infinite, is written as null, and reaches no goal. `series` are the points of a plot.
     """
 
     group: str
@@ -38,20 +37,20 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        """Ours to the peer's, round by round, at the median."""
+        """The median of the rounds' ratios of ours to the peer's."""
         pairs = [o / p for o, p in zip(self.ours, self.peer, strict=False) if p]
         return median(pairs) if pairs else None
 
     @property
     def met(self) -> bool | None:
-        """Whether the goal is reached; None where there is none, or nothing was measured."""
+        """Whether the goal is reached; None without a goal or a measurement."""
         found = self.ratio if self.peer_name else (median(self.ours) if self.ours else None)
         if self.goal is None or found is None:
             return None
         return found >= self.goal if self.better == "more" else found <= self.goal
 
     def as_json(self) -> dict[str, Any]:
-        """Write it as an entry of the report."""
+        """Return it as an entry of the report."""
         return {
             "group": self.group,
             "name": self.name,
@@ -75,24 +74,24 @@ class Figure:
 
 
 class Late(Exception):
-    """A step has not ended in time."""
+    """A step has timed out."""
 
 
 def bounded(group: str, name: str, seconds: float, figures: Iterator[Figure]) -> Iterator[Figure]:
-    """Return the rows of a step, which may take so long; if it fails, one that says so follows."""
+    """Yield the rows of a step with a time limit; if it fails, a row with the error follows."""
     late = Late(f"not within {seconds:g} s")
     try:
         with Timeout(seconds, late):
             yield from figures
     except Exception as error:
         if isinstance(error, Late) and error is not late:
-            raise  # it is the step around this one that has to end
+            raise  # the surrounding step has timed out
         traceback.print_exc()
         yield Figure(group, name, "", [], note=f"It failed: {error!r}")
 
 
 def percentile(values: Sequence[float], part: float) -> float:
-    """Return the value below which a part of the values lie (nearest rank); NaN of nothing."""
+    """Return a percentile of the values (nearest rank); NaN without values."""
     if not values:
         return float("nan")
     ranked = sorted(values)
@@ -100,5 +99,5 @@ def percentile(values: Sequence[float], part: float) -> float:
 
 
 def _rounded(value: float | None) -> float | None:
-    """Keep four figures, which is more than any of this is good for."""
+    """Round to four significant figures, which is more than the precision of any measurement."""
     return None if value is None or not math.isfinite(value) else float(f"{value:.4g}")

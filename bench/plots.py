@@ -1,4 +1,4 @@
-"""Plots, as small SVG files: lines over an axis that may be logarithmic."""
+"""Plots as small SVG files: lines over a linear or logarithmic axis."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def draw(series: dict[str, Any]) -> str:
 
 
 def _axis(values: list[float], start: float, end: float, *, log: bool, zero: bool) -> Any:
-    """Return the function that places a value between two ends."""
+    """Return the function that maps a value to a position between two ends."""
     least, most = (0.0 if zero else min(values, default=0)), max(values, default=1)
     if log:
         least, most = math.log10(max(least, 1e-9)), math.log10(max(most, 1e-9))

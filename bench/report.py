@@ -16,7 +16,7 @@ from bench.plots import draw
 Entry = dict[str, Any]
 PAGE = "performance.md"
 BY_HAND = "## Where the time goes\n"
-"""From here on the page is written by hand."""
+"""The beginning of the hand-written part of the page."""
 HEAD = """# Performance
 
 What `make bench` measured on one machine, ours and the peers in turn in the same run: medians, with
@@ -44,7 +44,7 @@ def show(entries: Sequence[Entry], console: Console) -> None:
 
 
 def cells(entry: Entry) -> tuple[str, ...]:
-    """Write an entry as the cells of a table."""
+    """Return an entry as the cells of a table."""
     what = entry["name"] + (f" | {entry['peer_name']}" if entry["peer_name"] else "")
     ratio = f"{entry['ratio']:.2f}" if entry["ratio"] is not None else ""
     ours = f"{_span(entry, 'ours')} {entry['unit']}"
@@ -72,7 +72,7 @@ def _goal(entry: Entry) -> str:
 
 
 def document(entries: Sequence[Entry], folder: Path) -> None:
-    """Write docs/performance.md, and the plots beside it; what people wrote below them stays."""
+    """Write docs/performance.md, and the plots beside it; the hand-written part stays."""
     before = (folder / PAGE).read_text(encoding="utf-8") if (folder / PAGE).exists() else ""
     by_hand = f"{BY_HAND}{before.partition(BY_HAND)[2]}" if BY_HAND in before else ""
     lines = [HEAD, _of_the_machine(entries[0]["machine"] if entries else {}), ""]
@@ -105,7 +105,7 @@ def _of_the_machine(machine: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Write the page anew from one or more reports: `python -m bench.report bench.json`."""
+    """Rewrite the page from one or more reports: `python -m bench.report bench.json`."""
     import sys
 
     entries = [

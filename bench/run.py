@@ -31,16 +31,17 @@ GROUPS = {
     "memory": 10,
     "replicas": 10,
 }
-"""The groups of rows, each a module, imported when it is measured: one has messages of its own.
-With the minutes that each may take, the soak apart."""
+"""The groups of rows with their time limits in minutes, without the soak. Each is a module that is
+imported when it is measured: one has messages of its own."""
 NEEDED = 40_000
-"""Bytes of disk for each stored lifecycle."""
+"""Bytes of disk space per stored lifecycle."""
 
 
 def measure(stage: Stage, only: list[str], kept: Path) -> list[dict[str, Any]]:
-    """Measure group after group; one that fails leaves a row that says so, and the others go on.
+    """Measure group after group; one that fails leaves a row with the error, and the others
+    continue.
 
-    The report is written after each, so that a run that is broken off has told what it has found.
+    The report is written after each, so that an interrupted run has its results.
     """
     described = machine(stage)
     entries: list[dict[str, Any]] = []
@@ -59,26 +60,29 @@ def group(name: str) -> Any:
 
 
 def main() -> int:
-    """Measure by the command line; 0 if nothing failed, whether or not the goals are met."""
+    """Measure as the command line says; return 0 if nothing failed, whether or not the goals are
+    met."""
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    words.add_argument("--only", default=",".join(GROUPS), help=f"of {', '.join(GROUPS)}")
-    words.add_argument("--quick", action="store_true", help="a few minutes, and rough figures")
+    words.add_argument(
+        "--only", default=",".join(GROUPS), help=f"groups, separated by commas: {', '.join(GROUPS)}"
+    )
+    words.add_argument("--quick", action="store_true", help="a few minutes, with rough figures")
     words.add_argument("--rounds", type=int, help="rounds of each comparison (5; quick: 1)")
     words.add_argument("--soak", type=float, help="minutes of the soak (20; quick: 0.5)")
     words.add_argument(
         "--stored",
         type=int,
-        help="lifecycles, and rows in outbox and inbox, that are stored (a million; quick: 20,000)",
+        help="stored lifecycles, and rows in outbox and inbox (a million; quick: 20,000)",
     )
     words.add_argument("--report", type=Path, default=Path("bench.json"))
-    words.add_argument("--keep", type=Path, help="a folder for logs, instead of none")
+    words.add_argument("--keep", type=Path, help="folder for logs; default: none")
     words.add_argument("--page", action="store_true", help="write docs/performance.md too")
     given = words.parse_args()
     only = [name for name in given.only.split(",") if name]
     if unknown := set(only) - {*GROUPS}:
-        words.error(f"--only: {', '.join(sorted(unknown))}: there are {', '.join(GROUPS)}.")
+        words.error(f"Unknown --only {', '.join(sorted(unknown))}. Groups: {', '.join(GROUPS)}.")
     if not PEERS.exists():
-        words.error("The peers are not installed; say `make bench`.")
+        words.error("The peers are not installed; run `make bench`.")
     stored = given.stored or (20_000 if given.quick else 1_000_000)
     scale = Scale(
         quick=given.quick,
@@ -87,7 +91,7 @@ def main() -> int:
         stored=stored,
     )
     logs.configure("critical")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the servers are ended all the same
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped
     with tempfile.TemporaryDirectory(prefix="bihuan-bench-") as temporary:
         folder = given.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)

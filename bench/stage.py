@@ -1,4 +1,4 @@
-"""Where the contenders meet: one broker and one database, and processes that come and go."""
+"""The environment of the contenders: one broker, one database server, and their processes."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ PEERS = ROOT / ".venv-bench" / "bin" / "python"
 START_WITHIN = 60.0
 FOR_LOADING = {"wal_level": "minimal", "max_wal_senders": "0", "max_wal_size": "8GB"}
 QUIETLY = {"LOG_LEVEL": "warning"}
-"""Nobody reads the log of a benchmark; nor do the peers write one."""
+"""The log of a benchmark is not read, and the peers write none."""
 
 
 class Ended(Exception):
-    """A program has ended, or has not said what was waited for."""
+    """A program has ended, or has not printed the expected line."""
 
 
 @dataclass
 class Scale:
-    """How much is measured."""
+    """The amount of measurements."""
 
     quick: bool
     rounds: int
@@ -49,20 +49,20 @@ class Scale:
 
     @property
     def points(self) -> list[int]:
-        """With how much stored something is measured, the most at last."""
+        """The amounts of stored rows to measure with, in ascending order."""
         return [self.stored // part for part in ((100, 1) if self.quick else (100, 10, 1))]
 
     def of(self, whole: float, quick: float) -> float:
-        """Return how much of something there is to be."""
+        """Return an amount for this scale."""
         return quick if self.quick else whole
 
 
 class Program:
-    """A program of ours or of a peer: started, listened to, stopped."""
+    """A program of ours or of a peer: started, read, stopped."""
 
     def __init__(self, command: Sequence[object], log: Path, environ: Mapping[str, str]) -> None:
         self._log = log
-        self.said = log.with_suffix(".out")  # a file: no pipe that would hold up green threads
+        self.said = log.with_suffix(".out")  # a file: a pipe would block green threads
         self._heard = 0
         with log.open("ab") as errors, self.said.open("wb") as said:
             self.process = subprocess.Popen(
@@ -76,7 +76,7 @@ class Program:
             )
 
     def hear(self, words: str, seconds: float = START_WITHIN) -> str:
-        """Wait for the next line that begins with some words, and give the rest of it."""
+        """Wait for the next line with a prefix, and return the rest of it."""
         give_up = time.monotonic() + seconds
         while True:
             ended = self.process.poll() is not None
@@ -87,13 +87,13 @@ class Program:
                     return lines[self._heard - 1][len(words) :].strip()
             if ended:
                 last = self._log.read_text(errors="replace").strip().splitlines()[-15:]
-                raise Ended(f"ended before it said {words!r}:\n" + "\n".join(last))
+                raise Ended(f"ended before it printed {words!r}:\n" + "\n".join(last))
             if time.monotonic() > give_up:
-                raise Ended(f"not heard within {seconds:g} s: {words!r}; see {self._log}")
+                raise Ended(f"not printed within {seconds:g} s: {words!r}; see {self._log}")
             time.sleep(0.02)
 
     def until(self, fact: Callable[[], Any], seconds: float = START_WITHIN) -> None:
-        """Look every few milliseconds until something is so that the program brings about."""
+        """Poll every few milliseconds until the program has fulfilled a condition."""
         give_up = time.monotonic() + seconds
         while not fact():
             if self.process.poll() is not None:
@@ -104,8 +104,7 @@ class Program:
             time.sleep(0.005)
 
     def memory_mb(self, what: str = "VmRSS") -> float:
-        """Return how much memory it holds, or with `VmHWM` has held at the most (MB of 10⁶
-        bytes)."""
+        """Return its memory, or with `VmHWM` its peak memory (MB of 10⁶ bytes)."""
         return memory_of(self.process.pid, what)
 
     def __enter__(self) -> Self:
@@ -113,7 +112,7 @@ class Program:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop it: by asking, and after a while without."""
+        """Stop it: by SIGTERM, and after a while by SIGKILL."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
@@ -124,7 +123,7 @@ class Program:
 
 
 def memory_of(pid: int, what: str = "VmRSS") -> float:
-    """Return how much memory a process holds (MB of 10⁶ bytes)."""
+    """Return the memory of a process (MB of 10⁶ bytes)."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(f"{what}:"):
             return int(line.split()[1]) * 1024 / 1e6
@@ -143,26 +142,26 @@ class Stage:
     _count: int = 0
 
     def say(self, words: str) -> None:
-        """Return who watches how far it is."""
+        """Print a line of progress."""
         sys.stderr.write(f"{time.monotonic() - self.began:7.1f}  {words}\n")
         sys.stderr.flush()
 
     # -- the database
 
     def new_database(self, name: str, template: str = "template1") -> None:
-        """Make a database anew, as a copy of another one."""
+        """Create a database, replacing an old one, as a copy of a template."""
         self.database.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         how = "wal_log" if template == "template1" else "file_copy"
         self.database.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY {how}")
 
     def connect(self, name: str) -> psycopg.Connection[Any]:
-        """Connect to a database, each statement by itself."""
+        """Connect to a database, with autocommit."""
         return psycopg.connect(self.database.url(name).replace("+psycopg", ""), autocommit=True)
 
     @contextmanager
     def loading(self) -> Iterator[None]:
-        """Have the database keep no log of what is loaded in bulk, but write it to the disk; what
-        is done afterwards is kept as before."""
+        """Disable the write-ahead log for bulk loading, and write the data to the disk; restore it
+        afterwards."""
         for name, value in FOR_LOADING.items():
             self.database.execute(f"ALTER SYSTEM SET {name} = '{value}'")
         self.database.restart()
@@ -183,14 +182,14 @@ class Stage:
         return Program(command, self._log(module), QUIETLY | environ)
 
     def peer(self, *words: object, **environ: str) -> Program:
-        """Run a module with what the peers are made of."""
+        """Run a module in the environment of the peers."""
         return Program([PEERS, "-m", *words], self._log(str(words[0])), environ)
 
     # -- districts
 
     @contextmanager
     def district(self, *, fresh: bool = True, replicas: int = 1, **environ: str) -> Iterator[Fleet]:
-        """Run a distributed district: a process or more of each service."""
+        """Run a distributed district: one or more processes of each service."""
         names = [kind.name for kind in SERVICES]
         if fresh:
             self.empty()
@@ -216,7 +215,7 @@ class Stage:
             yield fleet
 
     def empty(self) -> None:
-        """Take away what an earlier district has left in the database and at the broker."""
+        """Delete the databases, exchanges and queues of an earlier district."""
         for kind in SERVICES:
             self.new_database(kind.name)
         with self.channel() as channel:
@@ -233,7 +232,7 @@ class Stage:
 
 
 def forget(channel: Any, service: str) -> None:
-    """Take away the exchanges and queues of a service."""
+    """Delete the exchanges and queues of a service."""
     for name in (
         f"{service}.dead",
         *(f"{service}.inbox.{n}" for n in range(Settings().partitions)),
@@ -267,7 +266,7 @@ def depth(stage: Stage, queues: Sequence[str]) -> int:
 
 
 def await_depth(stage: Stage, queues: Sequence[str], messages: int) -> None:
-    """Wait until so many messages are in some queues."""
+    """Wait until some queues hold a number of messages."""
     wait_until(lambda: depth(stage, queues) >= messages, f"{messages} messages are queued", 120)
 
 
@@ -283,7 +282,7 @@ def stage(folder: Path, scale: Scale) -> Iterator[Stage]:
 
 
 def machine(stage: Stage) -> dict[str, Any]:
-    """Describe the machine and what runs on it."""
+    """Return a description of the machine and its software."""
     from importlib.metadata import version
 
     memory = next(

@@ -1,4 +1,4 @@
-"""What services have written, as COPY writes it; and the indexes of their tables."""
+"""The rows that services have written, in COPY format; and the indexes of their tables."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MEANT = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v"}
 
 @dataclass
 class Template:
-    """The new rows of one table, as COPY writes them, in the order of their key."""
+    """The new rows of one table, in COPY format, in the order of their key."""
 
     service: str
     table: str
@@ -37,12 +37,12 @@ class Template:
 
     @property
     def counted(self) -> int | None:
-        """Which column is a position, drawn one after the other."""
+        """The index of the column with a position from a sequence, or None."""
         return next((n for n, name in enumerate(self.columns) if name in COUNTED), None)
 
     @property
     def owner(self) -> str:
-        """The table whose positions these are: that of the documents, for their words."""
+        """The table that the positions belong to: that of the documents, for search words."""
         return self.table.removesuffix("_words")
 
     def positions(self) -> list[int]:
@@ -52,7 +52,7 @@ class Template:
 
 
 def without_indexes(connection: psycopg.Connection[Any], table: str) -> list[str]:
-    """Take the indexes of a table away, and give the statements that make them again."""
+    """Drop the indexes of a table, and return the statements that create them again."""
     constraints = connection.execute(
         "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
         " WHERE conrelid = %s::regclass AND contype IN ('p', 'u')",
@@ -71,15 +71,15 @@ def without_indexes(connection: psycopg.Connection[Any], table: str) -> list[str
 
 
 def tables_of(connection: psycopg.Connection[Any]) -> list[str]:
-    """Name the tables that grow; words after their documents."""
+    """Return the growing tables; search words after their documents."""
     query = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
     found = [name for (name,) in connection.execute(query) if name not in SHARED]
     return sorted(found, key=lambda name: (name.endswith("_words"), name))
 
 
 def read(connection: psycopg.Connection[Any], table: str) -> tuple[list[str], list[list[str]]]:
-    """Read a table as COPY writes it: the names of its columns, and its rows by the first of them
-    or by their position."""
+    """Read a table in COPY format: the names of its columns, and its rows ordered by the first of
+    them or by position."""
     query = (
         "SELECT column_name FROM information_schema.columns"
         " WHERE table_name = %s AND table_schema = 'public' ORDER BY ordinal_position"
@@ -95,7 +95,7 @@ def read(connection: psycopg.Connection[Any], table: str) -> tuple[list[str], li
 
 
 def plain(cell: str) -> str | None:
-    """Read a cell as COPY writes it."""
+    """Return the value of a cell in COPY format."""
     if cell == r"\N":
         return None
     return _ESCAPED.sub(lambda found: _MEANT.get(found[1], found[1]), cell)

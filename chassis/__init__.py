@@ -1,1 +1,1 @@
-"""How it is carried: outbox, relay, consumer, inbox, parked messages, the bus, HTTP, metrics."""
+"""The technical base of every service: messaging, storage, HTTP, logs and metrics."""

@@ -9,19 +9,19 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def networks_of(text: str) -> tuple[Network, ...]:
-    """Read addresses and networks with commas between them; raises `ValueError`."""
+    """Parse a comma-separated list of addresses and networks; raises `ValueError`."""
     return tuple(ipaddress.ip_network(one) for one in parts_of(text))
 
 
 def origins_of(text: str) -> frozenset[str]:
-    """Read the origins of web pages, as browsers name them; raises `ValueError`."""
+    """Parse a comma-separated list of web origins; raises `ValueError`."""
     for one in parts_of(text):
         parts = urlsplit(one)
         if parts.scheme not in ("http", "https") or one != f"{parts.scheme}://{parts.netloc}":
-            raise ValueError(f"{one!r} is no origin, such as https://pages.example.org")
+            raise ValueError(f"{one!r} is not an origin such as https://pages.example.org")
     return frozenset(parts_of(text))
 
 
 def parts_of(text: str) -> list[str]:
-    """Split a list that is separated by commas."""
+    """Split a comma-separated list."""
     return [part.strip() for part in text.split(",") if part.strip()]

@@ -1,4 +1,4 @@
-"""What a service's model is built on: aggregates that guard, then state the fact."""
+"""Aggregates, the base of a service's model: they check their rules, then record an event."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ class Changed(Conflict):
 
 
 class Records(Protocol):
-    """Whatever takes the facts that aggregates state: the session of a unit of work."""
+    """Receives the events that aggregates record: the session of a unit of work."""
 
     def record(self, payload: Fact) -> Fact:
-        """Put one event in the outbox."""
+        """Record one event in the outbox."""
 
     def cause_of(self, event: Contract) -> dict[str, str]:
-        """Return the type of an event, who asked for what led to it, and when."""
+        """Return the type of an event, and who caused it and when."""
 
 
 class Aggregate:
-    """Mixed into a mapped class: what it records goes out with the transaction that stores it.
+    """Base of a mapped class: the events it records are sent with the transaction that stores it.
 
-    `version` counts what it has recorded. `last_change` says of the latest what it was, who asked
-    for it and when: `{"what", "by", "at"}`.
+    `version` counts the recorded events. `last_change` describes the latest one, who caused it and
+    when: `{"what", "by", "at"}`.
     """
 
     version: Mapped[int] = mapped_column(default=0, sort_order=1)
@@ -40,9 +40,9 @@ class Aggregate:
     )
 
     def record(self, payload: Fact) -> Fact:
-        """State a fact, and give it as it is said: a change with its number.
+        """Record an event and return it as recorded; a change gets its version number.
 
-        Before the aggregate is added to a session, the fact waits with it.
+        Until the aggregate is added to a session, it keeps the event.
         """
         self.version = (self.version or 0) + 1
         if isinstance(payload, Change):
@@ -55,19 +55,19 @@ class Aggregate:
         return payload
 
     def say(self, session: Records, payload: Contract) -> None:
-        """Hand a fact to the session, and remember how it came about."""
+        """Record an event in the session, and remember its cause."""
         session.record(payload)
         self.last_change = session.cause_of(payload)
 
     def unsaid(self) -> list[Any]:
-        """Take the facts that wait for a session."""
+        """Return the events that wait for a session, and forget them."""
         return cast("list[Any]", self.__dict__.pop("_unsaid", []))
 
     def as_seen(self, command: Act) -> None:
-        """Refuse who acts on a state that has changed since they saw it; raises `Changed`."""
+        """Reject a command if the state has changed since its sender saw it; raises `Changed`."""
         if command.seen_version is not None and command.seen_version != self.version:
             raise self.conflict(Changed)
 
     def conflict(self, kind: type[Conflict], detail: str = "", **extra: Any) -> Conflict:
-        """Make a conflict that tells the version of the thing, and who changed it last and when."""
+        """Return a conflict with the version of the aggregate, and who changed it last and when."""
         return kind(detail, version=self.version, last_change=self.last_change, **extra)

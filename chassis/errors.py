@@ -1,7 +1,7 @@
-"""The words of failure: `NotYet`, and `Rejected` with its three families.
+"""The errors of a handler: `NotYet`, and `Rejected` with its three families.
 
-A handler returns when it is done. It raises `NotYet` when a fact has not arrived, and a subclass of
-`Rejected` when the message must never be tried again. Both are raised before its first write.
+A handler returns when it is done. It raises `NotYet` when an event has not arrived, and a subclass
+of `Rejected` when the message must never be tried again, each before its first write.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import re
 from typing import Any
 
 MOST_TOLD = 20
-"""Errors that a problem tells, each with its place; of more it tells how many there are."""
+"""Maximum number of errors that a problem lists; of the rest it gives the count."""
 LONGEST_POINTER, LONGEST_DETAIL = 300, 2000
-"""Characters of a pointer and of a sentence; what a request has put into them is cut there."""
+"""Maximum characters of a pointer and of a detail; text quoted from a request is cut there."""
 
 
 class NotYet(Exception):
-    """A fact has not arrived; `what` is the key of the thing that is awaited."""
+    """An event has not arrived; `what` is the key of the awaited thing."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what} is not known yet")
@@ -24,7 +24,7 @@ class NotYet(Exception):
 
 
 class Rejected(Exception):
-    """What was asked cannot be done. A subclass's docstring is the sentence that people read.
+    """The request cannot be carried out. A subclass's docstring is the sentence that people read.
 
     `errors` names fields, each `{"pointer": "#/field", "detail": "…"}` (RFC 9457 with RFC 6901).
     """
@@ -44,7 +44,7 @@ class Rejected(Exception):
         self.extra = extra
 
     def problem(self) -> dict[str, Any]:
-        """Write the error as an RFC 9457 problem."""
+        """Return the error as an RFC 9457 problem."""
         name = re.sub(r"(?<!^)(?=[A-Z])", "-", type(self).__name__).lower()
         made: dict[str, Any] = {
             "type": f"urn:bihuan:problem:{name}",
@@ -76,12 +76,12 @@ class Invalid(Rejected):
 
 
 def at(field: str, detail: str) -> dict[str, str]:
-    """Name one field of the request by JSON pointer, and say what is wrong with it."""
+    """Return an error of one field of the request: its JSON pointer and a sentence."""
     return {"pointer": f"#/{field}", "detail": detail}
 
 
 def told(errors: list[dict[str, str]], most: int = MOST_TOLD) -> list[dict[str, str]]:
-    """Return so many errors at the most, none of them long, and how many more there are."""
+    """Return at most `most` errors, each shortened, and how many more there are."""
     shown = [
         {
             "pointer": _cut(error["pointer"], LONGEST_POINTER),

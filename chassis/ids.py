@@ -1,4 +1,4 @@
-"""Identities: new ones in order of time, and ones that follow from what they are about."""
+"""Ids: new ones in order of time, and ones derived from their subject."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _SPACE = uuid.UUID("6f1c7f7e-4d0e-5b1e-9a55-62696875616e")
 
 
 def new_id(now: float | None = None) -> str:
-    """Make a UUIDv7 (RFC 9562): later ones sort after earlier ones, to the millisecond.
+    """Return a new UUIDv7 (RFC 9562): later ones sort after earlier ones, to the millisecond.
 
-    Where rows are judged by it `now` is the database's time (s since 1970), not this machine's.
+    For rows whose age is judged by their id, `now` is the database's time (s since 1970).
     """
     random = int.from_bytes(os.urandom(10), "big")
     moment = time.time_ns() // 1_000_000 if now is None else int(now * 1000)
@@ -25,11 +25,11 @@ def new_id(now: float | None = None) -> str:
 
 
 def moment_of(identity: str) -> float | None:
-    """Return when an identity was made (s since 1970), to the millisecond; None if it is no UUIDv7
-    alone or at the beginning."""
+    """Return the time of an id (s since 1970), to the millisecond; None if it does not begin with a
+    UUIDv7."""
     return int(identity[:8] + identity[9:13], 16) / 1000 if _TIMED.match(identity) else None
 
 
 def derived_id(*parts: object) -> str:
-    """Make the same UUIDv5 from the same parts, wherever and however often."""
+    """Return the UUIDv5 of the parts: the same parts give the same id."""
     return str(uuid.uuid5(_SPACE, "/".join(str(part) for part in parts)))

@@ -1,4 +1,4 @@
-"""Structured logs: a line of JSON for each unit of work, and one for each thing that went wrong."""
+"""Structured logs: a line of JSON for each unit of work and for each error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if sys.modules["rich"] is None:
 
 
 def configure(level: str = "info", stream: TextIO | None = None) -> None:
-    """Send the logs to a stream (standard error unless told), one JSON object a line."""
+    """Write the logs to a stream (default: standard error), one JSON object a line."""
     out = stream or sys.stderr
     structlog.configure(
         processors=[
@@ -28,7 +28,7 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
         logger_factory=structlog.WriteLoggerFactory(file=out),
         cache_logger_on_first_use=True,
     )
-    logging.getLogger("nameko").setLevel(logging.ERROR)  # it warns of each connection it closes
+    logging.getLogger("nameko").setLevel(logging.ERROR)  # it warns of each connection closed
     logging.basicConfig(stream=out, level=logging.WARNING, format="%(message)s", force=True)
 
 

@@ -1,4 +1,4 @@
-"""A message on its way: its envelope, its body as in the outbox, and the fact it states."""
+"""A message in transit: its envelope, its body as in the outbox, and its payload."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from contracts.shapes import moment_from_json
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _UNFIT = re.compile(r"(?<!\\)(?:\\\\)*\\u0000|[\ud800-\udfff]")
-"""What no database takes as text, in JSON as `encode` writes it."""
+"""Characters that no database accepts as text, in JSON as `encode` writes it."""
 
 
 class Undecodable(Exception):
-    """A message's type is unknown here, or its body is not of that type's shape."""
+    """The message's type is unknown here, or its body does not match the type."""
 
 
 def encode(value: Any) -> str:
-    """Write a JSON value, compactly."""
+    """Return a value as compact JSON."""
     return _encode(value)
 
 
@@ -35,12 +35,11 @@ def encode(value: Any) -> str:
 class Message:
     """One message; `exchange` is `{source}.events` or `{target}.commands`.
 
-    `redelivered` says that it may have been handed to a handler before, and not finished, and
-    `returned` how often it came back to its queue. `handler` names the one handler that a message
-    sent again is for. `marker` is that of the lost queue for which it is sent again, or after
-    which. `refused` says that the bus has not taken it when it was last published: somebody who is
-    to have it takes nothing, or is not there. `written_at` is when its publisher wrote it (s since
-    1970), where that is known.
+    `redelivered` says that a handler may have begun it before, and `returned` how often it came
+    back to its queue. `handler` names the only handler that a resent message is for. `marker` is
+    the recovery marker of the lost queue for which, or after which, it is resent. `refused` says
+    that the bus rejected it when it was last published: a receiver is full or missing. `written_at`
+    is when its publisher wrote it (s since 1970), if known.
     """
 
     envelope: Envelope
@@ -57,7 +56,8 @@ class Message:
 
     @classmethod
     def of(cls, payload: Contract, envelope: Envelope, to: str | None = None) -> Message:
-        """Put a contract into its envelope; a command of no service's own names its receiver."""
+        """Return a message with a contract as payload; a command that belongs to no service names
+        its receiver."""
         made = cls(
             envelope,
             _encode(payload.to_data()),
@@ -69,55 +69,56 @@ class Message:
         return made
 
     def restate(self, payload: Contract) -> None:
-        """Say it otherwise, as long as it has not been written."""
+        """Replace the payload of a message that has not been written yet."""
         self.body = _encode(payload.to_data())
         self.__dict__["payload"] = payload
 
     @property
     def id(self) -> str:
-        """The message's identity, by which a receiver knows that it has seen it."""
+        """The message id, by which receivers deduplicate."""
         return self.envelope.id
 
     @property
     def receipt(self) -> str:
-        """What the inbox knows it by: its id, and the handler if it is for one alone."""
+        """The key of its inbox row: its id, and the handler if it is for only one."""
         return f"{self.id} {self.handler}" if self.handler else self.id
 
     @property
     def born(self) -> float | None:
-        """When it was made (s since 1970): by its id, or else by what its publisher says."""
+        """When it was created (s since 1970): by its id, or else as its publisher says."""
         made = moment_of(self.id)
         return self.written_at if made is None else made
 
     @property
     def stream(self) -> tuple[str, str]:
-        """(source, key): within one stream, order is kept."""
+        """(source, key): order is kept within one stream."""
         return self.envelope.source, self.envelope.partitionkey
 
     @property
     def is_command(self) -> bool:
-        """Whether somebody waits for its outcome."""
+        """Whether it is a command, whose sender waits for the outcome."""
         return self.exchange.endswith(".commands")
 
     @cached_property
     def payload(self) -> Any:
-        """The contract that the body states. Raises `Undecodable`."""
+        """The contract in the body. Raises `Undecodable`."""
         kind = contracts().get(self.envelope.type)
         if kind is None:
             raise Undecodable(f"no contract is called {self.envelope.type}")
         try:
             return kind.from_data(_read(self.body))
-        except Exception as error:  # whatever stands there, and however deep: it cannot be read
+        except Exception as error:  # the body may hold anything, nested to any depth
             why = error if isinstance(error, ValueError | ValidationError) else repr(error)
             raise Undecodable(f"{self.envelope.type} is not readable: {why}") from error
 
     @cached_property
     def moment(self) -> Any:
-        """The moment at which the outside gave the cause of this message (aware datetime)."""
+        """When the external cause of this message happened (aware datetime)."""
         return moment_from_json(self.envelope.time)
 
     def fingerprint(self) -> str:
-        """Return a digest of the body, to tell a repeat from another message under the same id."""
+        """Return a digest of the body, to distinguish a repeat from another message with the same
+        id."""
         return blake2b(self.body.encode(), digest_size=8).hexdigest()
 
     def partition(self, partitions: int) -> int:
@@ -126,7 +127,7 @@ class Message:
 
 
 def _read(body: str) -> Any:
-    """Read JSON; raises `ValueError` also for text that no database takes."""
+    """Parse JSON; raises `ValueError` also for text that no database accepts."""
     said = json.loads(body)
     if "\\u" in body and _UNFIT.search(encode(said)):
         raise ValueError("it holds the character U+0000, or half of a surrogate pair")
@@ -134,5 +135,5 @@ def _read(body: str) -> Any:
 
 
 def partition_of(key: str, partitions: int) -> int:
-    """Return the partition of a key: a constant function of the two, whatever the broker does."""
+    """Return the partition of a key, which depends on nothing else."""
     return crc32(key.encode()) % partitions

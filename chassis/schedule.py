@@ -1,4 +1,5 @@
-"""Time as a message: how a service finds what an hour makes due, oldest first and page by page."""
+"""Time as a message: how a service finds the cases due at an hour, oldest first and page by
+page."""
 
 from __future__ import annotations
 
@@ -22,11 +23,11 @@ PAGE = 100
 
 
 class Due(NamedTuple):
-    """A case that has fallen due: where it stands in the order, and the command that deals with it.
+    """A case that is due: its position in the order, and the command that handles it.
 
-    The command names the case, the level and the due time, and nothing that changes from one hour
-    to the next: its id follows from its content, so that a case is dealt with once however often
-    the hour is looked at.
+    The command names the case, the level and the due time, and nothing that changes from hour to
+    hour: its id is derived from its content, so that a case is handled once even if an hour is
+    swept repeatedly.
     """
 
     cursor: list[str]
@@ -34,11 +35,12 @@ class Due(NamedTuple):
 
 
 Finder = Callable[[Any, list[str], int], list[Due]]
-"""Finds so many cases at the most after a cursor: `(uow, after, most)`."""
+"""Finds at most `most` cases after a cursor: `(uow, after, most)`."""
 
 
 def page_of(query: Any, day: Any, identity: Any, after: list[str], most: int) -> Any:
-    """Order a query by day and identity, the oldest first, and go on after a cursor of the two."""
+    """Return a query ordered by day and id, oldest first, that continues after a cursor of the
+    two."""
     query = query.order_by(day, identity).limit(most)
     if after:
         query = query.where(tuple_(day, identity) > tuple_(date.fromisoformat(after[0]), after[1]))
@@ -46,9 +48,9 @@ def page_of(query: Any, day: Any, identity: Any, after: list[str], most: int) ->
 
 
 class Sweeps:
-    """The handlers of a service that has deadlines. They change no aggregate: they send commands.
+    """The handlers of a service with deadlines. They change no aggregate: they send commands.
 
-    `finders` find what is due, each by its name, and are called in this order.
+    `finders` find the due cases, each under its name, and are called in this order.
     """
 
     def __init__(self, *finders: Finder) -> None:
@@ -56,12 +58,12 @@ class Sweeps:
 
     @on(HourBegan)
     def hour_began(self, event: HourBegan, uow: UnitOfWork) -> None:
-        """Find the first page of what is due."""
+        """Send the commands of the first page of due cases."""
         self._sweep(uow, uow.message.id, event.at, next(iter(self.finders)), [])
 
     @on(SweepHour)
     def sweep_on(self, command: SweepHour, uow: UnitOfWork) -> None:
-        """Find the next page of what is due."""
+        """Send the commands of the next page of due cases."""
         self._sweep(uow, command.hour_id, command.at, command.sweep, command.after)
 
     def _sweep(
@@ -85,7 +87,7 @@ class Sweeps:
 
 
 def _send(uow: UnitOfWork, commands: list[Command]) -> int:
-    """Send what was not sent in an earlier hour, and return the number of commands sent."""
+    """Send the commands that no earlier hour has sent, and return their number."""
     by_id = {derived_id(c.type, encode(c.to_data())): c for c in commands}
     known = set(uow.scalars(select(outbox.c.id).where(outbox.c.id.in_(by_id))))
     for identity, command in by_id.items():

@@ -1,11 +1,11 @@
-"""Personal data: sealed before it is stored or sent, opened only where it may be seen.
+"""Personal data: encrypted before it is stored or sent, decrypted only for those who may see it.
 
-AES-GCM with a fresh nonce; the id of the key stands in front. The keys of a district stand in its
-key file, a line each: the first seals, all open. What a person says is sealed under a key of that
-person's own, which the district's key wraps. Where uniqueness needs one, a keyed hash
-(HMAC-SHA-256) stands for the value; its key stays the same when the others change.
+AES-GCM with a fresh nonce; the key id precedes the ciphertext. The keys of a district are in its
+key file, one a line: the first seals, all open. A person's data is sealed under that person's own
+key, which the district's key wraps. Where uniqueness needs it, a keyed hash (HMAC-SHA-256) stands
+for the value; its key stays the same when the others change.
 
-The library that encrypts takes 12 MB. It is imported where it is used: not every process that knows
+The encryption library takes 12 MB. It is imported where it is used: not every process that imports
 this module has a key.
 """
 
@@ -32,17 +32,17 @@ NONCE = 12
 LENGTH = 32
 """Bytes of a key."""
 PRIVATE = 0o600
-"""The mode of a key file that nobody has made otherwise."""
+"""The mode of a new key file."""
 HASH = "hash"
-"""Begins the line with the key of the keyed hashes, where it stands by itself."""
+"""Prefix of the line with the key of the keyed hashes, if it has its own."""
 
 
 class CannotOpen(Exception):
-    """The key is gone, or what was sealed has been changed."""
+    """The key is missing, or the ciphertext has been changed."""
 
 
 class KeyMissing(CannotOpen):
-    """The key that something was sealed with is not here."""
+    """The key of a ciphertext is missing."""
 
     def __init__(self, key_id: str) -> None:
         super().__init__(f"the key {key_id} is not here")
@@ -50,17 +50,18 @@ class KeyMissing(CannotOpen):
 
 
 class KeyFile(NamedTuple):
-    """What a key file holds: the keys, of which the first seals, and that of the keyed hashes."""
+    """The content of a key file: the keys, of which the first seals, and the key of the keyed
+    hashes."""
 
     keys: tuple[bytes, ...]
     hash_key: bytes
 
     @classmethod
     def read(cls, path: Path) -> KeyFile:
-        """Read a file: a key a line, hexadecimal; raises `Misconfigured`.
+        """Read a file with one hexadecimal key a line; raises `Misconfigured`.
 
-        Where no line `hash …` stands, the key of the keyed hashes follows from the last key, which
-        is the oldest.
+        Without a line `hash …` the key of the keyed hashes is derived from the last key, which is
+        the oldest.
         """
         keys, hashed = [], None
         try:
@@ -76,28 +77,28 @@ class KeyFile(NamedTuple):
         return cls(tuple(keys), hashed or _derive(keys[-1], b"hash"))
 
     def write(self, path: Path) -> None:
-        """Write the file anew, whole or not at all; who may read it stays as it was."""
+        """Replace the file atomically; its mode stays."""
         lines = [*(key.hex() for key in self.keys), f"{HASH} {self.hash_key.hex()}"]
         mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else PRIVATE
         _write(path, "\n".join(lines) + "\n", mode)
 
     def with_new(self) -> KeyFile:
-        """Return it with a new key in front; the key of the keyed hashes stays."""
+        """Return a copy with a new first key; the key of the keyed hashes stays."""
         return self._replace(keys=(os.urandom(LENGTH), *self.keys))
 
     def ids(self) -> list[str]:
-        """Name the keys, the one that seals first."""
+        """Return the ids of the keys, the sealing key first."""
         return [key_id(key) for key in self.keys]
 
 
 class Referring:
-    """A keyed hash of what comes in pieces; called, it is the reference for all of them."""
+    """A keyed hash of data in pieces; a call returns the reference for all of them."""
 
     def __init__(self, begun: hmac.HMAC) -> None:
         self._begun = begun
 
     def add(self, piece: bytes) -> None:
-        """Add what comes next."""
+        """Add the next piece."""
         self._begun.update(piece)
 
     def __call__(self) -> str:
@@ -116,7 +117,7 @@ class Seal:
         self._take(keys)
 
     def _look(self) -> None:
-        """Read the key file again if another one stands there by now, and is a key file."""
+        """Read the key file again if it was replaced by another valid one."""
         if self._file is None:
             return
         with suppress(OSError, Misconfigured):
@@ -131,12 +132,12 @@ class Seal:
 
     @property
     def key_ids(self) -> list[str]:
-        """The ids of the keys, that of the one that seals first."""
+        """The ids of the keys, the sealing key first."""
         return [*self._ciphers]
 
     @classmethod
     def from_file(cls, path: Path, *, create: bool) -> Seal:
-        """Read the keys from a file; an embedded district makes its own."""
+        """Read the keys from a file; an embedded district creates its own."""
         if create and not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             _write(path, os.urandom(LENGTH).hex())
@@ -144,7 +145,7 @@ class Seal:
         return cls(*read.keys, hash_key=read.hash_key, file=path)
 
     def seal(self, clear: str) -> Sealed:
-        """Encrypt; the same text looks different each time."""
+        """Encrypt; the result differs each time."""
         self._look()
         return _seal(self._ciphers[self.key_id], self.key_id, clear.encode())
 
@@ -164,30 +165,30 @@ class Seal:
     def _open(self, sealed: Sealed, bound: str = "") -> bytes:
         by = key_of(sealed)
         if by not in self._ciphers:
-            self._look()  # one may have been added meanwhile
+            self._look()  # a key may have been added meanwhile
         if by not in self._ciphers:
             _unboxed(sealed)
             raise KeyMissing(by)
         return _open(self._ciphers[by], sealed, bound)
 
     def reference(self, clear: str) -> str:
-        """Return the keyed hash that stands for a value, the same each time."""
+        """Return the keyed hash of a value, the same each time."""
         return self.referring(clear)()
 
     def referring(self, clear: str) -> Referring:
-        """Begin such a hash of what comes in pieces, of which this is the first."""
+        """Begin a keyed hash of data in pieces, of which this is the first."""
         return Referring(hmac.new(self._hash_key, clear.encode(), hashlib.sha256))
 
 
 @dataclass(frozen=True)
 class PersonKey:
-    """The key of one person's data. Without it, nobody can read what it has sealed."""
+    """The key of one person's data, which is unreadable without it."""
 
     id: str = field(default_factory=lambda: os.urandom(12).hex())
     secret: bytes = field(default_factory=lambda: os.urandom(LENGTH), repr=False)
 
     def seal(self, clear: str) -> Sealed:
-        """Encrypt; the same text looks different each time."""
+        """Encrypt; the result differs each time."""
         return _seal(_cipher(self.secret), self.id, clear.encode())
 
     def open(self, sealed: Sealed) -> str:
@@ -198,7 +199,7 @@ class PersonKey:
 
 
 def key_of(sealed: str) -> str:
-    """Return the id of the key with which something was sealed."""
+    """Return the id of the key of a ciphertext."""
     return sealed.partition(".")[0]
 
 
@@ -226,21 +227,21 @@ def _open(cipher: AESGCM, sealed: Sealed, bound: str = "") -> bytes:
     try:
         return cipher.decrypt(raw[:NONCE], raw[NONCE:], (key_of(sealed) + bound).encode())
     except (InvalidTag, ValueError) as error:
-        raise CannotOpen("what was sealed has been changed") from error
+        raise CannotOpen("the ciphertext has been changed") from error
 
 
 def _unboxed(sealed: Sealed) -> bytes:
     try:
         return base64.urlsafe_b64decode(sealed.partition(".")[2])
     except ValueError as error:
-        raise CannotOpen("what was sealed has been changed") from error
+        raise CannotOpen("the ciphertext has been changed") from error
 
 
 def _text(clear: bytes) -> str:
     try:
         return clear.decode()
     except UnicodeDecodeError as error:
-        raise CannotOpen("what was sealed is no text") from error
+        raise CannotOpen("the plaintext is not UTF-8") from error
 
 
 def _derive(key: bytes, purpose: bytes) -> bytes:

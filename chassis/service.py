@@ -25,11 +25,12 @@ from contracts.message import Command, Contract
 from contracts.shared import Resend
 
 OUTBOX, OUTCOMES = "outbox", "outcomes"
-"""What the replicas of a service call to each other: there is something to relay, to answer."""
+"""The channels on which the replicas of a service notify each other: of new rows to relay, of
+outcomes."""
 
 
 class NoSuchPartition(NotFound):
-    """There is no such service, or it has no such partition."""
+    """The service does not exist, or has no such partition."""
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -46,8 +47,8 @@ def on(*kinds: type[Contract]) -> Callable[[Function], Function]:
 
 
 def _handlers(service: Any) -> Iterator[Any]:
-    """Yield the handlers of a service, in the order in which they are called: its own methods, then
-    what its modules define and what its objects have, as written."""
+    """Yield the handlers of a service in calling order: its own methods, then those of its modules
+    and objects, as written."""
     for source in (service, *service.handlers):
         if isinstance(source, ModuleType):
             found = [each for each in vars(source).values() if hasattr(each, "handles")]
@@ -59,7 +60,7 @@ def _handlers(service: Any) -> Iterator[Any]:
 
 
 def handlers_of(service: Any) -> dict[str, list[Handler]]:
-    """Collect a service's handlers by message type, in the order in which they are called."""
+    """Return the handlers of a service by message type, in calling order."""
     found: dict[str, list[Handler]] = defaultdict(list)
     for handler in _handlers(service):
         for kind in handler.handles:
@@ -68,7 +69,7 @@ def handlers_of(service: Any) -> dict[str, list[Handler]]:
 
 
 def bindings_of(service: type[Service]) -> Bindings:
-    """Return what a service listens to, as (exchange, type) pairs."""
+    """Return the bindings of a service, as (exchange, type) pairs."""
     pairs = set()
     for kind in (kind for handler in _handlers(service) for kind in handler.handles):
         if issubclass(kind, Command):
@@ -79,7 +80,8 @@ def bindings_of(service: type[Service]) -> Bindings:
 
 
 def brought_to(service: type[Service]) -> Bindings:
-    """Return what the bus brings to a service: not what it says itself and has handled at once."""
+    """Return the bindings that the bus delivers: without its own messages, which are handled
+    inline."""
     own = f"{service.name}.events" if service.handle_inline else None
     return frozenset(pair for pair in bindings_of(service) if pair[0] != own)
 
@@ -108,14 +110,15 @@ class Service:
     name: ClassVar[str]
     metadata: ClassVar[MetaData]
     handlers: ClassVar[tuple[Any, ...]] = ()
-    """Modules and objects with handlers. Those of one message are called in this order."""
+    """Modules and objects with handlers; the handlers of a message are called in this order."""
     preload: ClassVar[dict[str, type]] = {}
-    """Fields of messages that name an aggregate by identity: loaded once for a whole batch."""
+    """Fields of messages that hold the id of an aggregate, which is loaded once for a whole
+    batch."""
     handle_inline: ClassVar[bool] = True
-    """Whether what it says to itself is handled in the transaction that says it. It must then be
-    about the key of what led to it, and nothing else than a handler may say it."""
+    """Whether messages that the service publishes to itself are handled in the same transaction.
+    They must then have the key of their cause, and only a handler may publish them."""
     retention_policies: ClassVar[RetentionPolicies] = {}
-    """Tables of the service's own whose old rows go."""
+    """Tables of the service whose old rows are deleted."""
 
     settings: Settings
     store: Store
@@ -131,7 +134,8 @@ class Service:
 
     @on(Resend)
     def resend(self, command: Resend, uow: UnitOfWork) -> None:
-        """Request that the relay resend what a service has lost; raises `NoSuchPartition`."""
+        """Request that the relay resend messages that a service has lost; raises
+        `NoSuchPartition`."""
         if not self.knows(command.receiver, command.partition):
             raise NoSuchPartition
         since = command.since.timestamp()
@@ -139,10 +143,11 @@ class Service:
         uow.asks_resend = True
 
     def before_batch(self, messages: list[Message], uow: UnitOfWork) -> None:
-        """Before messages are handled: load all aggregates that they name by few queries."""
+        """Load all aggregates that the messages name, in few queries; called before they are
+        handled."""
         if uow.new:
             uow.loaded.extend(uow.new)
-            uow.flush()  # from now on they are found by identity
+            uow.flush()  # from now on they are found by id
         for field, kind in self.preload.items():
             wanted = {getattr(message.payload, field, None) for message in messages}
             if unknown := {each for each in wanted if each and uow.held(kind, each) is None}:
@@ -150,29 +155,31 @@ class Service:
                 uow.loaded.extend(uow.scalars(select(kind).where(identity.in_(unknown))))
 
     def before_commit(self, uow: UnitOfWork) -> None:
-        """After the last handler of a transaction."""
+        """Act after the last handler of a transaction."""
 
     def after_commit(self, uow: UnitOfWork) -> None:
-        """After the commit of a transaction."""
+        """Act after the commit of a transaction."""
 
     def on_notified(self) -> None:
-        """When another replica has notified this one that there may be outcomes to deliver."""
+        """Act on a notification of new outcomes by another replica."""
 
     def on_setup(self) -> None:
-        """When the store is open, and nothing runs yet."""
+        """Act when the store is open, before any loop runs."""
 
     def on_start(self, tend: Callable[[Callable[[], None]], None]) -> None:
-        """When the process has started; `tend` starts a loop that lives as long as the process."""
+        """Act when the process has started; `tend` starts a loop that runs as long as the
+        process."""
 
     def on_stop(self) -> None:
-        """When the process is about to stop."""
+        """Act before the process stops."""
 
     def routes(self) -> Iterable[Route]:
-        """Return the HTTP routes of the service, beside those that every process has."""
+        """Return the HTTP routes of the service, beside those of every process."""
         return ()
 
     def authorize(self, request: Request, route: Route) -> None:
-        """Allow a request to a route, or raise `Rejected`; not called for routes always open."""
+        """Allow a request to a route, or raise `Rejected`; not called for routes that are always
+        open."""
 
     def client_of(self, request: Request) -> str | None:
         """Return the rate-limit key of a request, or None to limit it by IP address."""

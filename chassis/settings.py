@@ -33,24 +33,24 @@ class Misconfigured(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """What a process is told. Each field may be set by the environment variable of its name, or by
-    a file, for secrets, that the variable of its name and `_FILE` names.
+    """The settings of a process. Each field is set by the environment variable of its name or, for
+    secrets, by a file that the variable of its name and `_FILE` names.
 
-    `database_url` holds `{service}` where the service's name goes. `clock` is `real` or `manual`.
-    `wait` is how long a request waits for its outcome (s), `batch` how many messages a consumer
-    takes at once, `partitions` a constant of the deployment. `keep_outbox` and `keep_inbox` are
-    days: who remembers what was handled must do so for longer than it may be sent again. `jwks` is
-    the file or the URL of the keys by which `token_issuer` signs who calls, and `issuer_key_file`
-    holds the key of an issuer of our own; `token_roles` is the claim of the roles, with a dot for
-    each step into another. `database_pool` is how many connections a service has at the most, per
-    process. `rate_limit` is how many requests a second a client may make for good, 0 for any
-    number, and `rate_burst` how many at once; `headers_within` and `body_within` are how long (s)
-    it may take to send them, `connections` how many there may be at once and `connections_each` how
-    many from one address. `trusted_proxies` are addresses and networks, `cors_origins` origins of
-    web pages, with commas between. `broker_admin_uri` is of the broker's management API, which only
-    an operator's commands use. `streams` is how many streams of events may be open in a process,
+    `database_url` has `{service}` in place of the service's name. `clock` is `real` or `manual`.
+    `wait` is how long a request waits for its outcome (s), `batch` the maximum number of messages
+    that a consumer takes at once, `partitions` a constant of the deployment. `keep_outbox` and
+    `keep_inbox` are days: the inbox must be kept longer than messages may be resent. `jwks` is the
+    file or the URL of the public keys of `token_issuer`, and `issuer_key_file` holds the key of the
+    district's own issuer; `token_roles` is the claim with the roles, with a dot for each level of
+    nesting. `database_pool` is the maximum number of connections of a service, per process.
+    `rate_limit` is how many requests a second a client may make in the long run, 0 for no limit,
+    and `rate_burst` how many at once; `headers_within` and `body_within` are the time limits for
+    sending them (s), `connections` the maximum number of connections and `connections_each` that
+    from one address. `trusted_proxies` are addresses and networks, `cors_origins` web origins,
+    separated by commas. `broker_admin_uri` is the URI of the broker's management API, which only
+    operators' commands use. `streams` is the maximum number of open event streams in a process,
     `webhooks_to` whether webhooks go to `public` addresses only or to `private` ones too.
-    `deployment` tells this place of a district from one that has a copy of its databases.
+    `deployment` distinguishes this deployment from one with a copy of its databases.
     """
 
     data: Path = Path("bihuan-data")
@@ -89,7 +89,7 @@ class Settings:
 
     @classmethod
     def read(cls, environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
-        """Read the environment; what is `given` goes before it."""
+        """Read the environment; `given` settings take precedence."""
         environ = os.environ if environ is None else environ
         values: dict[str, Any] = {}
         for field in fields(cls):
@@ -109,7 +109,7 @@ class Settings:
         if self.clock not in ("real", "manual"):
             raise Misconfigured(f"CLOCK must be real or manual, not {self.clock!r}.")
         if self.amqp_uri and not self.database_url.startswith("postgresql"):
-            raise Misconfigured("AMQP_URI needs a DATABASE_URL of PostgreSQL.")
+            raise Misconfigured("AMQP_URI needs a PostgreSQL DATABASE_URL.")
         if self.log_level not in LEVELS:
             raise Misconfigured(f"LOG_LEVEL must be one of {', '.join(LEVELS)}.")
         if self.webhooks_to not in ("public", "private"):
@@ -133,19 +133,19 @@ class Settings:
                 raise Misconfigured(f"{name.upper()} cannot be read: {error}.") from None
 
     def need_databases_of(self, services: int) -> None:
-        """Make sure that several services would have several databases."""
+        """Make sure that several services use separate databases; raises `Misconfigured`."""
         if services > 1 and self.database_url and "{service}" not in self.database_url:
-            raise Misconfigured("DATABASE_URL must hold {service} where the service's name goes.")
+            raise Misconfigured("DATABASE_URL must contain {service} for the service's name.")
 
     def database_of(self, service: str) -> str:
-        """Return the URL of a service's own database."""
+        """Return the URL of a service's database."""
         if self.database_url:
             return self.database_url.replace("{service}", service)
         return f"sqlite:///{self.data.resolve() / service}.db"
 
 
 def _content_of(environ: Mapping[str, str], name: str) -> str:
-    """Read the file that holds a setting, if the environment names one."""
+    """Return the content of the file of a setting, if the environment names one."""
     file = environ.get(f"{name}_FILE")
     if not file:
         return ""

@@ -1,5 +1,5 @@
-"""A client of the gateway that does not give up: every write is repeated with its key until it is
-answered."""
+"""A client of the gateway with retries: every write is repeated with its idempotency key until
+there is a response."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from chassis.runtime.green import pause
 from console.exits import Ended
 
 TOO_MANY = 429
-"""The status of a request beyond the client's rate, which may be repeated."""
+"""The status of a request above the rate limit, which may be repeated."""
 
 
 class Refused(Ended):
-    """The gateway answered that it will not do this."""
+    """The gateway rejected the request."""
 
     def __init__(self, status: int, problem: dict[str, Any]) -> None:
         super().__init__(f"{status} {problem.get('title', '')}: {problem.get('detail', '')}")
@@ -30,13 +30,13 @@ class Refused(Ended):
 
 
 class Unanswered(Ended):
-    """Nobody has answered within the patience of this client."""
+    """No gateway has responded within the patience of this client."""
 
 
 class Client:
-    """Speaks to a gateway, or to several in turn: one that does not answer is passed over.
+    """Calls a gateway, or several in turn: one that does not respond is skipped.
 
-    `patience` is how long it goes on asking one thing, in seconds; `token` says who it is.
+    `patience` is how long it repeats one request, in seconds; `token` is its bearer token.
     """
 
     def __init__(
@@ -51,9 +51,9 @@ class Client:
     def post(
         self, path: str, body: dict[str, Any] | bytes, key: str, *, kind: str = "application/json"
     ) -> dict[str, Any]:
-        """Write, under an idempotency key; return the result, however often it had to be asked for.
+        """Write under an idempotency key; return the result, after retries if needed.
 
-        Raises `Refused` where the gateway refuses, `Unanswered` when the patience is at its end.
+        Raises `Refused` if the gateway rejects it, `Unanswered` after the patience.
         """
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         status, answer = self._ask(
@@ -68,7 +68,7 @@ class Client:
         return self._ask("GET", path, None, {})[1]
 
     def everything(self, path: str, **filters: str) -> Iterator[dict[str, Any]]:
-        """Read every page of a list."""
+        """Yield the items of every page of a list."""
         query = "".join(f"&{name}={quote(value)}" for name, value in filters.items())
         after: str | None = ""
         while after is not None:
@@ -104,9 +104,9 @@ class Client:
                     break
             except HTTPError as error:
                 if time.monotonic() > give_up:
-                    raise Unanswered(f"{base} does not answer: {error}.") from None
+                    raise Unanswered(f"{base} does not respond: {error}.") from None
             if time.monotonic() > give_up:
-                raise Unanswered(f"{base} answers {answer.status} to {method} {path}.")
+                raise Unanswered(f"{base} responds with {answer.status} to {method} {path}.")
             pause(wait)
             wait = min(wait * 2, 1.0)
         body = answer.json()

@@ -1,13 +1,13 @@
-"""How a command ends that cannot do what it was asked: by one sentence, and an exit code."""
+"""The errors of a command: each ends it with one sentence and an exit code."""
 
 
 class Ended(Exception):
-    """It could not be done; the message is one sentence."""
+    """The command failed; the message is one sentence."""
 
     code = 1
 
 
 class UsageError(Ended):
-    """What the operator asked for does not exist; the message is one sentence."""
+    """The arguments of a command are invalid; the message is one sentence."""
 
     code = 2

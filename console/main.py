@@ -1,4 +1,4 @@
-"""`bihuan`: serve, or do what another of its commands says."""
+"""`bihuan`: the entry point of the command line."""
 
 import chassis.runtime.green  # noqa: F401, I001  (before everything else)
 
@@ -11,7 +11,7 @@ from rulebook import RulebookError
 
 
 def main() -> None:
-    """Run the command line; what the operator can mend is one sentence and exit code 2."""
+    """Run the command line; an error that the operator can fix is one sentence and exit code 2."""
     try:
         _obey(sys.argv[1:])
     except (Misconfigured, RulebookError) as error:
@@ -21,8 +21,8 @@ def main() -> None:
 
 
 def _obey(words: list[str]) -> None:
-    """Serve at once where that is asked for in the plainest words, as fleets and containers do: the
-    other commands, and what reads words of every kind, would stay in memory as long as it serves.
+    """Serve directly if the arguments are the simplest, as from fleets and containers; otherwise
+    parse them. The other commands and the parser would stay in memory as long as it serves.
     """
     match words:
         case ["run", service] if service.isalpha():

@@ -1,10 +1,10 @@
-"""Makes the passwords and keys of a deployment: a file for each secret of docker-compose.yml.
+"""Generates the passwords and keys of a deployment: a file for each secret of docker-compose.yml.
 
-A file that is there is kept. RabbitMQ's definitions follow from the URIs and from
+Existing files are kept. RabbitMQ's definitions are derived from the URIs and from
 ops/rabbitmq/definitions.json, and the URI of its management API from the operator's; both are
-written each time, and are the same if nothing has changed.
-Compose mounts each file as it is, for users of the containers that are unknown here: so the files
-can be read by all, and the folder by its owner only.
+written each time, and are the same if nothing has changed. Compose mounts each file with its mode,
+for container users that are unknown here: so the files are readable by all, and the folder by its
+owner only.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FOLDER_MODE, FILE_MODE = 0o700, 0o444
 
 
 def generated() -> dict[str, str]:
-    """Return a fresh value for every secret that is made from nothing."""
+    """Return a new value for every generated secret."""
     made = {name: secrets.token_hex(24) for name in ("postgres_password", "grafana_password")}
     made |= {name: secrets.token_hex(32) for name in ("seal_key", "issuer_key")}
     for user in (*SERVICES, "operator"):
@@ -39,25 +39,26 @@ def generated() -> dict[str, str]:
 
 
 def definitions(folder: Path) -> str:
-    """Return RabbitMQ's definitions: the users and what they may do, with hashes of passwords."""
+    """Return RabbitMQ's definitions: the users with their permissions and password hashes."""
     made = json.loads(DEFINITIONS.read_text())
     for user in made["users"]:
         uri = urlsplit((folder / f"{user['name']}_amqp_uri").read_text().strip())
         if uri.username != user["name"] or not uri.password:
-            raise ValueError(f"{user['name']}_amqp_uri must hold {user['name']} and a password.")
+            raise ValueError(f"{user['name']}_amqp_uri must contain {user['name']} and a password.")
         user["hashing_algorithm"] = "rabbit_password_hashing_sha256"
         user["password_hash"] = _hash(user["name"], uri.password)
     return json.dumps(made, indent=2) + "\n"
 
 
 def _hash(user: str, password: str) -> str:
-    """Hash a password as RabbitMQ does; the salt follows from it, so that the hash stays."""
+    """Hash a password as RabbitMQ does; the salt is derived from it, so that the hash stays the
+    same."""
     salt = hashlib.sha256(f"bihuan {user} {password}".encode()).digest()[:4]
     return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
 
 
 def certificate(folder: Path) -> dict[str, str]:
-    """Return a key for TLS, and a certificate for this machine that it signs itself."""
+    """Return a TLS key, and a self-signed certificate for this machine."""
     key, made = folder / ".key.part", folder / ".certificate.part"
     subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
     kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
@@ -84,12 +85,12 @@ def certificate(folder: Path) -> dict[str, str]:
 
 
 def write(folder: Path) -> list[str]:
-    """Write the secrets that are missing and give their names."""
+    """Write the missing secrets, and return their names."""
     folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     new = {name: value for name, value in generated().items() if not (folder / name).exists()}
     there = [name for name in TLS if (folder / name).exists()]
     if len(there) == 1:
-        raise ValueError(f"{there[0]} is there without its other half; put that back, or move it.")
+        raise ValueError(f"{there[0]} exists without its counterpart; restore that, or move it.")
     if not there:
         new |= certificate(folder)  # both: a key fits its own certificate only
     for name, value in new.items():
@@ -102,7 +103,7 @@ def write(folder: Path) -> list[str]:
 
 
 def _put(file: Path, value: str) -> None:
-    """Write a whole file or none."""
+    """Write a file atomically."""
     part = file.with_name(f".{file.name}")
     part.unlink(missing_ok=True)
     part.write_text(value)

@@ -1,1 +1,1 @@
-"""The rows of the report, a module for each group of them."""
+"""The groups of rows of the report, one module each."""

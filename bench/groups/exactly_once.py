@@ -1,8 +1,8 @@
 """Exactly-once handling in one process: inbox row, row of state and outbox row for each event.
 
-Everybody finds the same messages in a quorum queue (ours in its eight). The time runs from the
-first rows that are there to the last. Our relay rests meanwhile, since no peer publishes what it
-has put in its outbox either; a row of its own says what it costs to publish too.
+All contenders consume the same messages from a quorum queue (ours from its eight). The time runs
+from the first row written to the last. Our relay is idle meanwhile, since no peer publishes its
+outbox either; a separate row measures the cost of publishing too.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ QUEUES = [queue_of(SERVICE, partition) for partition in range(PARTITIONS)]
 PEER_QUEUE = "bench.peer"
 ENTERPRISES = 2000
 SHORT = 60.0
-"""Seconds that the handling of all messages may take."""
+"""Maximum seconds for handling all messages."""
 
 
 def run(stage: Stage) -> Iterator[Figure]:
@@ -87,7 +87,7 @@ def by_batch(stage: Stage) -> Figure:
         f"{WHAT}, with the largest batches",
         "events/s",
         [points[-1]["y"]],
-        series=[{"plot": "Throughput by batch size", "x": "messages in a batch, at the most",
+        series=[{"plot": "Throughput by batch size", "x": "messages in a batch, at most",
                  "y": "events/s", "log": True, "lines": {"ours": points}}],
     )  # fmt: skip
 
@@ -96,7 +96,7 @@ def by_batch(stage: Stage) -> Figure:
 
 
 def messages(count: int) -> list[Message]:
-    """Make so many messages, each about a visit of its own."""
+    """Return `count` messages, each about a different visit."""
     day = date(2020, 2, 10)
     made = []
     for number in range(count):
@@ -115,7 +115,7 @@ def messages(count: int) -> list[Message]:
 
 
 def content(message: Message, **more: Any) -> amqp.Message:
-    """Write a message as it travels."""
+    """Return a message as sent over AMQP."""
     return amqp.Message(
         message.body,
         content_type="application/json",
@@ -133,8 +133,7 @@ def content(message: Message, **more: Any) -> amqp.Message:
 def ours(
     stage: Stage, count: int, *, batch: int = 400, relays: bool = False, stored: int = 0
 ) -> float:
-    """Return how many messages a second our process handles, with so many rows there before, which
-    `filled` has stored."""
+    """Return how many messages a second our process handles, with `stored` rows from `filled`."""
     with (
         prepared(stage, relays=relays, stored=stored) as environ,
         stage.connect(SERVICE) as database,
@@ -157,7 +156,7 @@ def ours(
 
 @contextmanager
 def prepared(stage: Stage, *, relays: bool, stored: int = 0) -> Iterator[dict[str, str]]:
-    """Make our database and queues anew, and give what the process is told."""
+    """Create our database and queues, and return the environment of the process."""
     stage.new_database(SERVICE, _with(stored) if stored else "template1")
     settings = Settings.read(
         {}, database_url=stage.database.url(SERVICE), amqp_uri=stage.broker.uri
@@ -178,7 +177,7 @@ def prepared(stage: Stage, *, relays: bool, stored: int = 0) -> Iterator[dict[st
 
 
 def filled(stage: Stage, count: int) -> None:
-    """Make a database, to be copied, with so many rows in outbox and inbox."""
+    """Create a template database with `count` rows each in outbox and inbox."""
     with prepared(stage, relays=False):
         stage.new_database(_with(count), SERVICE)
     with stage.connect(_with(count)) as database:
@@ -190,7 +189,7 @@ def _with(stored: int) -> str:
 
 
 def fill(database: psycopg.Connection[Any], count: int) -> None:
-    """Put so many rows in outbox and inbox, as of messages that were sent and handled before."""
+    """Insert `count` rows each into outbox and inbox, as of messages sent and handled before."""
     day = (datetime.now(UTC) - timedelta(days=1)).timestamp()
     told = {"count": count, "day": day, "first": int(day * 1000)}
     identity = (
@@ -238,12 +237,12 @@ def peer(stage: Stage, count: int, module: str, driver: str) -> float:
     said = queue_for_a_peer(stage, count)
     environ = {"DATABASE_URL": url, "AMQP_URI": stage.broker.uri, "QUEUE": PEER_QUEUE}
     with stage.connect(name) as database, stage.peer(module, **environ) as program:
-        # several workers: the last ones may overtake each other
+        # several workers: the last messages may overtake each other
         return timed(program, database, [message.id for message in said[-20:]], count)
 
 
 def kombu(stage: Stage, count: int) -> float:
-    """Return how many messages a second a bare consumer takes."""
+    """Return how many messages a second a bare consumer receives."""
     queue_for_a_peer(stage, count)
     environ = {"AMQP_URI": stage.broker.uri, "QUEUE": PEER_QUEUE, "MESSAGES": str(count)}
     with stage.peer("bench.peers.kombu_bare", **environ) as consumer:
@@ -251,7 +250,7 @@ def kombu(stage: Stage, count: int) -> float:
 
 
 def prepare_peer(stage: Stage, name: str) -> None:
-    """Make the tables of a peer: the very same as ours."""
+    """Create the tables of a peer: the same as ours."""
     stage.new_database(name)
     store = Store(SERVICE, stage.database.url(name), tally.Tally.metadata)
     with tally.arranged():
@@ -284,7 +283,7 @@ def timed(
     published: bool = False,
     stored: int = 0,
 ) -> float:
-    """Watch the rows come, and give how many came in a second, from the first to the last."""
+    """Return how many rows were written per second, from the first to the last."""
     program.until(lambda: database.execute("SELECT 1 FROM visits LIMIT 1").fetchone())
     began, already = time.monotonic(), rows(database, "visits")
     query = "SELECT count(*) FROM inbox WHERE id = ANY(%s)"

@@ -1,4 +1,5 @@
-"""A filing through the whole path, beside FastAPI that inserts one row; and what idleness costs."""
+"""A filing through the whole path, compared with FastAPI inserting one row; and the latency when
+idle."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ CONNECTIONS = 64
 PEER = "FastAPI with async SQLAlchemy inserting one row, one worker"
 DATABASE = "bench_fastapi"
 IDLE = 4.0
-"""Filings a second that leave the district idle in between."""
+"""Filings per second at which the district is idle in between."""
 
 
 def run(stage: Stage) -> Iterator[Figure]:
@@ -79,7 +80,7 @@ class _Ours:
         self.token = token_of_all(issuer_of(fleet.settings))
 
     def put(self, most: int, **told: object) -> Outcome:
-        """File for the next shops, `most` at the most; who is left files another time."""
+        """File for the next shops, at most `most`; the rest file later."""
         shops, self.shops = self.shops[:most], self.shops[most:]
         given = {"shops": shops, "day": DAY, **told}
         outcome = put(self.stage, "filing", self.fleet.bases[0], self.token, **given)
@@ -96,7 +97,7 @@ def _statuses(outcomes: list[Outcome]) -> str:
 
 
 def idle(ours: _Ours, seconds: float) -> Iterator[Figure]:
-    """Measure one filing at a time, and how soon the next service has handled what follows."""
+    """Measure one filing at a time, and the delay until the next service has handled its event."""
     outcome = ours.put(int(seconds * IDLE) + 10, connections=4, steps=[[IDLE, seconds]])
     note = f"{len(outcome.samples)} filings, {IDLE:g} a second"
     median_ = [outcome.p(0.5, "filing")]
@@ -116,9 +117,9 @@ def idle(ours: _Ours, seconds: float) -> Iterator[Figure]:
 
 
 def handled(stage: Stage) -> list[float]:
-    """Return how long after each fact of filing's the row stood that inspection wrote for it (ms).
+    """Return the delays from each event of filing to the row that inspection wrote for it (ms).
 
-    Both are noted just before a commit: one commit lies in between.
+    Both times are taken just before a commit: one commit lies in between.
     """
     with stage.connect("filing") as said, stage.connect("inspection") as heard:
         at = dict(said.execute("SELECT id, written_at FROM outbox").fetchall())
@@ -127,7 +128,7 @@ def handled(stage: Stage) -> list[float]:
 
 
 def by_load(stage: Stage, ours: _Ours, there: str, rates: tuple[int, ...], step: float) -> Figure:
-    """Measure how long a filing takes with more and more of them a second."""
+    """Measure the latency of a filing at increasing rates."""
     lines: dict[str, list[dict[str, float]]] = {}
     last = [0.0]
     for rate in rates:

@@ -1,8 +1,7 @@
-"""Complaints from the call to the answer, and reads, with more and more stored; spikes.
+"""Complaints from the call to the answer, and reads, with growing amounts stored; and load spikes.
 
-The district is loaded in bulk before each measurement: ten thousand lifecycles, then a hundred
-thousand, then a million, which serve all that is measured with so many. Its services run only
-while something is measured.
+The district is loaded in bulk before each measurement: with ten thousand lifecycles, then a hundred
+thousand, then a million. Its services run only during measurements.
 """
 
 from __future__ import annotations
@@ -24,17 +23,17 @@ from console.demo.fleet import Fleet
 
 GROUP = "lifecycle"
 DIGITS = (1, 15, 1, 25, 2, 35, 10)
-"""DIGIT's spike: lifecycles a second, step by step; then it is calm again, as at first."""
+"""DIGIT's spike: lifecycles per second, step by step; then the initial rate again."""
 GOAL = 37.0
 CLIENTS = 64
 WINDOW = 5.0
-"""Seconds over which a p95 is taken when it is asked whether it is back."""
+"""Window of the p95, in seconds, when determining its recovery."""
 STEP = 300.0
-"""Seconds that a step may take besides its load."""
+"""Maximum seconds of a step besides its load."""
 
 
 def run(stage: Stage) -> Iterator[Figure]:
-    """Measure with little stored, load, measure again, and so on; the spikes come last."""
+    """Measure with little stored, load, measure again, and so on; then the spikes."""
     scale = stage.scale
     templates = template(stage)
     reads: dict[int, Outcome] = {}
@@ -62,7 +61,8 @@ def run(stage: Stage) -> Iterator[Figure]:
 def lifecycles(
     stage: Stage, fleet: Fleet, shops: list[str], target: int, lifecycles: dict[int, list[Outcome]]
 ) -> Iterator[Figure]:
-    """Have complaints dealt with, in rounds where rates are compared; tell of them at the last."""
+    """Measure complaint lifecycles, in rounds where rates are compared; yield rows after the last
+    amount."""
     scale = stage.scale
     last = target == scale.stored
     compared = target in (scale.points[0], scale.points[-1])
@@ -78,7 +78,7 @@ def lifecycles(
 
 
 def of_lifecycles(lifecycles: dict[int, list[Outcome]]) -> Iterator[Figure]:
-    """Return of the complaints."""
+    """Yield the rows of the complaint lifecycles."""
     fewest, most = min(lifecycles), max(lifecycles)
     few, many = lifecycles[fewest], lifecycles[most]
     rate = partial(Outcome.rate, what="lifecycle")
@@ -129,7 +129,7 @@ def all_reads(
     target: int,
     reads: dict[int, Outcome],
 ) -> Iterator[Figure]:
-    """Read what is stored; tell of it at the last."""
+    """Measure reads; yield rows after the last amount."""
     scale = stage.scale
     reads[target] = read(stage, fleet, shops, calls, scale.of(20, 4))
     kinds = ("by id", "search", "list")
@@ -156,7 +156,7 @@ def _middle(found: list[Outcome], figure: Callable[[Outcome], float]) -> float:
 
 
 def by_stored(plot: str, unit: str, lines: dict[str, dict[int, float]]) -> dict[str, Any]:
-    """Make the series of a plot."""
+    """Return the series of a plot."""
     return {
         "plot": plot,
         "x": "complaints, and as many enterprises, stored",
@@ -169,17 +169,17 @@ def by_stored(plot: str, unit: str, lines: dict[str, dict[int, float]]) -> dict[
     }
 
 
-# -- what is measured
+# -- measurements
 
 
 def life(stage: Stage, fleet: Fleet, shops: list[str], seconds: float) -> Outcome:
-    """Have as many complaints dealt with as go."""
+    """Run complaint lifecycles at full load."""
     told = {"connections": CLIENTS, "seconds": seconds, "warmup": min(5.0, seconds / 2)}
     return put(stage, "lifecycle", fleet.bases[0], _token(fleet), shops=shops, day=DAY, **told)
 
 
 def read(stage: Stage, fleet: Fleet, shops: list[str], calls: list[str], seconds: float) -> Outcome:
-    """Read by id, by words and lists, at random places."""
+    """Read by id, by search and by list, at random positions."""
     paths = {
         "by id": [f"/v1/complaints/{call}" for call in calls]
         + [f"/v1/enterprises/{shop}" for shop in shops],
@@ -197,7 +197,7 @@ def read(stage: Stage, fleet: Fleet, shops: list[str], calls: list[str], seconds
 
 
 def spiked(stage: Stage, fleet: Fleet, shops: list[str]) -> Iterator[Figure]:
-    """Put spikes on: five times as much as before, and DIGIT's shape."""
+    """Run the spikes: five times the initial rate, and DIGIT's shape."""
     scale = stage.scale
     base, step, after = 5.0, scale.of(20, 3), scale.of(70, 8)
     shapes = {
@@ -233,13 +233,12 @@ def _spike(
         [after],
         60.0,
         better="less",
-        note="" if math.isfinite(after) else f"It never was, in {ends[-1] - ends[-2]:g} s.",
+        note="" if math.isfinite(after) else f"Not reached in {ends[-1] - ends[-2]:g} s.",
     )
 
 
 def recovery(outcome: Outcome, since: float, until: float, before: float) -> float:
-    """Return the seconds after which the p95, over some seconds each, is back; infinite if
-    never."""
+    """Return the seconds until the p95 has recovered; infinite if never."""
     at = since
     while at < until:
         if percentile(outcome.took("file", at, at + WINDOW), 0.95) <= 1.2 * before:

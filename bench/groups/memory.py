@@ -1,4 +1,4 @@
-"""The memory of one service process, and whether it levels off while complaints come in."""
+"""The memory of one service process, and whether it levels off under load."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from console.demo.fleet import Fleet
 
 GROUP = "memory"
 RATE = 5.0
-"""Lifecycles a second."""
+"""Lifecycles per second."""
 
 
 def run(stage: Stage) -> Iterator[Figure]:
-    """Let complaints come in for a while, and note what each process holds."""
+    """Measure the memory of each process before, during and after a soak of complaints."""
     minutes = stage.scale.soak
     with stage.district() as fleet:
         morning(fleet.client())
@@ -57,7 +57,7 @@ def run(stage: Stage) -> Iterator[Figure]:
 def soak(
     stage: Stage, fleet: Fleet, pids: dict[str, int], shops: list[str], seconds: float
 ) -> dict[str, list[dict[str, float]]]:
-    """Keep the load on, and give the memory of each process over the minutes."""
+    """Run the load, and return the memory of each process over the minutes."""
     lines: dict[str, list[dict[str, float]]] = {name: [] for name in pids}
     over = threading.Event()
     began = time.monotonic()
@@ -91,7 +91,7 @@ def soak(
 
 
 def growth(line: list[float]) -> float:
-    """Compare the last quarter of a line with the third."""
+    """Return the ratio of the last quarter of a line to the third."""
     quarter = max(1, len(line) // 4)
     return mean(line[-quarter:]) / mean(line[-2 * quarter : -quarter] or line[-quarter:])
 

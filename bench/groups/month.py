@@ -1,4 +1,4 @@
-"""The Fengze month, embedded and distributed: how long it takes, and how much memory."""
+"""The Fengze month, embedded and distributed: its duration and memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TOLD = re.compile(r"([\d.]+) s; the district took (\d+) MB")
 
 
 def run(stage: Stage) -> Iterator[Figure]:
-    """Replay it as `bihuan demo --once` does, which makes sure that every figure is right."""
+    """Measure `bihuan demo --once`, which checks that every figure is right."""
     scale = stage.scale.of(1.0, 0.05)
     size = "full size" if scale == 1.0 else f"{scale:.0%} of it"
     key = stage.folder / "month.key"
@@ -42,7 +42,7 @@ def run(stage: Stage) -> Iterator[Figure]:
 
 
 def replay(stage: Stage, scale: float, environ: Mapping[str, str]) -> tuple[float, float]:
-    """Replay the month, and give the seconds and the most memory that the district took (MB)."""
+    """Replay the month, and return its seconds and the peak memory of the district (MB)."""
     with tempfile.TemporaryDirectory(dir=stage.folder) as folder:
         words = ["demo", "--once", "--port", 0, "--scale", scale, "--data", folder]
         with stage.ours("console.main", *words, COLUMNS="200", **environ) as program:

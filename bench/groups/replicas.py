@@ -1,8 +1,7 @@
-"""Two processes of a service beside one, on the same cores as the broker and the database.
+"""Two processes of a service compared with one, on the same cores as the broker and the database.
 
-The partitions are shared out before anything is published; the time runs from the first message
-that is published to the last row. Two processes handle it faster only as far as there is a core
-left.
+The partitions are assigned before publishing begins; the time runs from the first message published
+to the last row. Two processes are faster only if a core is free.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ def run(stage: Stage) -> Iterator[Figure]:
 
 
 def handled(stage: Stage, count: int, processes: int) -> float:
-    """Return how many messages a second so many processes handle, as they are published."""
+    """Return how many messages a second a number of processes handle, while they are published."""
     with ExitStack() as stack:
         environ = stack.enter_context(prepared(stage, relays=False))
         database = stack.enter_context(stage.connect(SERVICE))

@@ -1,4 +1,4 @@
-"""Exactly-once handling with a million rows in outbox and inbox, beside the same with none."""
+"""Exactly-once handling with a million rows in outbox and inbox, compared with none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GROUP = "stored"
 
 
 def run(stage: Stage) -> Iterator[Figure]:
-    """Measure both in turn, round by round; in between once with fewer rows."""
+    """Measure both in turn, round by round; and once each with fewer rows."""
     scale = stage.scale
     count, stored = int(scale.of(20_000, 5_000)), scale.stored
     for each in scale.points:

@@ -1,1 +1,1 @@
-"""The load generator: a process of its own, so that no contender waits for it."""
+"""The load generator: a separate process, so that it delays no contender."""

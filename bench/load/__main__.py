@@ -1,8 +1,9 @@
-"""`python -m bench.load WHAT FILE`: puts a load on a server and prints what came of it, as JSON.
+"""`python -m bench.load WHAT FILE`: puts a load on a server and prints the results as JSON.
 
-The JSON in the file says how: `base`, `connections`, `seconds`, `warmup`, and what the kind of
-load needs. The token is in the environment (TOKEN). A closed load asks as fast as it is answered;
-an open one (`steps`) begins so many things a second, whether or not earlier ones are answered.
+The JSON file has the parameters: `base`, `connections`, `seconds`, `warmup`, and those of the kind
+of load. The token is in the environment (TOKEN). A closed load sends a request after each response;
+an open one (`steps`) begins a number of operations per second, whether or not earlier ones have
+finished.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ SEED = os.environ.get("SEED", str(time.time_ns()))
 
 
 class Load:
-    """What is asked, over a pool of connections, and what came of it."""
+    """A load over a pool of connections, and its results."""
 
     def __init__(self, told: dict[str, Any]) -> None:
         self.told = told
@@ -43,12 +44,13 @@ class Load:
         self.turns = itertools.count()
         self.statuses: Counter[str] = Counter()
         self.samples: list[tuple[float, float, str]] = []
-        """When something began, how long it took (both s), and what it was."""
+        """Start, duration (both s) and name of each operation."""
         self.began = time.monotonic()
         self.rng = random.Random(20200306)
 
     async def ask(self, method: str, path: str, body: Any = None, what: str = "") -> Any:
-        """Ask once, on the next free connection; None when it failed, which is counted."""
+        """Send a request on the next free connection; return None if it failed, which is
+        counted."""
         headers = {"Idempotency-Key": f"{SEED}-{next(self.keys)}"} if method == "POST" else None
         connection = await self.free.get()
         began = time.monotonic()
@@ -74,7 +76,8 @@ class Load:
         return answer
 
     async def act(self, path: str, body: Any, what: str) -> Any:
-        """Have something done; an answer that comes later (202, counted apart) is waited for."""
+        """Send a command and return its outcome; waits for a later one (202, counted
+        separately)."""
         answer = await self.ask("POST", path, body, what)
         if answer is not None and "command_id" in answer:
             command = f"/v1/commands/{answer['command_id']}"
@@ -104,7 +107,7 @@ class Load:
         )
 
     async def lifecycle(self) -> None:
-        """Bring a complaint from the call to the answer, and read it back."""
+        """Take a complaint from the call to the answer, and read it back."""
         began, shop = time.monotonic(), self.rng.choice(self.told["shops"])
         call = await self.act(
             "/v1/complaints",
@@ -144,7 +147,7 @@ class Load:
         self.samples.append((began - self.began, time.monotonic() - began, "lifecycle"))
 
     async def until(self, path: str, is_so: Callable[[Any], Any], what: str) -> Any:
-        """Read until something is so; what follows from an answer may be under way."""
+        """Read until a condition holds; the effects of a response may be in progress."""
         give_up, wait = time.monotonic() + LATE, 0.02
         while time.monotonic() < give_up:
             found = await self.ask("GET", path, None, what)
@@ -156,14 +159,14 @@ class Load:
         return None
 
     async def reads(self) -> None:
-        """Read something by one of the paths that were given."""
+        """Read one of the given paths."""
         what = self.rng.choice([*self.told["paths"]])
         await self.ask("GET", self.rng.choice(self.told["paths"][what]), None, what)
 
-    # -- how much of it
+    # -- amount of load
 
     async def closed(self, act: Callable[[], Awaitable[None]], seconds: float) -> None:
-        """Have each connection ask again as soon as it is answered."""
+        """Repeat on each connection as soon as there is a response."""
         over = time.monotonic() + seconds
 
         async def client() -> None:
@@ -173,7 +176,8 @@ class Load:
         await asyncio.gather(*(client() for _ in range(self.told["clients"])))
 
     async def paced(self, act: Callable[[], Awaitable[None]], steps: list[list[float]]) -> None:
-        """Begin so many a second, step by step: [rate, seconds]; then wait for the last ones."""
+        """Begin operations at a rate, step by step: [rate, seconds]; then wait for the last
+        ones."""
         under_way: set[asyncio.Task[None]] = set()
         due = time.monotonic()
         for rate, seconds in steps:
@@ -190,7 +194,7 @@ class Load:
                 await asyncio.gather(*under_way)
 
     async def run(self, what: str) -> dict[str, Any]:
-        """Put the load on, and say what came of it; what the warm-up asked for is left out."""
+        """Run the load, and return the results without the warm-up."""
         act = getattr(self, what)
         if "steps" in self.told:
             self.began = time.monotonic()
@@ -210,7 +214,7 @@ class Load:
 
 
 def main() -> None:
-    """Read how, put the load on, and print what came of it."""
+    """Read the parameters, run the load, and print the results."""
     with suppress(ImportError):
         import uvloop
 

@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 client: as cheap as may be, since it takes from the cores of the contenders."""
+"""A minimal HTTP/1.1 client: cheap, since it shares the cores of the contenders."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Connection:
-    """One connection, kept open; a request at a time."""
+    """One keep-alive connection, with one request at a time."""
 
     def __init__(self, host: str, port: int, token: str = "") -> None:
         self.host, self.port = host, port
@@ -20,7 +20,7 @@ class Connection:
     async def request(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> tuple[int, Any]:
-        """Ask, and give the status and the JSON of the answer; raises `OSError`."""
+        """Send a request, and return the status and the JSON of the response; raises `OSError`."""
         data = b"" if body is None else json.dumps(body).encode()
         more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
         head = f"{method} {path} HTTP/1.1\r\n{self._head}{more}Content-Length: {len(data)}\r\n\r\n"

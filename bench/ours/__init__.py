@@ -1,1 +1,1 @@
-"""A service of the chassis that does what the peers do, and nothing else."""
+"""A service of the chassis that does the same as the peers."""

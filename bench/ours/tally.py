@@ -80,7 +80,7 @@ BINDINGS = bindings_of(Tally)
 
 @contextmanager
 def arranged() -> Iterator[None]:
-    """Let the chassis find the tables, and nobody else to wait for; afterwards all is as before."""
+    """Configure the chassis for this service only; restore it afterwards."""
     topology: Any = district.TOPOLOGY
     before, package = dict(topology), migrations.PACKAGE
     migrations.PACKAGE = "bench.ours"

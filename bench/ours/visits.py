@@ -1,4 +1,4 @@
-"""What is said by the service `visits`, which exists as messages only."""
+"""The events of the service `visits`, which exists as messages only."""
 
 from __future__ import annotations
 

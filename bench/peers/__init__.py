@@ -1,1 +1,1 @@
-"""The peers: small programs, each written as its own documentation recommends."""
+"""The peers: small programs, each written as its documentation recommends."""

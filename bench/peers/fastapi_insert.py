@@ -1,4 +1,4 @@
-"""FastAPI and async SQLAlchemy: validates a filing, inserts one row, commits and answers."""
+"""FastAPI and async SQLAlchemy: validates a filing, inserts one row, commits and responds."""
 
 import os
 import uuid
@@ -31,7 +31,7 @@ class Filing(Base):
 
 
 class FilingIn(BaseModel):
-    """What is filed."""
+    """The request."""
 
     enterprise_id: str = Field(min_length=1, max_length=64)
     reopen_on: date
@@ -42,7 +42,7 @@ class FilingIn(BaseModel):
 
 
 class FilingOut(BaseModel):
-    """What is answered."""
+    """The response."""
 
     filing_id: str
     enterprise_id: str
@@ -54,7 +54,7 @@ sessions = async_sessionmaker(engine, expire_on_commit=False)
 
 
 async def session_of_a_request():
-    """Return a request its session."""
+    """Yield the session of a request."""
     async with sessions() as session:
         yield session
 

@@ -1,6 +1,6 @@
 """FastStream and async SQLAlchemy: a session and a commit for each event, several at once.
 
-How many are handled at once follows from the channel's prefetch.
+The channel's prefetch determines how many are handled at once.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ async def count(fact: dict, message: RabbitMessage) -> None:
 
 @app.after_startup
 async def tell() -> None:
-    """Say that it has begun."""
+    """Print that it has started."""
     print("ready", flush=True)
 
 

@@ -1,6 +1,6 @@
 """Plain nameko: a handler, a session for each event, a commit for each event.
 
-The queue is a quorum queue, which `@event_handler` cannot be told, and `@consume` can.
+The queue is a quorum queue, which `@consume` supports and `@event_handler` does not.
 """
 
 import os
@@ -33,10 +33,10 @@ VISITS = Queue(
 
 
 class Database(DependencyProvider):
-    """Gives each worker a session of its own, and closes it."""
+    """Provides each worker with its own session, and closes it."""
 
     def setup(self):
-        """Make the engine."""
+        """Create the engine."""
         self.engine = create_engine(os.environ["DATABASE_URL"], pool_size=WORKERS)
         self.sessions = sessionmaker(self.engine)
         self.open = {}
@@ -46,7 +46,7 @@ class Database(DependencyProvider):
         self.engine.dispose()
 
     def get_dependency(self, worker_ctx):
-        """Return a worker its session."""
+        """Return a new session for a worker."""
         session = self.open[worker_ctx] = self.sessions()
         return session
 
@@ -56,10 +56,10 @@ class Database(DependencyProvider):
 
 
 class Headers(DependencyProvider):
-    """Gives a worker the headers of its message."""
+    """Provides a worker with the headers of its message."""
 
     def get_dependency(self, worker_ctx):
-        """Return a worker its headers."""
+        """Return the headers of a worker's message."""
         return worker_ctx.data
 
 

@@ -15,11 +15,11 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
 class Base(DeclarativeBase):
-    """The tables of a peer, named and made as ours."""
+    """The tables of a peer, the same as ours."""
 
 
 class Inbox(Base):
-    """A message that was handled: the same one again is a conflict."""
+    """A message that was handled: a repeat is a conflict."""
 
     __tablename__ = "inbox"
 
@@ -41,7 +41,7 @@ class Visit(Base):
 
 
 class Outbox(Base):
-    """An event that is to be published."""
+    """An event to publish."""
 
     __tablename__ = "outbox"
 
@@ -62,7 +62,7 @@ class Outbox(Base):
 
 
 def rows_of(headers: Mapping[str, Any], fact: Mapping[str, Any]) -> list[Base]:
-    """Make the three rows of one event."""
+    """Return the three rows of one event."""
     message, now = headers["cloudEvents_id"], time.time()
     body = json.dumps(fact)
     said = {name: fact[name] for name in ("visit_id", "enterprise_id", "grid")}

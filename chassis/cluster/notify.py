@@ -1,8 +1,8 @@
-"""Calls between the replicas of a service: «there is something new», by PostgreSQL's NOTIFY.
+"""Notifications between the replicas of a service, by PostgreSQL's NOTIFY.
 
-A call has no payload and promises nothing: whoever is called looks for itself, and looks now and
-then although nobody has called. NOTIFY locks the whole cluster for a moment when it commits, so a
-call is made once for all that has come together, and only where another process may be waiting.
+A notification has no payload and may be lost: a replica that receives one reads the database, and
+reads it regularly without one too. NOTIFY briefly locks the whole cluster when it commits, so
+notifications are combined, and are sent only where another process may be waiting.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from chassis.storage.engine import STORAGE_ERRORS
 from chassis.storage.store import Store
 
 LISTEN_AGAIN = 3.0
-"""Seconds between attempts to listen, when the database does not answer."""
+"""Seconds between attempts to listen while the database does not respond."""
 QUIET = 10.0
-"""Seconds without a call after which the connection is tried."""
+"""Seconds without a notification after which the connection is checked."""
 
 
 class Notifier:
-    """Calls the other replicas of a service, and hears them."""
+    """Notifies the other replicas of a service, and listens to them."""
 
     def __init__(self, store: Store, heard: Callable[[str], None], *channels: str) -> None:
         self.store = store
@@ -36,13 +36,13 @@ class Notifier:
         self._some = Event()
 
     def notify(self, channel: str) -> None:
-        """Have the others called soon."""
+        """Notify the other replicas soon."""
         self._to_call.add(channel)
         if not self._some.ready():
             self._some.send()
 
     def send_all(self) -> None:
-        """Make the calls, for ever."""
+        """Send the notifications, for ever."""
         while True:
             self._some.wait()
             self._some = Event()
@@ -50,7 +50,7 @@ class Notifier:
             try:
                 self.store.dialect.notify(*sorted(channels))
             except STORAGE_ERRORS as error:
-                self.log.warning("call not made", error=str(error))  # the others look by themselves
+                self.log.warning("notification not sent", error=str(error))  # the others poll
 
     def listen(self) -> None:
         """Listen, for ever."""
@@ -58,7 +58,7 @@ class Notifier:
             try:
                 self._listen()
             except (psycopg.Error, OSError) as error:
-                self.log.warning("calls not heard", error=str(error))
+                self.log.warning("not listening for notifications", error=str(error))
             pause(LISTEN_AGAIN)
 
     def _listen(self) -> None:
@@ -68,14 +68,14 @@ class Notifier:
             connection.add_notify_handler(lambda notice: self._heard(notice.channel))
             for channel in self._channels:
                 connection.execute(f"LISTEN {channel}".encode())
-                self._heard(channel)  # something may have been said before
+                self._heard(channel)  # notifications may have been sent before
             while True:
                 try:
                     trampoline(
                         connection.fileno(), read=True, timeout=QUIET, timeout_exc=TimeoutError
                     )
                 except TimeoutError:
-                    with Timeout(QUIET, psycopg.OperationalError("the database does not answer")):
+                    with Timeout(QUIET, psycopg.OperationalError("the database does not respond")):
                         connection.execute(b"SELECT 1")
                 connection.pgconn.consume_input()
                 while (notice := connection.pgconn.notifies()) is not None:

@@ -18,17 +18,18 @@ from chassis.storage.engine import STORAGE_ERRORS
 from chassis.storage.leases import LEASE, RELAY, TICK, Leases, PartitionLost, Share, name_of
 
 DRAINED_EVERY = 5.0
-"""Seconds between notes of which partitions have nothing left to handle."""
+"""Seconds between records of which partitions have nothing left to handle."""
 DEAF = 6
-"""Looks, a `TICK` apart, at which the broker has said nothing, until a replica gives up what it
-holds. An idle broker says something within `rabbit.HEARTBEAT`, and one that starts anew takes some
-seconds, for which nothing need change hands."""
+"""Checks, a `TICK` apart, without a sign of life from the broker, before a replica releases what it
+holds. An idle broker sends something within `topology.HEARTBEAT`; one that restarts takes some
+seconds, during which no partition needs to move."""
 
 
 class Replica:
-    """Serves partitions as the leases say; without leases, all of them.
+    """Serves the partitions that it has leased; without leases, all of them.
 
-    One that does not hear the broker gives everything up, and is no replica until it does.
+    A replica that loses the broker releases everything, and does not count as a replica until it is
+    back.
     """
 
     def __init__(
@@ -86,14 +87,14 @@ class Replica:
                 self._stop.wait()
 
     def _hears(self) -> bool:
-        """Return whether the broker has said something lately."""
+        """Return whether the broker has shown a sign of life lately."""
         self._deaf = 0 if self.inbox.heard() else self._deaf + 1
         if self._deaf == DEAF:
-            self.log.warning("broker not heard", partitions=len(self._serving))
+            self.log.warning("broker not responding", partitions=len(self._serving))
         return self._deaf < DEAF
 
     def _agree(self, share: Share) -> bool:
-        """Take over another number of partitions, as soon as none of the old ones is served."""
+        """Adopt another number of partitions, as soon as none of the old ones is served."""
         if share.partitions == self.inbox.partitions:
             return True
         if self._serving or self._leaving:
@@ -103,11 +104,12 @@ class Replica:
         return True
 
     def _follow(self, share: Share) -> None:
-        """Serve what is held, and give up what is too much or lost.
+        """Serve the partitions held, and release those that are surplus or lost.
 
-        A consumer that has found its partition lost has ended. The partition may be held again by
-        now, with no tick between: it is given up all the same, so that what was in hand comes once
-        more. So is one that was taken although it is served: another replica has had it meanwhile.
+        A consumer that finds its partition lost has ended. The partition may be held again by now,
+        with no tick in between: it is released all the same, so that its unfinished messages are
+        redelivered. So is a partition that was newly taken although it is served: another replica
+        held it meanwhile.
         """
         self.others = share.replicas - 1
         serving = self._serving.keys()
@@ -124,14 +126,14 @@ class Replica:
 
     def _serve(self, partition: int) -> None:
         if self.leases is not None:
-            self.consumer.gaps.add(partition)  # until the first message shows that there is none
+            self.consumer.gaps.add(partition)  # until a message shows that there is none
         partition_consumer = self.inbox.open(partition)
         thread = self._spawn(lambda: self.consumer.run(partition_consumer, self._batch))
         self._serving[partition] = partition_consumer, thread
 
     def _give_up(self, partition: int) -> None:
-        """Stop taking, finish what is in hand, close the channel, and only then let the partition
-        go."""
+        """Stop consuming, finish the messages in hand, close the channel, and only then release the
+        partition."""
         if partition not in self._serving or partition in self._leaving:
             return
         self._leaving.add(partition)
@@ -153,7 +155,7 @@ class Replica:
         except STORAGE_ERRORS as error:
             self.log.warning(
                 "partition not released", partition=partition, error=str(error)
-            )  # it ends by itself
+            )  # its lease expires
 
     def _note_drained(self, now: float) -> None:
         if self.leases is None or now < self._drained + DRAINED_EVERY:
@@ -167,12 +169,12 @@ class Replica:
         try:
             self.leases.drained(dict.fromkeys(sorted(idle), at))
         except STORAGE_ERRORS as error:
-            self.log.warning("drained partitions not noted", error=str(error))
+            self.log.warning("drained partitions not recorded", error=str(error))
 
     def lost(self, partition: int) -> bool:
-        """Ask for what a queue may have held that was taken away; raises `STORAGE_ERRORS`.
+        """Request the messages that a deleted queue may have held; raises `STORAGE_ERRORS`.
 
-        False where another replica serves the partition by now, whose business it is.
+        Returns False if another replica serves the partition by now, which then requests them.
         """
         store, hold = self.consumer.store, self.partitions.hold
         self._missing[partition] = store.now()
@@ -187,11 +189,11 @@ class Replica:
         return True
 
     def declared(self, partition: int) -> None:
-        """Note that a queue is there, and was not when it was missed; raises `STORAGE_ERRORS`."""
+        """Record that a missing queue has been declared; raises `STORAGE_ERRORS`."""
         replay.queue_made(self.consumer.store, partition, self._missing.pop(partition))
 
     def stop(self, seconds: float) -> None:
-        """Finish what is in hand within a bound, and let everything go."""
+        """Finish the messages in hand within a time limit, and release everything."""
         if not self._stop.ready():
             self._stop.send()
         for partition_consumer, _ in self._serving.values():
@@ -204,11 +206,9 @@ class Replica:
         self.consumer.stop()
 
     def leave(self) -> None:
-        """Return the leases, once nothing is consumed any more."""
+        """Release the leases, once nothing is consumed any more."""
         if self.leases is not None:
             try:
                 self.leases.leave()
             except STORAGE_ERRORS as error:
-                self.log.warning(
-                    "leases not given back", error=str(error)
-                )  # they end by themselves
+                self.log.warning("leases not released", error=str(error))  # they expire

@@ -33,7 +33,7 @@ METHODS = frozenset(
 
 
 class _Identifier(BaseConverter):
-    """What stands in a path for a thing: anything else names nothing, and is a 404."""
+    """An id in a path; a path segment of another form is a 404."""
 
     regex = "[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}"
 
@@ -46,7 +46,7 @@ class TooManyRequests(Rejected):
 
 @dataclass(frozen=True)
 class Entrance:
-    """What stands between the clients and the routes: proxies, pages of other origins, rates."""
+    """The checks between clients and routes: trusted proxies, CORS, rate limit."""
 
     proxies: Proxies = field(default_factory=Proxies)
     cors: Cors = field(default_factory=Cors)
@@ -54,7 +54,7 @@ class Entrance:
 
     @classmethod
     def of(cls, settings: Settings) -> Entrance:
-        """Make it as the settings say."""
+        """Create it from the settings."""
         limited = settings.rate_limit > 0
         return cls(
             Proxies(networks_of(settings.trusted_proxies)),
@@ -63,7 +63,7 @@ class Entrance:
         )
 
     def bounds(self, settings: Settings) -> Bounds:
-        """Return what a client may take; a trusted proxy speaks for many."""
+        """Return the limits of a client; trusted proxies are exempt from those per address."""
         return Bounds(
             settings.headers_within,
             settings.body_within,
@@ -76,7 +76,7 @@ class Entrance:
 class Application:
     """The WSGI application of one process.
 
-    `authorize` allows a request or raises; `client_of` then says whose it is, if that is known.
+    `authorize` allows a request or raises; `client_of` then returns its rate-limit key, or None.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Application:
         """Answer one request."""
         started = time.perf_counter()
         request = Request(environ)
-        request.max_content_length = LARGEST_BODY + 1  # werkzeug cuts a longer body off in silence
+        request.max_content_length = LARGEST_BODY + 1  # werkzeug silently truncates a longer body
         if "HTTP_TRANSFER_ENCODING" in environ:
             environ["wsgi.input_terminated"] = True  # eventlet ends a chunked body, or raises
         route: Route | None = None
@@ -139,11 +139,11 @@ class Application:
                 if not route.public:
                     self.authorize(request, route)
             finally:
-                self._count(request)  # also whom nobody knows: by the address then
+                self._count(request)  # unauthenticated requests too, by IP address
         return route.answer(request, *values.values())
 
     def _count(self, request: Request) -> None:
-        """Count a request against its client's rate; raises `TooManyRequests`."""
+        """Count a request against the rate limit of its client; raises `TooManyRequests`."""
         if self.entrance.rates is None:
             return
         client = self.client_of(request) or self.entrance.proxies.client_of(request.environ)
@@ -154,7 +154,7 @@ class Application:
             raise TooManyRequests
 
     def _dress(self, request: Request, route: Route | None, response: Response) -> None:
-        """Add the headers that every answer has; what a route has said itself stays."""
+        """Add the headers of every response; those that a route has set stay."""
         headers = response.headers
         headers["X-Content-Type-Options"] = "nosniff"
         headers["Referrer-Policy"] = "no-referrer"
@@ -186,9 +186,9 @@ class Application:
             return made
         if isinstance(error, STORAGE_ERRORS):
             self.log.error("database unavailable", error=str(error))
-            return unavailable("The database does not answer.")
+            return unavailable("The database does not respond.")
         self.log.error("request failed", path=request.path, exc_info=error)
-        return problem(500, "Internal Server Error", "The failure is in the log.")
+        return problem(500, "Internal Server Error", "The error is in the log.")
 
     def _account(self, request: Request, route: Route | None, status: int, seconds: float) -> None:
         name = route.path if route else "-"

@@ -1,7 +1,7 @@
-"""Connections: how many there may be, and how long and how large what comes in on one may be.
+"""Limits of HTTP connections: their number, and the time and size of requests.
 
-A client that is slow or hostile costs a green thread and a socket, for a bounded time, and holds
-nobody else up.
+A slow or hostile client costs a green thread and a socket for a bounded time, and delays no other
+client.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from chassis.errors import Rejected
 from chassis.message import encode
 
 IDLE_SECONDS = 75.0
-"""How long a connection is kept that asks for nothing more."""
+"""Seconds for which an idle connection is kept open."""
 SEND_SECONDS = 30.0
-"""How long a client may take none of its answer."""
+"""Seconds for which a client may stop reading its response."""
 LINGER_SECONDS = 2.0
-"""How long one that was cut off may go on sending, so that it can read why."""
+"""Seconds for which a rejected client may go on sending, so that it can read the reason."""
 LONGEST_LINE = 8192
-"""Bytes of a request's first line; and, as eventlet has it, of one header."""
+"""Maximum bytes of a request line and, in eventlet, of one header."""
 SLOWEST = 16 * 1024
-"""Bytes of a body that must come a second, once its time is up."""
+"""Minimum bytes of a body per second, once its base time is up."""
 MOST_UNREAD = 32 * 1024 * 1024
-"""Bytes that are read of a body that nobody wants, for the sake of the next request."""
+"""Maximum bytes of an unused body that are read to keep the connection usable."""
 _PIECE = 64 * 1024
 _REASONS = {
-    400: ("Bad Request", "That is not HTTP/1.1."),
+    400: ("Bad Request", "The request is not HTTP/1.1."),
     408: ("Request Timeout", "The request did not arrive in time."),
     414: ("URI Too Long", f"At most {LONGEST_LINE} bytes."),
     429: ("Too Many Requests", "There are too many connections from this address."),
     431: ("Request Header Fields Too Large", "There are too many headers, or one is too long."),
-    501: ("Not Implemented", "There is no other transfer coding here than chunked."),
+    501: ("Not Implemented", "The only transfer coding supported is chunked."),
     503: ("Service Unavailable", "There are too many connections."),
-    505: ("HTTP Version Not Supported", "HTTP/1.1 is spoken here."),
+    505: ("HTTP Version Not Supported", "Use HTTP/1.1."),
 }
 
 
@@ -55,8 +55,8 @@ class Late(Rejected):
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a client may take: seconds for headers and for a body, and connections, all in all and
-    from one address, except where an address `is_exempt`."""
+    """Limits of clients: seconds for headers and for a body, and connections in total and from one
+    address, unless the address `is_exempt`."""
 
     headers_within: float
     body_within: float
@@ -66,7 +66,7 @@ class Bounds:
 
 
 class Connections:
-    """Counts the connections that are open."""
+    """Counts the open connections."""
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
@@ -74,7 +74,7 @@ class Connections:
         self.by_address: Counter[str] = Counter()
 
     def begin(self, address: str) -> int:
-        """Count one more in; gives 0, or the status with which it is refused."""
+        """Count a new connection; return 0, or the status with which it is refused."""
         if self.open >= self.bounds.connections:
             return 503
         each = self.bounds.connections_each
@@ -85,7 +85,7 @@ class Connections:
         return 0
 
     def end(self, address: str) -> None:
-        """Count one out."""
+        """Count a closed connection."""
         self.open -= 1
         self.by_address[address] -= 1
         if not self.by_address[address]:
@@ -93,7 +93,7 @@ class Connections:
 
 
 def refusal(status: int) -> bytes:
-    """Write an answer to what is no request yet, after which the connection ends."""
+    """Return the bytes of an error response after which the connection is closed."""
     metrics.REFUSED.labels(status).inc()
     title, detail = _REASONS.get(status, _REASONS[400])
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
@@ -108,19 +108,19 @@ def refusal(status: int) -> bytes:
 
 
 def turn_away(connection: Any, status: int) -> None:
-    """Refuse a connection that is not counted, without waiting for anybody."""
+    """Refuse a connection that is not counted, without blocking."""
     try:
         connection.settimeout(0)
         connection.send(refusal(status))
         connection.close()
     except OSError:
-        connection.close()  # it is gone, or does not listen
+        connection.close()  # it is closed, or does not read
 
 
 class _Body:
-    """Reads the body of a request as it arrives, for as long as it may take.
+    """Reads the body of a request as it arrives, within its time limit.
 
-    Its time is `within` and what its size takes at the slowest; raises `Late` when that is up.
+    The limit is `within` plus the time of its size at the minimum rate; then it raises `Late`.
     """
 
     def __init__(self, file: Any, within: float, late: Callable[[], None]) -> None:
@@ -130,7 +130,7 @@ class _Body:
         self.size = 0
 
     def read(self, size: int) -> bytes:
-        """Read so many bytes, or what there is when the client ends."""
+        """Read `size` bytes, or less when the client ends."""
         pieces = []
         while size > 0:
             piece = self._in_time(self._file.read1, min(size, _PIECE))
@@ -141,7 +141,7 @@ class _Body:
         return b"".join(pieces)
 
     def readline(self, size: int = LONGEST_LINE) -> bytes:
-        """Read a line, of which no more is taken than is sensible."""
+        """Read a line of at most `size` bytes."""
         return self._in_time(self._file.readline, size)
 
     def _in_time(self, read: Callable[[int], bytes], size: int) -> bytes:
@@ -161,19 +161,19 @@ class _Body:
 
 
 class Protocol(HttpOnlyProtocol):
-    """HTTP/1.1 within bounds, and without Nagle's delay; what is no request gets a problem too."""
+    """HTTP/1.1 within limits and without Nagle's delay; malformed requests get a problem too."""
 
     bounds: Bounds
     _waits_for_headers: Any = None
     _has_served = False
 
     def setup(self) -> None:
-        """Send without delay."""
+        """Disable Nagle's algorithm."""
         super().setup()
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def handle_one_request(self) -> None:
-        """Wait for a request, take its headers in time, and have it answered."""
+        """Wait for a request, read its headers in time, and respond to it."""
         if self._has_served and not self._another_comes():
             self.close_connection = True
             return
@@ -181,7 +181,7 @@ class Protocol(HttpOnlyProtocol):
         self._waits_for_headers = eventlet.Timeout(self.bounds.headers_within)
         try:
             super().handle_one_request()
-        except Late:  # while what is left of a body was read that nobody has wanted
+        except Late:  # while the rest of an unused body was read
             self.close_connection = True
         except eventlet.Timeout as over:
             if over is not self._waits_for_headers:
@@ -202,7 +202,8 @@ class Protocol(HttpOnlyProtocol):
         return line
 
     def parse_request(self) -> bool:
-        """Read the headers; one whose body has no certain end would hide another request."""
+        """Parse the headers; reject an ambiguous body length, which could smuggle another
+        request."""
         try:
             if not super().parse_request():
                 return False
@@ -222,11 +223,11 @@ class Protocol(HttpOnlyProtocol):
         return True
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Refuse what the standard library cannot read; it would name its version."""
+        """Reject requests that the standard library cannot parse, without naming its version."""
         self._refuse(int(code))
 
     def get_environ(self) -> dict[str, Any]:
-        """Take the request as complete but for its body, whose time begins."""
+        """Return the WSGI environment; the time limit of the body begins."""
         self._waits_for_headers.cancel()
         environ: dict[str, Any] = super().get_environ()
         given = environ["eventlet.input"]
@@ -239,7 +240,8 @@ class Protocol(HttpOnlyProtocol):
         self.close_connection = True
 
     def _refuse(self, status: int) -> None:
-        """Answer, and read on for a moment: a reset would take the answer away from the client."""
+        """Send an error and read on for a moment: a reset would discard the response at the
+        client."""
         self.close_connection = True
         self._waits_for_headers.cancel()
         self.wfile.write(refusal(status))

@@ -1,4 +1,4 @@
-"""Cross-origin requests (CORS): which pages of other origins may call."""
+"""Cross-origin requests (CORS): which web origins may use the API."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ASKED = (
     "Prefer",
     "Traceparent",
 )
-"""Headers that a page of another origin may send."""
+"""Request headers allowed to pages of other origins."""
 
 
 SHOWN = (
@@ -30,21 +30,21 @@ SHOWN = (
     "Retry-After",
     "WWW-Authenticate",
 )
-"""Headers that it may read, beside those that any page may."""
+"""Response headers exposed to them, beside the CORS-safelisted ones."""
 
 
 REMEMBERED = "600"
-"""Seconds for which a browser need not ask again what is allowed."""
+"""Seconds for which a browser may cache a preflight response."""
 
 
 class Cors:
-    """The web pages that may use the API: those of these origins (Fetch, section 3.3)."""
+    """The web origins that may use the API (Fetch, section 3.3)."""
 
     def __init__(self, origins: Iterable[str] = ()) -> None:
         self.origins = frozenset(origins)
 
     def asks_first(self, request: Request) -> bool:
-        """Return whether a browser asks what a page of an origin that is known here may do."""
+        """Return whether a request is a preflight from an allowed origin."""
         return (
             request.method == "OPTIONS"
             and request.headers.get("Origin") in self.origins
@@ -53,7 +53,7 @@ class Cors:
 
     @staticmethod
     def allowance(methods: Iterable[str]) -> Response:
-        """Answer what such a page may do at this path."""
+        """Return the preflight response with the methods of a path."""
         made = Response(status=204)
         made.headers["Access-Control-Allow-Methods"] = ", ".join(sorted(methods))
         made.headers["Access-Control-Allow-Headers"] = ", ".join(ASKED)
@@ -61,7 +61,7 @@ class Cors:
         return made
 
     def mark(self, request: Request, response: Response) -> None:
-        """Say in an answer whether the page that asked may read it."""
+        """Add to a response whether the requesting page may read it."""
         if not self.origins:
             return
         response.vary.add("Origin")

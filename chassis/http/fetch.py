@@ -1,4 +1,4 @@
-"""Reading a JSON document from a file, or from an HTTP server within a bound."""
+"""Read a JSON document from a file, or from an HTTP server within a time limit."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from chassis.http.client import Place, addresses_in, asked
 from chassis.http.line import Deadline
 
 WITHIN = 5.0
-"""Seconds for all of it, whatever the server does."""
+"""Seconds for the whole request, whatever the server does."""
 LARGEST = 1 << 20
 _HEADERS = {"Accept": "application/json", "User-Agent": "Bihuan/1"}
 
 
 class NotFetched(Exception):
-    """The document cannot be had, or is no JSON object; the message says why."""
+    """The document cannot be fetched, or is not a JSON object; the message has the reason."""
 
 
 def fetch(where: str) -> dict[str, Any]:
-    """Read a JSON object from a path, or from an address that begins with http; raises
-    `NotFetched`. No redirect is followed."""
+    """Read a JSON object from a path or an HTTP URL; raises `NotFetched`. Redirects are not
+    followed."""
     try:
         text = _get(where) if where.startswith(("https://", "http://")) else _read(where)
         found = json.loads(text)
-    except Exception as error:  # a server may say anything
+    except Exception as error:  # a server may send anything
         raise NotFetched(f"{where}: {error}") from error
     if not isinstance(found, dict):
-        raise NotFetched(f"{where}: that is no JSON object")
+        raise NotFetched(f"{where}: not a JSON object")
     return found
 
 
@@ -44,8 +44,8 @@ def _get(where: str) -> bytes:
     place = Place.of(urlsplit(where))
     with deadline.cutting_off():
         found = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
-    addresses = addresses_in(found)  # it is named by the settings, and no stranger's
+    addresses = addresses_in(found)  # the settings name it, so its addresses need no check
     with closing(asked(place, addresses, deadline, LARGEST, headers=_HEADERS)) as answer:
         if answer.status != 200:
-            raise ValueError(f"the answer is {answer.status}")
+            raise ValueError(f"the status is {answer.status}")
         return answer.read(LARGEST)

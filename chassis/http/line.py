@@ -1,8 +1,7 @@
-"""A connection to somebody whom nobody trusts: it ends at a moment, whatever the peer does.
+"""A connection to an untrusted peer: it ends at a deadline, whatever the peer does.
 
-On a socket on which there is always something to read, a green thread would never let another have
-its turn, and no time-out would fire. So whoever reads or writes here lets the others go on first,
-each time, and then asks the clock; and what comes is counted.
+On a socket that always has data, a green thread would never yield, and no timeout would fire. So
+every read and write here yields first, then checks the clock, and counts the bytes received.
 """
 
 from __future__ import annotations
@@ -18,40 +17,40 @@ from typing import Any
 from chassis.runtime.green import Timeout, pause
 
 CONNECT_WITHIN = 5.0
-"""Seconds after which another of a host's addresses is tried."""
+"""Seconds after which the next address of a host is tried."""
 MOST_SAID = 256 * 1024
-"""Bytes that may come beside the body that is wanted: heads, certificates and all."""
+"""Maximum bytes received beside the body: headers, certificates and so on."""
 _RECORD = 16 * 1024
 
 
 class Deadline:
-    """The moment at which a conversation ends."""
+    """The moment at which an exchange ends."""
 
     def __init__(self, within: float) -> None:
-        self.late = TimeoutError(f"no answer within {within:g} s")
+        self.late = TimeoutError(f"no response within {within:g} s")
         self._until = time.monotonic() + within
 
     def left(self) -> float:
-        """Return how many seconds are left; raises `TimeoutError` where there are none."""
+        """Return the seconds left; raises `TimeoutError` if there are none."""
         left = self._until - time.monotonic()
         if left <= 0:
             raise self.late
         return left
 
     def cutting_off(self) -> Timeout:
-        """Cut off at that moment what waits for something else than a line."""
+        """Return a timeout at the deadline, for waits outside of a `Line`."""
         return Timeout(self.left(), self.late)
 
 
 class Stream(io.RawIOBase):
-    """What http.client takes for a socket."""
+    """The interface of a socket as http.client uses it."""
 
     def readable(self) -> bool:
-        """Tell that it can be read."""
+        """Return True."""
         return True
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        """Return it as something that can be read line by line."""
+        """Return a buffered reader of it."""
         return io.BufferedReader(self)
 
     def sendall(self, data: bytes) -> None:
@@ -60,7 +59,7 @@ class Stream(io.RawIOBase):
 
 
 class Line(Stream):
-    """A TCP connection that is read and written until the deadline, and no more than so much."""
+    """A TCP connection with a deadline and a maximum number of bytes received."""
 
     def __init__(self, connection: socket.socket, deadline: Deadline, most: int) -> None:
         self._connection = connection
@@ -68,11 +67,11 @@ class Line(Stream):
         self._most = most
 
     def readinto(self, buffer: Any) -> int:
-        """Read what there is, or wait for it; raises `OSError`."""
+        """Read the data there is, or wait for some; raises `OSError`."""
         got: int = self._in_turn(self._connection.recv_into, buffer)
         self._most -= got
         if self._most < 0:
-            raise OSError("more is said than anybody wants to hear")
+            raise OSError("the response is too large")
         return got
 
     def sendall(self, data: bytes) -> None:
@@ -96,10 +95,10 @@ class Line(Stream):
 
 
 class Sealed(Stream):
-    """TLS on a line, with a peer that must prove to be the host.
+    """TLS over a line, with a certificate that must match the host.
 
-    The record layer gets what the line has read, and nothing by itself: it would read on for as
-    long as a peer sends what is no data.
+    The TLS layer gets its bytes from the line and reads no socket: it would read on for as long as
+    a peer sends records without data.
     """
 
     def __init__(self, line: Line, host: str) -> None:
@@ -110,7 +109,7 @@ class Sealed(Stream):
         self._talk(self._tls.do_handshake)
 
     def readinto(self, buffer: Any) -> int:
-        """Read what there is, or wait for it; raises `OSError`."""
+        """Read the data there is, or wait for some; raises `OSError`."""
         try:
             return int(self._talk(self._tls.read, len(buffer), buffer))
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
@@ -144,9 +143,9 @@ class Sealed(Stream):
 
 
 def connected(addresses: Iterable[str], port: int, deadline: Deadline, most: int) -> Line:
-    """Connect to the first of some addresses that takes a connection, for a body of so many bytes
-    at the most; raises `OSError`."""
-    failed = OSError("it has no address")
+    """Connect to the first address that accepts a connection, for a body of at most `most` bytes;
+    raises `OSError`."""
+    failed = OSError("the host has no address")
     for address in addresses:
         within = min(CONNECT_WITHIN, deadline.left())
         try:
@@ -161,13 +160,14 @@ def connected(addresses: Iterable[str], port: int, deadline: Deadline, most: int
 def exchange(
     stream: Stream, method: str, target: str, body: bytes | None, headers: Mapping[str, str]
 ) -> HTTPResponse:
-    """Ask, and give the answer once its head is there; raises `OSError` and `HTTPException`."""
+    """Send a request and return the response once its headers are there; raises `OSError` and
+    `HTTPException`."""
     asking = HTTPConnection("")
     asking.sock = stream
     asking.request(method, target, body, dict(headers))
     answer = HTTPResponse(stream, method=method)  # type: ignore[arg-type]
     answer.begin()
-    while 101 < answer.status < 200:  # it is yet to come
+    while 101 < answer.status < 200:  # an interim response
         answer.headers = None  # type: ignore[assignment]
         answer.begin()
     return answer

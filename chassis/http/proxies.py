@@ -1,4 +1,4 @@
-"""Where a request comes from: past the proxies that are trusted, and by which web page."""
+"""The client of a request, behind trusted proxies."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from chassis.addresses import Network, parts_of
 
 
 class Proxies:
-    """The proxies whose word is taken for whom they speak; of anyone else it is ignored."""
+    """Trusted proxies. `X-Forwarded-*` headers from other addresses are ignored."""
 
     def __init__(self, trusted: Sequence[Network] = ()) -> None:
         self.trusted = trusted
 
     def trusts(self, address: str) -> bool:
-        """Return whether an address is that of a proxy."""
+        """Return whether an address is that of a trusted proxy."""
         try:
             peer = ipaddress.ip_address(address)
         except ValueError:
@@ -24,7 +24,7 @@ class Proxies:
         return any(peer in network for network in self.trusted)
 
     def client_of(self, environ: dict[str, Any]) -> str:
-        """Return the address of the client: the last one that no trusted proxy has."""
+        """Return the address of the client: the last one that is not a trusted proxy."""
         address: str = environ.get("REMOTE_ADDR", "")
         for said in reversed(parts_of(environ.get("HTTP_X_FORWARDED_FOR", ""))):
             if not self.trusts(address):
@@ -33,7 +33,7 @@ class Proxies:
         return address
 
     def is_encrypted(self, environ: dict[str, Any]) -> bool:
-        """Return whether the client speaks TLS, by the word of a trusted proxy."""
+        """Return whether the client uses TLS, as a trusted proxy reports."""
         return environ.get("HTTP_X_FORWARDED_PROTO") == "https" and self.trusts(
             environ.get("REMOTE_ADDR", "")
         )

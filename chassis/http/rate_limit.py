@@ -1,4 +1,4 @@
-"""How many requests a client may make: a bucket of tokens for each, in the memory of a process."""
+"""The rate limit: a token bucket for each client, in the memory of a process."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 CLIENTS = 10_000
-"""Clients that are remembered; whoever has not been heard of for longest is forgotten first."""
+"""Maximum number of clients remembered; the least recently active is forgotten first."""
 
 
 @dataclass(frozen=True)
 class Quota:
-    """What is left to a client after a request that was `taken`, or was one too many.
+    """The remaining quota of a client after a request that was `taken`, or rejected.
 
-    `burst` and `left` are requests; `full_in` is how long its bucket takes to be full again, and
-    `next_in` how long until the next request is taken (s).
+    `burst` and `left` are requests; `full_in` is the time until the bucket is full again, and
+    `next_in` the time until the next request is accepted (s).
     """
 
     burst: int
@@ -28,7 +28,7 @@ class Quota:
     taken: bool
 
     def headers(self) -> dict[str, str]:
-        """Write the quota as draft-ietf-httpapi-ratelimit-headers has it, and Retry-After."""
+        """Return the headers of draft-ietf-httpapi-ratelimit-headers, and Retry-After."""
         made = {
             "RateLimit-Policy": f'"client";q={self.burst};w={self.window}',
             "RateLimit": f'"client";r={self.left};t={math.ceil(self.full_in)}',
@@ -39,7 +39,7 @@ class Quota:
 
 
 class Rates:
-    """Buckets that hold `burst` tokens and gain `rate` of them a second; a request takes one."""
+    """Token buckets that hold `burst` tokens and gain `rate` per second; a request takes one."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Rates:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, client: str) -> Quota:
-        """Take a token out of a client's bucket, if there is one."""
+        """Take a token from the bucket of a client, if there is one."""
         now = self._now()
         tokens, since = self._buckets.get(client, (float(self.burst), now))
         tokens = min(float(self.burst), tokens + (now - since) * self.rate)

@@ -1,4 +1,4 @@
-"""The web server of a process: it serves the routes of its services."""
+"""The web server of a process, which serves the routes of its services."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Web(WebServer):
     _sock: Any
 
     is_open = False
-    """Whether more than the routes that are always open may be asked for."""
+    """Whether routes beside those that are always open are served."""
 
     def serve(self, service: Any, routes: Iterable[Route]) -> None:
         """Serve the routes of a service, and these; called before the port opens."""
@@ -45,7 +45,7 @@ class Web(WebServer):
 
     @property
     def port(self) -> int:
-        """The port that is listened on, once started."""
+        """The port it listens on, once started."""
         port: int = self._sock.getsockname()[1]
         return port
 
@@ -66,7 +66,8 @@ class Web(WebServer):
         self._gt = self.container.spawn_managed_thread(self.run)
 
     def run(self) -> None:
-        """Accept connections; one that fails, and a want of file handles, ends nothing else."""
+        """Accept connections; neither a failed connection nor a lack of file handles ends the
+        loop."""
         while self._is_accepting:
             try:
                 connection, address = self._sock.accept()
@@ -84,7 +85,7 @@ class Web(WebServer):
             self.container.spawn_managed_thread(serve)
 
     def process_request(self, sock: Any, address: Any) -> None:
-        """Serve one connection until it ends, however it ends."""
+        """Serve one connection until it ends."""
         try:
             super().process_request(sock, address)
         except OSError as error:
@@ -99,7 +100,7 @@ class Web(WebServer):
             super().stop()
 
     def get_wsgi_app(self) -> Application:
-        """Build the application from the service's routes."""
+        """Return the application with the service's routes."""
         return Application(
             self.container.service_name,
             [*self._routes, *self._service.routes()],
@@ -110,7 +111,7 @@ class Web(WebServer):
         )
 
     def get_wsgi_server(self, sock: Any, wsgi_app: Any, **_: Any) -> Any:
-        """Build eventlet's server: it logs nothing by itself, since the application does."""
+        """Return eventlet's server, without a log of its own, since the application logs."""
         return wsgi.Server(
             sock,
             sock.getsockname(),
@@ -125,7 +126,7 @@ class Web(WebServer):
 
 
 def health(ready: Callable[[], dict[str, bool]]) -> list[Route]:
-    """Return the routes that every process has: alive, ready, metrics."""
+    """Return the routes of every process: liveness, readiness, metrics."""
 
     def readiness(_request: Request) -> Response:
         parts = ready()

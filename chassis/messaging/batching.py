@@ -1,4 +1,4 @@
-"""Batching: what several partitions have in hand shares one transaction, and so one commit."""
+"""Batching: the batches of several partitions share one transaction, and so one commit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ SOME_IN_A_ROW = 3
 
 @dataclass(frozen=True)
 class _Batch:
-    """What one partition has in hand; `done` comes with whether it was processed with others."""
+    """The messages in hand of one partition; `done` gets whether they were processed with
+    others."""
 
     messages: Sequence[Message]
     done: Event = field(default_factory=Event)
@@ -43,9 +44,9 @@ class Batching:
         self._rest_until, self._in_a_row = 0.0, 0
 
     def process(self, messages: Sequence[Message]) -> bool:
-        """Process a batch together with what other partitions have in hand when its turn comes.
+        """Process a batch together with the batches of other partitions that wait with it.
 
-        Returns False where that failed: then nothing was done, and each is processed by itself.
+        Returns False if that failed: then nothing was done, and each is processed by itself.
         """
         if self.partitions.count == 1 or any(message.redelivered for message in messages):
             return False
@@ -59,8 +60,8 @@ class Batching:
         return done
 
     def _rest(self) -> None:
-        """Wait, where transactions follow each other, as long as the last one took: by then there
-        is more to put in the next, and each costs less."""
+        """Wait between successive transactions for as long as the last one took: the next is then
+        larger, and each message costs less."""
         left = self._rest_until - time.monotonic()
         self._in_a_row = self._in_a_row + 1 if left > 0 else 0
         if self._in_a_row < SOME_IN_A_ROW:
@@ -69,7 +70,7 @@ class Batching:
             eventlet.sleep(left)
 
     def _process_waiting(self) -> None:
-        """Process as many waiting batches as one transaction may hold, from the oldest on."""
+        """Process as many waiting batches as one transaction may hold, oldest first."""
         batches = self._next_batches()
         messages = [message for batch in batches for message in batch.messages]
         started, done = time.monotonic(), False

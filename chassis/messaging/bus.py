@@ -1,8 +1,8 @@
 """The bus: one small interface, and its implementation inside one process.
 
-A bus is asked two things: *publish these rows, tell me when they are safe* and *give me what is
-ready*. Embedded, a row is safe when each subscriber has handled or parked it, so nothing is kept
-here that a restart could lose: what was not finished is still unsent in its outbox.
+A bus publishes outbox rows and reports when they are safe, and it delivers messages. Embedded, a
+row is safe when each subscriber has handled or parked it, so a restart loses nothing: an unfinished
+message is still unsent in its outbox.
 """
 
 from __future__ import annotations
@@ -15,45 +15,46 @@ from eventlet.event import Event
 from chassis.message import Message
 
 ANY = "*"
-"""Stands for every exchange in a binding."""
+"""Every exchange, in a binding."""
 
 Bindings = frozenset[tuple[str, str]]
-"""(exchange, type) pairs that a service listens to."""
+"""The (exchange, type) pairs that a service listens to."""
 
 
 class BusDown(Exception):
-    """The bus cannot be reached; nothing is known to be safe."""
+    """The bus is unavailable; no message is known to be safe."""
 
 
 class Closed(Exception):
-    """The partition consumer was closed while something waited at it."""
+    """The partition consumer was closed while a caller waited in `take`."""
 
 
 class PartitionConsumer(Protocol):
-    """Where one consumer takes the messages of a partition, in order."""
+    """Delivers the messages of one partition to one consumer, in order."""
 
     partition: int
 
     def take(self, most: int) -> list[Message]:
-        """Wait until something is ready, then give all that is, up to `most`; raises `Closed`."""
+        """Wait for messages, and return those that are ready, up to `most`; raises `Closed`."""
 
     def done(self, messages: Sequence[Message]) -> None:
         """Acknowledge messages that were handled or parked."""
 
     def idle(self) -> bool:
-        """Return whether nothing is queued here and nothing in hand."""
+        """Return whether no message is queued here or in hand."""
 
     def close(self) -> None:
-        """Stop taking; whoever waits in `take` gets `Closed`."""
+        """Stop delivering; a caller that waits in `take` gets `Closed`."""
 
 
 class Inbox(Protocol):
-    """Where the messages of a service arrive, parted into partitions by their keys.
+    """Receives the messages of a service, partitioned by their keys.
 
-    `ready` comes when it can be used, or with a `Misconfigured`. `on_missing` is called with the
-    partition whose queue is not there, before there is another, and says whether there is to be
-    one; `on_declared` when there is. From `until` on (of `time.monotonic`) nothing more is received
-    than is already: nobody could handle it; from `kept_until` on that is given back.
+    `ready` is set when it can be used, or with a `Misconfigured`. `on_missing` is called with the
+    partition of a missing queue before it is declared, and returns whether to declare it;
+    `on_declared` is called afterwards. From `until` on (of `time.monotonic`) no more messages are
+    received, since none could be handled; from `kept_until` on those received are returned to the
+    queue.
     """
 
     partitions: int
@@ -64,49 +65,49 @@ class Inbox(Protocol):
     on_declared: Callable[[int], None]
 
     def heard(self) -> bool:
-        """Return whether the broker has said anything since this was asked last."""
+        """Return whether the broker has sent anything since the last call."""
 
     def open(self, partition: int) -> PartitionConsumer:
-        """Begin to receive what comes for a partition."""
+        """Begin to receive the messages of a partition."""
 
     def leave(self, partition_consumer: PartitionConsumer) -> None:
-        """Return back what a closed partition consumer was given and nobody took, for the next to
-        serve it."""
+        """Return the undelivered messages of a closed partition consumer to the queue, for the next
+        replica."""
 
 
 class Bus(Protocol):
-    """Carries messages between services; `partitions` is the number that all of them agree on."""
+    """Carries messages between services; `partitions` is the number that all of them use."""
 
     partitions: int
 
     def claim(self, service: str, agreed: Callable[[], bool]) -> bool:
-        """Be the only process that publishes for a service, until it lets go or an error comes;
-        raises `BusDown`, also while another is.
+        """Become the only publisher of a service, until `let_go` or an error; raises `BusDown`,
+        also while another process is.
 
-        When it has become that, `agreed` is asked whether it may; tells whether it may publish.
+        Then `agreed` is called, which returns whether it may publish; so does this.
         """
 
     def let_go(self, service: str) -> None:
         """Let another process publish for a service."""
 
     def publish(self, messages: Sequence[Message], to: str | None = None) -> list[Message]:
-        """Publish in order and give those that are safe, once known; raises `BusDown`.
+        """Publish in order and return the messages that are safe, once known; raises `BusDown`.
 
-        With `to` they go to the inbox of that one service, whoever else listens to them. What is
-        `refused` holds back what follows in its key, and nothing else.
+        With `to` they go to the inbox of that service only. A `refused` message holds back later
+        messages of its key, and no others.
         """
 
     def inbox(self, service: str, bindings: Bindings) -> Inbox:
-        """Return the inbox of a service, which listens to all of these."""
+        """Return the inbox of a service that listens to these bindings."""
 
     def open(self) -> None:
-        """Let publishing begin: every inbox is there."""
+        """Allow publishing: every inbox exists."""
 
     def connected(self) -> bool:
-        """Return whether the bus can be reached."""
+        """Return whether the bus is available."""
 
     def leave(self, service: str) -> None:
-        """Receive and publish nothing more for a service."""
+        """Stop receiving and publishing for a service."""
 
     def close(self) -> None:
-        """Let go of every resource."""
+        """Release every resource."""

@@ -1,4 +1,5 @@
-"""The consumer: takes what is ready in a partition, processes it, and only then acknowledges."""
+"""The consumer: takes the ready messages of a partition, processes them, and only then
+acknowledges."""
 
 from __future__ import annotations
 
@@ -28,8 +29,8 @@ from contracts.shared import Resend, ResendBegan
 class Consumer:
     """Consumes the messages of one service, each partition in its own green thread.
 
-    `gaps` has the partitions of which some publishers send again what was lost: until their marker
-    arrives, what comes from them is skipped, since it comes again in its order.
+    `gaps` holds the partitions in recovery, to which publishers resend lost messages: until its
+    recovery marker arrives, messages of a publisher are skipped, since it resends them in order.
     """
 
     def __init__(
@@ -55,17 +56,16 @@ class Consumer:
         self._stopping = False
 
     def begin(self) -> None:
-        """Begin as a process of its own: note the moment, and the handlers that there are."""
+        """Record the start of this process, and its handlers."""
         self._patiently(self.receipts.note, self.handlers)
         self.guard.began = self.store.now()
 
     def stop(self) -> None:
-        """Stop waiting for storage; what is in hand stays unacknowledged."""
+        """Stop waiting for storage; the messages in hand stay unacknowledged."""
         self._stopping = True
 
     def run(self, partition_consumer: PartitionConsumer, most: int) -> None:
-        """Consume a partition until its partition consumer is closed, or another replica holds
-        it."""
+        """Consume a partition until its consumer is closed or another replica holds it."""
         self._patiently(parked.hasten_unknown, self.store)
         while True:
             try:
@@ -107,7 +107,7 @@ class Consumer:
         return False
 
     def _patiently(self, act: Callable[..., Any], *given: Any) -> Any:
-        """Repeat an action until storage is available; return None when stopped meanwhile."""
+        """Repeat an action until storage is available; return None if stopped meanwhile."""
         tries = 0
         while not self._stopping:
             try:
@@ -121,19 +121,19 @@ class Consumer:
         self.log.warning("storage unavailable", tries=tries, error=str(error))
         eventlet.sleep(parked.pause(min(tries, 4), longest=3.0))
 
-    # -- what a recovery sends again
+    # -- messages that a recovery resends
 
     def _skip_recovered(self, partition: int, messages: Sequence[Message]) -> Sequence[Message]:
-        """Skip what a publisher sent before it began to send again; it comes once more.
+        """Skip messages that a publisher sent before its recovery began; it resends them.
 
-        What is skipped will be acknowledged, and a marker comes once: so both are judged by the
-        gaps that the database knows, and only while the partition is held.
+        Skipped messages are acknowledged, and a marker comes once: so both are decided by the
+        recoveries in the database, and only while the partition is held.
         """
         if partition not in self.gaps and not any(map(_may_be_astray, messages)):
             return messages
         self.gaps.discard(
             partition
-        )  # before it is looked whether there is one: another may be found
+        )  # before the database is read: another recovery may begin meanwhile
         open_still = True
         try:
             with self.store.write() as uow:
@@ -147,10 +147,10 @@ class Consumer:
     def _sort_out(
         self, uow: UnitOfWork, partition: int, messages: Sequence[Message]
     ) -> tuple[list[Message], bool]:
-        """Return what is wanted of a partition's messages, and whether there is still a gap.
+        """Return the messages of a partition to process, and whether it is still in recovery.
 
-        What is skipped is remembered before it is acknowledged: a process that dies in between gets
-        it once more, when the marker has closed the gap and all that follows is wanted.
+        Skipped messages are recorded before they are acknowledged: if the process dies in between,
+        they are redelivered after the marker, when all messages are processed.
         """
         gaps, wanted, skipped = replay.gaps_of(uow, partition), [], set()
         strays = replay.strays_of(uow, messages)
@@ -160,7 +160,7 @@ class Consumer:
                 if gaps.get(source) == message.payload.marker:
                     del gaps[source]
                     replay.close_gap(uow, partition, source, message.payload)
-                    if not message.payload.marked:  # what follows cannot be told from them
+                    if not message.payload.marked:  # later ones look the same
                         last = message.payload.marker
                         strays = {each: its for each, its in strays.items() if its > last}
             elif kind == Resend.type:
@@ -176,5 +176,5 @@ class Consumer:
 
 
 def _may_be_astray(message: Message) -> bool:
-    """Return whether a message may have been skipped before, or ends what is to be skipped."""
+    """Return whether a message may have been skipped before, or is a recovery marker."""
     return message.redelivered or message.envelope.type == ResendBegan.type

@@ -1,4 +1,4 @@
-"""The crash guard: messages whose handling may have ended the process are not tried for ever."""
+"""The crash guard: bounds the attempts at messages that may have crashed the process."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from chassis.storage.tables import attempts, inbox
 from chassis.storage.unit_of_work import UnitOfWork
 
 FATAL_ATTEMPTS = 5
-"""A message whose handling ended the process that often is parked instead of being tried again."""
+"""Crashes of the process after which the message in hand is parked as exhausted."""
 OFTEN = 20
-"""Times that a message came back unhandled from which on it is parked here and not in its queue:
-that parks what comes back a hundred times, though it be for another's sake."""
+"""Redeliveries after which a message is parked here: at a hundred its queue would dead-letter it,
+even if another message was the cause."""
 
 _ENDED = "its handling ended the process {} times"
 _CAME_BACK = "it came back to its queue again and again"
@@ -36,14 +36,15 @@ class CrashGuard:
         self.partitions = handling.admission.partitions
         self.log = log(store.service)
         self.began = 0.0
-        """When this process began (s since 1970); messages parked before may have ended another."""
+        """When this process started (s since 1970); messages parked before may have crashed
+        another."""
         self._counted: set[int] = set()
 
     def suspects(self, messages: Sequence[Message]) -> set[str]:
-        """Return the receipts of messages that must be processed by themselves, each attempt
-        counted: those that were delivered before for the second time or more.
+        """Return the receipts of messages to process one by one, each attempt counted: those that
+        were redelivered at least twice.
 
-        Counts the first attempt at the others that were delivered before. Raises `PartitionLost`.
+        Counts the first attempt at the other redelivered messages. Raises `PartitionLost`.
         """
         again = {message.receipt for message in messages if message.redelivered}
         if not again:
@@ -59,13 +60,14 @@ class CrashGuard:
         return counted - handled
 
     def is_suspect(self, row: Any) -> bool:
-        """Return whether a parked message may have ended the process before this one."""
+        """Return whether a parked message may have crashed an earlier process."""
         return bool(row.parked_at < self.began)
 
     def is_exhausted(self, delivery: Delivery) -> bool:
-        """Count an attempt at a suspect; return whether there were too many, and it was given up.
+        """Count an attempt at a suspect; return whether there were too many, so that it is
+        exhausted.
 
-        A parked message is counted once by each process. Raises `PartitionLost`.
+        Each process counts a parked message once. Raises `PartitionLost`.
         """
         row = delivery.row
         if row is not None and row.seq in self._counted:
@@ -95,19 +97,19 @@ class CrashGuard:
         else:
             parked.give_up(uow, delivery.row.seq, why)
         self.log.error(
-            "parked message stuck", id=message.id, type=message.envelope.type, attempts=count
+            "parked message exhausted", id=message.id, type=message.envelope.type, attempts=count
         )
 
     @staticmethod
     def forget(uow: UnitOfWork, messages: Iterable[Message]) -> None:
-        """Forget the attempts at messages, in the transaction that handles them."""
+        """Delete the counted attempts at messages, in the transaction that handles them."""
         again = [message.receipt for message in messages if message.redelivered]
         if again:
             uow.execute(delete(attempts).where(attempts.c.id.in_(again)))
 
     def park_returned(self, messages: Sequence[Message]) -> list[str] | None:
-        """Park a batch of which a message came back often, each to be tried in its turn; return
-        the outcomes, or None where there is no such message. Raises `PartitionLost`."""
+        """Park a batch with a message that was redelivered often, each to be retried in turn;
+        return the outcomes, or None if there is no such message. Raises `PartitionLost`."""
         if all(message.returned < OFTEN for message in messages):
             return None
         with self.store.write() as uow:
@@ -115,5 +117,5 @@ class CrashGuard:
             for message in fresh:
                 self.handling.park(uow, Delivery(message), _CAME_BACK)
             self.forget(uow, messages)
-        self.log.error("messages came back", messages=len(messages), kept=len(fresh))
+        self.log.error("messages redelivered often", messages=len(messages), kept=len(fresh))
         return [HELD] * len(fresh) + [DUPLICATE] * (len(messages) - len(fresh))

@@ -1,4 +1,4 @@
-"""What happens to a message within a transaction: its handlers, and what becomes of it."""
+"""Handling within a transaction: calls the handlers of a message, and records its outcome."""
 
 from __future__ import annotations
 
@@ -20,27 +20,28 @@ from contracts.shared import CommandSettled, Outcome
 
 DONE, DUPLICATE, HELD = "done", "duplicate", "held"
 NOT_YET, DEAD, FAILED, EXHAUSTED = "not_yet", "rejected", "failed", "exhausted"
-"""What becomes of a message, as the metric counts it."""
-_BEHIND = "an earlier parked message stands before it"
-_SEPARATELY = "handled apart from its cause"
+"""Outcomes of a message beside handled ones, as the metric counts them."""
+_BEHIND = "an earlier message of its stream is parked"
+_SEPARATELY = "handled separately from its cause"
 
 Handler = Callable[[Any, UnitOfWork], Any]
 
 
 class AlreadyThere(Conflict):
-    """Something with the same identity is already there."""
+    """Something with the same id already exists."""
 
 
 class Unknown(NotYet):
-    """Nothing here handles such a message, but a newer version does, or nobody would send it."""
+    """No handler here knows the message, but one of a newer version does, or it would not be
+    sent."""
 
     def __init__(self, message: Message, why: object) -> None:
         super().__init__(message.envelope.type)
-        self.args = (f"{why}; it waits for a version that knows it",)
+        self.args = (f"{why}; it waits for a version that handles it",)
 
 
 class WrongKey(Exception):
-    """A service has published to itself about a key that the transaction does not hold."""
+    """A service has published to itself under a key that the transaction does not hold."""
 
 
 class Handling:
@@ -59,13 +60,13 @@ class Handling:
     def handle(
         self, uow: UnitOfWork, messages: Sequence[Message], blocked: set[parked.Stream]
     ) -> list[str]:
-        """Handle the messages of a batch or park them, then what the service publishes to itself;
-        return the outcomes. `blocked` grows by the streams of what is parked."""
+        """Handle or park the messages of a batch, then those that the service publishes to itself;
+        return the outcomes. `blocked` gets the streams of parked messages."""
         outcomes = self._handle_each(uow, messages, blocked)
         return outcomes + self._react(uow, messages, blocked)
 
     def handle_one(self, uow: UnitOfWork, delivery: Delivery, blocked: set[parked.Stream]) -> str:
-        """Handle a message that is alone in its transaction; raises what its handler raises."""
+        """Handle the only message of a transaction; raises what its handler raises."""
         message, row = delivery.message, delivery.row
         if row is not None:
             parked.delivered(uow, row.seq)
@@ -101,7 +102,7 @@ class Handling:
             return self.conclude(uow, Delivery(message), error, blocked)
         return DONE
 
-    # -- what the service publishes to itself
+    # -- messages that the service publishes to itself
 
     def _react(
         self,
@@ -111,10 +112,10 @@ class Handling:
         *,
         separately: bool = False,
     ) -> list[str]:
-        """Handle what the service has published to itself about these messages, then what it
-        publishes thereby, and so on; or park each, to be handled `separately` in its turn.
+        """Handle the messages that the service has published to itself, then those that these
+        cause, and so on; or park each, to be handled `separately` in turn.
 
-        Raises `WrongKey`: in another's partition there would be no order.
+        Raises `WrongKey`: in another partition the order would not be kept.
         """
         keys = {message.envelope.partitionkey for message in messages}
         outcomes: list[str] = []
@@ -133,13 +134,13 @@ class Handling:
                 self.service.before_commit(uow)
                 if not any(map(self._hears, uow.outbox[seen:])):
                     break
-        # only now, since the end of the transaction may restate them
+        # only now, since `before_commit` may restate them
         receipts = self.admission.receipts_of(heard, uow.clock())
         uow.at_end(self.store.statements.insert_new(inbox), receipts)
         return outcomes
 
     def _hears(self, message: Message) -> bool:
-        """Return whether the service handles inline what it has published."""
+        """Return whether the service handles its own message inline."""
         own = message.exchange == f"{self.store.service}.events"
         return own and self.service.handle_inline and message.envelope.type in self.handlers
 
@@ -163,21 +164,21 @@ class Handling:
             self._settle(uow, message, Outcome.DONE, result=result)
 
     def _handlers_of(self, uow: UnitOfWork, message: Message) -> list[Handler]:
-        """Return the handlers of a message; raises `Unknown`: it has come since a queue is bound to
-        it, by a newer version."""
+        """Return the handlers of a message; raises `Unknown` if a newer version has bound the queue
+        to its type."""
         kind = message.envelope.type
         found = self.handlers.get(kind)
         if not found:
             if not message.is_command and self.receipts.was_given_up(uow, kind):
-                raise Undecodable(f"nothing here handles {kind} any more")
-            raise Unknown(message, f"nothing here handles {kind}")
+                raise Undecodable(f"{kind} is no longer handled here")
+            raise Unknown(message, f"no handler here for {kind}")
         if not message.handler:
             return found
         if all(message.handler not in map(name_of, each) for each in self.handlers.values()):
             raise Unknown(message, f"no handler here is called {message.handler}")
         if self.receipts.has_handled(uow, message):
             return []
-        # which may handle some other type of those that are sent again
+        # which may handle another of the resent types
         return [handler for handler in found if name_of(handler) == message.handler]
 
     # -- outcomes
@@ -188,8 +189,8 @@ class Handling:
         """Record that a message was not handled, and return its outcome.
 
         `Rejected`: a command is settled as rejected, an event is dead. `Undecodable`: it is dead.
-        `NotYet`: it is parked until what it awaits has come. Any other error is a failure: it is
-        parked, and tried again a few times. What is parked to be tried again blocks its stream.
+        `NotYet`: it is parked until the awaited event has arrived. Any other error is a failure: it
+        is parked, and retried a few times. A message parked for a retry blocks its stream.
         """
         uow.message = message = delivery.message
         if isinstance(error, IntegrityError) and message.is_command:
@@ -224,13 +225,13 @@ class Handling:
         awaits: str | None = None,
         failed: bool = False,
     ) -> None:
-        """Park a message to be tried again, or put it back; a failure spends one of its retries."""
+        """Park a message for a retry, or put it back; a failure uses one of its retries."""
         message, row = delivery.message, delivery.row
         if row is None:
             self.admission.any_parked = True
             parked.park(uow, message, parked.RETRYING, why, awaits=awaits, attempt=int(failed))
         elif parked.put_back(uow, row, why, awaits=awaits, failed=failed):
-            self.log.error("parked message stuck", id=row.id, type=row.type, reason=why)
+            self.log.error("parked message exhausted", id=row.id, type=row.type, reason=why)
 
     @staticmethod
     def _settle(
@@ -254,7 +255,7 @@ class Handling:
 
 
 def is_readable(message: Message) -> bool:
-    """Return whether the body of a message is of its type's shape."""
+    """Return whether the body of a message matches its type."""
     try:
         return message.payload is not None
     except Undecodable:
@@ -262,9 +263,9 @@ def is_readable(message: Message) -> bool:
 
 
 def _fact_of(message: Message) -> Any:
-    """Read a message; raises `Unknown` where a newer version can.
+    """Return the payload of a message; raises `Unknown` if only a newer version can read it.
 
-    A command that no version can read waits too, since somebody waits for its outcome.
+    An unreadable command is retried too, since its sender waits for the outcome.
     """
     try:
         return message.payload

@@ -14,7 +14,7 @@ from chassis.messaging.bus import ANY, Bindings, Closed, Inbox, PartitionConsume
 
 
 class _Pending:
-    """What one call of `publish` waits for: the acknowledgements still owed for each message."""
+    """The acknowledgements that a call of `publish` still waits for, by message."""
 
     def __init__(self) -> None:
         self.owed: dict[str, int] = {}
@@ -29,7 +29,7 @@ class _Pending:
 
 
 class EmbeddedPartitionConsumer:
-    """A queue in memory; what is in it is also an unsent row of some outbox."""
+    """A queue in memory; each message in it is also an unsent row of an outbox."""
 
     partition = 0
 
@@ -45,7 +45,7 @@ class EmbeddedPartitionConsumer:
         self._wake_up()
 
     def take(self, most: int) -> list[Message]:
-        """Wait until something is ready, then give all that is, up to `most`; raises `Closed`."""
+        """Wait for messages, and return those that are ready, up to `most`; raises `Closed`."""
         while not self._ready and not self._closed:
             self._wake = Event()
             self._wake.wait()
@@ -60,7 +60,7 @@ class EmbeddedPartitionConsumer:
     def choose(
         self, ready: deque[tuple[Message, _Pending]], most: int
     ) -> Iterable[tuple[Message, _Pending]]:
-        """Take the next messages off the queue: the oldest."""
+        """Remove the oldest messages from the queue, and return them."""
         while ready and most:
             most -= 1
             yield ready.popleft()
@@ -72,12 +72,12 @@ class EmbeddedPartitionConsumer:
                 pending.paid(message)
 
     def close(self) -> None:
-        """Stop taking; whoever waits in `take` gets `Closed`."""
+        """Stop delivering; a caller that waits in `take` gets `Closed`."""
         self._closed = True
         self._wake_up()
 
     def idle(self) -> bool:
-        """Return whether nothing is queued and nothing in hand."""
+        """Return whether no message is queued or in hand."""
         return not self._ready and not self._taken
 
     def _wake_up(self) -> None:
@@ -99,15 +99,15 @@ class EmbeddedInbox:
         self.ready.send()
 
     def heard(self) -> bool:
-        """Tell that the bus is there: always."""
+        """Return True: the bus is always available."""
         return True
 
     def open(self, partition: int) -> EmbeddedPartitionConsumer:
-        """Return the one partition consumer, which receives from the start."""
+        """Return the only partition consumer, which receives from the start."""
         return self.partition_consumer
 
     def leave(self, partition_consumer: PartitionConsumer) -> None:
-        """Return nothing back: what was not handled is unsent in some outbox."""
+        """Do nothing: an unhandled message is unsent in its outbox."""
 
 
 class EmbeddedBus:
@@ -121,22 +121,22 @@ class EmbeddedBus:
         self._open = Event()
 
     def open(self) -> None:
-        """Let publishing begin: every partition consumer is there."""
+        """Allow publishing: every partition consumer exists."""
         self._open.send()
 
     def new_partition_consumer(self) -> EmbeddedPartitionConsumer:
-        """Make a partition consumer; test modes of delivery give another kind."""
+        """Return a new partition consumer; test modes of delivery replace it."""
         return EmbeddedPartitionConsumer()
 
     def claim(self, service: str, agreed: Callable[[], bool]) -> bool:
-        """Tell that this process publishes: there is no other."""
+        """Return True: there is no other process."""
         return True
 
     def let_go(self, service: str) -> None:
-        """Do nothing: there is no other."""
+        """Do nothing: there is no other process."""
 
     def publish(self, messages: Sequence[Message], to: str | None = None) -> list[Message]:
-        """Hand each message to all its subscribers, and wait until they are done with it."""
+        """Deliver each message to all its subscribers, and wait for their acknowledgements."""
         self._open.wait()
         pending = _Pending()
         only = None if to is None else [self._partition_consumers[to]]
@@ -165,14 +165,14 @@ class EmbeddedBus:
         return EmbeddedInbox(partition_consumer)
 
     def connected(self) -> bool:
-        """Return whether the bus can be reached: always."""
+        """Return True unless closed."""
         return True
 
     def leave(self, service: str) -> None:
-        """Do nothing: what a service has not handled is unsent in some outbox."""
+        """Do nothing: an unhandled message is unsent in its outbox."""
 
     def idle(self) -> bool:
-        """Return whether no consumer has anything queued or in hand."""
+        """Return whether no consumer has a message queued or in hand."""
         return all(
             partition_consumer.idle() for partition_consumer in self._partition_consumers.values()
         )

@@ -1,4 +1,4 @@
-"""The outbox as the relay reads it: unsent rows, the oldest first, and which keys are held back."""
+"""The outbox as the relay reads it: unsent rows, oldest first, and the held keys."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from chassis.storage.store import Store
 from chassis.storage.tables import message_of, outbox
 
 LOOK_PAST = 100_000
-"""Unsent rows that are read at most to find some whose keys are not held back."""
+"""Maximum unsent rows that are read to find some whose keys are not held back."""
 _UNSENT = (
     select(outbox).where(outbox.c.sent_at.is_(None)).order_by(outbox.c.seq).limit(bindparam("most"))
 )
@@ -33,8 +33,8 @@ class Outbox:
         self._mark_sent = update(outbox).where(in_sent).values(sent_at=bindparam("now"))
 
     def unsent(self, most: int, but: Collection[str] = ()) -> list[Message]:
-        """Return the oldest unsent messages, except those of some keys: at most `LOOK_PAST` rows
-        are read to find them."""
+        """Return the oldest unsent messages, except those of some keys; reads at most `LOOK_PAST`
+        rows."""
         query, parameters = _UNSENT, {"most": most}
         if but:
             query = self._unsent_but
@@ -49,13 +49,13 @@ class Outbox:
         return select(rows).where(is_free).order_by(rows.c.seq).limit(bindparam("most"))
 
     def unsent_of(self, seqs: Collection[int]) -> list[Message]:
-        """Return those of these messages that are not sent, the oldest first."""
+        """Return the unsent ones of these messages, oldest first."""
         query = select(outbox).where(outbox.c.sent_at.is_(None), outbox.c.seq.in_(seqs))
         with self.store.engine.connect() as connection:
             return [message_of(row) for row in connection.execute(query.order_by(outbox.c.seq))]
 
     def mark_sent(self, messages: list[Message]) -> None:
-        """Mark messages as safe with their receivers; if the mark is lost they are sent again."""
+        """Mark messages as sent; if the mark is lost they are sent again."""
         sent = self.store.dialect.array(message.seq for message in messages)
         now = self.store.now()
         self.store.write_one(Statement(self._mark_sent, {"sent": sent, "now": now}))
@@ -68,28 +68,28 @@ class Outbox:
 
 
 class HeldKeys:
-    """The keys that are held back, since somebody does not take what is about them."""
+    """The keys that are held back, since a receiver refuses their messages."""
 
     def __init__(self, outbox: Outbox) -> None:
         self.outbox = outbox
         self.service = outbox.store.service
         self.log = log(self.service)
         self.rows: dict[str, int] = {}
-        """The number of the oldest unsent row of each key."""
+        """The sequence number of the oldest unsent row of each key."""
 
     def oldest(self, most: int) -> list[Message]:
-        """Return the oldest unsent message of each key, of some of them in turn."""
+        """Return the oldest unsent message of at most `most` keys, in turn."""
         keys = {self.rows[key]: key for key in islice(self.rows, most)}
         found = self.outbox.unsent_of(keys)
         for key in keys.values():
             del self.rows[key]
-        # behind those that are still to come
+        # behind the keys still to be tried
         self.rows |= {message.envelope.partitionkey: message.seq for message in found}
         return found
 
     def note(self, messages: list[Message], safe: list[Message]) -> list[Message]:
-        """Hold back the keys of what was refused, and release those of what was taken; return what
-        was refused."""
+        """Hold back the keys of refused messages, and release those of accepted ones; return the
+        refused messages."""
         for message in safe:
             if self.rows.get(message.envelope.partitionkey) == message.seq:
                 del self.rows[message.envelope.partitionkey]
@@ -99,16 +99,18 @@ class HeldKeys:
         return refused
 
     def hold(self, messages: list[Message]) -> None:
-        """Hold back the keys of messages, each with the first of them."""
+        """Hold back the keys of messages, each with its first message."""
         new = [m for m in messages if m.envelope.partitionkey not in self.rows]
         for message in new:
             self.rows.setdefault(message.envelope.partitionkey, message.seq)
         if new:
             last, keys = new[-1], len(self.rows)
-            self.log.warning("not taken", keys=keys, type=last.envelope.type, to=last.exchange)
+            self.log.warning(
+                "messages refused", keys=keys, type=last.envelope.type, to=last.exchange
+            )
 
     def release(self, chosen: Callable[[str], bool]) -> None:
-        """Release some keys: what follows in them is looked at again."""
+        """Release some keys, so that their messages are read again."""
         for key in [key for key in self.rows if chosen(key)]:
             del self.rows[key]
 

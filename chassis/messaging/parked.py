@@ -1,10 +1,10 @@
 """Parked messages: messages set aside in the service's own database, in order, until they can be
 handled.
 
-A parked message is `retrying` (a fact has not arrived, a handler failed and is tried again, or an
-earlier parked message of its stream stands before it), `exhausted` (its retries are spent) or
-`dead` (it must never be tried again). Retrying and exhausted parked messages hold back what follows
-in the same (source, key), and nobody else.
+A parked message is `retrying` (it awaits an event, its handler failed and is retried, or an earlier
+message of its stream is parked), `exhausted` (its retries are used up) or `dead` (it must never be
+tried again). Retrying and exhausted messages block later ones of the same (source, key), and no
+others.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from chassis.storage.unit_of_work import UnitOfWork
 RETRYING, EXHAUSTED, DEAD = "retrying", "exhausted", "dead"
 HOLDS = (RETRYING, EXHAUSTED)
 RETRIES = 3
-"""How often a failed message is tried again before it is stuck."""
+"""How often a failed message is retried before it is exhausted."""
 
 LONGEST_REASON = 4000
-"""Characters that are kept of why a message was set aside."""
+"""Maximum characters of the reason that are stored."""
 LONGEST_KEY = 64
-"""Characters of a key: nothing that is awaited by a longer one can ever come."""
+"""Maximum characters of a key: an event awaited by a longer one can never arrive."""
 _UNFIT = re.compile("[\x00\ud800-\udfff]")
 
 Stream = tuple[str, str]
@@ -43,7 +43,7 @@ _awaiting = and_(parked_messages.c.state == RETRYING, parked_messages.c.awaits.i
 ANY_HOLDS = text(
     f"SELECT EXISTS (SELECT 1 FROM parked_messages WHERE state IN ('{RETRYING}', '{EXHAUSTED}'))"  # noqa: S608
 )
-"""Whether any parked message holds anything back: as a rule none does."""
+"""Whether any parked message blocks others: usually there is none."""
 _ANY_AWAITING = select(exists().where(_awaiting))
 _DUE = _streams.where(
     parked_messages.c.state == RETRYING,
@@ -63,14 +63,14 @@ _OLDEST = (
 
 
 def pause(attempts: int, *, longest: float = 60.0) -> float:
-    """Return the seconds to wait after so many attempts, however many: growing, with jitter."""
+    """Return the seconds to wait after a number of attempts: exponential backoff with jitter."""
     return min(longest, 0.2 * 2.0 ** min(attempts, 30)) * random.uniform(0.75, 1.25)
 
 
 def park(
     uow: UnitOfWork, message: Message, state: str, reason: str, *, awaits: str | None, attempt: int
 ) -> None:
-    """Set a message aside, in the transaction that also writes its inbox row."""
+    """Park a message, in the transaction that also writes its inbox row."""
     now = uow.clock()
     uow.execute(
         insert(parked_messages),
@@ -88,7 +88,7 @@ def park(
 
 
 def _said(reason: str) -> str:
-    """Write why a message was set aside as any database keeps it: it may quote the message."""
+    """Return a reason as any database can store it: it may quote the message."""
     return _UNFIT.sub("\N{REPLACEMENT CHARACTER}", reason[:LONGEST_REASON])
 
 
@@ -97,7 +97,7 @@ def _awaited(key: str | None) -> str | None:
 
 
 def held(uow: UnitOfWork, messages: Iterable[Message]) -> set[Stream]:
-    """Return which streams of these messages are held back by a parked message."""
+    """Return the streams of these messages that are blocked by a parked message."""
     keys = {message.envelope.partitionkey for message in messages}
     rows = uow.execute(
         _streams.where(
@@ -108,9 +108,10 @@ def held(uow: UnitOfWork, messages: Iterable[Message]) -> set[Stream]:
 
 
 def freed_by(store: Store, keys: set[str]) -> list[Stream]:
-    """Find the streams whose waiting parked messages may go on, now that these keys have moved.
+    """Return the streams whose parked messages may be retried, now that events of these keys were
+    handled.
 
-    A parked message whose handler failed awaits no fact: it keeps to its back-off.
+    A message whose handler failed awaits no event: it keeps its backoff.
     """
     with store.engine.connect() as connection:
         if not connection.scalar(_ANY_AWAITING):
@@ -121,7 +122,7 @@ def freed_by(store: Store, keys: set[str]) -> list[Stream]:
 
 
 def hasten(store: Store, streams: Iterable[Stream]) -> None:
-    """Have streams tried soon, by the replicas that serve them."""
+    """Schedule streams to be retried soon, by the replicas that serve them."""
     for source, key in streams:
         with store.write(durable=False) as uow:
             uow.execute(
@@ -136,7 +137,7 @@ def hasten(store: Store, streams: Iterable[Stream]) -> None:
 
 
 def hasten_unknown(store: Store) -> None:
-    """Have what waits for a version that knows it tried at once: this may be one."""
+    """Schedule messages that wait for a newer version to be retried at once: this may be it."""
     unknown = (
         parked_messages.c.state == RETRYING,
         parked_messages.c.awaits == parked_messages.c.type,
@@ -149,20 +150,20 @@ def hasten_unknown(store: Store) -> None:
 
 
 def due(store: Store, most: int = 1000) -> list[Stream]:
-    """Find the streams whose first parked message is due to be tried again."""
+    """Return the streams whose first parked message is due for a retry."""
     with store.engine.connect() as connection:
         rows = connection.execute(_DUE, {"now": store.now(), "most": most})
         return [(row.source, row.partitionkey) for row in rows]
 
 
 def head_of(store: Store, stream: Stream) -> Row[Any] | None:
-    """Read the parked message at the head of a stream, if it is not stuck."""
+    """Return the parked message at the head of a stream, if it is not exhausted."""
     with store.read() as session:
         return first_of(session, stream)
 
 
 def first_of(session: Session, stream: Stream, *, for_update: bool = False) -> Row[Any] | None:
-    """Read the parked message at the head of a stream, if it is not stuck, and lock it for an
+    """Return the parked message at the head of a stream, if it is not exhausted, and lock it for an
     update."""
     source, key = stream
     query = (
@@ -180,16 +181,16 @@ def first_of(session: Session, stream: Stream, *, for_update: bool = False) -> R
 
 
 def delivered(uow: UnitOfWork, seq: int) -> None:
-    """Take a parked message away, in the transaction of its effects."""
+    """Delete a parked message, in the transaction of its effects."""
     uow.execute(delete(parked_messages).where(parked_messages.c.seq == seq))
 
 
 def put_back(
     uow: UnitOfWork, parked_message: Any, reason: str, *, awaits: str | None, failed: bool
 ) -> bool:
-    """Keep a parked message that could not be delivered this time; True when its retries are spent.
+    """Keep a parked message whose retry failed; return whether its retries are used up.
 
-    Only failures count as attempts: a fact may be long in coming.
+    Only failures count as attempts: an awaited event may take long.
     """
     now = uow.clock()
     attempts = parked_message.attempts + failed
@@ -210,7 +211,7 @@ def put_back(
 
 
 def give_up(uow: UnitOfWork, seq: int, reason: str) -> None:
-    """Try a parked message no more, until an operator says so."""
+    """Mark a parked message as exhausted: only an operator can have it retried."""
     uow.execute(
         update(parked_messages)
         .where(parked_messages.c.seq == seq)
@@ -219,7 +220,7 @@ def give_up(uow: UnitOfWork, seq: int, reason: str) -> None:
 
 
 def reject(uow: UnitOfWork, seq: int, reason: str) -> None:
-    """Mark a parked message as one that must never be tried again."""
+    """Mark a parked message as dead: it must never be tried again."""
     uow.execute(
         update(parked_messages)
         .where(parked_messages.c.seq == seq)
@@ -228,7 +229,7 @@ def reject(uow: UnitOfWork, seq: int, reason: str) -> None:
 
 
 def retry(store: Store, *, message_id: str) -> bool:
-    """Let an operator try a stuck parked message again; tells whether there was one."""
+    """Schedule an exhausted message for a retry by an operator; return whether there was one."""
     with store.write() as uow:
         found = uow.execute(
             update(parked_messages)
@@ -251,8 +252,7 @@ def counts(store: Store) -> dict[str, int]:
 
 
 def ages(store: Store) -> dict[str, float]:
-    """Return for how many seconds the oldest parked message of each state that holds back is set
-    aside."""
+    """Return the age in seconds of the oldest parked message of each blocking state."""
     now = store.now()
     with store.read() as session:
         return {row.state: max(0.0, now - row.parked_at) for row in session.execute(_OLDEST)}

@@ -2,7 +2,7 @@
 
 The inbox row of a message, the state that its handlers change, the events they record and the
 messages they park are committed together. A batch that fails is rolled back and processed message
-by message, so that a poison message costs its neighbours a retry and never their effect.
+by message, so that a poison message costs the rest of its batch a retry and never their effect.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Processor:
     def process(self, messages: Sequence[Message], tries: int) -> None:
         """Process a batch; if it fails, roll it back and process each message by itself.
 
-        `tries` counts the times that storage was unavailable before. Raises `PartitionLost` and
+        `tries` counts how often storage was unavailable before. Raises `PartitionLost` and
         `StorageUnavailable`: then nothing may be acknowledged.
         """
         started = time.perf_counter()
@@ -63,7 +63,7 @@ class Processor:
         except Exception as error:
             self._raise_if_unavailable(error, tolerant=tolerant)
             if not isinstance(error, Rejected | NotYet | IntegrityError):
-                self.log.warning("batch undone", messages=len(messages), error=repr(error))
+                self.log.warning("batch rolled back", messages=len(messages), error=repr(error))
             outcomes = self._process_each(messages, tolerant=tolerant)
         self.account(messages, outcomes, time.perf_counter() - started)
 
@@ -75,7 +75,7 @@ class Processor:
             return outcomes
         if not suspects:
             return self.commit(messages)
-        # what is only tried again, for want of a database say, has not ended the process
+        # a retry because of an unavailable database is no crash
         counted = suspects if tries == 0 else set[str]()
         return self._process_each(messages, counted, tolerant=tolerant)
 
@@ -124,8 +124,8 @@ class Processor:
         return outcome
 
     def _conclude(self, delivery: Delivery, error: Exception) -> str:
-        """Record that a message was not handled: unless it was, by a transaction whose COMMIT was
-        done and not answered."""
+        """Record that a message was not handled, unless it was, by a transaction whose COMMIT
+        succeeded without a response."""
         message = delivery.message
         if not isinstance(error, NotYet | Rejected):
             self.log.error(
@@ -147,7 +147,7 @@ class Processor:
         return blocked
 
     def _raise_if_unavailable(self, error: Exception, *, tolerant: bool) -> None:
-        """Distinguish a database that is away from a handler whose statement fails each time."""
+        """Distinguish an unavailable database from a handler whose statement always fails."""
         if isinstance(error, STORAGE_ERRORS) and not (tolerant and self.store.answers()):
             raise StorageUnavailable from error
 
@@ -159,7 +159,7 @@ class Processor:
         self.service.after_commit(uow)
 
     def account(self, messages: Sequence[Message], outcomes: list[str], seconds: float) -> None:
-        """Record in metrics and log what has become of a batch."""
+        """Record the outcomes of a batch in metrics and log."""
         service, counted = self.store.service, Counter(outcomes)
         for outcome, count in counted.items():
             metrics.MESSAGES.labels(service, outcome).inc(count)
@@ -168,5 +168,5 @@ class Processor:
 
 
 def _failed_later(uow: UnitOfWork | None, message: Message) -> bool:
-    """Return whether not this message failed, but one that was published by its handling."""
+    """Return whether the failed message is not this one, but one that its handlers published."""
     return uow is not None and bool(uow.outbox) and uow.message is not message

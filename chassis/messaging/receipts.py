@@ -1,9 +1,9 @@
-"""Receipts: which messages a service has handled, and which of its handlers have heard them.
+"""Receipts: which messages a service has handled, and by which of its handlers.
 
-A message is admitted once, while its partition is held. Each receipt keeps the number of the
-handlers to which the message was given. A handler that is fed what its service has seen is given
-only what it has not heard itself (docs/decisions/0032): so neither a feed that comes twice, nor one
-that reaches back beyond the handler's first day or not as far, has it do a thing twice.
+A message is admitted once, while its partition is held. Each receipt has the number of the set of
+handlers that received the message. A resend to one handler delivers only messages that it has not
+handled (docs/decisions/0032): so a repeated resend, or one from before or after the handler was
+added, has no effect twice.
 """
 
 from __future__ import annotations
@@ -32,19 +32,20 @@ from chassis.storage.store import Store
 from chassis.storage.tables import handler_sets, inbox, origin_of, parked_messages
 from chassis.storage.unit_of_work import UnitOfWork
 
-FORGOTTEN = "whether it was handled is no longer known: the inbox has forgotten what is as old"
-_ANOTHER_BODY = "another message had the same id"
+FORGOTTEN = "it may have been handled already: the inbox no longer reaches back that far"
+_ANOTHER_BODY = "another message has the same id"
 
 
 def name_of(handler: Any) -> str:
-    """Name a handler as `--handler` does."""
+    """Return the name of a handler as in `--handler`."""
     return str(getattr(handler, "__name__", type(handler).__name__))
 
 
 class Receipts:
-    """The handlers of this process, and what those of others have heard.
+    """The handlers of this process, and the messages that each set of handlers has received.
 
-    `number` is that of the set of its handlers: the same for every process that has the same.
+    `number` is the number of its set of handlers: the same for every process with the same
+    handlers.
     """
 
     def __init__(self, store: Store) -> None:
@@ -55,7 +56,7 @@ class Receipts:
         self._known: dict[int, frozenset[str]] = {}
 
     def note(self, handlers: Mapping[str, Iterable[Any]]) -> None:
-        """Find the number of a set of handlers, or give it one."""
+        """Read the number of a set of handlers, or assign one."""
         each = {f"{kind} {name_of(one)}" for kind, several in handlers.items() for one in several}
         self._each = frozenset(each)
         self._names = frozenset(one.rpartition(" ")[2] for one in each)
@@ -71,9 +72,9 @@ class Receipts:
             )
 
     def for_whom(self, messages: Sequence[Message]) -> Sequence[Message]:
-        """Make of what is meant for one handler, though the service has never heard it, what it is
-        to all of them: or it would come to that one twice. Leaves out what that handler does not
-        handle: it might one day."""
+        """Return the messages to process. One resent to a single handler, but new to the service,
+        is addressed to all its handlers, or that handler would get it twice. Messages that the
+        handler does not handle are omitted: a later version might."""
         fed = {message.id for message in messages if message.handler in self._names}
         if not fed:
             return messages
@@ -88,15 +89,15 @@ class Receipts:
         return meant
 
     def was_given_up(self, session: Session, kind: str) -> bool:
-        """Return whether earlier versions have heard messages of this type, and none since: what is
-        bound is never unbound. One that a later version hears is waited for."""
+        """Return whether earlier versions handled messages of this type, and no later one does: a
+        queue is never unbound. A type that a later version handles is waited for."""
         rows = session.execute(select(handler_sets.c.number, handler_sets.c.handlers)).all()
         had = [row.number for row in rows if f'"{kind} ' in row.handlers]
         return bool(had) and max(had) < (self.number or 0)
 
     def has_handled(self, uow: UnitOfWork, message: Message) -> bool:
-        """Return whether the handler that a message is for has heard it with all the others: not
-        where it still stands behind, to be given to them."""
+        """Return whether the handler that a message is for has received it with all the others: not
+        while it is parked for them."""
         itself = parked_messages.c.id == message.id, parked_messages.c.handler.is_(None)
         if uow.execute(select(parked_messages.c.seq).where(*itself)).first() is not None:
             return False
@@ -104,8 +105,8 @@ class Receipts:
         return row is not None and _named(message) in self._of(uow, row.handler_sets)
 
     def _of(self, session: Session, number: int | None) -> frozenset[str]:
-        """Read a set of handlers. A row without a number is from before there were any: those of
-        the first set have heard it."""
+        """Read a set of handlers. A row without a number is older than all sets: the first set has
+        received it."""
         if number is None:
             number = session.scalar(select(func.min(handler_sets.c.number))) or 0
         if number not in self._known:
@@ -116,8 +117,8 @@ class Receipts:
         return self._known[number]
 
     def late(self, uow: UnitOfWork, message: Message, handlers: Sequence[Any]) -> list[Any]:
-        """Note that a message which was set aside is now given to these handlers; leaves out those
-        that were fed it meanwhile."""
+        """Record that a parked message is now delivered to these handlers; return those that did
+        not get it in a resend meanwhile."""
         if message.handler:
             return [*handlers]
         its_row = inbox.c.id == message.id
@@ -130,7 +131,7 @@ class Receipts:
         its_parked_messages = select(parked_messages.c.handler).where(
             parked_messages.c.id == message.id
         )
-        behind = set(uow.scalars(its_parked_messages))  # which then find that it has been heard
+        behind = set(uow.scalars(its_parked_messages))  # which are then found to be handled
         return [
             handler
             for receipt, handler in fed
@@ -143,17 +144,17 @@ def _named(message: Message) -> str:
 
 
 class StorageUnavailable(Exception):
-    """The database does not answer: nothing may be acknowledged."""
+    """The database does not respond: no message may be acknowledged."""
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """A message that is processed by itself, and how.
+    """A message that is processed in a transaction of its own, and how.
 
-    `row` is its row among the parked messages, or None where the bus has brought it. A `suspect`
-    may have ended a process before, so that each attempt is counted. `separately` parks what the
-    service publishes to itself, to be handled in its turn. A `tolerant` delivery takes a storage
-    error for one of its handler, as long as the database answers.
+    `row` is its row among the parked messages, or None if the bus delivered it. A `suspect` may
+    have crashed a process, so that each attempt is counted. `separately` parks the messages that
+    the service publishes to itself, to be handled in turn. A `tolerant` delivery treats a storage
+    error as the handler's, as long as the database responds.
     """
 
     message: Message
@@ -187,14 +188,14 @@ class Partitions:
 
     @contextmanager
     def locked(self, partitions: Iterable[int]) -> Iterator[None]:
-        """Keep the other green threads of this process out of partitions."""
+        """Lock partitions against the other green threads of this process."""
         with ExitStack() as held:
             for partition in sorted(partitions):
                 held.enter_context(self._locks[partition])
             yield
 
     def hold(self, uow: UnitOfWork, partitions: Collection[int]) -> None:
-        """Keep partitions with this replica until the transaction ends; raises `PartitionLost`."""
+        """Hold partitions for this replica until the transaction ends; raises `PartitionLost`."""
         if self.leases is not None:
             self.hold_and_execute(uow, partitions)
 
@@ -210,7 +211,7 @@ class Partitions:
 
 
 class Admission:
-    """Writes the receipts of messages, and finds which of them are to be handled."""
+    """Writes the receipts of messages, and determines which of them are to be handled."""
 
     def __init__(self, store: Store, partitions: Partitions, receipts: Receipts) -> None:
         self.store = store
@@ -218,12 +219,13 @@ class Admission:
         self.receipts = receipts
         self.log = log(store.service)
         self.any_parked = True
-        """Whether a parked message may hold something back, as of the last look or later."""
+        """Whether a parked message may block others, as of the last check or later."""
 
     def claim(self, uow: UnitOfWork, delivery: Delivery) -> set[parked.Stream] | None:
-        """Claim a message for a transaction, with its partition; None where it was handled already.
+        """Claim a message and its partition for a transaction; return None if it was handled
+        already.
 
-        Returns the streams that parked messages hold back. Raises `PartitionLost`.
+        Otherwise returns the streams that parked messages block. Raises `PartitionLost`.
         """
         if delivery.row is not None:
             return self._claim_parked(uow, delivery)
@@ -231,8 +233,8 @@ class Admission:
         return blocked if fresh else None
 
     def _claim_parked(self, uow: UnitOfWork, delivery: Delivery) -> set[parked.Stream] | None:
-        """Claim a parked message, unless it is another replica's business by now, was delivered by
-        a transaction whose COMMIT was done and not answered, or was dropped by an operator.
+        """Claim a parked message, unless another replica serves it by now, it was delivered by a
+        transaction whose COMMIT succeeded without a response, or an operator dropped it.
 
         Raises `StorageUnavailable`: a claim that fails is no attempt.
         """
@@ -250,8 +252,8 @@ class Admission:
         """Hold the partitions of messages and write their inbox rows, in order of id, in one round
         trip.
 
-        Returns the messages not seen before, and which of their streams a parked message holds
-        back. Raises `PartitionLost`.
+        Returns the messages not seen before, and their streams that parked messages block. Raises
+        `PartitionLost`.
         """
         by_id: dict[str, Message] = {}
         for message in messages:
@@ -301,8 +303,8 @@ class Admission:
 
     @staticmethod
     def _doubted(uow: UnitOfWork, messages: Sequence[Message]) -> set[str]:
-        """Return the receipts of messages that may have been handled before: the inbox has
-        forgotten what is as old."""
+        """Return the receipts of messages that may have been handled before: the inbox no longer
+        reaches back that far."""
         late = uow.clock() - MARGIN
         old = [m for m in messages if m.born is not None and m.born < late]
         if not old:
@@ -317,16 +319,18 @@ class Admission:
         doubted: Collection[str],
         blocked: set[parked.Stream],
     ) -> list[Message]:
-        """Park the doubted messages for an operator, and what precedes or follows them in their
-        streams to be retried; return the rest."""
+        """Park the doubted messages as exhausted, and the others of their streams as retrying;
+        return the rest."""
         streams = {message.stream for message in messages if message.receipt in doubted}
         for message in (each for each in messages if each.stream in streams):
             if message.receipt in doubted:
                 parked.park(uow, message, parked.EXHAUSTED, FORGOTTEN, awaits=None, attempt=0)
                 kind = message.envelope.type
-                self.log.error("parked message stuck", id=message.id, type=kind, reason=FORGOTTEN)
+                self.log.error(
+                    "parked message exhausted", id=message.id, type=kind, reason=FORGOTTEN
+                )
             else:
-                why = "one of its stream is set aside"
+                why = "another message of its stream is parked"
                 parked.park(uow, message, parked.RETRYING, why, awaits=None, attempt=0)
         blocked |= streams
         return [message for message in messages if message.stream not in streams]

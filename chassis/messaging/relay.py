@@ -1,7 +1,7 @@
-"""The relay: publishes the outbox, always from the oldest unsent row on.
+"""The relay: publishes the outbox, oldest unsent row first.
 
-Order is promised for each key. What somebody does not take holds back what follows in its key, and
-nothing else: the look for unsent rows goes past it.
+Order is guaranteed for each key. A message that a receiver refuses holds back later ones of its
+key, and no others: the relay reads past it.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from chassis.storage.store import Store
 from chassis.storage.tables import deployment
 
 POLL = 1.0
-"""Seconds after which the outbox is looked at although nobody has woken the relay."""
+"""Polling interval of the outbox, in seconds, as a fallback for wake-ups."""
 LONGEST_WAIT = 30.0
-"""Seconds between tries of what is not taken, at the most, before a jitter."""
+"""Maximum seconds between tries of refused messages, before jitter."""
 MOST_HELD = 10_000
-"""Keys that are held back, at the most: where there are more, only these are tried again."""
+"""Maximum number of held keys: if there are more, only these are tried again."""
 
 
 @dataclass
 class _Round:
-    """When what is not taken is tried again (of `time.monotonic`), after so many times in vain."""
+    """When refused messages are tried again (of `time.monotonic`), and how often that failed."""
 
     tries: int = 0
     at: float = 0.0
@@ -47,11 +47,11 @@ class _Round:
 
 
 class Resender:
-    """Sends again, for the relay of a service, what receivers have asked it for.
+    """Resends messages that receivers have requested, for the relay of a service.
 
-    `topology` maps each service to what it listens to. `put_off` has the requests whose receiver
-    takes nothing, by number, each with the partition that waits for it; `release` is called with a
-    partition that waits no more.
+    `topology` maps each service to its bindings. `put_off` holds the requests whose receiver
+    refuses messages, by number, each with the partition that waits for it; `release` is called with
+    a partition that waits no longer.
     """
 
     def __init__(
@@ -70,33 +70,33 @@ class Resender:
         self.log = log(store.service)
         self.put_off: dict[int, int | None] = {}
         self.next_look = 0.0
-        """When requests are looked for again (of `time.monotonic`)."""
+        """When requests are read again (of `time.monotonic`)."""
 
     def knows(self, service: str, partition: int | None) -> bool:
-        """Return whether there is such a service, with such a partition if one is named."""
+        """Return whether the service exists, with the partition if one is named."""
         return service in self.topology and (
             partition is None or 0 <= partition < self.bus.partitions
         )
 
     def waiting_partitions(self) -> set[int | None]:
-        """Return the partitions to which nothing new may be sent yet: it would overtake."""
+        """Return the partitions to which new messages may not be sent yet: they would overtake."""
         return {*self.put_off.values()} - {None}
 
     def resend(self, *, even_put_off: bool) -> int:
-        """Send again what was asked for; return how many rows were, or 1 where there may be more.
+        """Resend the requested messages; return how many rows, or 1 if there may be more.
 
-        What is not taken is put off, and goes on where it was. New messages to a partition that
-        lost its queue wait until then. Raises `BusDown`.
+        A request whose receiver refuses messages is put off, and later continues. New messages to a
+        partition that lost its queue wait for it. Raises `BusDown`.
         """
         if time.monotonic() < self.next_look and not even_put_off:
             return 0
-        if even_put_off:  # another relay may have come to its end with it
+        if even_put_off:  # another relay may have finished it
             for request in replay.done_of(self.store, self.put_off):
                 self._is_done(request)
         later = set[int]() if even_put_off else {*self.put_off}
         while (request := replay.next_of(self.store, later)) is not None:
-            if not self.knows(request.receiver, request.partition):  # any more: nobody waits for it
-                self.log.warning("not sent again", to=request.receiver, partition=request.partition)
+            if not self.knows(request.receiver, request.partition):  # any more: it has no receiver
+                self.log.warning("resend dropped", to=request.receiver, partition=request.partition)
                 replay.advance(self.store, request, request.last, 0)
                 self._is_done(request)
             elif not self._send_page(request):
@@ -107,7 +107,7 @@ class Resender:
         return 0
 
     def _send_page(self, request: Any) -> bool:
-        """Send the next page of a request, after its marker; return whether it was taken."""
+        """Send the next page of a request, after its marker; return whether it was accepted."""
         partitions, receiver = self.bus.partitions, request.receiver
         if request.marker and not request.cursor:
             source, request = self.store.service, replay.begin(self.store, request)
@@ -125,12 +125,12 @@ class Resender:
         metrics.RESENT.labels(self.store.service).inc(len(messages))
         if cursor >= request.last:
             self._is_done(request)
-            self.log.info("sent again", to=receiver, rows=request.sent + len(messages))
+            self.log.info("resent", to=receiver, rows=request.sent + len(messages))
         return True
 
     def _put_off(self, request: Any) -> bool:
         self.put_off[request.seq] = request.partition if request.marker else None
-        self.log.warning("not sent again yet", to=request.receiver, partition=request.partition)
+        self.log.warning("resend put off", to=request.receiver, partition=request.partition)
         return False
 
     def _is_done(self, request: Any) -> None:
@@ -140,19 +140,19 @@ class Resender:
 
 
 def is_taken(bus: Bus, messages: list[Message], receiver: str) -> bool:
-    """Publish to one receiver alone; return whether it has taken all. Raises `BusDown`."""
+    """Publish to one receiver only; return whether it accepted all. Raises `BusDown`."""
     if not messages or len(bus.publish(messages, receiver)) == len(messages):
         return True
     if not any(message.refused for message in messages):
-        raise BusDown("not all that is sent again was safe")
+        raise BusDown("not all resent messages were safe")
     return False
 
 
 class Relay:
     """Moves one service's outbox to the bus. Woken by each commit, with a poll as a fallback.
 
-    It works while `until` (of `time.monotonic`) has not come: a replica renews it with its lease.
-    `topology` tells what each service listens to, for what is to be sent to one of them again.
+    It works until `until` (of `time.monotonic`), which a replica renews with its lease. `topology`
+    maps each service to its bindings, for resends to one of them.
     """
 
     def __init__(
@@ -181,24 +181,24 @@ class Relay:
         return time.monotonic() < self.until
 
     def wake(self) -> None:
-        """Say that there is something new in the outbox."""
+        """Wake the relay: there are new rows in the outbox."""
         if not self._wake.ready():
             self._wake.send()
 
     def stop(self) -> None:
-        """Stop after what is in flight."""
+        """Stop after the messages in flight."""
         if not self._stopping:
             self._stopping = True
             self._halt.send()
             self.wake()
 
     def run(self) -> None:
-        """Publish until stopped; an unreachable bus or database is waited for."""
+        """Publish until stopped; retries while the bus or the database is unavailable."""
         failures = 0
         while not self._stopping:
             self._wake = Event()
             try:
-                # whatever is committed from here on wakes it, also while it publishes
+                # a commit from here on wakes it, also while it publishes
                 if not self.active:
                     self._stand_back()
                     more = False
@@ -215,19 +215,20 @@ class Relay:
         self.stopped.send()
 
     def _claim(self) -> bool:
-        """Be the only relay; tells whether it may publish. What it reads from then on it may send.
+        """Become the only relay; return whether it may publish. It may send the rows it reads from
+        then on.
 
-        The lease alone does not say so: another may still have a batch under way. What was refused
-        is tried on a new connection: of a queue whose bound was taken away RabbitMQ 3.10 goes on
-        to refuse what comes over a channel that it has refused something before.
+        The lease alone is not enough: another relay may still have a batch in flight. Refused
+        messages are tried on a new connection: after a queue's limit was removed, RabbitMQ 3.10
+        still refuses messages on a channel on which it refused one before.
         """
         if self._is_due():
             self.bus.let_go(self.store.service)
         return self.bus.claim(self.store.service, self._is_agreed)
 
     def _is_agreed(self) -> bool:
-        """Return whether the relays may publish, and to so many partitions: that changes only while
-        none of them can."""
+        """Return whether relays may publish to this number of partitions: it changes only while
+        they are paused."""
         query = select(deployment.c.name, deployment.c.value)
         with self.store.engine.connect() as connection:
             rows = connection.execute(query.where(deployment.c.name.in_(("partitions", "paused"))))
@@ -236,18 +237,17 @@ class Relay:
         return not agreed.get("paused") and int(agreed.get("partitions", partitions)) == partitions
 
     def _stand_back(self) -> None:
-        """Let another publish, who finds out by himself what is not taken."""
+        """Release the right to publish; the next relay finds refused messages by itself."""
         self.bus.let_go(self.store.service)
         self._held.clear()
         self.resender.put_off.clear()
         self.resender.next_look = 0.0
 
     def publish_next(self) -> bool:
-        """Publish the oldest unsent rows and mark what is safe; tells whether there may be more.
+        """Publish the oldest unsent rows and mark the safe ones; return whether there may be more.
 
-        What a lost queue is to be given again goes before, all of it; what an operator has sent
-        again goes in between, a batch each time. What was not taken goes when its time has come,
-        of each key the oldest row.
+        Messages resent for a lost queue go first, all of them; those resent by an operator go in
+        between, a batch each time. Refused messages are tried when due, the oldest row of each key.
         """
         self.busy = True
         try:
@@ -281,19 +281,19 @@ class Relay:
 
     @property
     def _waits(self) -> bool:
-        """Whether there is something that was not taken."""
+        """Whether there are refused messages."""
         return bool(self._held.rows or self.resender.put_off)
 
     def _is_due(self) -> bool:
-        """Return whether what was not taken is to be tried again."""
+        """Return whether refused messages are due for another try."""
         return self._waits and self._round.at <= time.monotonic()
 
     def _release(self, partition: int) -> None:
-        """Release the keys of a partition that waits no more, from their oldest row."""
+        """Release the keys of a partition that waits no longer, from their oldest row."""
         self._held.release(lambda key: partition_of(key, self.bus.partitions) == partition)
 
     def _free(self, messages: list[Message]) -> list[Message]:
-        """Hold back what would overtake what its partition is still to be sent again."""
+        """Hold back messages that would overtake a resend to their partition; return the others."""
         blocked, partitions = self.resender.waiting_partitions(), self.bus.partitions
         if not blocked:
             return messages
@@ -303,25 +303,25 @@ class Relay:
         return [message for message in messages if message.partition(partitions) not in blocked]
 
     def sources(self) -> set[str]:
-        """Name the services that send something to this one, by command or by event."""
+        """Return the services that send commands or events to this one."""
         return set(self.topology)
 
     def ask_again(self) -> None:
-        """Look at once for what is to be sent again."""
+        """Read resend requests at once."""
         self.resender.next_look = 0.0
         self.wake()
 
     def _mark_redelivered(self, messages: list[Message]) -> None:
-        """Say of rows that an earlier process left unsent that they may have been handled."""
+        """Mark rows that an earlier process left unsent as possibly handled."""
         if self._last_before_start is None:
             self._last_before_start = self.store.last_seq_at_start
         for message in messages:
             message.redelivered = message.seq <= self._last_before_start
 
     def _hand_over(self, messages: list[Message]) -> list[Message]:
-        """Return the service itself what an earlier process has said and not sent: one of an
-        earlier version has not handled it at once. What was handled is dropped. Gives what may go
-        on."""
+        """Deliver the service's own messages that an earlier process left unsent: one of an earlier
+        version did not handle them inline. Handled ones are dropped. Returns the messages to
+        publish."""
         hears = self.topology.get(self.store.service, ())
         old = [m for m in messages if m.redelivered and (m.exchange, m.envelope.type) in hears]
         if is_taken(self.bus, old, self.store.service):

@@ -1,10 +1,10 @@
-"""Sending again: what the relay has published before, to one receiver that has lost it or is new.
+"""Replay: the relay publishes sent messages again, to one receiver that lost them or is new.
 
-Sent rows stay in the outbox for a while, and a receiver knows by its inbox what it has handled, so
-that anything may be sent to it again. A receiver whose queue was taken away asks every publisher
-for what that queue may have held. Until a publisher's marker arrives it leaves alone what comes
-from there, and the publisher sends nothing new to that partition before it has sent all of it: so
-the order of each key is kept although a part was lost.
+Sent rows stay in the outbox for a while, and a receiver deduplicates by its inbox, so that any
+message may be resent. A receiver whose queue was deleted asks every publisher for the messages that
+the queue may have held. It skips a publisher's messages until its recovery marker arrives, and the
+publisher sends no new message to that partition before it has resent all: so the order of each key
+is kept.
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ def ask(
     marker: str | None = None,
     handler: str | None = None,
 ) -> int:
-    """Have this service's relay send again what it has sent since a moment; return a number.
+    """Request that this service's relay resend what it sent since a moment; return the request's
+    number.
 
-    It is said in the log where some of that has gone from the outbox by now.
+    Logs an error if the outbox no longer holds all of it.
     """
     gone = let_go_until(uow)
     if since < gone:
@@ -53,7 +54,7 @@ def ask(
             "since": _iso(since),
             "kept_since": _iso(gone),
         }
-        log(uow.source).error("not all can be sent again", **said)
+        log(uow.source).error("resend incomplete", **said)
     last = uow.scalar(select(func.max(outbox.c.seq))) or 0
     row = {
         "receiver": receiver,
@@ -70,7 +71,7 @@ def ask(
 
 
 def next_of(store: Store, but: Collection[int] = ()) -> Any:
-    """Read the next request that is not finished, but these; lost queues come first."""
+    """Return the next unfinished request, except these; lost queues come first."""
     query = select(resends).where(resends.c.done_at.is_(None), resends.c.seq.not_in(but))
     with store.engine.connect() as connection:
         return connection.execute(
@@ -79,19 +80,19 @@ def next_of(store: Store, but: Collection[int] = ()) -> Any:
 
 
 def done_of(store: Store, seqs: Collection[int]) -> list[Any]:
-    """Read those of these requests that are finished."""
+    """Return the finished ones of these requests."""
     query = select(resends).where(resends.c.seq.in_(seqs), resends.c.done_at.is_not(None))
     with store.engine.connect() as connection:
         return list(connection.execute(query))
 
 
 def begin(store: Store, request: Any) -> Any:
-    """Fix how far a request goes, just before its marker; return the request as it then is.
+    """Fix the end of a request, just before its marker; return the changed request.
 
-    Until the marker arrives the receiver leaves alone what comes, also what the relay has sent
-    since it was asked: all of that is to come again. So is what operators have had sent again to
-    that receiver, which the queue may have held too: those requests begin once more. What was sent
-    again for an earlier loss, and may have been lost with this one, comes from where that began.
+    The receiver skips messages until the marker arrives, also those that the relay has sent since
+    the request: all of them are resent. Operators' resends to that receiver, which the queue may
+    have held too, begin again. A resend for an earlier loss, possibly lost with this queue, starts
+    from where that began.
     """
     last = select(func.coalesce(func.max(outbox.c.seq), 0)).scalar_subquery()
     its_row = resends.c.seq == request.seq
@@ -112,10 +113,10 @@ def begin(store: Store, request: Any) -> Any:
 def page_of(
     store: Store, request: Any, hears: Bindings, partitions: int, most: int
 ) -> tuple[list[Message], int]:
-    """Read what a request is about among its next rows, and how far that goes.
+    """Return the messages of a request among its next rows, and the cursor after them.
 
-    After a lost queue a row that is not sent may be one that a relay before has published, and
-    cannot say so any more. All is marked as what follows the last marker of its partition.
+    After a lost queue an unsent row may have been published by an earlier relay that could not mark
+    it. All messages carry the last marker of their partition.
     """
     sent = outbox.c.sent_at >= request.since
     query = (
@@ -141,7 +142,7 @@ def page_of(
 
 
 def advance(store: Store, request: Any, cursor: int, sent: int) -> None:
-    """Note how far a request has got, and that it is done when that is all."""
+    """Record the progress of a request, and that it is done at its end."""
     values: dict[str, Any] = {"sent": request.sent + sent, "cursor": cursor}
     if cursor >= request.last:
         values["done_at"] = store.now()
@@ -158,7 +159,7 @@ _LAST_MARKERS = (
 
 
 def marker_of(source: str, marker: str, partition: int, partitions: int, now: float) -> Message:
-    """Make the message that goes before: its key is one of the partition that was lost."""
+    """Return the marker message, with a key of the lost partition."""
     lane = next(name for n in count() if partition_of(name := f"lane-{n}", partitions) == partition)
     fact = ResendBegan(lane=Key(lane), marker=Id(marker), marked=True)
     return Message.of(fact, Envelope(new_id(), source, fact.type, _iso(now), lane, marker))
@@ -170,11 +171,11 @@ def gap_found(
     sources: Iterable[str],
     hold: Callable[[UnitOfWork, Collection[int]], None],
 ) -> list[str]:
-    """Ask every publisher for what a lost queue may have held; return who was asked.
+    """Ask every publisher for the messages that a lost queue may have held; return the publishers.
 
-    A queue that was never there has held nothing, which is known by `drained_at`. All of it is
-    noted before the queue is there again, in one transaction with the messages that ask, and only
-    while the partition is held: raises `PartitionLost`.
+    A queue that never existed has held nothing, as `drained_at` shows. All is recorded before the
+    queue is declared again, in one transaction with the requests, and only while the partition is
+    held: raises `PartitionLost`.
     """
     its_row = leases.c.name == f"partition {partition}"
     asked = []
@@ -183,7 +184,7 @@ def gap_found(
         drained_at = uow.scalar(select(leases.c.drained_at).where(its_row))
         if drained_at is None:
             return []
-        if drained_at > uow.clock() + MARGIN:  # a clock was wrong: nothing is known
+        if drained_at > uow.clock() + MARGIN:  # a clock was wrong: the moment is unusable
             drained_at = 0.0
         since = max(0.0, drained_at - MARGIN)
         for source in sorted(sources):
@@ -209,7 +210,7 @@ def gap_found(
 
 
 def _next_marker(uow: UnitOfWork, partition: int, source: str) -> str:
-    """Make a marker that is later than those before it, also where a clock was set back."""
+    """Return a marker later than the earlier ones, even if a clock was set back."""
     before = deployment.c.name == f"gap {partition} {source}"
     known = uow.scalars(select(deployment.c.value).where(before)).all()
     known = [*known, uow.scalar(select(func.max(strays.c.marker))) or ""]
@@ -218,10 +219,10 @@ def _next_marker(uow: UnitOfWork, partition: int, source: str) -> str:
 
 
 def queue_made(store: Store, partition: int, at: float) -> None:
-    """Note the moment before which a queue held nothing, since it was not there, once it is.
+    """Record the moment before which a queue held nothing, since it did not exist.
 
-    Not before: whoever comes between would find it taken away. A queue that was there before keeps
-    its own moment: what was lost with it is still being asked for.
+    Called after the declaration: before it, another replica would find the queue deleted. A queue
+    that existed before keeps its moment: its lost messages are still being requested.
     """
     its_row = leases.c.name == f"partition {partition}"
     with store.write() as uow:
@@ -230,15 +231,15 @@ def queue_made(store: Store, partition: int, at: float) -> None:
 
 
 def gaps_of(uow: UnitOfWork, partition: int) -> dict[str, str]:
-    """Read the markers that a partition still waits for, by the publisher."""
+    """Return the markers that a partition still waits for, by publisher."""
     prefix = f"gap {partition} "
     query = select(deployment).where(deployment.c.name.startswith(prefix))
     return {row.name.removeprefix(prefix): row.value for row in uow.execute(query)}
 
 
 def close_gap(uow: UnitOfWork, partition: int, source: str, began: ResendBegan) -> None:
-    """Note that a marker has arrived. Who does not mark what follows, since he is of an earlier
-    version, sends it again so that it cannot be told from what was left out: that is forgotten."""
+    """Record that a marker has arrived. A publisher of an earlier version does not mark its resent
+    messages, which cannot be distinguished from skipped ones: those records are deleted."""
     its_row = and_(
         deployment.c.name == f"gap {partition} {source}", deployment.c.value == began.marker
     )
@@ -248,13 +249,14 @@ def close_gap(uow: UnitOfWork, partition: int, source: str, began: ResendBegan) 
 
 
 def remember(store: Store, uow: UnitOfWork, left_out: Mapping[str, str]) -> None:
-    """Remember what is left out, by receipt, since it comes again after a marker, and which."""
+    """Record skipped messages by receipt, each with the marker after which it is resent."""
     rows = [{"id": receipt, "marker": marker} for receipt, marker in sorted(left_out.items())]
     store.write_rows(uow, store.statements.insert_or_replace(strays, "id"), rows)
 
 
 def strays_of(uow: UnitOfWork, messages: Iterable[Message]) -> dict[str, str]:
-    """Read which of these were left out before, and after which marker they come again."""
+    """Return which of these messages were skipped before, each with the marker after which it is
+    resent."""
     rows = uow.execute(select(strays).where(strays.c.id.in_({each.receipt for each in messages})))
     return {row.id: row.marker for row in rows}
 

@@ -1,4 +1,4 @@
-"""Retries: parked messages are tried again, in the order of their stream."""
+"""Retries: parked messages are retried in the order of their stream."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from chassis.storage.tables import message_of
 
 
 class Retries:
-    """Tries the parked messages of the partitions served here when their time has come."""
+    """Retries the parked messages of the partitions served here when they are due."""
 
     def __init__(self, processor: Processor) -> None:
         self.processor = processor
@@ -29,13 +29,13 @@ class Retries:
         self.log = log(processor.store.service)
 
     def retry_due(self) -> None:
-        """Try the parked messages whose time has come; raises `STORAGE_ERRORS`."""
+        """Retry the parked messages that are due; raises `STORAGE_ERRORS`."""
         for stream in parked.due(self.store):
             if self._serves(stream):
                 self.retry(stream)
 
     def retry(self, stream: parked.Stream) -> None:
-        """Process a stream's parked messages in order, up to the first that fails."""
+        """Process the parked messages of a stream in order, up to the first that fails."""
         while self._retry_first(stream):
             self._free({stream[1]})
 
@@ -75,9 +75,9 @@ class Retries:
                 self.retry(stream)
 
     def follow_up(self, messages: Sequence[Message]) -> None:
-        """Try the parked messages that awaited what has just been handled.
+        """Retry the parked messages that awaited one of the messages just handled.
 
-        One that another transaction parks at this moment is tried when it is due, soon.
+        A message that another transaction parks meanwhile is retried when it is due, soon.
         """
         if not messages or not self.admission.any_parked:
             return

@@ -1,11 +1,11 @@
-"""The bus over RabbitMQ: a service publishes to exchanges of its own and listens at its own inbox.
+"""The bus over RabbitMQ: each service publishes to its own exchanges and consumes its own inbox.
 
 `{service}.events` and `{service}.commands` are topic exchanges, with the type as routing key. A
 headers exchange `{service}.inbox`, bound to what the service listens to, feeds a quorum queue per
 partition; the publisher stamps the partition. Each relay and each inbox has a connection of its
-own. What one had in hand when it broke is forgotten: the outbox sends it again, the broker delivers
-it again. The queue `{service}.relay`, which is a connection's own, sees to it that one relay at a
-time has one.
+own. Messages in flight on a broken connection are dropped: the outbox resends them, the broker
+redelivers them. The exclusive queue `{service}.relay` ensures that one relay at a time has a
+connection.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from chassis.settings import Settings
 
 
 class RabbitBus:
-    """The bus of a process that is one of many, over RabbitMQ.
+    """The bus of one process in a distributed deployment.
 
-    `topology` tells of every service what it listens to, whether or not it runs in this process:
-    nothing is published before every inbox is there.
+    `topology` maps every service to its bindings, whether or not it runs in this process: nothing
+    is published before every inbox exists.
     """
 
     def __init__(self, settings: Settings, topology: Mapping[str, Bindings]) -> None:
@@ -45,11 +45,11 @@ class RabbitBus:
 
     @property
     def uri(self) -> str:
-        """Where the broker is."""
+        """The broker's URI."""
         return self._settings.amqp_uri
 
     def claim(self, service: str, agreed: Callable[[], bool]) -> bool:
-        """Become the one that publishes for a service; not before every inbox is there."""
+        """Become the only publisher of a service, once every inbox exists."""
         if not self._open.ready():
             return False
         if service not in self._publishers:
@@ -57,33 +57,33 @@ class RabbitBus:
         return self._publishers[service].claim(agreed)
 
     def let_go(self, service: str) -> None:
-        """Let another publish for a service."""
+        """Let another process publish for a service."""
         if service in self._publishers:
             self._publishers[service].leave()
 
     def publish(self, messages: Sequence[Message], to: str | None = None) -> list[Message]:
-        """Publish one service's messages; raises `BusDown` where the connection is lost before one
-        of them is safe, and when it was not claimed."""
+        """Publish the messages of one service; raises `BusDown` if the connection is lost before
+        any is safe, or without a claim."""
         source = messages[0].envelope.source
         if source not in self._publishers:
-            raise BusDown("nothing is published before it is claimed")
+            raise BusDown("publishing needs a claim first")
         return self._publishers[source].publish(messages, to)
 
     def inbox(self, service: str, bindings: Bindings) -> RabbitInbox:
-        """Return the inbox of a service, which connects by itself."""
+        """Return the inbox of a service, which connects in the background."""
         made = RabbitInbox(self._settings, service, bindings, self.partitions)
         self._inboxes.append(made)
         return made
 
     def open(self) -> None:
-        """Do nothing: publishing begins by itself, as soon as every inbox is there."""
+        """Do nothing: publishing begins as soon as every inbox exists."""
 
     def connected(self) -> bool:
         """Return whether every inbox of this process is connected."""
         return all(inbox.connected for inbox in self._inboxes)
 
     def leave(self, service: str) -> None:
-        """Close a service's connections; what was delivered and not acknowledged comes again."""
+        """Close the connections of a service; unacknowledged messages are redelivered."""
         for inbox in [inbox for inbox in self._inboxes if inbox.service == service]:
             self._inboxes.remove(inbox)
             inbox.close()
@@ -96,7 +96,7 @@ class RabbitBus:
             self.leave(service)
 
     def _wait_for_inboxes(self) -> None:
-        """Let publishing begin once every service has declared its inbox, here or elsewhere."""
+        """Allow publishing once every service has declared its inbox, here or elsewhere."""
         tries, said = 0, ""
         while True:
             try:
@@ -113,7 +113,7 @@ class RabbitBus:
             eventlet.sleep(pause(min(tries, 2)))
 
     def _first_missing(self) -> str:
-        with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not answer")):
+        with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not respond")):
             connection = connect(self.uri)
             try:
                 for service in self._topology:

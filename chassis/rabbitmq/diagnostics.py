@@ -1,4 +1,4 @@
-"""What an operator asks of the broker, changing nothing there."""
+"""Read-only checks of the broker for operators."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from chassis.rabbitmq import topology
 from chassis.settings import Settings
 
 LOOK_WITHIN = 10.0
-"""Seconds for which the broker may take its time."""
+"""Seconds that a check may take."""
 
 
 def missing_at_broker(settings: Settings, service: str, partitions: int) -> list[str]:
-    """Name the exchanges and queues of a service that the broker lacks; raises what `BROKEN` names.
+    """Return the exchanges and queues of a service that the broker lacks; raises the errors in
+    `BROKEN`.
 
-    Nothing is declared: that a queue is gone is for its service to notice, which then asks for
-    what the queue held.
+    Nothing is declared: the service itself must notice a missing queue, to request its messages.
     """
     inbox, dead = topology.inbox_of(service), f"{service}.dead"
     exchanges = [f"{service}.events", f"{service}.commands", inbox, dead]
     queues = [*(topology.queue_of(service, partition) for partition in range(partitions)), dead]
-    with eventlet.Timeout(LOOK_WITHIN, BusDown("the broker does not answer")):
+    with eventlet.Timeout(LOOK_WITHIN, BusDown("the broker does not respond")):
         connection = topology.connect(settings.amqp_uri)
         try:
             lacks = [name for name in exchanges if not _has_exchange(connection, name)]
@@ -35,15 +35,15 @@ def missing_at_broker(settings: Settings, service: str, partitions: int) -> list
 
 
 def may_publish(settings: Settings, service: str) -> bool:
-    """Return whether the account may publish in a service's name: it does, and takes it back."""
-    with eventlet.Timeout(LOOK_WITHIN, BusDown("the broker does not answer")):
+    """Return whether the account may publish for a service: publishes, then rolls back."""
+    with eventlet.Timeout(LOOK_WITHIN, BusDown("the broker does not respond")):
         connection = topology.connect(settings.amqp_uri)
         try:
             channel = connection.channel()
             channel.tx_select()
             channel.basic_publish(Message("{}"), f"{service}.events", "looked-after")
             channel.tx_rollback()
-            topology.lock(connection, service)  # locked by the relay or not: it may be asked for
+            topology.lock(connection, service)  # permitted, whether or not the relay holds it
         except AccessRefused:
             return False
         finally:

@@ -1,9 +1,9 @@
-"""What py-amqp reads from the broker, with what it cannot read left out.
+"""The frames that py-amqp reads from the broker, without the parts it cannot parse.
 
-Anybody may put any octets into a message's properties and routing key. py-amqp's error at those
-that are no UTF-8, no moment or nested too deeply would end the connection, and again after each
-reconnect, with all that was delivered over it. So such a message comes without its properties, or
-its key, and is judged where it is taken.
+Any publisher may put any octets into a message's properties and routing key. At invalid UTF-8, an
+invalid timestamp or deep nesting py-amqp raises an error, which would end the connection, and again
+after each reconnect, with all its deliveries. So such a message is delivered without its
+properties, or its key, and the consumer rejects it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ HEADER = 2
 SIZE_ENDS = 12
 """Octets of such a frame before the properties: class, weight and size of the body."""
 NONE = b"\0\0"
-"""The flags of no properties at all."""
+"""The flags for no properties."""
 
 
 def reader_of(connection: Any, callback: Callable[..., Any]) -> Callable[[Any], bool]:
-    """Make what reads the frames of a connection, as py-amqp's own does."""
+    """Return a frame reader for a connection, in place of py-amqp's."""
 
     def called(channel: int, method: Any, given: Any, content: Any) -> None:
         try:
@@ -48,7 +48,7 @@ def reader_of(connection: Any, callback: Callable[..., Any]) -> Callable[[Any], 
 
 
 def _without_key(given: bytes) -> bytes:
-    """Cut the routing key out of what tells of a delivery: the tags of the consumer and of the
-    delivery, a flag, the exchange and the key, each name behind its length."""
+    """Return the arguments of a delivery without its routing key: consumer tag, delivery tag, a
+    flag, exchange and key, each name preceded by its length."""
     at = 4 + 1 + given[4] + 8 + 1
     return given[: at + 1 + given[at]] + b"\0"

@@ -1,6 +1,4 @@
-"""The inbox of a service on RabbitMQ: it fills a partition consumer for each partition it
-serves.
-"""
+"""The inbox of a service on RabbitMQ, with a consumer for each partition it serves."""
 
 from __future__ import annotations
 
@@ -37,31 +35,30 @@ from chassis.settings import Settings
 from contracts.message import Envelope, is_text
 
 LONGEST_PAUSE = 2.4
-"""Seconds between attempts to connect, before a jitter that makes at most 3 of them."""
+"""Maximum seconds between attempts to connect, before jitter; at most 3 with it."""
 
 
 LOOK_EVERY = 0.1
-"""Seconds after which a reader looks whether there are channels to open or to close."""
+"""Seconds between checks for channels to open or close."""
 
 
 LONGEST_NAME = 64
-"""Characters of the name of an exchange, a handler or a marker, at the most."""
+"""Maximum characters of the name of an exchange, a handler or a marker."""
 
 
 AHEAD = 800
-"""Messages that are taken ahead, at the least: never fewer than any process before this one took.
-RabbitMQ gives what came back in its order only as long as all of it is taken at once: what of it
-comes back once more goes behind the rest (docs/decisions/0034)."""
+"""Minimum prefetch: never less than that of any process before this one. RabbitMQ redelivers
+returned messages in order only if all of them are fetched at once: those returned again go behind
+the rest (docs/decisions/0034)."""
 
 
 _EXCHANGE = re.compile(r"[a-z0-9-]+\.(events|commands)")
 
 
 class RabbitInbox:
-    """The inbox of one service: the connection that fills a partition consumer for each partition
-    it serves.
+    """The inbox of one service: a connection with a consumer for each partition it serves.
 
-    Test modes of delivery give another `partition_consumer_kind`.
+    Test modes of delivery set another `partition_consumer_kind`.
     """
 
     partition_consumer_kind: type[RabbitPartitionConsumer]
@@ -75,19 +72,19 @@ class RabbitInbox:
         self.partitions = partitions
         self.connected = False
         self.until = math.inf
-        """Until when (of `time.monotonic`) more may be received than is already: not while it could
-        not be handled, since what comes back too often is set aside by the broker, nor when
-        another may serve a partition by now, to whom it would come first."""
+        """Until when (of `time.monotonic`) messages may be received: not while they could not be
+        handled, since the broker dead-letters messages returned too often, nor when another replica
+        may serve the partition by now, which is to get them first."""
         self.kept_until = math.inf
-        """Until when what was received is kept: it goes back when nobody here could handle it for
-        longer than a lease lasts, so that whoever can is given it."""
+        """Until when received messages are kept: if none could be handled for longer than a lease,
+        they are returned, so that another replica gets them."""
         self.on_missing: Callable[[int], bool] = lambda _partition: True
-        """Called before a queue that is not there is declared: what it held may be lost. False
-        where it is not to be declared, since the partition is another replica's by now."""
+        """Called before a missing queue is declared, whose messages may be lost. Returns False if
+        it must not be declared, since another replica serves the partition by now."""
         self.on_declared: Callable[[int], None] = lambda _partition: None
-        """Called when such a queue has been declared."""
+        """Called after such a queue was declared."""
         self.ready = Event()
-        """Comes with the first connection, or with a `Misconfigured` that no other would mend."""
+        """Set by the first connection, or with a `Misconfigured` that retrying would not fix."""
         self._partition_consumers: dict[int, RabbitPartitionConsumer] = {}
         self._leaving: list[tuple[RabbitPartitionConsumer, Event]] = []
         self._connection: Any = None
@@ -96,31 +93,31 @@ class RabbitInbox:
         self._reader = eventlet.spawn(self._run)
 
     def heard(self) -> bool:
-        """Return whether the broker has said anything since this was asked last."""
+        """Return whether the broker has sent anything since the last call."""
         before = self._frames
         if self.connected:
             self._frames = self._connection.bytes_recv  # it counts frames
         return self._frames != before
 
     def open(self, partition: int) -> RabbitPartitionConsumer:
-        """Begin to receive what comes for a partition, as soon as there is a connection."""
+        """Begin to receive the messages of a partition, as soon as there is a connection."""
         partition_consumer = self._partition_consumers[partition] = self.partition_consumer_kind(
             partition, self.partitions
         )
         return partition_consumer
 
     def leave(self, partition_consumer: PartitionConsumer) -> None:
-        """Close a partition consumer's channel, and wait: what it was given goes to who serves it
-        next. Where the line is dead that is the broker's to do."""
+        """Close the channel of a partition consumer, and wait: its messages go to the next replica.
+        On a dead connection the broker closes it."""
         gone = self._partition_consumers.pop(partition_consumer.partition)
-        if self.connected:  # the reader may be opening its channel just now
+        if self.connected:  # the reader may be opening its channel
             closed = Event()
             self._leaving.append((gone, closed))
             with eventlet.Timeout(2 * HEARTBEAT, exception=False):
                 closed.wait()
 
     def _run(self) -> None:
-        """Receive; a lost connection is replaced, with a growing pause between attempts."""
+        """Receive; reconnect after errors, with exponential backoff."""
         tries = 0
         while not self._closed:
             try:
@@ -131,7 +128,7 @@ class RabbitInbox:
                 serve_connection(self._connection, LOOK_EVERY, self._tend)
             except Exception as error:
                 self._forget()
-                if self._closed:  # another error has taken the place of the one that ends this
+                if self._closed:  # another error replaced the one that ends this
                     return
                 wrong = None if self.ready.ready() else hopeless(self.service, error)
                 if wrong:
@@ -142,12 +139,12 @@ class RabbitInbox:
                 eventlet.sleep(pause(tries, longest=LONGEST_PAUSE))
 
     def _tend(self) -> None:
-        """Open the channels that are wanted, and close those that are not."""
+        """Open the channels that are needed, and close the others."""
         while self._leaving:
             gone, closed = self._leaving[0]
             channel, gone.channel = gone.channel, None
             if channel is not None:
-                with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not answer")):
+                with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not respond")):
                     channel.close()
             self._leaving.pop(0)
             closed.send()
@@ -169,28 +166,28 @@ class RabbitInbox:
 
     def connect(self) -> None:
         """Connect, and declare the inbox; raises `BusDown`."""
-        with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not answer")):
+        with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not respond")):
             self._connection = connection = connect(self._settings.amqp_uri)
             declare(connection, self.service, self._bindings, self.partitions)
 
     def _consume(self, partition_consumer: RabbitPartitionConsumer) -> None:
-        """Receive for a partition; a queue that is not there is declared, once that is known of."""
+        """Receive for a partition; a missing queue is declared after `on_missing`."""
         queue, connection = queue_of(self.service, partition_consumer.partition), self._connection
-        with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not answer")):
+        with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not respond")):
             there = is_there(connection, queue)
         if not there and not self.on_missing(partition_consumer.partition):
             return
-        with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not answer")):
+        with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not respond")):
             declare_queue(connection, self.service, partition_consumer.partition)
         if not there:
             self.on_declared(partition_consumer.partition)
-        with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not answer")):
+        with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not respond")):
             ahead = max(AHEAD, 2 * self._settings.batch)
             partition_consumer.consume(connection.channel(), queue, ahead, self._gone)
 
     @staticmethod
     def _gone(queue: str) -> None:
-        raise BusDown(f"the queue {queue} was taken away")
+        raise BusDown(f"the queue {queue} was deleted")
 
     def _forget(self) -> None:
         self.connected = False
@@ -204,7 +201,7 @@ class RabbitInbox:
         self._leaving.clear()
 
     def close(self) -> None:
-        """Close the connection; whoever waits at a partition consumer gets `Closed`."""
+        """Close the connection; a caller that waits in `take` gets `Closed`."""
         self._closed = True
         end(self._reader)
         for partition_consumer in self._partition_consumers.values():
@@ -216,8 +213,8 @@ class RabbitInbox:
 
 
 class RabbitPartitionConsumer:
-    """One of so many partitions of an inbox: what its queue has delivered, on a channel of its
-    own."""
+    """The consumer of one partition of an inbox: the deliveries of its queue, on its own
+    channel."""
 
     def __init__(self, partition: int, partitions: int) -> None:
         self.partition = partition
@@ -229,23 +226,23 @@ class RabbitPartitionConsumer:
         self._closed = False
 
     def consume(self, channel: Any, queue: str, prefetch: int, gone: Callable[[str], None]) -> None:
-        """Begin to receive, so many messages ahead of their acknowledgement."""
-        channel.auto_decode = False  # else a property of the message would name how
+        """Begin to receive, with a prefetch of unacknowledged messages."""
+        channel.auto_decode = False  # otherwise a property of the message would choose the codec
         self.channel, self._queue = channel, queue
         channel.basic_qos(prefetch_size=0, prefetch_count=prefetch, a_global=False)
         channel.basic_consume(queue, callback=self._put, on_cancel=lambda _tag: gone(queue))
 
     def forget(self) -> None:
-        """Forget what a lost connection has delivered."""
+        """Drop the deliveries of a lost connection."""
         self.channel = None
         self._ready.clear()
 
     def idle(self) -> bool:
-        """Return whether all that was delivered has been handled, and more could have been."""
+        """Return whether all deliveries were handled, and more could have been received."""
         return self.channel is not None and not (self._ready or self._in_hand)
 
     def take(self, most: int) -> list[Message]:
-        """Wait until something is ready, then give all that is, up to `most`; raises `Closed`."""
+        """Wait for messages, and return those that are ready, up to `most`; raises `Closed`."""
         while not self._ready and not self._closed:
             self._wake = Event()
             self._wake.wait()
@@ -255,31 +252,31 @@ class RabbitPartitionConsumer:
         return self.choose(self._ready, most)
 
     def choose(self, ready: deque[Message], most: int) -> list[Message]:
-        """Take the next messages off the queue: the oldest."""
+        """Remove the oldest messages from the queue, and return them."""
         return [ready.popleft() for _ in range(min(most, len(ready)))]
 
     def done(self, messages: Sequence[Message]) -> None:
-        """Acknowledge these, and with them whatever was taken before the last of them."""
+        """Acknowledge these messages, and all taken before the last of them."""
         self._in_hand = False
         tags = [tag for channel, tag in (m.tag for m in messages) if channel is self.channel]
         if tags:
-            with suppress(*BROKEN):  # the reader will see it too
+            with suppress(*BROKEN):  # the reader sees the error too
                 self.channel.basic_ack(max(tags), multiple=True)
 
     def close(self) -> None:
-        """Stop taking; whoever waits in `take` gets `Closed`."""
+        """Stop delivering; a caller that waits in `take` gets `Closed`."""
         self._closed = True
         self._wake_up()
 
     def _put(self, delivery: Any) -> None:
-        """Take what the queue has delivered; what is no message for this partition goes to the dead
-        parked messages, alone."""
+        """Queue a delivery; one that is not a message for this partition is dead-lettered by
+        itself."""
         channel, info = delivery.channel, delivery.delivery_info
         headers = delivery.headers if isinstance(delivery.headers, dict) else {}
         try:
             message = self._judged(headers, delivery.body, info)
         except ValueError as error:
-            log("bus").warning("message unfit", queue=self._queue, why=str(error))
+            log("bus").warning("message dead-lettered", queue=self._queue, why=str(error))
             metrics.MESSAGES.labels(self._queue.partition(".")[0], "unfit").inc()
             channel.basic_reject(info["delivery_tag"], requeue=False)
             return
@@ -288,11 +285,11 @@ class RabbitPartitionConsumer:
         self._wake_up()
 
     def _judged(self, headers: Mapping[str, Any], body: Any, info: Mapping[str, Any]) -> Message:
-        """Read a message, and judge all that anybody may have written; raises `ValueError`."""
+        """Parse a message, and validate everything in it; raises `ValueError`."""
         envelope = Envelope.from_headers(headers)
         exchange = headers.get("exchange", info["exchange"])
         if not (is_text(exchange, LONGEST_NAME) and _EXCHANGE.fullmatch(exchange)):
-            raise ValueError("exchange is none of a service's")
+            raise ValueError("the exchange belongs to no service")
         for name in ("handler", "marker"):
             if headers.get(name) is not None and not is_text(headers[name], LONGEST_NAME):
                 raise ValueError(f"{name} is not a name of at most {LONGEST_NAME} characters")

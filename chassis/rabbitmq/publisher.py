@@ -1,4 +1,4 @@
-"""The publisher: confirms every message, in batches in which no key comes twice."""
+"""The publisher: publishes with confirms, in batches that keep the order of each key."""
 
 from __future__ import annotations
 
@@ -34,15 +34,16 @@ from chassis.runtime.green import end
 from chassis.settings import Settings
 
 CAREFUL = 60.0
-"""Seconds after a refusal in which a key's next message waits for the confirm of the one before."""
+"""Seconds after a refusal during which each message of a key waits for the confirm of the previous
+one."""
 
 
 class Publisher:
     """Publishes for one relay, on a connection of its own that does not outlive an error.
 
-    While that connection lives no other process has one: the broker sees to it. So what was read
-    of the outbox since it was claimed can be sent, however long the process was stopped meanwhile;
-    what was read before is not sent on the next.
+    While that connection lives no other process can have one: the broker ensures it. So outbox rows
+    read since the claim may be sent, even if the process was suspended meanwhile; rows read before
+    are not sent on the next connection.
     """
 
     def __init__(self, settings: Settings, service: str) -> None:
@@ -56,13 +57,13 @@ class Publisher:
         self._careful = 0.0
 
     def claim(self, agreed: Callable[[], bool]) -> bool:
-        """Have a connection, made only while no other lives; raises `BusDown`."""
+        """Open the connection, unless another process has one; raises `BusDown`."""
         if self._connection is not None:
             return True
         try:
-            with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not answer")):
+            with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not respond")):
                 self.connect()
-        except Exception as error:  # py-amqp says in many ways that a connection is lost
+        except Exception as error:  # py-amqp has many errors for a lost connection
             self.drop()
             raise BusDown(str(error) or repr(error)) from error
         is_agreed = False
@@ -74,8 +75,8 @@ class Publisher:
         return is_agreed
 
     def publish(self, messages: Sequence[Message], to: str | None = None) -> list[Message]:
-        """Publish in publish batches. What was refused holds back what follows in its key, and
-        nothing else; after any other error nothing new is sent."""
+        """Publish in publish batches. A refused message holds back later ones of its key, and no
+        others; after any other error nothing more is sent."""
         self._safe, self._to = [], to
         late = BusDown(f"the broker has not confirmed within {CONFIRM_WITHIN:.0f} s")
         careful = to is not None or time.monotonic() < self._careful
@@ -95,7 +96,7 @@ class Publisher:
         return self._safe
 
     def _publish_batch(self, publish_batch: list[Message]) -> None:
-        """Send a publish batch without waiting in between, then wait for all its confirms."""
+        """Send a publish batch without pauses, then wait for all its confirms."""
         if self._connection is None:
             raise BusDown("the connection was lost")
         self._answered, self._confirmed, self._returned = Event(), set[str](), set[str]()
@@ -120,7 +121,7 @@ class Publisher:
         exchange = inbox_of(self._to) if self._to else message.exchange
         mandatory = message.is_command or self._to is not None
         route = (0, exchange, message.envelope.type, mandatory, False)
-        # not by basic_publish, which reads from the connection before each message
+        # not basic_publish, which reads from the connection before each message
         self._channel.send_method(Basic.Publish, "Bssbb", route, self._content(message))
 
     def _content(self, message: Message) -> Any:
@@ -152,8 +153,8 @@ class Publisher:
         """Connect as the only relay; raises `BusDown`."""
         self._connection = connection = connect(self._settings.amqp_uri, self._on_blocked)
         if not lock(connection, self._service):
-            raise BusDown("the connection of another relay still lives")
-        if self._blocked:  # what was blocked has ended, or there would still be the other
+            raise BusDown("another relay is still connected")
+        if self._blocked:  # the blocked connection has ended
             self._on_blocked(blocked=False)
         self._cork = _Cork(connection)
         self._channel = channel = connection.channel()
@@ -183,16 +184,17 @@ class Publisher:
             self._answered.send()
 
     def _on_blocked(self, *, blocked: bool) -> None:
-        """Note that the broker reads nothing because of an alarm (memory, disk), or reads again."""
+        """Record that the broker blocks publishing because of an alarm (memory, disk), or no
+        longer."""
         self._blocked = blocked
         metrics.BROKER_BLOCKED.set(blocked)
-        log("bus").warning("broker blocks publishing" if blocked else "broker goes on")
+        log("bus").warning("broker blocks publishing" if blocked else "broker unblocks publishing")
 
     def _on_return(self, _why: Exception, _exchange: str, _key: str, content: Any) -> None:
         self._returned.add(content.properties["message_id"])  # its confirm is still to come
 
     def drop(self) -> None:
-        """Let go of the connection."""
+        """Drop the connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
             if self._reader is not None:
@@ -200,8 +202,8 @@ class Publisher:
             connection.collect()
 
     def leave(self) -> None:
-        """Close the connection, so that another may begin, and look no more whether the broker
-        blocks."""
+        """Close the connection, so that another process may connect, and reset the blocked
+        metric."""
         if (connection := self._connection) is not None:
             if self._reader is not None:
                 end(self._reader)
@@ -213,7 +215,7 @@ class Publisher:
 
 
 class _Cork:
-    """Holds back what is written to a connection, so that many messages go out at once."""
+    """Buffers writes to a connection, so that many messages go out at once."""
 
     def __init__(self, connection: Any) -> None:
         self._through = connection.transport.write
@@ -221,7 +223,8 @@ class _Cork:
         connection.frame_writer = frame_writer(connection, self)
 
     def write(self, data: Any) -> None:
-        """Write, or keep until the end of the block; the writer uses its buffer again at once."""
+        """Write, or buffer a copy until the end of the block, since the caller reuses its
+        buffer."""
         if self._held is None:
             self._through(data)
         else:
@@ -232,7 +235,7 @@ class _Cork:
         self._held = []
 
     def __exit__(self, *_: object) -> None:
-        """Let go, also of what comes while the connection takes it: a heartbeat say."""
+        """Write the buffer, and what is added meanwhile, such as a heartbeat."""
         try:
             while self._held:
                 data = b"".join(self._held)
@@ -245,11 +248,11 @@ class _Cork:
 def publish_batches(
     messages: Sequence[Message], *, returnable: bool = False
 ) -> list[list[Message]]:
-    """Part messages into publish batches, every key's in their order.
+    """Split messages into publish batches, in the order of each key.
 
-    What follows a command in its key waits for the next publish batch: a command may be returned,
-    since nobody carries it out yet, and then nothing may have overtaken it. So does everything that
-    is `returnable`. Events go together: what a queue gets over one channel it gets in its order
+    A message after a command of the same key waits for the next batch: the command may be returned,
+    if it has no receiver yet, and must not be overtaken. If `returnable`, this holds for every
+    message. Events share a batch: a queue receives the messages of one channel in order
     (docs/decisions/0023).
     """
     made: dict[int, list[Message]] = defaultdict(list)
@@ -262,7 +265,7 @@ def publish_batches(
 
 
 def unbroken(publish_batch: Sequence[Message], confirmed: Collection[str]) -> list[Message]:
-    """Return the messages that are confirmed, each key's up to the first that is not."""
+    """Return the confirmed messages, of each key up to the first unconfirmed one."""
     broken: set[str] = set()
     whole = []
     for message in publish_batch:

@@ -1,6 +1,4 @@
-"""The exchanges and queues of a service on RabbitMQ: their names, how they are declared and
-changed.
-"""
+"""The exchanges and queues of a service on RabbitMQ: names, declaration and changes."""
 
 from __future__ import annotations
 
@@ -27,15 +25,16 @@ from chassis.settings import Misconfigured, Settings
 from contracts.catalogue import contracts
 
 CONNECT_WITHIN, OPEN_WITHIN, CONFIRM_WITHIN = 5.0, 20.0, 10.0
-"""Seconds for the handshake, for declaring an inbox, and for the confirms of a publish batch."""
+"""Maximum seconds for the handshake, for declaring an inbox, and for the confirms of a publish
+batch."""
 HEARTBEAT = 3
-"""Seconds. The broker closes what was silent for two to three times as long, and so do we: soon, as
-another replica is given nothing before; but no process that still renews its leases, however busy
-its machine, is silent for longer than `leases.LEASE`."""
+"""Seconds. Broker and client close a connection that was silent for two to three times as long. It
+is short, since another replica receives nothing before; but a process that still renews its leases,
+on a busy machine too, is never silent for longer than `leases.LEASE`."""
 
 
 PARTITIONS = "partitions"
-"""What only one command may change at a time: it is locked as a service is."""
+"""The lock for changing the number of partitions, held by one command at a time."""
 
 
 BROKEN = (AMQPError, OSError, BusDown)
@@ -54,7 +53,7 @@ PARTITION_QUEUE = {
 
 
 def hopeless(service: str, error: Exception) -> Misconfigured | None:
-    """Return of an error that trying again would not mend."""
+    """Return the `Misconfigured` for an error that retrying would not fix, or None."""
     if isinstance(error, Misconfigured):
         return error
     if isinstance(error, PreconditionFailed):
@@ -67,10 +66,10 @@ def hopeless(service: str, error: Exception) -> Misconfigured | None:
 def prepare(
     settings: Settings, service: str, bindings: Bindings, partitions: int, served: Collection[int]
 ) -> int:
-    """Declare the inbox of a service, and those queues of it that never were; return how many."""
+    """Declare the inbox of a service, and its queues that never existed; return how many."""
     made = 0
     try:
-        with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not answer")):
+        with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not respond")):
             connection = connect(settings.amqp_uri)
             try:
                 declare(connection, service, bindings, partitions)
@@ -100,8 +99,8 @@ def administering(settings: Settings) -> Iterator[Any]:
 
 
 def standing(connection: Any, services: Iterable[str], partitions: int) -> tuple[int, int]:
-    """Count the messages that are ready in the queues of these services, and the consumers, which
-    may have others in hand."""
+    """Count the ready messages and the consumers of the queues of these services; consumers may
+    hold more messages."""
     found = [
         _found(connection, queue_of(service, partition))
         for service in services
@@ -111,10 +110,10 @@ def standing(connection: Any, services: Iterable[str], partitions: int) -> tuple
 
 
 def refuse_any_message(connection: Any, queues: Iterable[str]) -> None:
-    """Go on only if each of these queues is there no more, or surely empty; raises `BusDown`.
+    """Make sure that each of these queues is gone or empty; raises `BusDown`.
 
-    RabbitMQ says that a queue is empty and that nobody consumes it also where the queue does not
-    answer in time. So it is consumed: it must count this one consumer, and have given it nothing.
+    RabbitMQ also reports an empty queue without consumers if the queue does not respond in time. So
+    this consumes it: it must count this one consumer, and deliver nothing.
     """
     for queue in queues:
         if _found(connection, queue) is None:
@@ -124,14 +123,14 @@ def refuse_any_message(connection: Any, queues: Iterable[str]) -> None:
             channel.basic_qos(prefetch_size=0, prefetch_count=1, a_global=False)
             channel.basic_consume(queue, callback=given.append)
             found = channel.queue_declare(queue, passive=True)
-            channel.basic_qos(prefetch_size=0, prefetch_count=1, a_global=False)  # given by then
+            channel.basic_qos(prefetch_size=0, prefetch_count=1, a_global=False)  # sent by then
             if (found.message_count, found.consumer_count) != (0, 1) or given:
-                raise BusDown(f"{queue} is not empty, or does not answer")
+                raise BusDown(f"{queue} is not empty, or does not respond")
 
 
 def remake(connection: Any, service: str, bindings: Bindings, before: int, partitions: int) -> None:
-    """Take away the queues of a service, and make so many; one that is not empty, or that somebody
-    consumes, is kept, and raises `BusDown`."""
+    """Delete the queues of a service, and declare the new number; one that is not empty or has a
+    consumer is kept, and raises `BusDown`."""
     partition = 0
     while (found := _found(connection, queue_of(service, partition))) or partition < max(
         before, partitions
@@ -148,11 +147,11 @@ def remake(connection: Any, service: str, bindings: Bindings, before: int, parti
 
 
 def lock(connection: Any, service: str) -> bool:
-    """Be the only connection that may publish for a service, until it ends; False while another is.
-    `PARTITIONS` is what only one may change, as if it were a service.
+    """Become the only connection that may publish for a service, until it ends; False while another
+    is. `PARTITIONS` is locked like a service.
 
-    A process that is stopped keeps it until the broker misses its heartbeat and ends the
-    connection: from then on nothing of it arrives, whatever it sends when it goes on.
+    A suspended process keeps the lock until the broker misses its heartbeat and closes the
+    connection: from then on nothing it sends arrives.
     """
     channel = connection.channel()
     only = {"exclusive": True, "durable": False, "auto_delete": False}
@@ -165,23 +164,23 @@ def lock(connection: Any, service: str) -> bool:
 
 
 def lock_of(service: str) -> str:
-    """Name the queue by which one relay of a service at a time publishes."""
+    """Return the name of the queue that locks publishing for a service."""
     return f"{service}.relay"
 
 
 def queue_of(service: str, partition: int) -> str:
-    """Name the queue of a partition."""
+    """Return the name of the queue of a partition."""
     return f"{inbox_of(service)}.{partition}"
 
 
 def inbox_of(service: str) -> str:
-    """Name the exchange that feeds the queues of a service."""
+    """Return the name of the exchange that feeds the queues of a service."""
     return f"{service}.inbox"
 
 
 def connect(uri: str, on_blocked: Callable[..., None] | None = None) -> Any:
-    """Connect to the broker, or to one of a cluster's nodes: py-amqp's connection, whose confirms
-    can be told apart."""
+    """Connect to the broker, or to a node of its cluster; return a py-amqp connection that
+    distinguishes confirms and refusals."""
     told = on_blocked or (lambda **_blocked: None)
     client = Connection(  # type: ignore[no-untyped-call]
         random.choice(uri.split(";")),
@@ -201,8 +200,8 @@ def serve_connection(
     longest: float = HEARTBEAT / 4,
     tend: Callable[[], None] = lambda: None,
 ) -> None:
-    """Read from a connection until it breaks; keep its heartbeat, and let others run. `longest` is
-    how many seconds it waits for something to read before it tends to the rest."""
+    """Read from a connection until it breaks; send its heartbeats, and yield to other green
+    threads. `longest` is the maximum seconds it waits for data before it calls `tend`."""
     tick = rest = 0.0
     while True:
         with suppress(TimeoutError):
@@ -219,12 +218,12 @@ def serve_connection(
 
 
 def is_there(connection: Any, queue: str) -> bool:
-    """Return whether a queue is there."""
+    """Return whether a queue exists."""
     return _found(connection, queue) is not None
 
 
 def _found(connection: Any, queue: str) -> tuple[int, int] | None:
-    """Count a queue's ready messages, and its consumers; None when it is not there."""
+    """Return the numbers of a queue's ready messages and consumers; None if it does not exist."""
     channel = connection.channel()
     try:
         found = channel.queue_declare(queue, passive=True)
@@ -235,7 +234,7 @@ def _found(connection: Any, queue: str) -> tuple[int, int] | None:
 
 
 def declare(connection: Any, service: str, bindings: Bindings, partitions: int) -> None:
-    """Declare where a service publishes and listens, and its dead letters; not its queues."""
+    """Declare the exchanges of a service and its queue of dead letters; not its inbox queues."""
     inbox, dead = inbox_of(service), f"{service}.dead"
     if is_there(connection, queue_of(service, partitions)):
         raise Misconfigured(
@@ -257,7 +256,7 @@ def declare(connection: Any, service: str, bindings: Bindings, partitions: int) 
 
 
 def declare_queue(connection: Any, service: str, partition: int) -> None:
-    """Declare the queue of a partition, and have the inbox feed it."""
+    """Declare the queue of a partition, and bind it to the inbox."""
     inbox, queue = inbox_of(service), queue_of(service, partition)
     arguments = PARTITION_QUEUE | {"x-dead-letter-exchange": f"{service}.dead"}
     with connection.channel() as channel:

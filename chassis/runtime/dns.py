@@ -1,7 +1,7 @@
-"""The names of hosts, looked up by the system: a part of what makes a process cooperative.
+"""DNS lookups by the system resolver, in threads, as a cooperative process needs them.
 
-Eventlet's own resolver would bring 8 MB of a DNS library into each process. The system's makes
-whoever asks wait, so it is asked in a thread.
+Eventlet's own resolver would load a DNS library of 8 MB into each process. The system's blocks its
+caller, so it runs in a thread.
 """
 
 from typing import Any
@@ -11,25 +11,25 @@ from eventlet.green import socket
 from eventlet.semaphore import Semaphore
 
 _OURS, _STRANGERS = Semaphore(8), Semaphore(8)
-"""Leave threads to others where names are slow to be found; and names that others have given, which
-may be slow on purpose, leave some to those of our own servers."""
+"""Slow lookups must not use up all threads; and hosts named by users, which may be slow on purpose,
+must leave some for our own servers."""
 _ask = socket.getaddrinfo
 
 
 def addresses(host: Any, *more: Any, **named: Any) -> Any:
-    """Look up the addresses of a host, as `socket.getaddrinfo` does, whose place it takes."""
+    """Look up the addresses of a host; replaces `socket.getaddrinfo`."""
     return _look_up(_OURS, host, *more, **named)
 
 
 def addresses_of_stranger(host: Any, *more: Any, **named: Any) -> Any:
-    """Look up the addresses of a host that somebody else has named."""
+    """Look up the addresses of a host named by a user."""
     return _look_up(_STRANGERS, host, *more, **named)
 
 
 def _look_up(turns: Semaphore, host: Any, *more: Any, **named: Any) -> Any:
     try:
         _ask(host, None, flags=socket.AI_NUMERICHOST)
-    except OSError:  # it is a name
+    except OSError:  # not an address
         turns.acquire()
         found, error = spawn(_in_thread, turns, host, *more, **named).wait()
         if error is not None:
@@ -39,7 +39,8 @@ def _look_up(turns: Semaphore, host: Any, *more: Any, **named: Any) -> Any:
 
 
 def _in_thread(turns: Semaphore, *asked: Any, **named: Any) -> tuple[Any, Exception | None]:
-    """Ask in a thread, whose turn ends when it does: whoever waits for it may give up sooner."""
+    """Look up in a thread, which keeps its slot until it ends, even if the caller gives up
+    sooner."""
     try:
         return tpool.execute(_ask, *asked, **named), None
     except Exception as error:

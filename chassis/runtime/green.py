@@ -1,8 +1,8 @@
 """Make the process cooperative: imported before anything else, by every entry point.
 
-eventlet is in maintenance mode upstream and says so at import; docs/decisions/0003 says why it is
-kept, and this is the one place where its notice is silenced. What the rest of the project needs of
-green threads it takes from here.
+eventlet is in maintenance mode upstream and warns of it at import; docs/decisions/0003 has the
+reasons for keeping it, and only here the warning is silenced. The rest of the project imports its
+green threads from here.
 """
 
 import os
@@ -31,7 +31,7 @@ from eventlet.queue import LightQueue as Queue
 from eventlet.semaphore import Semaphore
 
 in_thread = tpool.execute
-"""Calls a function in a thread of the system, which holds nobody else up; return what it gives."""
+"""Calls a function in a system thread, which blocks no green thread; returns its result."""
 
 __all__ = [
     "Event",
@@ -48,18 +48,18 @@ __all__ = [
 ]
 
 WAY_OUT = 2.0
-"""Seconds that green threads that are ended may take for what they still have to put away."""
+"""Seconds that killed green threads may take to clean up."""
 
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Print no traceback for an error in a green thread that somebody waits for, and will tell.
+    """Print no traceback for an error in a green thread whose waiter reports it.
 
-    After an error it stays quiet: what was half started is being ended.
+    After an error it stays quiet: what was half started is being stopped.
     """
     printer = queue.traceback
     debug.hub_exceptions(state=False)
-    queue.traceback = SimpleNamespace(print_exc=lambda: None)  # it prints past the hub's switch
+    queue.traceback = SimpleNamespace(print_exc=lambda: None)  # it ignores the hub's setting
     yield
     queue.traceback = printer
     debug.hub_exceptions(state=True)
@@ -68,17 +68,17 @@ def quietly() -> Iterator[None]:
 def wait_for(
     fileno: int, *, read: bool, write: bool, seconds: float | None, late: Exception
 ) -> None:
-    """Wait until a socket can be read or written, whichever is wanted and comes first; raises
-    `late` when the time is up.
+    """Wait until a socket is readable or writable, whichever is requested and first; raises `late`
+    at the timeout.
 
-    eventlet's own `trampoline` waits for one of the two: a peer that reads nothing until it is
-    listened to, and one that has both to do, need both.
+    eventlet's own `trampoline` waits for only one of the two; a peer that reads nothing before its
+    own data is read needs both.
     """
     hub, me, woken = get_hub(), getcurrent(), False
 
     def wake(_fileno: int) -> None:
         nonlocal woken
-        if not woken:  # both may be there at the same moment, and one is enough
+        if not woken:  # both events may come at once, and one is enough
             woken = True
             me.switch()
 
@@ -98,11 +98,11 @@ def wait_for(
 
 
 def end(*threads: Any) -> None:
-    """End green threads, and wait until they have: on their way out they may still close a channel,
-    or undo a transaction, all of them together for `WAY_OUT` seconds.
+    """Kill green threads, and wait until they have ended: they may still close a channel or roll
+    back a transaction, all together within `WAY_OUT` seconds.
 
-    One that were left waiting on a socket that is closed then would take the next one's number for
-    its own, and eventlet refuses a second reader.
+    One left waiting on a closed socket would claim the file descriptor of the next socket, and
+    eventlet refuses a second reader.
     """
     ends = [Event() for _ in threads]
     for thread, over in zip(threads, ends, strict=True):

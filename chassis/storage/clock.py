@@ -1,9 +1,9 @@
-"""The clock of a service's database, by which all that is stored is dated.
+"""The clock of a service's database, which dates all stored rows.
 
-A process dates nothing by its own clock: one that is wrong would decide for all others. It asks the
-database what time it is, at the start and whenever it speaks to it of time anyway, and in between
-goes by its monotonic clock, which nobody sets. Where the clock of its machine and the database's
-differ by too much, nobody can be sure which is wrong: what cannot be taken back is left undone.
+A process dates nothing by its own clock: a wrong one would decide for all others. It reads the
+database's time at the start, and with queries that need it anyway, and in between follows its
+monotonic clock, which is never set. If the clocks of its machine and of the database differ by too
+much, either may be wrong: irreversible actions are then not done.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from chassis.logs import log
 from chassis.settings import Misconfigured
 
 FURTHEST = 120.0
-"""Seconds by which the clock of a machine may differ from that of a database. One that follows a
-time server is right to some milliseconds; one that follows none is so far off after some weeks."""
+"""Maximum seconds by which the clock of a machine may differ from that of a database. With a time
+server a clock is right to some milliseconds; without one it drifts this far in some weeks."""
 MARGIN = 2 * FURTHEST + 60.0
-"""Seconds by which the clocks of two databases may differ before a process notices, and a delivery
-may be under way."""
+"""Seconds by which the clocks of two databases may differ unnoticed, plus the time of a delivery in
+flight."""
 OFF_COURSE = 1.0
-"""Seconds by which a database's clock cannot run ahead or behind unless somebody sets it."""
+"""Seconds by which a database's clock deviates only if it was set."""
 _CLOCK = text("SELECT CAST(extract(epoch FROM clock_timestamp()) AS double precision)")
 
 
 class DatabaseClock:
-    """Tells the time by the database's clock. SQLite has none but that of its only process.
+    """Returns the time by the database's clock. For SQLite this is the clock of its only process.
 
-    `is_own` says that the database's clock is that of this process. `ahead` is by how many seconds
-    the clock of this machine is surely ahead; negative if behind.
+    `is_own` says that the database's clock is that of this process. `ahead` is the minimum number
+    of seconds by which the clock of this machine is ahead; negative if behind.
     """
 
     def __init__(self, service: str, engine: Engine) -> None:
@@ -41,15 +41,16 @@ class DatabaseClock:
         self._engine = engine
         self.is_own = engine.dialect.name == "sqlite"
         self._start: float | None = None
-        """What the database's clock said when the monotonic one began."""
+        """The database's time at the zero of the monotonic clock."""
 
     @property
     def agrees(self) -> bool:
-        """Whether the clock of this machine is known to say much the same."""
+        """Whether the clock of this machine is known to agree."""
         return self.is_own or (self._start is not None and abs(self.ahead) <= FURTHEST)
 
     def now(self) -> float:
-        """Return the time (s since 1970), by what the database has said last; asks it at first."""
+        """Return the time (s since 1970) by the last reading of the database's clock; reads it at
+        first."""
         if self.is_own:
             return time.time()
         if self._start is None:
@@ -57,17 +58,17 @@ class DatabaseClock:
         return time.monotonic() + (self._start or 0.0)
 
     def look(self) -> None:
-        """Ask the database, and learn from it."""
+        """Read the database's clock, and adjust to it."""
         if not self.is_own:
             with self._engine.connect() as connection:
                 self.read(connection)
 
     def read(self, session: Connection | Session) -> float:
-        """Return what the database's clock says (s since 1970), and learn from it."""
+        """Return the database's time (s since 1970), and adjust to it."""
         if self.is_own:
             return time.time()
         if isinstance(session, Session):
-            session.connection()  # the time that its making takes must not count
+            session.connection()  # opening it must not count as time
         here, before = time.time(), time.monotonic()
         there = float(session.scalar(_CLOCK) or 0.0)
         self._compare(there, here, time.time())
@@ -75,7 +76,8 @@ class DatabaseClock:
         return there
 
     def _compare(self, there: float, before: float, after: float) -> None:
-        """Compare what the database has said at a moment between two of this machine's clock."""
+        """Compare the database's time with the times of this machine before and after the
+        reading."""
         known, agreed = self._start is not None, self.agrees
         self.ahead = max(0.0, before - there) or min(0.0, after - there)
         if known and agreed and not self.agrees:
@@ -84,22 +86,22 @@ class DatabaseClock:
             log(self.service).warning("clocks agree again")
 
     def _follow(self, earliest: float, latest: float) -> None:
-        """Keep what was known as far as it can be true: so it is not moved by a slow answer, nor
-        later than the truth. Of a clock that was set, nothing is believed that this machine's
-        clock does not say too."""
+        """Keep the known offset as far as it is consistent: so a slow response does not move it,
+        and it is never too late. The time of a clock that was set is accepted only as far as this
+        machine's clock agrees."""
         known = earliest if self._start is None else self._start
         start = min(max(known, earliest), latest)
         if self.agrees or self._start is None or abs(start - known) < OFF_COURSE:
             self._start = start
 
     def refuse(self) -> None:
-        """Refuse to begin with clocks that differ by too much; raises `Misconfigured`."""
+        """Refuse to start if the clocks differ by too much; raises `Misconfigured`."""
         self.look()
         if not self.agrees:
             raise Misconfigured(self.difference(self.now()))
 
     def difference(self, there: float) -> str:
-        """Say by how much the clock of this machine differs, and what to do about it."""
+        """Return a sentence on how much the clock of this machine differs, and what to do."""
         way = "ahead of" if self.ahead > 0 else "behind"
         return (
             f"The clock of this machine is {abs(self.ahead):.0f} s {way} that of the database of "

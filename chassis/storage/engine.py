@@ -1,4 +1,4 @@
-"""Which database a URL names: its dialect, and the errors that mean that storage is unavailable."""
+"""The dialect of a database, and the errors that mean that storage is unavailable."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from chassis.storage.statements import Statement
 
 STORAGE_ERRORS = (OperationalError, InterfaceError, PoolTimeout)
-"""What a database that is away looks like, and now and then a statement that can never work."""
+"""The errors of an unavailable database; some may also come from a statement that can never
+work."""
 
 
 class Dialect(Protocol):
-    """What a service does differently on SQLite and on PostgreSQL, and its engines."""
+    """The differences between SQLite and PostgreSQL, and the engines."""
 
     name: str
     engine: Engine
@@ -25,11 +26,11 @@ class Dialect(Protocol):
     engines: tuple[Engine, ...]
     """All engines, to dispose of at the end."""
     is_shared: bool
-    """Whether several processes serve from this database."""
+    """Whether several processes may use this database."""
     lock_interval: float
-    """Seconds that a lock is left free so that another process which waits for it gets it."""
+    """Seconds for which a lock is left free, so that a waiting process gets it."""
     position: Any
-    """The function that finds a text in another, from 1 on."""
+    """The function that finds the position of a text in another, counted from 1."""
 
     def writer(self, *, durable: bool, reserved: bool) -> AbstractContextManager[Engine]:
         """Return the engine for one transaction that writes."""
@@ -72,29 +73,31 @@ class Dialect(Protocol):
     def oldest(
         self, query: Select[Any], moment: ColumnElement[float], before: float
     ) -> Select[Any]:
-        """Return the query for old rows first, by the means that the table's indexes allow."""
+        """Return the query for the oldest rows first, in a way that the table's indexes support."""
 
     def lock_table(self, table: Table, mode: str) -> tuple[Statement, ...]:
-        """Return what locks a table in a transaction that writes, if that alone does not."""
+        """Return the statements that lock a table, if a transaction that writes does not lock it
+        anyway."""
 
     def notify(self, *channels: str) -> None:
         """Notify the other processes of a service, if there may be any."""
 
     def exists(self) -> bool:
-        """Return whether there is a database; on SQLite a connection would create it."""
+        """Return whether the database exists; on SQLite a connection would create it."""
 
     def identity(self) -> tuple[str, list[str]]:
-        """Return the name of the database for people, and the facts that tell it from a copy."""
+        """Return the readable name of the database, and the facts that distinguish it from a
+        copy."""
 
     def secure_delete(self, connection: Connection) -> None:
-        """Overwrite what this connection deletes, where the database can."""
+        """Overwrite the rows that this connection deletes, if the database can."""
 
     def scrub(self, table: Table) -> bool:
         """Remove deleted rows of a table from the files; return whether no trace is left."""
 
 
 def dialect_of(url: str, pool: int) -> Dialect:
-    """Return the dialect of a database, whose engines are new."""
+    """Return the dialect of a database, with new engines."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         from chassis.storage.sqlite import SQLite

@@ -1,12 +1,11 @@
 """Leases: which replicas of a service live, which partitions each of them serves, and which one
 relays.
 
-A lease is a row that ends by itself, by the database's clock: a replica that is killed, or stopped
-for a while, holds nothing for longer than `LEASE`. One that ends much later was written while that
-clock was wrong, and holds nothing either. Whatever a replica writes for a partition it writes while
-it holds the partition's row against a change of owner, so that two never serve one partition at
-once. They are renewed over a connection of their own, which whoever works cannot take away, and
-only by who hears the broker too.
+A lease is a row that expires by the database's clock: a replica that is killed or suspended loses
+it after `LEASE`. A lease that ends much later was written while that clock was wrong, and is void.
+A replica writes for a partition only while it locks the partition's row against a change of owner,
+so that two never serve one partition at once. Leases are renewed over a reserved connection, and
+only by a replica that is connected to the broker too.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from chassis.storage.store import Store
 from chassis.storage.unit_of_work import UnitOfWork
 
 LEASE = 5.0
-"""Seconds for which a replica holds what it does not renew."""
+"""Seconds after which a lease expires unless it is renewed."""
 TICK = 1.0
 """Seconds between renewals."""
 RELAY = "relay"
@@ -67,14 +66,16 @@ _ROW = text("INSERT INTO leases (name, until) VALUES (:name, 0) ON CONFLICT (nam
 
 
 class PartitionLost(Exception):
-    """Another replica serves the partition by now: nothing is written, and nothing acknowledged."""
+    """Another replica serves the partition by now: no row is written, and no message
+    acknowledged."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """What a replica holds after a tick, what of it is new, and what it is to give up.
+    """The leases of a replica after a tick: those held, the new ones among them, and those to
+    release.
 
-    `replicas` counts this one too; `retires` says that it holds the relay's lease and is not to
+    `replicas` counts this one too; `retires` says that it holds the relay's lease but must not
     relay.
     """
 
@@ -89,12 +90,12 @@ class Share:
 
 
 def name_of(partition: int) -> str:
-    """Name the lease of a partition."""
+    """Return the name of the lease of a partition."""
     return f"partition {partition}"
 
 
 class Leases:
-    """What one replica holds of its service."""
+    """The leases of one replica."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -102,8 +103,7 @@ class Leases:
         self._write = partial(store.write, reserved=True)
 
     def agree(self, partitions: int) -> int:
-        """Make the rows that are missing; give the number of partitions that the replicas agree
-        on."""
+        """Insert the missing rows; return the number of partitions that the replicas agree on."""
         with self._write() as uow:
             uow.execute(_AGREE, {"name": "partitions", "value": str(partitions)})
             agreed = int(self._deployment(uow)["partitions"])
@@ -112,10 +112,10 @@ class Leases:
         return agreed
 
     def tick(self, *, able: bool = True) -> Share:
-        """Renew what is held, take what is free, and tell what is too much.
+        """Renew the leases held, take free ones, and determine the surplus.
 
-        One that is not `able` to serve is no replica, and all is too much for it; it renews what it
-        has not given up yet.
+        One that is not `able` to serve does not count as a replica, and all its leases are surplus;
+        it renews those it has not released yet.
         """
         with self._write() as uow:
             now = self.store.seconds(uow)
@@ -160,23 +160,23 @@ class Leases:
         return {row.name: row.value for row in uow.execute(_DEPLOYMENT)}
 
     def holding(self, partitions: Collection[int]) -> Statement:
-        """Ask to keep partitions from changing hands until the transaction ends; `judge` the
-        answer."""
+        """Return the statement that locks the leases of partitions until the transaction ends; its
+        rows go to `judge`."""
         return Statement(
             _HOLD, {"names": [name_of(partition) for partition in partitions], "me": self.owner}
         )
 
     @staticmethod
     def judge(answer: list[Any], partitions: Collection[int]) -> None:
-        """Go on only if every one of these partitions is held; raises `PartitionLost`."""
+        """Make sure that all these partitions are held; raises `PartitionLost`."""
         if lost := {name_of(partition) for partition in partitions}.difference(
             name for (name,) in answer
         ):
             raise PartitionLost(*sorted(lost))
 
     def drained(self, moments: dict[int, float]) -> None:
-        """Note moments before which everything that partitions were given had been handled; not of
-        one that still waits for what was lost."""
+        """Record, for each partition, a moment before which all its messages were handled; not for
+        one in recovery."""
         rows = [
             {"name": name_of(partition), "at": at, "me": self.owner}
             for partition, at in moments.items()
@@ -186,20 +186,20 @@ class Leases:
                 uow.execute(_DRAINED, rows)
 
     def release(self, name: str) -> None:
-        """Give up a partition whose queue is no longer consumed here, or the relay's lease once
-        nothing is in flight."""
+        """Release a partition whose queue is no longer consumed here, or the relay's lease once no
+        message is in flight."""
         with self._write() as uow:
             uow.execute(_RELEASE, {"me": self.owner, "names": [name]})
 
     def leave(self) -> None:
-        """Return everything up, and be no replica any more."""
+        """Release all leases, and stop being a replica."""
         with self._write() as uow:
             uow.execute(_LEAVE, {"me": self.owner})
             uow.execute(_GONE, {"me": self.owner})
 
 
 def served_partitions(store: Store, partitions: int) -> tuple[int, set[int]]:
-    """Return how many partitions the replicas have agreed on, and which of them were ever
+    """Return the number of partitions that the replicas agree on, and those that were ever
     served."""
     with store.engine.connect() as connection:
         agreed = {row.name: row.value for row in connection.execute(_DEPLOYMENT)}
@@ -208,6 +208,7 @@ def served_partitions(store: Store, partitions: int) -> tuple[int, set[int]]:
 
 
 def fair(partitions: int, replicas: list[str], owner: str) -> int:
-    """Return how many partitions a replica is to serve: as many as the others, or one more."""
+    """Return the number of partitions that a replica is to serve: as many as the others, or one
+    more."""
     rank = replicas.index(owner)
     return partitions // len(replicas) + (rank < partitions % len(replicas))

@@ -1,8 +1,8 @@
-"""Migrations: what has been done to the tables of a service's database, and what is to be done.
+"""Migrations: brings the tables of a service's database up to this version.
 
-An empty database gets the tables of this version at once, and is marked with the newest revision;
-one that an older version made is taken through the revisions that it lacks. Either happens in one
-transaction or not at all. Alembic is imported only where there is something to take it through.
+An empty database gets the tables of this version directly, and is marked with the newest revision;
+one of an older version is upgraded through the missing revisions. Both happen in one transaction or
+not at all. Alembic is imported only for an upgrade.
 """
 
 from __future__ import annotations
@@ -31,33 +31,33 @@ from chassis.storage.tables import chassis_metadata
 
 PACKAGE = "services.{service}.migrations"
 _marks = MetaData()
-_mark = Table(  # as alembic makes it
+_mark = Table(  # as alembic creates it
     "alembic_version",
     _marks,
     Column("version_num", String(32), nullable=False),
     PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
 )
 _alembic = Semaphore(1)
-"""Alembic keeps what it is doing in the module, where another green thread would find it."""
+"""Alembic keeps its state in the module, so only one green thread may use it."""
 
 
 def folder_of(service: str) -> Path:
-    """Find the folder with the migrations of a service."""
+    """Return the folder with the migrations of a service."""
     return Path(str(files(PACKAGE.format(service=service))))
 
 
 def revisions(folder: Path) -> list[str]:
-    """Name the revisions that this version knows, the oldest first, by the names of their files."""
+    """Return the revisions of this version, oldest first, by the names of their files."""
     return sorted(file.name.partition("_")[0] for file in folder.glob("versions/[0-9]*_*.py"))
 
 
 def known_to(store: Store) -> list[str]:
-    """Name the revisions of a service that this version knows, the oldest first."""
+    """Return the revisions of a service in this version, oldest first."""
     return revisions(store.migrations or folder_of(store.service))
 
 
 def revision(store: Store) -> str | None:
-    """Return at which revision a database is; None when it is not marked with any."""
+    """Return the revision of a database; None if it is not marked with any."""
     with store.engine.connect() as connection:
         try:
             return connection.scalar(select(_mark.c.version_num))
@@ -68,7 +68,7 @@ def revision(store: Store) -> str | None:
 
 
 def check(store: Store) -> None:
-    """Refuse a database that lacks what this version needs; raises `Misconfigured`."""
+    """Refuse a database that lacks revisions of this version; raises `Misconfigured`."""
     found, known, name = revision(store), known_to(store), store.service
     if found is None or found in known[:-1]:
         lacks = "has not been set up" if found is None else "is behind this version"
@@ -85,7 +85,7 @@ def apply(store: Store) -> tuple[str | None, str]:
     found, known = revision(store), known_to(store)
     if found is None or found in known[:-1]:
         with store.dialect.exclusive() as connection:
-            there = inspect(connection).get_table_names()  # another process may have been here
+            there = inspect(connection).get_table_names()  # another process may have upgraded it
             found = connection.scalar(select(_mark.c.version_num)) if _mark.name in there else None
             if found is None:
                 _create(store, connection, known[-1], {*there})
@@ -126,8 +126,8 @@ def _upgrade(store: Store, connection: Connection) -> None:
 
 
 def run(service: Any) -> None:
-    """Do what alembic wants of the env.py of a service: on the connection that `apply` gives it,
-    or when a developer calls it, on the database that the settings name."""
+    """Run alembic's env.py of a service: on the connection from `apply` or, when a developer calls
+    it, on the database of the settings."""
     from alembic import context
 
     def configure(connection: Connection) -> None:
@@ -152,9 +152,8 @@ def run(service: Any) -> None:
 
 
 def concerns(item: Any, dialect: str) -> bool:
-    """Return whether a table, column or index is one that this kind of database has, and alembic
-    can compare: not those in which words are looked for, which each kind makes in SQL of its
-    own."""
+    """Return whether alembic is to compare a table, column or index on this kind of database: not
+    those of the full-text search, which each kind creates by SQL of its own."""
     name = str(item.name)
     return bool(item.info.get("dialect", dialect) == dialect) and not (
         name.endswith(("_grams", "_threes")) or "_words_fts" in name

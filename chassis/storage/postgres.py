@@ -1,4 +1,4 @@
-"""PostgreSQL: its dialect; imported only where there is one."""
+"""The dialect of PostgreSQL; imported only where it is used."""
 
 from __future__ import annotations
 
@@ -36,13 +36,14 @@ from chassis.storage.postgres_engine import engine_of, pipeline, unbounded
 from chassis.storage.statements import Statement, Texts
 
 PIECE = 1 << 20
-"""Characters of rows, as JSON, in one statement; a single row may be longer."""
+"""Maximum characters of rows, as JSON, in one statement; a single row may be longer."""
 _IDENTITY = (
     "SELECT system_identifier FROM pg_control_system()",
     "SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)",
     "SELECT oid FROM pg_database WHERE datname = current_database()",
 )
-"""What makes a cluster, its timeline, which a restoration or a failover begins, and a database."""
+"""Queries for the ids of the cluster, of its timeline, which changes with a restore or a failover,
+and of the database."""
 
 
 class PostgreSQL:
@@ -79,8 +80,8 @@ class PostgreSQL:
 
     @contextmanager
     def exclusive(self) -> Iterator[Connection]:
-        """Open a transaction that changes tables, after those of other processes; it is unbounded
-        in time, but waits for each lock for 5 seconds at most."""
+        """Open a transaction that changes tables, after those of other processes; its statements
+        have no time limit, but wait for a lock at most 5 seconds."""
         with self._writer.begin() as connection, unbounded(connection):
             connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('migrations'))"))
             connection.execute(text("SET LOCAL lock_timeout = '5s'"))
@@ -108,8 +109,8 @@ class PostgreSQL:
     ) -> list[list[Any]]:
         """Execute `flush`, then statements in order, in one round trip; return the rows of each.
 
-        They go to the driver as they are: SQLAlchemy's work on each parameter of each row would
-        cost more than the database's own. Raises what SQLAlchemy raises.
+        They go directly to the driver: SQLAlchemy's processing of each parameter of each row would
+        cost more than the database's. Raises what SQLAlchemy raises.
         """
         compiled = [self._compile(statement) for statement in statements]
         every = [one for several in compiled for one in several]
@@ -117,8 +118,8 @@ class PostgreSQL:
         return [[row for _ in several for row in next(results)] for several in compiled]
 
     def _compile(self, statement: Statement) -> list[tuple[str, dict[str, Any] | None]]:
-        """Return SQL with its parameters; many rows are one parameter, or several, so that none is
-        very large."""
+        """Return SQL with its parameters; many rows are one parameter, or several to keep each
+        small."""
         clause, rows = statement.clause, statement.rows
         if rows is None:
             parameters = statement.parameters
@@ -144,7 +145,7 @@ class PostgreSQL:
     def oldest(
         self, query: Select[Any], moment: ColumnElement[float], before: float
     ) -> Select[Any]:
-        """Return rows by the index of their moments."""
+        """Return the query ordered by the index of the moments."""
         return query.where(moment < before)
 
     def lock_table(self, table: Table, mode: str) -> tuple[Statement, ...]:
@@ -158,19 +159,19 @@ class PostgreSQL:
                 connection.execute(text(f"NOTIFY {channel}"))
 
     def exists(self) -> bool:
-        """Return that there is a database: a connection creates none."""
+        """Return True: a connection creates no database."""
         return True
 
     def identity(self) -> tuple[str, list[str]]:
-        """Return the database's name; with it the host, the cluster and its timeline tell it from a
-        copy, as far as the server answers."""
+        """Return the database's name; the host, the cluster and its timeline distinguish it from a
+        copy, as far as the server permits."""
         url = self.engine.url
         cluster, timeline, database = map(self._fact, _IDENTITY)
         facts = [str(url.host), str(url.database), cluster, timeline, database]
         return f"{url.database} on {url.host}, timeline {timeline.lstrip('0')}", facts
 
     def _fact(self, question: str) -> str:
-        """Return what the server answers; nothing where it refuses."""
+        """Return the server's answer; an empty text if it refuses."""
         try:
             with self.engine.connect() as connection:
                 return str(connection.scalar(text(question)))
@@ -180,7 +181,7 @@ class PostgreSQL:
             return ""
 
     def secure_delete(self, connection: Connection) -> None:
-        """Leave it to `scrub`."""
+        """Do nothing: `scrub` removes deleted rows."""
 
     def scrub(self, table: Table) -> bool:
         """Vacuum the table."""
@@ -200,7 +201,7 @@ def _lock(table: str, mode: str) -> TextClause:
 
 
 def _pieces(rows: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield rows as JSON, in pieces that are not very large, and in their order."""
+    """Yield rows as JSON, in order, in pieces of limited size."""
     written = encode(rows)
     if len(written) <= PIECE or len(rows) == 1:
         yield written
@@ -214,10 +215,10 @@ _GIVEN = re.compile(r"%\((\w+)\)s(?:::(?:DOUBLE PRECISION|[A-Z]+))?")
 
 
 def for_many(compiled: Compiled) -> str:
-    """Return a statement for one row as one for many, which are its one parameter `rows`, as JSON.
+    """Return a statement for one row as a statement for many, with the parameter `rows` as JSON.
 
-    So the rows are written by one C function, sent as one value and read by one of the server's.
-    It may be an INSERT of values, an INSERT of a SELECT, or an UPDATE.
+    So one C function encodes the rows, they are sent as one value, and a server function decodes
+    them. It may be an INSERT of values, an INSERT of a SELECT, or an UPDATE.
     """
     words, binds = str(compiled), compiled.binds  # type: ignore[attr-defined]
     columns = ", ".join(

@@ -1,7 +1,7 @@
 """The engine of PostgreSQL: bounded waits, pipelines, and errors by SQLSTATE.
 
-Every wait ends. PostgreSQL ends what takes long, TCP gives a dead peer up, and where something in
-between acknowledges everything and answers nothing, the client itself closes the connection.
+Every wait ends. PostgreSQL cancels long statements, TCP times out for a dead peer, and if something
+in between acknowledges everything without responding, the client itself closes the connection.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from sqlalchemy.exc import DataError, DBAPIError, InvalidatePoolError, Operation
 from chassis.runtime.green import wait_for
 
 ANSWER_WITHIN = 30.0
-"""Seconds within which a database answers, or is away: more than any bound of its own."""
+"""Seconds without a response after which a database counts as unavailable: more than any timeout of
+its own."""
 PING_WITHIN = 5.0
 IDLE = 1.0
-"""Seconds after which a connection that nobody used is asked whether it still works."""
+"""Seconds after which an idle connection is checked before use."""
 POOL_WAIT = 5.0
-"""Seconds that are waited for a connection when all are in use."""
+"""Maximum seconds of waiting for a connection when all are in use."""
 CONNECT = {
     "connect_timeout": 5,
     "options": "-c statement_timeout=20s -c lock_timeout=5s"
@@ -40,18 +41,18 @@ CONNECT = {
 }
 
 _select = original("select")
-"""The module as it is without green threads: it knows `poll`."""
+"""The original module, without green threads: it has `poll`."""
 
 
 class Bounded(psycopg.Connection[Any]):
-    """A connection that is closed when the database does not answer in time."""
+    """A connection that is closed when the database does not respond in time."""
 
     answer_within: float | None = ANSWER_WITHIN
     _corked = False
 
     def wait(self, gen: Generator[Any, Any, Any], *_: Any, **__: Any) -> Any:
-        """Wait for an answer; raises `psycopg.OperationalError` when none comes in time."""
-        away = psycopg.OperationalError("the database does not answer")
+        """Wait for a response; raises `psycopg.OperationalError` if none comes in time."""
+        away = psycopg.OperationalError("the database does not respond")
         try:
             return self._converse(gen, away)
         except psycopg.OperationalError as error:
@@ -60,10 +61,10 @@ class Bounded(psycopg.Connection[Any]):
             raise
 
     def _converse(self, gen: Generator[Any, Any, Any], late: Exception) -> Any:
-        """Continue a conversation with the server whenever the socket is ready.
+        """Continue an exchange with the server whenever the socket is ready.
 
-        psycopg asks before each command of a pipeline whether it may write. As a rule it may, which
-        is checked first: other green threads run only while there is nothing to do.
+        psycopg waits for the socket before each command of a pipeline. Usually it is ready, which
+        is checked first: other green threads run only while it is not.
         """
         fileno, within = self.pgconn.socket, self.answer_within
         until = None if within is None else time.monotonic() + within
@@ -74,8 +75,8 @@ class Bounded(psycopg.Connection[Any]):
                 if not ready:
                     self.cork(held=False)
                     left = None if until is None else max(0.0, until - time.monotonic())
-                    # both, where both are wanted: a server that waits for the rest of a large
-                    # statement says nothing, and one that says much reads nothing meanwhile
+                    # both, if both are wanted: a server that waits for the rest of a large
+                    # statement sends nothing, and one that sends much reads nothing meanwhile
                     reads, writes = bool(wanted & Wait.R), bool(wanted & Wait.W)
                     wait_for(fileno, read=reads, write=writes, seconds=left, late=late)
                     ready = _ready(fileno, wanted)
@@ -84,11 +85,11 @@ class Bounded(psycopg.Connection[Any]):
             return end.value
 
     def cork(self, *, held: bool) -> None:
-        """Hold back what is written, or send it: many commands then wake the server once."""
+        """Hold back writes, or send them: many commands then wake the server once."""
         if held == self._corked or self.closed:
             return
         self._corked = held
-        with suppress(OSError):  # a socket that is none of TCP's
+        with suppress(OSError):  # not a TCP socket
             line = socket.socket(fileno=self.pgconn.socket)
             try:
                 line.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, held)
@@ -97,14 +98,14 @@ class Bounded(psycopg.Connection[Any]):
 
 
 def _ready(fileno: int, wanted: int) -> int:
-    """Return for which of reading and writing a socket is ready now."""
+    """Return whether a socket is ready now for reading, writing or both."""
     poll = _select.poll()
     poll.register(
         fileno, (wanted & Wait.R and _select.POLLIN) | (wanted & Wait.W and _select.POLLOUT)
     )
     ready = 0
     for _, seen in poll.poll(0):
-        if seen & ~_select.POLLOUT:  # an end or an error is read, too
+        if seen & ~_select.POLLOUT:  # an end or an error is read too
             ready |= Ready.R
         if seen & _select.POLLOUT:
             ready |= Ready.W
@@ -120,8 +121,8 @@ def pipeline(
 ) -> list[list[Any]]:
     """Execute statements in one round trip; return the rows of each statement.
 
-    What `flush` executes, and needs no answer to, goes first. With `commit` the transaction is
-    over afterwards, if all went well. Raises what SQLAlchemy would for the first that fails; those
+    The statements of `flush`, whose results are not needed, go first. With `commit` the transaction
+    ends afterwards, if all succeeded. Raises what SQLAlchemy would for the first that fails; those
     after it are not executed.
     """
     driver: Any = connection.connection.driver_connection
@@ -141,18 +142,19 @@ def pipeline(
 
 
 TROUBLE = ("08", "25006", "25P03", "25P04", "40", "53", "55P03", "57", "58", "XX")
-"""Beginnings of the SQLSTATEs that tell of the database, and not of what was asked of it: no
-connection, read-only, out of time, undone for others' sake, out of resources, not to be had just
-now, broken. PostgreSQL 15, appendix A."""
+"""Prefixes of the SQLSTATEs that concern the database and not the statement: no connection,
+read-only, timeout, transaction rollback, insufficient resources, lock not available, broken.
+PostgreSQL 15, appendix A."""
 READ_ONLY = "25006"
-"""A connection that may only read says so to each statement that writes, also when the database has
-long been writable again: it is thrown away, with all that nobody uses just now."""
+"""A read-only connection rejects every statement that writes, even when the database is writable
+again: it is discarded, with all idle ones."""
 
 
 def is_trouble(error: BaseException | None) -> bool:
-    """Return whether an error of the driver is the database's own, by its SQLSTATE, and may pass.
+    """Return whether an error of the driver concerns the database itself, by its SQLSTATE, and may
+    pass.
 
-    An error without a SQLSTATE is that of a connection, which ended or never was.
+    An error without a SQLSTATE is that of a connection that ended or failed.
     """
     if not isinstance(error, psycopg.Error):
         return False
@@ -186,11 +188,11 @@ def engine_of(url: URL, pool: int) -> Engine:
         pool_size=kept,
         max_overflow=pool - kept,
         pool_timeout=POOL_WAIT,
-        pool_use_lifo=True,  # those that are in use stay so, and need no question
+        pool_use_lifo=True,  # connections in use stay in use, and need no check
         connect_args=CONNECT,
     )
     engine.dialect.use_insertmanyvalues_wo_returning = True  # type: ignore[attr-defined]
-    engine.dialect.supports_sane_rowcount = False  # a flush asks no answer; no aggregate is deleted
+    engine.dialect.supports_sane_rowcount = False  # a flush reads no result; aggregates stay
     event.listen(
         engine, "do_connect", lambda _d, _r, words, named: Bounded.connect(*words, **named)
     )
@@ -202,15 +204,15 @@ def engine_of(url: URL, pool: int) -> Engine:
 
 
 LONG = 4096
-"""Characters from which on psycopg remembers no statement, and takes it apart each time."""
+"""Characters from which psycopg caches no statement, and parses it each time."""
 TEXTS = 4
-"""Statements of that kind that are remembered: each number of rows has a text of its own, of a
-hundred thousand characters or more, but who has much to do has full batches."""
+"""Number of such statements cached here: each number of rows has its own text, of a hundred
+thousand characters or more, but under load most batches are full."""
 _NAMED = re.compile(r"%\((\w+)\)s")
 
 
 def _insert_many(cursor: Any, statement: str, given: Any, context: Any) -> bool | None:
-    """Insert many rows by a statement with numbered parameters, which psycopg leaves as it is."""
+    """Insert many rows by a statement with numbered parameters, which psycopg does not parse."""
     if len(statement) < LONG or not context.isinsert or context.compiled.effective_returning:
         return None
     words, order = _numbered(statement)
@@ -235,7 +237,7 @@ def _note_when(_connection: Any, record: Any) -> None:
 
 
 def _ask_if_idle(engine: Engine, connection: Bounded, record: Any, _proxy: Any) -> None:
-    """Check an idle connection before it is used: if it is broken, so are all of its age."""
+    """Check an idle connection before use: if it is broken, so are the others of its age."""
     if time.monotonic() - record.info.get("left_at", float("inf")) <= IDLE:
         return
     connection.answer_within = PING_WITHIN
@@ -247,8 +249,8 @@ def _ask_if_idle(engine: Engine, connection: Bounded, record: Any, _proxy: Any) 
 
 
 def _name_by_state(context: Any) -> Exception | None:
-    """Raise `OperationalError` for the database's own trouble, and for nothing else, as the driver
-    does not."""
+    """Return an `OperationalError` for errors of the database itself, and only for those, unlike
+    the driver."""
     said, error = context.sqlalchemy_exception, context.original_exception
     if said is None:
         return None

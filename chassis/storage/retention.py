@@ -1,8 +1,8 @@
-"""Retention: old rows of the outbox, the inbox and the service's own logs go, a few at a time.
+"""Retention: deletes old rows of the outbox, the inbox and the service's own logs, a few at a time.
 
-What a receiver remembers must reach further back than what anybody may send again: the inbox is
-kept longer than the outbox (`Settings`). What was forgotten is noted, of each publisher, up to the
-newest: what is older than that, and not in the inbox, may have been handled or not.
+A receiver's inbox must reach further back than any resend: it is kept longer than the outbox
+(`Settings`). The newest deleted inbox row of each publisher is recorded: an older message that is
+not in the inbox may have been handled or not.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from chassis.storage.tables import deployment, inbox, origin_of, outbox, parked_
 from chassis.storage.unit_of_work import UnitOfWork
 
 AT_ONCE = 500
-"""Rows that go in one transaction, so that nobody waits for it."""
+"""Rows deleted in one transaction, so that others do not wait long for it."""
 BREATH = 0.05
 """Seconds between two transactions."""
 EVERY = 60.0
 DAY = 86_400.0
 FORGOTTEN = "inbox forgotten"
-"""Beginning of the names of the deployment rows that say up to when (s since 1970) what a publisher
-made has been forgotten: its number follows. That alone is for whoever sent it, or for rows of which
-that is not known."""
+"""Prefix of the names of the deployment rows that record up to when (s since 1970) the inbox rows
+of a publisher were deleted: its number follows. Without a number it holds for all publishers, for
+rows of unknown origin."""
 LET_GO = "outbox let go"
-"""Name of the deployment row that says up to when what was sent has gone from the outbox."""
+"""Name of the deployment row that records up to when sent rows were deleted from the outbox."""
 
 
 class RetentionPolicy(NamedTuple):
-    """Which rows of a table go: those whose identity, a UUIDv7, is so many `days` old, and of which
-    `ended` holds. Without `days` they are kept as long as the inbox. Where there is a column
-    `last`, the moment in it must be as old too.
+    """Which rows of a table are deleted: those whose id, a UUIDv7, is `days` old, and for which
+    `ended` holds. Without `days` they are kept as long as the inbox. The moment in the column
+    `last`, if any, must be as old too.
     """
 
     identity: Column[Any]
@@ -54,14 +54,14 @@ RetentionPolicies = Mapping[Table, RetentionPolicy]
 
 
 class Noted(NamedTuple):
-    """What is noted of rows that go: from these columns, a name and a moment (s since 1970)."""
+    """What is recorded of deleted rows: from these columns, a name and a moment (s since 1970)."""
 
     columns: tuple[Column[Any], ...]
     of: Callable[..., tuple[str, float]]
 
 
 class Retention:
-    """Takes away what is old, in the replica that relays."""
+    """Deletes old rows, in the replica that relays."""
 
     def __init__(
         self,
@@ -76,18 +76,18 @@ class Retention:
         self._policies = retention_policies
 
     def run(self) -> None:
-        """Look every minute, for ever."""
+        """Delete old rows every minute, for ever."""
         while True:
             try:
-                if self.active() and self.store.clock.agrees:  # what has gone does not come back
+                if self.active() and self.store.clock.agrees:  # a deletion is final
                     self.sweep()
             except STORAGE_ERRORS as error:
                 log(self.store.service).warning("retention put off", error=str(error))
             pause(EVERY)
 
     def sweep(self, now: float | None = None) -> dict[str, int]:
-        """Take away all that is too old, by the database's own word unless a moment is given (s
-        since 1970); return how many rows of each table went."""
+        """Delete all rows that are too old, by the database's clock unless `now` is given (s since
+        1970); return how many rows of each table."""
         if now is None:
             with self.store.read() as session:
                 now = self.store.seconds(session)
@@ -104,7 +104,7 @@ class Retention:
                 noted=Noted((outbox.c.sent_at,), lambda sent_at: (LET_GO, sent_at)),
             )
         }
-        # what is still to be handled could come once more beside its parked message
+        # a parked message could be resent beside its parked row
         place = self.store.dialect.position(inbox.c.id + " ", " ")
         its_id = func.substr(inbox.c.id, 1, place - 1)
         some = (
@@ -127,7 +127,7 @@ class Retention:
         return gone
 
     def _take_away(self, table: Table, which: Any, *old: Any, noted: Noted | None = None) -> int:
-        """Delete rows until there are none left that are old, and note what has gone."""
+        """Delete old rows until there are none left, and record up to when."""
         total = 0
         while True:
             leaving = delete(table).where(which, *old)
@@ -145,7 +145,7 @@ class Retention:
             pause(BREATH)
 
     def _note(self, uow: UnitOfWork, marks: Iterable[tuple[str, float]]) -> None:
-        """Keep the newest moment of each name."""
+        """Record the newest moment of each name."""
         newest = dict(sorted(marks))
         rows = [{"name": name, "value": str(moment)} for name, moment in newest.items()]
         if rows:
@@ -153,25 +153,24 @@ class Retention:
 
 
 def _forgotten(identity: str, origin: int | None, handled_at: float) -> tuple[str, float]:
-    """Name the row that notes a receipt which goes, and tell when its message was made: by its id,
-    or at the latest when it was handled, by a clock that may differ."""
+    """Return the name of the row that records a deleted receipt, and when its message was created:
+    by its id, or at the latest when it was handled, by a clock that may differ."""
     latest = handled_at + MARGIN
     name = FORGOTTEN if origin is None else f"{FORGOTTEN} {origin}"
     return name, min(moment_of(identity) or latest, latest)
 
 
 def remembered_since(store: Store, source: str) -> float:
-    """Return from when on the inbox remembers all that a publisher made (s since 1970; 0 for
-    always).
+    """Return from when on the inbox holds all messages of a publisher (s since 1970; 0 for always).
 
-    What was made before, and is not in the inbox, may have been handled or not.
+    An earlier message that is not in the inbox may have been handled or not.
     """
     with store.read() as session:
         return forgotten_of(session, {source}).get(source, 0.0)
 
 
 def forgotten_of(session: Session, sources: Iterable[str]) -> dict[str, float]:
-    """Return up to when (s since 1970) what these publishers made has been forgotten."""
+    """Return up to when (s since 1970) the inbox rows of these publishers were deleted."""
     names = {source: f"{FORGOTTEN} {origin_of(source)}" for source in sources}
     rows = session.execute(
         select(deployment).where(deployment.c.name.in_({FORGOTTEN, *names.values()}))
@@ -182,6 +181,6 @@ def forgotten_of(session: Session, sources: Iterable[str]) -> dict[str, float]:
 
 
 def let_go_until(session: Session | Connection) -> float:
-    """Return up to when what was sent has gone from the outbox (s since 1970)."""
+    """Return up to when sent rows were deleted from the outbox (s since 1970)."""
     query = select(deployment.c.value).where(deployment.c.name == LET_GO)
     return float(session.scalar(query) or 0.0)

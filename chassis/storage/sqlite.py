@@ -1,4 +1,4 @@
-"""SQLite: how a service keeps its data in a file, which one process serves."""
+"""The dialect of SQLite: the data of a service in a file, used by one process."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ LASTING = {
     SQLITE_NOTADB,
     SQLITE_PERM,
 }
-"""Codes that tell of the file, and not of what was asked of it: those that a connection gets over,
-and those after which it is of no use, also when the file is well again."""
+"""Error codes that concern the file and not the statement: those that a connection survives, and
+those after which it is unusable, even when the file is intact again."""
 
 
 class SQLite:
-    """The dialect of SQLite. Green threads write one at a time: one that yields inside of a
+    """The dialect of SQLite. Green threads write one at a time: one that yields inside a
     transaction would stall the process."""
 
     name = "sqlite"
@@ -79,8 +79,8 @@ class SQLite:
 
     @contextmanager
     def writer(self, *, durable: bool, reserved: bool) -> Iterator[Engine]:
-        """Wait until no green thread writes; a transaction that need not be durable reaches the
-        disk with the next one that is."""
+        """Wait until no green thread writes, and return the engine; a transaction that is not
+        durable reaches the disk with the next one that is."""
         with self._writing:
             yield self._writer if durable else self._relaxed
 
@@ -100,8 +100,8 @@ class SQLite:
         return insert(table)
 
     def execute(self, connection: Connection, statement: Statement) -> list[Any]:
-        """Execute one statement; many rows go to the driver as they are: SQLAlchemy's work on each
-        parameter would cost more than the database's own."""
+        """Execute one statement; many rows go directly to the driver: SQLAlchemy's processing of
+        each parameter would cost more than the database's."""
         clause, rows = statement.clause, statement.rows
         if rows and not getattr(clause, "_returning", ()):
             connection.exec_driver_sql(self._texts.compile(clause, rows[0]), rows)
@@ -141,28 +141,29 @@ class SQLite:
         moment: ColumnElement[float],
         before: float,
     ) -> Select[Any]:
-        """Return rows in the order of writing: there is no index of their moments."""
+        """Return the query in insertion order: there is no index of the moments."""
         return query.order_by(literal_column("rowid"))
 
     def lock_table(self, table: Table, mode: str) -> tuple[Statement, ...]:
-        """Return nothing: a transaction that writes keeps all others out."""
+        """Return no statements: a transaction that writes excludes all others."""
         return ()
 
     def notify(self, *channels: str) -> None:
-        """Notify nothing: there is no other process."""
+        """Do nothing: there is no other process."""
 
     def exists(self) -> bool:
-        """Return whether the file is there."""
+        """Return whether the file exists."""
         file = self.engine.url.database
         return bool(file) and Path(str(file)).exists()
 
     def identity(self) -> tuple[str, list[str]]:
-        """Return the path of the file; with it the inode and the machine tell it from a copy."""
+        """Return the path of the file; the path, the inode and the machine distinguish it from a
+        copy."""
         file = Path(str(self.engine.url.database)).resolve()
         return str(file), [str(file), str(file.stat().st_ino), _machine()]
 
     def secure_delete(self, connection: Connection) -> None:
-        """Overwrite what this connection deletes."""
+        """Overwrite the rows that this connection deletes."""
         connection.exec_driver_sql("PRAGMA secure_delete=ON")
 
     def scrub(self, table: Table) -> bool:
@@ -180,7 +181,7 @@ def _machine() -> str:
 
 
 def engine_of(url: URL, synchronous: str) -> Engine:
-    """Return the engine of a file; `synchronous` says how surely a commit is on the disk."""
+    """Return the engine of a file; `synchronous` is SQLite's durability setting."""
     engine = create_engine(
         url,
         paramstyle="named",
@@ -193,7 +194,7 @@ def engine_of(url: URL, synchronous: str) -> Engine:
 
 
 def _prepare(synchronous: str, connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # the begin event below says what kind of transaction
+    connection.isolation_level = None  # the begin event below chooses the kind of transaction
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute(f"PRAGMA synchronous={synchronous}")
     connection.execute("PRAGMA foreign_keys=ON")
@@ -206,13 +207,13 @@ def _begin(connection: Any) -> None:
 
 
 def _name_by_code(context: Any) -> Exception | None:
-    """Raise `OperationalError` for the file's own trouble, and for nothing else, as the driver does
-    not."""
+    """Return an `OperationalError` for errors of the file itself, and only for those, unlike the
+    driver."""
     said, error = context.sqlalchemy_exception, context.original_exception
     code = getattr(error, "sqlite_errorcode", None)
     if said is None or code is None:
         return None
-    code &= 0xFF  # less what it says more exactly
+    code &= 0xFF  # without the extended part
     context.is_disconnect = context.is_disconnect or code in LASTING
     kind = OperationalError if code in PASSING | LASTING else ProgrammingError
     if isinstance(said, OperationalError) == (kind is OperationalError):

@@ -1,4 +1,4 @@
-"""Statements: a clause with its parameters or rows; each clause is built and compiled once."""
+"""Statements: a clause with parameters or rows; each clause is built and compiled once."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from sqlalchemy import Float, Table, cast
 
 @dataclass(frozen=True)
 class Statement:
-    """A clause, with parameters of its own or with many rows.
+    """A clause with its parameters or with many rows.
 
-    Rows hold plain text and numbers, all under the same names. A clause is built once: its text is
-    cached by it, and by the names.
+    Rows hold plain text and numbers under the same names. A clause is built once: its text is
+    cached by clause and names.
     """
 
     clause: Any
@@ -24,14 +24,14 @@ class Statement:
 
 
 class Texts:
-    """The texts of clauses for one database, each compiled once."""
+    """The SQL texts of clauses for one database, each compiled once."""
 
     def __init__(self, compiler: Compiler) -> None:
         self._compiler = compiler
         self._texts: dict[Any, str] = {}
 
     def compile(self, clause: Any, names: Iterable[str], change: Callable[[Any], str] = str) -> str:
-        """Return the text of a clause for parameters of these names."""
+        """Return the SQL text of a clause for parameters of these names."""
         key = clause, change, *names
         if key not in self._texts:
             compiled = clause.compile(dialect=self._compiler, column_keys=[*names])
@@ -47,7 +47,7 @@ class Statements:
         self._built: dict[Any, Any] = {}
 
     def build_once(self, key: Any, build: Callable[[], Any]) -> Any:
-        """Return the clause that is cached under a key; build it the first time."""
+        """Return the clause cached under a key; build it the first time."""
         if key not in self._built:
             self._built[key] = build()
         return self._built[key]
@@ -93,7 +93,7 @@ class Statements:
         way: tuple[str, ...],
         values: Callable[[Any], dict[str, Any]],
     ) -> Any:
-        """Return the insert for a table, its keys and the way in which rows are merged."""
+        """Return the insert for a table, its keys and the way of merging rows."""
 
         def build() -> Any:
             statement = self._insert(table)

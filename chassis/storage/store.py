@@ -1,4 +1,4 @@
-"""A service's own database, and the units of work that change it."""
+"""The database of a service, and the units of work that change it."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class Store:
         self.clock = DatabaseClock(service, self.engine)
         self.now = self.clock.now
         self.migrations: Path | None = None
-        """The folder with the migrations, where it is not that of the service."""
+        """The folder with the migrations, if it is not that of the service."""
         self.last_seq_at_start = 0
-        """The newest row of the outbox at the start."""
+        """The sequence number of the newest outbox row at the start."""
         self._has_failed = False
 
     def note_last_seq(self) -> None:
-        """Note the newest row of the outbox, which an earlier process wrote."""
+        """Record the newest outbox row, which an earlier process wrote."""
         with self.engine.connect() as connection:
             self.last_seq_at_start = connection.scalar(select(func.max(outbox.c.seq))) or 0
 
@@ -45,10 +45,10 @@ class Store:
     def write(self, *, durable: bool = True, reserved: bool = False) -> Iterator[UnitOfWork]:
         """Open a transaction that writes; it commits at the end, with its outbox, or not at all.
 
-        On SQLite one at a time: a green thread that yields inside one would stall the process.
-        What need not outlive a power cut by itself is not `durable`: it reaches the disk with the
-        next transaction that is. On PostgreSQL a `reserved` connection is used by nothing else: it
-        waits for none of those that handlers hold.
+        On SQLite one at a time: a green thread that yields inside one would stall the process. A
+        transaction that need not survive a power failure is not `durable`: it reaches the disk with
+        the next one that is. On PostgreSQL a `reserved` transaction has a connection apart from the
+        pool: it waits for no handler.
         """
         with (
             self._noting_failures(),
@@ -79,8 +79,8 @@ class Store:
             yield session
 
     def _close(self, uow: UnitOfWork) -> None:
-        """Write what is left for the end, and the outbox; PostgreSQL commits in the same round
-        trip."""
+        """Execute the closing statements, and write the outbox; PostgreSQL commits in the same
+        round trip."""
         statements = uow.last_statements()
         flush = uow.write_last if uow.is_changed else None
         if statements or flush:
@@ -99,7 +99,7 @@ class Store:
         return self.dialect.execute_many(uow.connection(), statements)
 
     def write_rows(self, uow: Session, clause: Any, rows: list[dict[str, Any]]) -> None:
-        """Execute one clause for many rows, now."""
+        """Execute one clause for many rows, immediately."""
         if rows:
             self.execute_many(uow, Statement(clause, rows=rows))
 
@@ -112,7 +112,7 @@ class Store:
         return new_id(self.now())
 
     def answers(self) -> bool:
-        """Return whether the database answers."""
+        """Return whether the database responds."""
         try:
             with self.engine.connect() as connection:
                 connection.execute(select(1))
@@ -121,8 +121,8 @@ class Store:
         return True
 
     def writes(self) -> bool:
-        """Return whether the database answers and accepts writes: the last one, or if that failed,
-        one that is tried now."""
+        """Return whether the database responds and accepts writes: by the last write, or, if that
+        failed, by a new attempt."""
         if not self._has_failed:
             return self.answers()
         try:

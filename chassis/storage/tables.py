@@ -1,5 +1,4 @@
-"""The tables that every service has: outbox, inbox, parked messages, and who of its replicas does
-what."""
+"""The tables of every service: outbox, inbox, parked messages, replicas and their leases."""
 
 from __future__ import annotations
 
@@ -58,10 +57,10 @@ inbox = Table(
     Column("origin", Integer),
     Column("handler_sets", Integer),
 )
-"""What was handled or parked; fed again to one handler, a message's id is `{id} {handler}`.
+"""The messages handled or parked; for a resend to one handler the id is `{id} {handler}`.
 
-`origin` stands for the publisher (`origin_of`), and `handler_sets` is the number of the set of
-handlers to which it was given. Both are absent where a version that knew neither wrote the row.
+`origin` is the number of the publisher (`origin_of`), and `handler_sets` that of the set of
+handlers that received it. Both are null in rows of versions without them.
 """
 Index(
     "inbox_handled_at",
@@ -78,7 +77,7 @@ handler_sets = Table(
     Column("handlers", Text, nullable=False),
     Index("hearers_digest", "digest", unique=True),
 )
-"""The sets of handlers that processes of this service have had, each as `type handler`, in JSON."""
+"""The sets of handlers of this service's processes, each a JSON list of `type handler`."""
 
 parked_messages = Table(
     "parked_messages",
@@ -113,8 +112,8 @@ parked_actions = Table(
     Column("reason", Text, nullable=False),
     sqlite_autoincrement=True,
 )
-"""What operators did to parked messages: the parked message's number, its message, and how it stood
-before."""
+"""The actions of operators on parked messages: the number of the parked message, its message, and
+its state before."""
 
 attempts = Table(
     "attempts",
@@ -129,7 +128,7 @@ replicas = Table(
     Column("owner", String(64), primary_key=True),
     Column("until", Float, nullable=False),
 )
-"""The processes of a service that live, each until its lease ends by the database's clock."""
+"""The live processes of a service, each until its lease expires by the database's clock."""
 
 leases = Table(
     "leases",
@@ -139,10 +138,9 @@ leases = Table(
     Column("until", Float, nullable=False),
     Column("drained_at", Float),
 )
-"""Which replica does what: `relay`, and `partition 0`, `partition 1` and so on.
+"""The leases and their owners: `relay`, `partition 0`, `partition 1` and so on.
 
-`drained_at` is a moment before which everything that a partition's queue was given had been
-handled.
+`drained_at` is a moment before which all messages of the partition's queue were handled.
 """
 
 deployment = Table(
@@ -151,7 +149,8 @@ deployment = Table(
     Column("name", String(32), primary_key=True),
     Column("value", String(64), nullable=False),
 )
-"""What all replicas of a service must agree on: the number of partitions, and what is paused."""
+"""The state that all replicas of a service share: the number of partitions, what is paused, and so
+on."""
 
 resends = Table(
     "resends",
@@ -168,7 +167,7 @@ resends = Table(
     Column("asked_at", Float, nullable=False),
     Column("done_at", Float),
 )
-"""What the relay is to publish again, to one receiver: sent rows from `since` on, up to `last`."""
+"""The resend requests, each to one receiver: sent rows from `since` up to `last`."""
 
 strays = Table(
     "strays",
@@ -176,16 +175,16 @@ strays = Table(
     Column("id", String(160), primary_key=True),
     Column("marker", String(64), nullable=False),
 )
-"""What was left out while a gap was open, and which marker the gap waited for."""
+"""The messages skipped during a recovery, each with the marker that the recovery waited for."""
 
 
 def origin_of(source: str) -> int:
-    """Return the number of a publisher: one of a fixed number, whoever claims to be one."""
+    """Return the number of a publisher, in a fixed range for any name."""
     return crc32(source.encode()) & 0x7FFF
 
 
 def row_of(message: Message) -> dict[str, Any]:
-    """Write a message as the columns that outbox and parked messages share."""
+    """Return a message as the columns shared by outbox and parked messages."""
     envelope = message.envelope
     return {
         "id": envelope.id,
@@ -203,7 +202,7 @@ def row_of(message: Message) -> dict[str, Any]:
 
 
 def message_of(row: Any) -> Message:
-    """Read a message back from a row of the outbox or of the parked messages."""
+    """Return the message in a row of the outbox or of the parked messages."""
     return Message(
         Envelope(
             row.id,

@@ -1,6 +1,4 @@
-"""The unit of work: one transaction, the messages it records, and statements that run at its
-end.
-"""
+"""The unit of work: one transaction, the messages it records, and its closing statements."""
 
 from __future__ import annotations
 
@@ -32,18 +30,19 @@ Payload = TypeVar("Payload", bound=Contract)
 
 
 class UnitOfWork(Session, Generic[State]):
-    """One transaction of a service: state changes, the facts they state, and the message handled.
+    """One transaction of a service: state changes, the events they record, and the message in hand.
 
-    `now` and `today` are the time of the message in hand: the moment at which the outside gave its
-    cause. So the same facts lead to the same loop, however late or often they are delivered.
+    `now` and `today` are the time of the message in hand: the moment of its external cause. So the
+    same messages lead to the same results, however late or often they are delivered.
     """
 
     state: State
-    """What the handlers of a transaction share, as their service makes it in `before_batch`."""
+    """The state that the handlers of a transaction share, created by their service in
+    `before_batch`."""
     loaded: list[Any]
-    """Objects that the identity map, which is weak, keeps until the transaction ends."""
+    """Keeps objects in the identity map, which is weak, until the transaction ends."""
     asks_resend: bool = False
-    """Whether something is to be sent again: the relay looks for it after the commit."""
+    """Whether a resend is requested: the relay reads it after the commit."""
     message: Message
     clock: Callable[[], float]
     """Returns the time by the database's clock (s since 1970), which dates what is stored."""
@@ -58,31 +57,32 @@ class UnitOfWork(Session, Generic[State]):
         self.loaded = []
         self.outbox: list[Message] = []
         self.closing: list[Statement] = []
-        """What is written at the end of the transaction, in this order, before the outbox."""
+        """The closing statements: executed in this order at the end of the transaction, before the
+        outbox."""
         self._dialect = dialect
 
     def flush(self, objects: Any = None) -> None:
-        """Write what has changed, on PostgreSQL in one round trip."""
+        """Write the changes, on PostgreSQL in one round trip."""
         if self.is_changed:
             flush = partial(super().flush, objects)
             self._dialect.execute_many(self.connection(), [], flush=flush)
 
     def write_last(self) -> None:
-        """Write what has changed, in a round trip that goes on."""
+        """Write the changes, as part of a larger round trip."""
         super().flush()
 
     @property
     def is_changed(self) -> bool:
-        """Whether there may be something to write."""
+        """Whether there may be changes to write."""
         return not self._is_clean()
 
     def at_end(self, clause: Any, rows: list[dict[str, Any]]) -> None:
-        """Execute one clause for many rows at the end of the transaction."""
+        """Add a closing statement: one clause for many rows."""
         if rows:
             self.closing.append(Statement(clause, rows=rows))
 
     def last_statements(self) -> list[Statement]:
-        """Return what is left for the end of the transaction, and the outbox."""
+        """Return the closing statements and the insert into the outbox."""
         if not self.outbox:
             return self.closing
         now = self.clock()
@@ -118,7 +118,7 @@ class UnitOfWork(Session, Generic[State]):
         return payload
 
     def cause_of(self, event: Contract) -> dict[str, str]:
-        """Return the type of an event, who asked for what led to it, and when."""
+        """Return the type of an event, and who caused it and when."""
         by = getattr(self.message.payload, "by", RULE)
         return {"what": event.type, "by": by, "at": self.message.envelope.time}
 
@@ -143,7 +143,7 @@ class UnitOfWork(Session, Generic[State]):
         return self.identity_map.get(key)
 
     def get_or_none(self, kind: type[Any], identity: str | None) -> Any:
-        """Load an aggregate by its identity, if there is one."""
+        """Load an aggregate by its id; return None if there is none."""
         return None if identity is None else self.get(kind, identity)
 
 

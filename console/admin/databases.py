@@ -1,4 +1,4 @@
-"""The services' databases, as an operator's command reaches them: without the services."""
+"""Access of operators' commands to the services' databases, without the services."""
 
 from __future__ import annotations
 
@@ -23,21 +23,20 @@ class DatabaseUnavailable(Ended):
 
 
 def settings_of(data: Path | None) -> Settings:
-    """Read the settings; `--data` goes before `DATA`."""
+    """Read the settings; `--data` takes precedence over `DATA`."""
     return Settings.read() if data is None else Settings.read(data=data)
 
 
 def service_named(name: str) -> str:
-    """Check a service's name; raises `UsageError`."""
+    """Return a service's name if it exists; raises `UsageError`."""
     if name not in KINDS:
-        raise UsageError(f"There is no service {name}; there are {', '.join(KINDS)}.")
+        raise UsageError(f"Unknown service {name}. Services: {', '.join(KINDS)}.")
     return name
 
 
 @contextmanager
 def opened(settings: Settings, names: Iterable[str] = KINDS) -> Iterator[dict[str, Store]]:
-    """Open services' databases, which must be there; nothing is created; raises
-    `DatabaseUnavailable`."""
+    """Open existing databases of services; creates none; raises `DatabaseUnavailable`."""
     with ExitStack() as stack:
         stores = {}
         for name in names:
@@ -57,8 +56,7 @@ def _open(name: str, url: str) -> Store:
 
 @contextmanager
 def answering(service: str) -> Iterator[None]:
-    """Say in one sentence that a service's database cannot be used: raises
-    `DatabaseUnavailable`."""
+    """Convert errors of a service's database to one sentence: raises `DatabaseUnavailable`."""
     try:
         yield
     except (DBAPIError, PoolTimeout) as error:

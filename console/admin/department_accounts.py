@@ -1,7 +1,7 @@
-"""The departments' accounts on the broker: each has a user, a queue, and nothing else.
+"""The departments' accounts on the broker: each has one user and one queue.
 
-A queue of a department is bounded and lets its oldest go, so that one that nobody empties holds up
-no publisher. What is missing of an account is made and what differs is changed, so that every step
+A department's queue is bounded and drops its oldest messages, so that one without consumers blocks
+no publisher. Missing parts of an account are created and differing ones changed, so that every step
 may be repeated.
 """
 
@@ -19,16 +19,16 @@ from console.admin.rabbitmq_api import BrokerUnavailable, Management
 PREFIX = "department."
 DEAD = ".dead"
 MAX_LENGTH = 100_000
-"""Events that a queue holds unless it is told otherwise; the alarms count by it."""
+"""Default maximum number of events in a queue; the alerts rely on it."""
 MAX_BYTES = 256 * 1024 * 1024
-"""Bytes that a queue holds, however few events they are: a full disk would stop everybody."""
+"""Maximum bytes in a queue, for any number of events: a full disk would stop all services."""
 DELIVERIES = 20
-"""Attempts at an event before it is moved to the dead letters."""
+"""Deliveries of an event before it is dead-lettered."""
 
 
 @dataclass
 class Department:
-    """An account as the broker has it; what it does not tell, or has not, is None."""
+    """An account on the broker; unknown and missing parts are None."""
 
     name: str
     events: list[str] = field(default_factory=list)
@@ -39,26 +39,26 @@ class Department:
     user: str | None = None
 
     def facts(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the fields as JSON values."""
         return asdict(self) | {"queue": queue_of(self.name)}
 
 
 def queue_of(name: str) -> str:
-    """Name the queue of a department; its user has the same name."""
+    """Return the name of the queue of a department, which is also its user's name."""
     return PREFIX + name
 
 
 class Accounts:
-    """Sees to the accounts on one broker."""
+    """Manages the departments' accounts on one broker."""
 
     def __init__(self, broker: Management) -> None:
         self.broker = broker
         self.vhost = broker.vhost
 
-    # -- what there is
+    # -- reading
 
     def all(self) -> dict[str, Department]:
-        """Return every department of whose account there is anything, by its name."""
+        """Return every department that has any part of an account, by its name."""
         found: dict[str, Department] = {}
 
         def of(thing: str) -> Department:
@@ -87,18 +87,19 @@ class Accounts:
     def _ours(things: Iterable[dict[str, Any]] | None, name: str) -> Iterator[dict[str, Any]]:
         return (thing for thing in things or () if thing[name].startswith(PREFIX))
 
-    # -- what is made so
+    # -- changing
 
     def add(
         self, name: str, exchanges: dict[str, str], max_length: int | None, password: str | None
     ) -> list[str]:
-        """Make an account as it is to be, and say what was done; raises `BrokerUnavailable`.
+        """Create or change an account, and return a sentence for each change; raises
+        `BrokerUnavailable`.
 
-        `exchanges` gives the exchange of each event type that it hears. Without `max_length` and
-        `password` what there is stays.
+        `exchanges` maps each event type of its binding to an exchange. Without `max_length` and
+        `password` these stay as they are.
         """
         self._need(set(exchanges.values()))
-        # The bound goes first, and who may take goes last: no moment leaves a queue unbounded.
+        # The limit comes first, the permissions last: the queue is never without a limit.
         return [
             *self._bound(name, max_length),
             *self._queues(name),
@@ -107,7 +108,7 @@ class Accounts:
         ]
 
     def remove(self, name: str) -> None:
-        """Take the user away, which ends its connections, then the queues, then their bound."""
+        """Delete the user, which ends its connections, then the queues, then their limit."""
         queue = queue_of(name)
         self.broker.delete("users", queue)
         for each in (queue, queue + DEAD):
@@ -119,15 +120,15 @@ class Accounts:
         return self.broker.get("users", queue_of(name)) is not None
 
     def _need(self, exchanges: Collection[str]) -> None:
-        """Make sure that the services' exchanges are there, which are not ours to declare."""
+        """Make sure that the services' exchanges exist, which are not declared here."""
         for exchange in sorted(exchanges):
             if self.broker.get("exchanges", self.vhost, exchange) is None:
                 raise BrokerUnavailable(
-                    f"The broker has no exchange {exchange} yet: say bihuan preflight first."
+                    f"The broker has no exchange {exchange} yet: run `bihuan preflight` first."
                 )
 
     def _bound(self, name: str, max_length: int | None) -> Iterator[str]:
-        """Bound the queues, those that are dead letters' too, by one policy of the operator."""
+        """Limit the queues, including that of dead letters, by one operator policy."""
         queue = queue_of(name)
         place = "operator-policies", self.vhost, queue
         before = self.broker.get(*place)
@@ -143,7 +144,7 @@ class Accounts:
         }
         if before is None or any(before.get(key) != value for key, value in wanted.items()):
             self.broker.put(*place, **wanted)
-            yield f"it holds at most {wanted['definition']['max-length']:,} events"
+            yield f"its queue holds at most {wanted['definition']['max-length']:,} events"
 
     def _queues(self, name: str) -> Iterator[str]:
         queue = queue_of(name)
@@ -155,8 +156,8 @@ class Accounts:
         }
         for each, arguments in ((queue + DEAD, base), (queue, base | parked_messages)):
             if self.broker.get("queues", self.vhost, each) is None:
-                yield f"queue {each} was made"
-            # Declared all the same: one of another form is refused, by name and argument.
+                yield f"queue {each} was created"
+            # Declared all the same: the broker refuses one with other arguments.
             self.broker.put(
                 "queues", self.vhost, each, durable=True, auto_delete=False, arguments=arguments
             )
@@ -171,30 +172,31 @@ class Accounts:
         }
         for exchange, kind in sorted(wanted - there.keys()):
             self.broker.post(*self._between(exchange, queue), routing_key=kind, arguments={})
-            yield f"it hears {kind}"
+            yield f"it receives {kind}"
         for exchange, kind in sorted(there.keys() - wanted):
             self.broker.delete(*self._between(exchange, queue), there[exchange, kind])
-            yield f"it hears {kind} no longer"
+            yield f"it no longer receives {kind}"
 
     def _between(self, exchange: str, queue: str) -> tuple[str, ...]:
         return "bindings", self.vhost, "e", exchange, "q", queue
 
     def _user(self, name: str, password: str | None) -> Iterator[str]:
-        """See to the user, who may take from the queue, and may declare, bind and say nothing."""
+        """Create or change the user, who may only read the queue: not declare, bind or publish."""
         user = queue_of(name)
         before = self.broker.get("users", user)
         if password and not (before and _is_of(password, before["password_hash"])):
             self.broker.put("users", user, password=password, tags="")
-            yield f"user {user} has a new password" if before else f"user {user} was made"
+            yield f"user {user} has a new password" if before else f"user {user} was created"
         rights = {"configure": "^$", "write": "^$", "read": f"^{re.escape(user)}$"}
         place = "permissions", self.vhost, user
         there = self.broker.get(*place) or {}
         if any(there.get(right) != pattern for right, pattern in rights.items()):
             self.broker.put(*place, **rights)
-            yield "it may read its queue, and nothing else"
+            yield "it may only read its queue"
 
 
 def _is_of(password: str, hashed: str) -> bool:
-    """Return whether a hash is that of a password: SHA-256 over a salt of four bytes and it."""
+    """Return whether a hash is that of a password: SHA-256 over a salt of four bytes and the
+    password."""
     raw = base64.b64decode(hashed)
     return hashlib.sha256(raw[:4] + password.encode()).digest() == raw[4:]

@@ -1,5 +1,5 @@
-"""The operator's desk: finds parked messages in the services' databases, has them tried again or
-drops them. Each action is recorded in the transaction that does it."""
+"""Parked messages for operators: finds them in the services' databases, schedules retries or drops
+them. Each action is recorded in its own transaction."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from console.exits import UsageError
 from contracts.shared import CommandSettled, Outcome
 
 Do = Callable[[UnitOfWork, str, Row[Any]], tuple[bool, str]]
-"""Acts on a parked message of a service; tells whether it did, and what there is to say."""
+"""Acts on a parked message of a service; returns whether it did, and a message for the operator."""
 
 AT_ONCE = 50
-"""Parked messages of one transaction; on SQLite a running district waits for it."""
+"""Parked messages per transaction; on SQLite a running district waits for it."""
 
 
 class GivenUp(Conflict):
-    """The command was given up by the operator."""
+    """The command was dropped by an operator."""
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Which parked messages are looked for; `older_than` in seconds since they were parked."""
+    """The filter of parked messages; `older_than` in seconds since they were parked."""
 
     states: tuple[str, ...] = ()
     type: str | None = None
@@ -47,8 +47,7 @@ class Filter:
     """Numbers or ids of parked messages."""
 
     def conditions(self, now: float) -> list[ColumnElement[bool]]:
-        """Write what is looked for as conditions on the parked messages, at this time (s since
-        1970)."""
+        """Return the filter as conditions on the parked messages, at a time (s since 1970)."""
         equal = {"type": self.type, "source": self.source, "partitionkey": self.key}
         found = [
             parked_messages.c[name] == value for name, value in equal.items() if value is not None
@@ -72,7 +71,7 @@ class ParkedMessage:
     service: str
     row: Row[Any]
     now: float
-    """When it was looked at, by the clock of the database."""
+    """When it was read, by the clock of the database."""
 
     @property
     def number(self) -> int:
@@ -81,7 +80,7 @@ class ParkedMessage:
 
     @property
     def title(self) -> str:
-        """How the operator's messages call it."""
+        """Its name in messages to the operator."""
         return f"{self.service} {self.number} ({self.row.type})"
 
     @property
@@ -91,7 +90,7 @@ class ParkedMessage:
 
     @property
     def handlers(self) -> list[str]:
-        """Name the handlers that would take it."""
+        """Return the names of the handlers that would process it."""
         if self.row.handler:
             return [self.row.handler]
         return _handlers(self.service).get(self.row.type, [])
@@ -114,7 +113,7 @@ class ParkedMessage:
 
 @dataclass(frozen=True)
 class Context:
-    """What is known of a parked message beside itself: its stream, and what operators did to it."""
+    """The context of a parked message: its stream, and the actions of operators on it."""
 
     before: list[dict[str, Any]]
     behind: list[dict[str, Any]]
@@ -123,7 +122,7 @@ class Context:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one parked message at the operator's hands."""
+    """The result of an operator's action on one parked message."""
 
     parked_message: ParkedMessage
     action: str
@@ -131,7 +130,7 @@ class Result:
     says: str
 
     def facts(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the fields as JSON values."""
         return {
             "service": self.parked_message.service,
             "number": self.parked_message.number,
@@ -145,13 +144,14 @@ class Result:
 
 @dataclass
 class ParkedMessages:
-    """Acts for one operator, on the databases that are given."""
+    """The parked messages in some databases, for one operator."""
 
     stores: dict[str, Store]
     who: str = ""
 
     def find(self, wanted: Filter, most: int | None = None) -> list[ParkedMessage]:
-        """Find parked messages in every database, oldest first; raises `DatabaseUnavailable`."""
+        """Return the parked messages of every database, oldest first; raises
+        `DatabaseUnavailable`."""
         found: list[ParkedMessage] = []
         for name, store in self.stores.items():
             with answering(name), store.engine.connect() as connection:
@@ -171,8 +171,8 @@ class ParkedMessages:
         return found[:most]
 
     def named(self, names: Sequence[str]) -> list[ParkedMessage]:
-        """Find the parked messages of these numbers or ids; raises `UsageError` for one that is not
-        there."""
+        """Return the parked messages with these numbers or ids; raises `UsageError` if one is
+        missing."""
         found = self.find(Filter(names=tuple(names)))
         known = {str(parked_message.number) for parked_message in found} | {
             parked_message.row.id for parked_message in found
@@ -183,8 +183,8 @@ class ParkedMessages:
         return found
 
     def _missing(self, name: str) -> str:
-        """Say that there is no such parked message, and what became of it if an operator had a hand
-        in."""
+        """Return the sentence for a missing parked message, with the last action of an operator on
+        it."""
         which = (
             parked_actions.c.parked_message == int(name)
             if is_number(name)
@@ -204,8 +204,8 @@ class ParkedMessages:
         return f"{next(iter(self.stores))} has no parked message {name}."
 
     def context(self, parked_message: ParkedMessage) -> Context:
-        """Read what stands before and behind a parked message in its stream, and what was done to
-        it."""
+        """Return the context of a parked message: those before and behind it in its stream, and the
+        actions on it."""
         row = parked_message.row
         others = (
             select(
@@ -237,28 +237,28 @@ class ParkedMessages:
             actions,
         )
 
-    # -- what an operator does
+    # -- actions
 
     def retry(self, found: Iterable[ParkedMessage], *, even_dead: bool = False) -> Iterator[Result]:
-        """Have parked messages tried again at once; those of a stream go in their old order."""
+        """Schedule parked messages for a retry at once; those of a stream keep their order."""
 
         def again(uow: UnitOfWork, service: str, row: Row[Any]) -> tuple[bool, str]:
             if row.state == DEAD and not even_dead:
-                return False, "is rejected; --even-dead has it tried all the same"
+                return False, "is dead; --even-dead retries it all the same"
             if row.state == DEAD and _known(uow, row) is False:
-                return False, "cannot be tried: another message came under its id before it"
+                return False, "cannot be retried: an earlier message has the same id"
             fresh = {"attempts": 0, "awaits": None} if row.state != RETRYING else {}
             values = {"state": RETRYING, "try_at": 0.0, **fresh}
             uow.execute(
                 update(parked_messages).where(parked_messages.c.seq == row.seq).values(values)
             )
             head = _head(uow, row)
-            return True, "is tried again" if head == row.seq else f"waits behind {service} {head}"
+            return True, "is retried" if head == row.seq else f"waits behind {service} {head}"
 
         return self._act("retry", "", found, again)
 
     def drop(self, found: Iterable[ParkedMessage], reason: str) -> Iterator[Result]:
-        """Return messages up for good; what waited behind them goes on, a command is settled."""
+        """Drop parked messages for good; those behind them continue, a command is settled."""
 
         def give_up(uow: UnitOfWork, _service: str, row: Row[Any]) -> tuple[bool, str]:
             was_head = row.state in HOLDS and _head(uow, row) == row.seq
@@ -296,12 +296,12 @@ class ParkedMessages:
     def _one(
         self, uow: UnitOfWork, parked_message: ParkedMessage, action: str, reason: str, do: Do
     ) -> Result:
-        """Act on a parked message that nobody has in hand, and record it."""
+        """Act on a parked message that is not being processed, and record the action."""
         wanted = select(parked_messages).where(parked_messages.c.seq == parked_message.number)
         row = uow.execute(wanted.with_for_update(skip_locked=True)).first()
         if row is None:
             there = uow.execute(wanted).first() is not None
-            says = "is being tried right now" if there else "was delivered meanwhile"
+            says = "is being retried right now" if there else "was delivered meanwhile"
             return Result(parked_message, action, done=False, says=says)
         done, says = do(uow, parked_message.service, row)
         if done:
@@ -342,11 +342,10 @@ def _head(uow: UnitOfWork, row: Row[Any]) -> int | None:
 
 
 def _known(uow: UnitOfWork, row: Row[Any]) -> bool | None:
-    """Return whether the inbox knows a parked message's id with this body, with another, or not any
-    more.
+    """Return whether the inbox has a parked message's id with this body; False with another, None
+    if it is gone.
 
-    With another body the parked message is an impostor: its id belongs to a message that came
-    before it.
+    With another body the parked message is an impostor: its id belongs to an earlier message.
     """
     known = f"{row.id} {row.handler}" if row.handler else row.id
     fingerprint = uow.scalar(select(inbox.c.fingerprint).where(inbox.c.id == known))
@@ -354,7 +353,7 @@ def _known(uow: UnitOfWork, row: Row[Any]) -> bool | None:
 
 
 def _is_owed_an_outcome(uow: UnitOfWork, row: Row[Any]) -> bool:
-    """Return whether somebody waits for the outcome of a command that has none yet.
+    """Return whether a command still needs an outcome.
 
     A command is handled or parked, never both; an impostor's outcome is that of the first.
     """
@@ -364,7 +363,7 @@ def _is_owed_an_outcome(uow: UnitOfWork, row: Row[Any]) -> bool:
 
 
 def _settle(uow: UnitOfWork, row: Row[Any]) -> None:
-    """Settle a command as rejected, through the outbox of the service that gives it up."""
+    """Settle a command as rejected, through the outbox of the service that drops it."""
     uow.message = message_of(row)
     uow.record(
         CommandSettled(
@@ -378,7 +377,7 @@ def _settle(uow: UnitOfWork, row: Row[Any]) -> None:
 
 
 def body_of(parked_message: ParkedMessage) -> Any:
-    """Return the body as a JSON value, or as text if it is none."""
+    """Return the body as a JSON value, or as text if it is not JSON."""
     try:
         return json.loads(parked_message.row.body)
     except ValueError:
@@ -386,10 +385,10 @@ def body_of(parked_message: ParkedMessage) -> Any:
 
 
 def is_number(name: str) -> bool:
-    """Return a parked message's number from an id."""
+    """Return whether a name is a parked message's number, and not an id."""
     return re.fullmatch(r"[0-9]{1,18}", name) is not None
 
 
 def iso(seconds: float) -> str:
-    """Write an instant as RFC 3339, in UTC."""
+    """Return a moment in RFC 3339 format, in UTC."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

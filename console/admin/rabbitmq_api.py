@@ -1,4 +1,4 @@
-"""RabbitMQ's management API: how an operator's command sees to accounts, queues and bindings."""
+"""A client of RabbitMQ's management API, for accounts, queues and bindings."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from chassis.settings import Misconfigured
 from console.exits import Ended
 
 SECONDS = 15.0
-"""How long an answer may take."""
+"""Timeout of a request."""
 
 
 class BrokerUnavailable(Ended):
-    """The management API does not do what it was asked; the message is one sentence."""
+    """A request to the management API failed; the message is one sentence."""
 
 
 class Management:
-    """Speaks to the management API as an administrator of the broker.
+    """Calls the management API as an administrator of the broker.
 
-    `uri` is `http(s)://user:password@host:port`, and behind it the virtual host, `/` unless given.
+    `uri` is `http(s)://user:password@host:port`, then the virtual host, by default `/`.
     """
 
     def __init__(self, uri: str) -> None:
@@ -46,11 +46,11 @@ class Management:
         self._http = urllib3.PoolManager(timeout=SECONDS, retries=False)
 
     def get(self, *path: str) -> Any:
-        """Read something: None where it is not there."""
+        """Return a resource, or None if it does not exist."""
         return self._ask("GET", path)
 
     def put(self, *path: str, **body: Any) -> None:
-        """Make something, or make it so."""
+        """Create or replace a resource."""
         self._ask("PUT", path, body)
 
     def post(self, *path: str, **body: Any) -> None:
@@ -58,7 +58,7 @@ class Management:
         self._ask("POST", path, body)
 
     def delete(self, *path: str) -> None:
-        """Take something away, if it is there."""
+        """Delete a resource, if it exists."""
         self._ask("DELETE", path)
 
     def _ask(self, method: str, path: tuple[str, ...], body: dict[str, Any] | None = None) -> Any:
@@ -69,7 +69,7 @@ class Management:
             response = self._http.request(method, url, body=data, headers=headers)
         except HTTPError as error:
             raise BrokerUnavailable(
-                f"RabbitMQ's management API at {self.place} does not answer: {_why(error)}."
+                f"RabbitMQ's management API at {self.place} does not respond: {_why(error)}."
             ) from None
         if response.status == 404:
             return None
@@ -80,7 +80,7 @@ class Management:
         try:
             said = json.loads(response.data or b"null")
         except ValueError:
-            raise BrokerUnavailable(f"What answers at {self.place} is not RabbitMQ.") from None
+            raise BrokerUnavailable(f"The server at {self.place} is not RabbitMQ.") from None
         if response.status >= 300:
             reason = said.get("reason") if isinstance(said, dict) else None
             raise BrokerUnavailable(
@@ -90,7 +90,8 @@ class Management:
 
 
 def _why(error: Exception) -> str:
-    """Return what the system says, or the last sentence of an error without the objects in it."""
+    """Return the system's error text, or the last sentence of an error without the objects in
+    it."""
     cause = error.__cause__
     if isinstance(cause, OSError) and cause.errno:
         return os.strerror(cause.errno)

@@ -1,4 +1,4 @@
-"""Tokens that the command line issues for itself."""
+"""Tokens issued by the command line."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from services.gateway.access.tokens import Issuer
 from services.gateway.resources.roles import Role
 
 A_DAY = 24.0
-"""Hours for which a token is good unless told otherwise."""
+"""Default lifetime of a token, in hours."""
 
 
 def issuer_of(settings: Settings) -> Issuer:
-    """Return the district's own issuer; raises `Misconfigured` where there is none."""
+    """Return the district's own issuer; raises `Misconfigured` if there is none."""
     found = tokens.issuer_of(settings)
     if found is None:
         raise Misconfigured("ISSUER_KEY_FILE must name the key of the district's own issuer.")
@@ -21,6 +21,6 @@ def issuer_of(settings: Settings) -> Issuer:
 
 
 def token_of_all(issuer: Issuer, subject: str = "demo") -> str:
-    """Sign a token with every role, for one who plays everybody."""
+    """Return a signed token with every role."""
     everybody = Caller(subject, frozenset(Role), speaks_for_others=True)
     return issuer.issue(everybody, A_DAY * 3600)

@@ -1,4 +1,4 @@
-"""`bihuan account`: accounts of the district's own, by which people get their tokens."""
+"""`bihuan account`: the district's own accounts, with which people get their tokens."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def add(
     enterprise: Enterprises = None,
     speaks_for_others: SpeaksForOthers = False,
     password_file: Annotated[
-        Path | None, typer.Option(help="File with the password; asked for unless given.")
+        Path | None, typer.Option(help="File with the password; prompted for by default.")
     ] = None,
     data: Data = None,
 ) -> None:
-    """Add an account, or give the one of that name another password, roles and places."""
+    """Add an account, or change the password, roles and places of an existing one."""
     settings = settings_of(data)
     caller = caller_of(settings, name, role or [], grid, enterprise,
                        speaks_for_others=speaks_for_others)  # fmt: skip
@@ -71,13 +71,13 @@ def list_(
 
 @app.command()
 def disable(name: Name, data: Data = None) -> None:
-    """Let an account get no more tokens; those that it has end within the hour."""
+    """Disable an account: it gets no more tokens; those it has expire within an hour."""
     _set(name, data, disabled=True)
 
 
 @app.command()
 def enable(name: Name, data: Data = None) -> None:
-    """Let a disabled account get tokens again."""
+    """Enable a disabled account: it may get tokens again."""
     _set(name, data, disabled=False)
 
 
@@ -85,7 +85,7 @@ def _set(name: str, data: Path | None, *, disabled: bool) -> None:
     with _database(settings_of(data)) as store, store.write() as uow:
         change = update(accounts).where(accounts.c.name == name).values(disabled=disabled)
         if not uow.execute(change).rowcount:
-            raise UsageError(f"There is no account {name}.")
+            raise UsageError(f"Unknown account {name}.")
     print(f"{name} is {'disabled' if disabled else 'enabled'}.")
 
 
@@ -107,5 +107,5 @@ def _password(file: Path | None) -> str:
     else:
         password = sys.stdin.readline().rstrip("\r\n")
     if not SHORTEST <= len(password) <= LONGEST:
-        raise UsageError(f"A password has {SHORTEST} to {LONGEST} characters.")
+        raise UsageError(f"A password must have {SHORTEST} to {LONGEST} characters.")
     return password

@@ -1,4 +1,4 @@
-"""`bihuan audit`: whether what the gateway has kept is still what it wrote."""
+"""`bihuan audit`: checks that the gateway's event log and audit trail are unchanged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from services.gateway.event_log.chain import CHAINS, Break, HashChain, Head
 from services.gateway.service import Gateway
 from services.gateway.tables import audit
 
-app = typer.Typer(no_args_is_help=True, help="Check what the gateway has kept.")
+app = typer.Typer(no_args_is_help=True, help="Verify the event log and the audit trail.")
 DataOption = Annotated[
     Path | None, typer.Option(help="Folder of the data.", show_default="bihuan-data")
 ]
@@ -27,7 +27,7 @@ DataOption = Annotated[
 
 @app.command()
 def head(data: DataOption = None) -> None:
-    """Print where each chain ends, to be kept outside: `verify --head` compares with it later."""
+    """Print the head of each hash chain, to be kept elsewhere for `verify --head`."""
     with opened(settings_of(data), [Gateway.name]) as stores, answering(Gateway.name):
         for chain in CHAINS.values():
             print(chain.head(stores[Gateway.name]))
@@ -36,13 +36,14 @@ def head(data: DataOption = None) -> None:
 @app.command()
 def verify(
     heads: Annotated[
-        list[str] | None, typer.Option("--head", help="An end that was kept, as `head` printed it.")
+        list[str] | None,
+        typer.Option("--head", help="A head kept from before, as `head` printed it."),
     ] = None,
     data: DataOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Follow both chains from their beginning, and name the first place at which one is broken: an
-    event or an entry of the audit that was changed, deleted, added or moved. Exits with 1 then."""
+    """Verify both hash chains from their beginning, and report the first break: an event or an
+    audit entry that was changed, deleted, added or moved. Exits with 1 then."""
     anchors = {anchor.chain: anchor for anchor in map(_parse, heads or [])}
     found: list[tuple[Head, Break | None]] = []
     with opened(settings_of(data), [Gateway.name]) as stores, answering(Gateway.name):
@@ -55,23 +56,25 @@ def verify(
         if broken:
             print(f"{end.chain}: entry {broken.position:,} {broken.how}.")
         else:
-            print(f"{end.chain}: {end.position:,} entries, unbroken; it ends with {end}")
+            print(f"{end.chain}: {end.position:,} entries, unbroken; its head is {end}")
     if breaks:
         raise typer.Exit(1)
 
 
 @app.command("list")
 def list_(
-    who: Annotated[str | None, typer.Option(help="Only what this caller did.")] = None,
+    who: Annotated[str | None, typer.Option(help="Only actions of this caller.")] = None,
     what: Annotated[
-        str | None, typer.Option(help="Only this: a command's type, open-complaint, …")
+        str | None, typer.Option(help="Only commands of this type: open-complaint, …")
     ] = None,
-    about: Annotated[str | None, typer.Option(help="Only about the thing with this id.")] = None,
-    last: Annotated[int, typer.Option(min=1, help="How many entries at the most.")] = 50,
+    about: Annotated[
+        str | None, typer.Option(help="Only actions on the thing with this id.")
+    ] = None,
+    last: Annotated[int, typer.Option(min=1, help="Maximum number of entries.")] = 50,
     data: DataOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, an entry a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one entry a line.")] = False,
 ) -> None:
-    """Print the latest entries of the audit, the earliest of them first: who did what, and when."""
+    """Print the latest audit entries, oldest first: who did what, and when."""
     sought = {"who": who, "what": what, "about": about}
     wanted = [audit.c[name] == value for name, value in sought.items() if value is not None]
     query = select(audit).where(*wanted).order_by(audit.c.position.desc()).limit(last)

@@ -1,4 +1,4 @@
-"""`bihuan department`: who outside hears which events."""
+"""`bihuan department`: which other departments receive which events."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
-RESERVED = ("dead",)  # what follows a queue's name where its dead letters are
+RESERVED = ("dead",)  # suffix of the queue of dead letters
 
-Name = Annotated[str, typer.Argument(help="The department: tax, say.")]
+Name = Annotated[str, typer.Argument(help="The department, for example tax.")]
 Events = Annotated[
-    list[str], typer.Option(help="Types of the events it hears, with commas; all of them.")
+    list[str], typer.Option(help="All event types it receives, separated by commas.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 
@@ -43,21 +43,21 @@ def add(
     events: Events,
     password_file: Annotated[
         Path | None,
-        typer.Option(help="The password's file: read, or written with a random one (0600)."),
+        typer.Option(help="File of the password: read, or written with a random one (mode 0600)."),
     ] = None,
     max_length: Annotated[
         int | None,
         typer.Option(
             min=1,
             max=10_000_000,
-            help="Events that its queue holds before the oldest go.",
-            show_default=f"{MAX_LENGTH}, or what it was",
+            help="Events that its queue holds before the oldest are dropped.",
+            show_default=f"{MAX_LENGTH}, or unchanged",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Return a department a user and a queue with the events that it asked for, or change which;
-    what is so already stays. A password that no file takes is printed, once."""
+    """Create a user and a queue for a department, or change its events; the rest stays as it is. A
+    new password without a file is printed once."""
     _refuse_bad_name(name)
     exchanges = exchanges_of(events)
     accounts = _accounts()
@@ -71,7 +71,7 @@ def add(
         department = accounts.all()[name].facts() | {"did": did}
         print(json.dumps(department | ({"password": shown} if shown else {})))
         return
-    for each in did or ["nothing was to be changed"]:
+    for each in did or ["nothing to change"]:
         print(f"{name}: {each}.")
     if shown:
         print(f"password: {shown}")
@@ -79,7 +79,7 @@ def add(
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """List the departments, what they hear, and how full their queues are."""
+    """List the departments, their events, and the messages in their queues."""
     departments = _accounts().all().values()
     if as_json:
         for department in departments:
@@ -116,10 +116,10 @@ def show(name: Name, as_json: AsJson = False) -> None:
 @app.command()
 def remove(
     name: Name,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take a department's account away, and with it what waits in its queue."""
+    """Delete a department's account, and with it the events in its queue."""
     accounts = _accounts()
     department = _named(accounts, name)
     if not yes:
@@ -132,8 +132,7 @@ def remove(
 
 
 def exchanges_of(given: Iterable[str]) -> dict[str, str]:
-    """Return the exchange of each type that is asked for; raises `UsageError` for what is no event
-    of the district."""
+    """Return the exchange of each requested event type; raises `UsageError` for an unknown one."""
     public = public_events()
     asked = [kind.strip() for words in given for kind in words.split(",") if kind.strip()]
     if not asked:
@@ -147,19 +146,19 @@ def exchanges_of(given: Iterable[str]) -> dict[str, str]:
 def _not_public(kind: str, public: list[str]) -> str:
     known = contracts().get(kind)
     if known is not None and issubclass(known, Command):
-        return f"{kind} is a command, which no department may hear."
+        return f"{kind} is a command; departments may only receive events."
     if known is not None:
-        return f"{kind} is for the services themselves, and may change."
+        return f"{kind} is an internal event of the services, which may change."
     near = difflib.get_close_matches(kind, public, n=3)
-    hint = f"; did you mean {' or '.join(near)}?" if near else "; docs/events.md has all of them."
-    return f"There is no event {kind}{hint}"
+    hint = f"; did you mean {' or '.join(near)}?" if near else "; docs/events.md lists all events."
+    return f"Unknown event {kind}{hint}"
 
 
 def _refuse_bad_name(name: str) -> None:
     if not NAME.fullmatch(name) or name in RESERVED:
         raise UsageError(
             f"{name!r} cannot be a department's name: small letters, digits and -, at most 32, "
-            f"a parked message first, and not {' or '.join(RESERVED)}."
+            f"a letter first, and not {' or '.join(RESERVED)}."
         )
 
 
@@ -173,13 +172,14 @@ def _accounts() -> Accounts:
 def _named(accounts: Accounts, name: str) -> Department:
     departments = accounts.all()
     if name not in departments:
-        known = f"there are {', '.join(departments)}" if departments else "there are none"
-        raise UsageError(f"There is no department {name}; {known}.")
+        known = f"Departments: {', '.join(departments)}" if departments else "There are none"
+        raise UsageError(f"Unknown department {name}. {known}.")
     return departments[name]
 
 
 def _password_in(file: Path) -> str:
-    """Return the password that a file holds; one that is not there is made, for its owner alone."""
+    """Return the password in a file; a missing file is created with a random one, readable by its
+    owner only."""
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:

@@ -1,7 +1,7 @@
-"""`bihuan doctor`: looks at settings, files, databases and the broker, and says what to do.
+"""`bihuan doctor`: checks settings, files, databases and the broker, and says what to do.
 
-Nothing is changed. A check is a function of the settings and the services that are asked about; it
-gives what it has found, and `CHECKS` is all of them.
+It changes nothing. A check is a function of the settings and the services in question that yields
+findings; `CHECKS` lists all checks.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ from services.gateway.tables import person_keys
 from services.gateway.webhooks.home import Home
 
 SKEW_SECONDS = 1.0
-"""Clocks that differ by more make deadlines, tokens and the times in the record doubtful."""
+"""A larger difference of clocks makes deadlines, tokens and recorded times unreliable."""
 LITTLE, TOO_LITTLE = 2 * 1024**3, 200 * 1024**2
-"""Bytes of free disk that are few, and too few."""
+"""Bytes of free disk space that are a warning, and a fault."""
 WIDEST = 8
-"""Bits of a network's prefix; a network with fewer is no network of proxies."""
+"""Minimum prefix length of a network of proxies."""
 
 
 class State(StrEnum):
-    """How something is."""
+    """The state of a check."""
 
     OK = "ok"
     WARNING = "warning"
@@ -62,7 +62,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check has found: of what, how it is, what was seen, and what to do about it."""
+    """A finding of a check: the check, its state, the observation, and the remedy."""
 
     check: str
     state: State
@@ -86,18 +86,18 @@ def _fault(check: str, says: str, remedy: str) -> Finding:
 
 
 def databases(settings: Settings, services: Sequence[str]) -> Iterator[Finding]:
-    """Look whether each database answers, at which revision it is, and what its clock says."""
+    """Check whether each database responds, its revision, and its clock."""
     for name in services:
         check = f"database of {name}"
         file = settings.data / f"{name}.db"
         if not settings.database_url and not file.is_file():
-            yield _ok(check, f"{file} is not there yet: the first start makes it")
+            yield _ok(check, f"{file} is created at the first start")
             continue
         try:
             with opened(settings, [name]) as stores, answering(name):
                 yield from _database(check, stores[name])
         except DatabaseUnavailable as error:
-            yield _fault(check, str(error), "See that the server runs and DATABASE_URL names it.")
+            yield _fault(check, str(error), "Check the server, and DATABASE_URL.")
 
 
 def _database(check: str, store: Store) -> Iterator[Finding]:
@@ -106,7 +106,7 @@ def _database(check: str, store: Store) -> Iterator[Finding]:
         said = "is not set up" if found is None else f"is at {found}, behind {known[-1]}"
         yield _fault(check, said, f"Run `bihuan migrate {store.service}`.")
     else:
-        yield _ok(check, f"answers, at {found}")
+        yield _ok(check, f"responds, at {found}")
     if store.clock.is_own:
         return
     store.clock.look()
@@ -114,20 +114,20 @@ def _database(check: str, store: Store) -> Iterator[Finding]:
 
 
 def _clock(check: str, ahead: float) -> Finding:
-    """Judge by how many seconds the clock of a database is ahead of this machine's."""
+    """Check by how many seconds the clock of a database is ahead of this machine's."""
     said = f"is {abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} this machine"
     if abs(ahead) > FURTHEST:
-        remedy = "No process starts here: set right the one that is wrong."
+        remedy = "No process starts here: correct the wrong clock."
         return _fault(check, f"{said}, more than {FURTHEST:.0f} s", remedy)
     if abs(ahead) > SKEW_SECONDS:
-        return _warning(check, said, "Let both follow one time server.")
+        return _warning(check, said, "Synchronize both with one time server.")
     return _ok(check, f"differs by {abs(ahead):.3f} s")
 
 
 def broker(settings: Settings, services: Sequence[str]) -> Iterator[Finding]:
-    """Look whether the broker answers, holds what it must, and lets us publish."""
+    """Check whether the broker responds, has its exchanges and queues, and permits publishing."""
     if not settings.amqp_uri:
-        yield _ok("broker", "none is needed: the bus is in memory")
+        yield _ok("broker", "not needed: the bus is in memory")
         return
     for name in services:
         check = f"broker for {name}"
@@ -137,17 +137,17 @@ def broker(settings: Settings, services: Sequence[str]) -> Iterator[Finding]:
                 said = f"lacks {', '.join(lacks)}"
                 yield _fault(check, said, "Start the service, or run `bihuan preflight`.")
             elif not may_publish(settings, name):
-                said = f"does not let this account publish for {name}, or to relay"
-                yield _warning(check, said, "Only the account of the service, or an operator, may.")
+                said = f"does not permit this account to publish for {name}, or to relay"
+                yield _warning(check, said, "Only the service's account, or an operator's, may.")
             else:
-                yield _ok(check, "holds its exchanges and queues, and lets us publish")
+                yield _ok(check, "has its exchanges and queues, and permits publishing")
         except (*BROKEN, Misconfigured) as error:
             said = str(error).strip() or type(error).__name__
-            yield _fault(check, said, "See that the broker runs and AMQP_URI names it.")
+            yield _fault(check, said, "Check the broker, and AMQP_URI.")
 
 
 def _partitions(settings: Settings, name: str) -> int:
-    """Return how many partitions the replicas have agreed on, where their database says so."""
+    """Return the number of partitions that the replicas agree on, if their database has it."""
     try:
         with opened(settings, [name]) as stores, answering(name):
             return served_partitions(stores[name], settings.partitions)[0]
@@ -156,14 +156,14 @@ def _partitions(settings: Settings, name: str) -> int:
 
 
 def files(settings: Settings, services: Sequence[str]) -> Iterator[Finding]:
-    """Look at the data folder, and at who may read the keys."""
+    """Check the data folder, and who may read the keys."""
     if not settings.amqp_uri:
         if not settings.data.exists():
-            yield _ok("data folder", f"{settings.data} is not there yet: the first start makes it")
+            yield _ok("data folder", f"{settings.data} is created at the first start")
         elif not settings.data.is_dir():
-            yield _fault("data folder", f"{settings.data} is no folder", "Name another in DATA.")
+            yield _fault("data folder", f"{settings.data} is not a folder", "Change DATA.")
         else:
-            yield _ok("data folder", f"{settings.data} is there")
+            yield _ok("data folder", f"{settings.data} exists")
     if "gateway" in services:
         yield from _key(settings, "seal key", settings.seal_key_file, "seal.key")
         if settings.issuer_key_file or not settings.amqp_uri:
@@ -173,47 +173,48 @@ def files(settings: Settings, services: Sequence[str]) -> Iterator[Finding]:
 def _key(settings: Settings, check: str, named: str, own: str) -> Iterator[Finding]:
     file = Path(named) if named else settings.data / own
     if not named and settings.amqp_uri:
-        remedy = "Name the file that all gateways share."
+        remedy = "Set it to the file that all gateways share."
         yield _fault(check, f"{check.upper().replace(' ', '_')}_FILE is missing", remedy)
         return
     if not file.exists():
         if named or (settings.data / "gateway.db").exists():
-            yield _fault(check, f"{file} is missing", "Put it back from the backup.")
+            yield _fault(check, f"{file} is missing", "Restore it from the backup.")
         else:
-            yield _ok(check, f"{file} is not there yet: the first start makes it")
+            yield _ok(check, f"{file} is created at the first start")
         return
     mode = stat.S_IMODE(file.stat().st_mode)
     if mode & 0o077:
         said = f"{file} can be read by others (mode {mode:04o})"
-        made = _warning if named else _fault  # containers are given theirs so, in a folder apart
-        yield made(check, said, f"Say `chmod 600 {file}`, unless its folder keeps others out.")
+        made = _warning if named else _fault  # container secrets are world-readable
+        yield made(check, said, f"Run `chmod 600 {file}`, unless its folder keeps others out.")
     else:
         yield _ok(check, f"{file} is readable by its owner only")
     if own == "seal.key":
         try:
             Seal.from_file(file, create=False)
         except Misconfigured as error:
-            yield _fault(check, str(error), "Put it back from the backup.")
+            yield _fault(check, str(error), "Restore it from the backup.")
 
 
 def disk(settings: Settings, _services: Sequence[str]) -> Iterator[Finding]:
-    """Look how much room is left where the data are."""
+    """Check the free disk space of the data folder."""
     if settings.database_url:
         return
     folder = settings.data.resolve()
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    said = f"{free / 1024**3:.1f} GiB are free at {folder}"
+    said = f"{free / 1024**3:.1f} GiB free at {folder}"
     if free < LITTLE:
         made = _fault if free < TOO_LITTLE else _warning
-        yield made("disk", said, "Make room, or move DATA: a full disk stops the district.")
+        yield made("disk", said, "Free some space, or move DATA: a full disk stops the district.")
     else:
         yield _ok("disk", said)
 
 
 def exposure(settings: Settings, services: Sequence[str]) -> Iterator[Finding]:
-    """Look which settings are dangerous together: who can reach the gateway, and what they may."""
+    """Check for dangerous combinations of settings: who can reach the gateway, and what they may
+    do."""
     if "gateway" not in services:
         return
     found = [*_trust(settings), *(_in_the_open(settings) if _is_reachable(settings) else ())]
@@ -232,39 +233,39 @@ def _is_reachable(settings: Settings) -> bool:
 def _in_the_open(settings: Settings) -> Iterator[Finding]:
     where = f"the gateway listens on {settings.http_address}"
     if not settings.rate_limit:
-        yield _warning("exposure", f"{where} without a rate", "Set RATE_LIMIT, 50 say.")
+        yield _warning("exposure", f"{where} without a rate limit", "Set RATE_LIMIT, such as 50.")
     if not settings.trusted_proxies:
-        said = f"{where}, and no proxy is trusted: tokens may travel in clear"
-        yield _warning("exposure", said, "Put TLS in front, and name it in TRUSTED_PROXIES.")
+        said = f"{where}, and no proxy is trusted: tokens may travel unencrypted"
+        yield _warning("exposure", said, "Put a TLS proxy in front, and set TRUSTED_PROXIES to it.")
     if settings.clock == "manual":
         said = f"{where} with a manual clock"
-        yield _fault("exposure", said, "Say CLOCK=real, but for a rehearsal.")
+        yield _fault("exposure", said, "Set CLOCK=real, except for a rehearsal.")
 
 
 def _trust(settings: Settings) -> Iterator[Finding]:
     for network in networks_of(settings.trusted_proxies):
         if network.prefixlen < WIDEST:
-            said = f"TRUSTED_PROXIES takes the word of all of {network}"
-            yield _fault("exposure", said, "Name the proxies' own addresses.")
+            said = f"TRUSTED_PROXIES trusts all of {network}"
+            yield _fault("exposure", said, "Set it to the addresses of the proxies only.")
     for origin in sorted(origins_of(settings.cors_origins)):
         plain = origin.startswith("http://")
         if plain and not origin.startswith(("http://localhost", "http://127.")):
-            said = f"pages of {origin} may use the API, and anyone on the way can change them"
-            yield _warning("exposure", said, "Take https:// into CORS_ORIGINS instead.")
+            said = f"pages of {origin} may use the API, and the network can change them"
+            yield _warning("exposure", said, "Use https:// in CORS_ORIGINS instead.")
 
 
 def rules(settings: Settings, _services: Sequence[str]) -> Iterator[Finding]:
-    """Look whether the rulebook can be read."""
+    """Check whether the rulebook can be read."""
     try:
         Rulebook.load(Path(settings.rulebook) if settings.rulebook else None)
     except RulebookError as error:
-        yield _fault("rulebook", str(error), "Mend the rulebook, or name another in RULEBOOK.")
+        yield _fault("rulebook", str(error), "Correct the rulebook, or set RULEBOOK to another.")
     else:
         yield _ok("rulebook", f"{settings.rulebook or 'of Fengze'} can be read")
 
 
 def keys(settings: Settings, services: Sequence[str]) -> Iterator[Finding]:
-    """Look whether the key file holds every key that the keys of people need."""
+    """Check whether the key file has every key that the keys of people need."""
     if "gateway" not in services:
         return
     with suppress(Misconfigured, DatabaseUnavailable), opened(settings, ["gateway"]) as stores:
@@ -274,13 +275,13 @@ def keys(settings: Settings, services: Sequence[str]) -> Iterator[Finding]:
                 return
             lacking = people.lacking()
         if lacking:
-            yield _fault("keys of people", LACKING.format(lacking), "Put it back from the backup.")
+            yield _fault("keys of people", LACKING.format(lacking), "Restore it from the backup.")
         else:
             yield _ok("keys of people", "can be opened with the key file")
 
 
 def home(settings: Settings, services: Sequence[str]) -> Iterator[Finding]:
-    """Look whether webhooks are held, since this is a copy of a district that is elsewhere."""
+    """Check whether webhooks are held, since this is a copy of another deployment."""
     if "gateway" not in services:
         return
     with (
@@ -302,12 +303,12 @@ CHECKS: tuple[Check, ...] = (rules, files, disk, databases, keys, home, broker, 
 
 
 def examine(data: Path | None, services: Sequence[str]) -> Iterator[Finding]:
-    """Make every check, but only the first where the settings themselves are wrong."""
+    """Run every check, or only the first if the settings themselves are invalid."""
     try:
         settings = settings_of(data)
         settings.need_databases_of(len(services))
     except Misconfigured as error:
-        yield _fault("settings", str(error), "Mend the setting: docs/operating.md lists them.")
+        yield _fault("settings", str(error), "Correct the setting: docs/operating.md lists them.")
         return
     yield _ok("settings", "can be read")
     for check in CHECKS:
@@ -315,17 +316,15 @@ def examine(data: Path | None, services: Sequence[str]) -> Iterator[Finding]:
 
 
 def doctor(
-    service: Annotated[
-        str | None, typer.Argument(help="The one service whose settings these are; all by default.")
-    ] = None,
+    service: Annotated[str | None, typer.Argument(help="Only this service; default: all.")] = None,
     data: Annotated[
         Path | None, typer.Option(help="Folder of the data.", show_default="bihuan-data")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one check a line.")] = False,
 ) -> None:
-    """Look whether this district can run and is safe: settings, files, databases, broker.
+    """Check whether this district can run and is secure: settings, files, databases, broker.
 
-    A line for each check, with what to do. The exit code is 1 if there is a fault."""
+    Prints a line for each check, with what to do. The exit code is 1 if there is a fault."""
     services = [service_named(service)] if service else [*KINDS]
     faults = 0
     for finding in examine(data, services):

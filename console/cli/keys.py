@@ -1,4 +1,4 @@
-"""`bihuan keys`: the keys of the district, which seal the keys of people, and other secrets."""
+"""`bihuan keys`: the keys of the district, which seal the keys of people and other secrets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ DataOption = Annotated[
 
 @app.command("list")
 def list_(data: DataOption = None) -> None:
-    """List the keys by id, the one that seals first, with how many keys of people hang on each."""
+    """List the keys by id, the sealing key first, with the number of keys of people that each has
+    sealed."""
     settings = settings_of(data)
     ids = KeyFile.read(key_file(settings)).ids()
     try:
@@ -43,9 +44,9 @@ def list_(data: DataOption = None) -> None:
 
 @app.command()
 def add(data: DataOption = None) -> None:
-    """Put a new key first in the key file: it seals from now on, and the others go on opening.
+    """Add a new first key to the key file: it seals from now on; the others still open.
 
-    Gateways that run take it up by themselves, where they read the same file.
+    Running gateways with the same file load it by themselves.
     """
     file = key_file(settings_of(data))
     made = KeyFile.read(file).with_new()
@@ -54,28 +55,29 @@ def add(data: DataOption = None) -> None:
     except OSError as error:
         raise Misconfigured(f"{file} cannot be written: {error.strerror}.") from None
     print(f"{made.ids()[0]} is the first of {len(made.keys)} keys in {file}.")
-    print("Back it up; then `bihuan keys rotate` moves to it what the others have sealed.")
+    print("Back up the file; then `bihuan keys rotate` reseals the data of the other keys with it.")
 
 
 @app.command()
 def rotate(
     check: Annotated[
-        bool, typer.Option("--check", help="Change nothing; exit with 1 if something would move.")
+        bool,
+        typer.Option("--check", help="Change nothing; exit with 1 if something would be resealed."),
     ] = False,
     data: DataOption = None,
 ) -> None:
-    """Seal with the first key what earlier ones have sealed; gateways may run. It can be broken off
-    and begun again. The exit code is 1 if something still hangs on an earlier key."""
+    """Reseal the data of earlier keys with the first key; gateways may run. It can be interrupted
+    and run again. The exit code is 1 if some data still needs an earlier key."""
     with _rotating(settings_of(data)) as rotating:
         before = rotating.hanging()
         if not check:
             _run(rotating, before)
         after = before if check else rotating.hanging()
     for what, count in after.items():
-        moved = f"{before[what] - count:,} moved, " if not check else ""
+        moved = f"{before[what] - count:,} resealed,  " if not check else ""
         print(f"{what}: {moved}{count:,} on an earlier key")
     if after.get(EVENTS):
-        print("Events stay as they are: keep the key as long as somebody is to open them.")
+        print("Events stay as they are: keep the key as long as they must be readable.")
     if any(after.values()):
         raise typer.Exit(1)
 
@@ -89,7 +91,7 @@ def _run(rotating: Rotating, hanging: dict[str, int]) -> None:
         try:
             rotating.run(lambda what, done: bar.advance(tasks[what], done))
         except CannotOpen as error:
-            raise Misconfigured(f"Not everything can be opened: {error}.") from None
+            raise Misconfigured(f"Not everything can be decrypted: {error}.") from None
 
 
 @contextmanager

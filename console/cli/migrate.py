@@ -1,6 +1,6 @@
 """`bihuan migrate`: brings the databases up to this version.
 
-An embedded district does that by itself when it starts, a distributed one never.
+An embedded district migrates itself when it starts, a distributed one never does.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from console.cli.run import Unreachable
 from console.runtime.district import SERVICES
 
 LOOK_EVERY = 0.5
-"""Seconds between two tries to reach a database."""
+"""Seconds between attempts to reach a database."""
 
 _services = {service.name: service for service in SERVICES}
 
 
 def _known(name: str | None) -> str | None:
     if name is not None and name not in _services:
-        raise typer.BadParameter(f"there is no service {name!r}, only {', '.join(_services)}.")
+        raise typer.BadParameter(f"unknown service {name!r}; services: {', '.join(_services)}.")
     return name
 
 
 def migrate(
     service: Annotated[
-        str | None, typer.Argument(callback=_known, help="One service; all five unless given.")
+        str | None, typer.Argument(callback=_known, help="One service; default: all five.")
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Change nothing; exit code 1 if one is behind.")
+        bool, typer.Option("--check", help="Change nothing; exit with 1 if a database is behind.")
     ] = False,
     wait: Annotated[
-        float, typer.Option(min=0, help="Seconds to wait for a database that does not answer.")
+        float, typer.Option(min=0, help="Seconds to wait for a database that does not respond.")
     ] = 30.0,
 ) -> None:
-    """Bring the databases up to this version, or tell with --check which of them are behind."""
+    """Migrate the databases to this version, or with --check report which of them are behind."""
     settings = Settings.read()
     names = [service] if service else list(_services)
     settings.need_databases_of(len(names))
@@ -58,7 +58,7 @@ def migrate(
 
 
 def migrate_all(settings: Settings, wait: float = 30.0) -> None:
-    """Bring every database up to this version, and say nothing; raises `Unanswered`."""
+    """Migrate every database to this version, without output; raises `Unanswered`."""
     for name in _services:
         _patiently(migrations.apply, settings, name, time.monotonic() + wait)
 
@@ -89,13 +89,13 @@ def _is_ready(store: Store) -> bool:
 def _patiently(
     act: Callable[[Store], bool | None], settings: Settings, name: str, until: float
 ) -> bool | None:
-    """Do something with a database, again and again until it can be done; raises `Unreachable`."""
+    """Retry an action on a database until it succeeds; raises `Unreachable`."""
     store = Store(name, settings.database_of(name), _services[name].metadata)
     try:
         while True:
             try:
                 return act(store)
-            except OperationalError as error:  # undone as a whole: the next try starts anew
+            except OperationalError as error:  # rolled back as a whole: the next try starts over
                 if time.monotonic() >= until:
                     said = str(error.orig).strip().splitlines()[0]
                     raise Unreachable(f"The database of {name} cannot be used: {said}") from None
@@ -106,7 +106,7 @@ def _patiently(
 
 @contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
-    """Keep districts off the data folder; raises `Misconfigured` when one runs on it."""
+    """Lock the data folder against districts; raises `Misconfigured` if one runs on it."""
     if settings.database_url:
         yield
         return

@@ -1,4 +1,4 @@
-"""`bihuan person move`: files people under the normal form of what identifies them."""
+"""`bihuan person move`: files people under the normal form of their identity numbers."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ from services.gateway.privacy.survey import Found, Survey
 from services.gateway.service import Gateway
 
 STANDS_STILL = 10.0
-"""Seconds without an answer after which it is said that insurance may not be running."""
+"""Seconds without a response after which it reports that insurance may not be running."""
 
 
 def move(
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Change nothing; exit with 1 if something would move.")
+        bool, typer.Option("--dry-run", help="Change nothing; exit with 1 if a record would move.")
     ] = False,
-    by: Annotated[str, typer.Option(help="Who says so.", show_default="the login")] = "",
+    by: Annotated[str, typer.Option(help="Who does it.", show_default="the login")] = "",
     data: Annotated[
         Path | None, typer.Option(help="Folder of the data.", show_default="bihuan-data")
     ] = None,
 ) -> None:
-    """File everybody under the normal form of their number, so that one person is one, however it
-    was spelled; the district may run.
+    """Refile all people under the normal form of their identity number, so that each person has one
+    file for any spelling; the district may run.
 
-    It can be broken off and begun again. What could not be joined is told by its id, and the exit
-    code is 1 as long as somebody has to see to it.
+    It can be interrupted and run again. It lists the ids that could not be merged, and the exit
+    code is 1 as long as some remain.
     """
     settings = settings_of(data)
     who = by or getpass.getuser()
     if not 1 <= len(who) <= 64:
-        raise UsageError("--by has 1 to 64 characters.")
+        raise UsageError("--by must have 1 to 64 characters.")
     seal = Seal.from_file(key_file(settings), create=False)
     with opened(settings, [Gateway.name]) as stores, answering(Gateway.name):
         store = stores[Gateway.name]
@@ -73,7 +73,7 @@ def _look(store: Store, seal: Seal, papers: Rulebook) -> Found:
         try:
             return survey.run(lambda done: bar.advance(task, done))
         except CannotOpen as error:
-            raise Misconfigured(f"Not everything can be opened: {error}.") from None
+            raise Misconfigured(f"Not everything can be decrypted: {error}.") from None
 
 
 def _progress() -> Progress:
@@ -82,11 +82,11 @@ def _progress() -> Progress:
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
-# -- what would be
+# -- dry run
 
 
 def _told(found: Found) -> bool:
-    """Say what would move; tell whether anything would, or cannot."""
+    """Print what would move; return whether anything would, or cannot."""
     print(f"keys of people: {len(found.keys):,} would move, to {_people(found)}")
     print(f"medics: {len(found.medics):,} would move")
     for first, *others in found.twins:
@@ -103,44 +103,44 @@ def _people(found: Found) -> str:
 
 def _tell_the_rest(found: Found) -> None:
     for thing in found.unknown:
-        print(f"  {thing} has the number of no paper: withdraw it, and enrol anew")
+        print(f"  {thing} has an invalid identity number: withdraw it, and enrol again")
     for thing in found.unread:
-        print(f"  {thing} cannot be opened: what was sealed has been changed")
+        print(f"  {thing} cannot be decrypted: the ciphertext has been changed")
     if found.strangers:
-        print(f"strangers: {len(found.strangers):,} who are several people, or may be, and stay")
+        print(f"strangers: {len(found.strangers):,} that are several people, or may be, and stay")
         for person in found.strangers:
             print(f"  {person}: `bihuan person show {person}` counts the names")
     if found.destroyed:
         print(f"destroyed: {found.destroyed:,} numbers cannot be read any more, and stay")
 
 
-# -- what is
+# -- move
 
 
 def _moved(store: Store, seal: Seal, found: Found, who: str, clock: Clock) -> bool:
-    """Move everything that can be moved, and say what; tell whether something is left to do."""
+    """Move and print everything that can be moved; return whether something is left to do."""
     moving = Moving(store, seal)
     moving.join(found.keys)
     print(f"keys of people: {len(found.keys):,} moved, to {_people(found)}")
     for person, keys in found.joined.items():
-        print(f"  {person} has {keys} keys now, which end together")
+        print(f"  {person} has {keys} keys now, which are destroyed together")
     told = moving.tell(found.medics, who, clock.now)
     if told:
         store.dialect.notify(OUTBOX)
     pending = _wait(moving, [*told])
     refused = dict(moving.refused(told))
     done = len(told) - len(refused) - pending
-    print(f"medics: {done:,} moved, {len(refused):,} could not be, {pending:,} wait")
+    print(f"medics: {done:,} moved, {len(refused):,} could not be moved, {pending:,} pending")
     for line in _reasons(refused):
         print(line)
     if pending:
-        print("Nothing moves: it is done when insurance runs. Begin again to see how it ended.")
+        print("No progress: insurance must be running. Run the command again to see the result.")
     _tell_the_rest(found)
     return bool(refused or pending or found.unread)
 
 
 def _wait(moving: Moving, told: list[str]) -> int:
-    """Wait until insurance has answered; return how many answers are missing when none comes."""
+    """Wait for the responses of insurance; return how many are missing when no more come."""
     left, since = len(told), time.monotonic()
     with _progress() as bar:
         task = bar.add_task("medics", total=left)

@@ -1,4 +1,4 @@
-"""`bihuan parked`: what was set aside, and what an operator does about it."""
+"""`bihuan parked`: lists and manages parked messages."""
 
 from __future__ import annotations
 
@@ -31,33 +31,32 @@ from console.admin.parked_messages import (
 )
 from console.exits import UsageError
 
-app = typer.Typer(
-    help="Messages that were set aside: list, show, retry and drop them.", no_args_is_help=True
-)
+app = typer.Typer(help="Parked messages: list, show, retry and drop them.", no_args_is_help=True)
 STATES = (*HOLDS, DEAD)
 SHOWN = 100
-"""Parked messages that a table shows unless told otherwise."""
+"""Default number of parked messages in a table."""
 WIDE = 220
-"""Columns of a table that no terminal shows."""
+"""Width of a table that is not shown on a terminal."""
 NARROW = 160
-"""Columns of a terminal below which a table would be cut to pieces."""
+"""Width of a terminal below which a table would be unreadable."""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 Names = Annotated[
     list[str] | None, typer.Argument(help="[SERVICE] and numbers of its parked messages; or ids.")
 ]
 Service = Annotated[str | None, typer.Option(help="Only this service's parked messages.")]
-State = Annotated[list[str] | None, typer.Option(help="waiting, stuck or rejected; repeatable.")]
+State = Annotated[list[str] | None, typer.Option(help="retrying, exhausted or dead; repeatable.")]
 Type = Annotated[str | None, typer.Option("--type", help="Only messages of this type.")]
-Source = Annotated[str | None, typer.Option(help="Only what this service said.")]
-Key = Annotated[str | None, typer.Option(help="Only this partition key: an enterprise, say.")]
+Source = Annotated[str | None, typer.Option(help="Only messages from this service.")]
+Key = Annotated[str | None, typer.Option(help="Only this partition key, such as an enterprise.")]
 Older = Annotated[
-    str | None, typer.Option("--older-than", help="Only what was parked before: 90s, 15m, 2h, 3d.")
+    str | None,
+    typer.Option("--older-than", help="Only messages parked for longer than 90s, 15m, 2h, 3d."),
 ]
 Data = Annotated[Path | None, typer.Option(help="Folder of the data.", show_default="bihuan-data")]
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, one parked message a line.")]
-All = Annotated[bool, typer.Option("--all", help="All that the filters leave, instead of names.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, however many there are.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one parked message a line.")]
+All = Annotated[bool, typer.Option("--all", help="All that match the filters, instead of names.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 By = Annotated[
     str | None, typer.Option(help="Who does it, for the record.", show_default="login name")
 ]
@@ -72,7 +71,7 @@ def list_(
     key: Key = None,
     older_than: Older = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Show at most so many.", show_default="100")
+        int | None, typer.Option(min=1, help="Maximum number to show.", show_default="100")
     ] = None,
     data: Data = None,
     as_json: AsJson = False,
@@ -87,7 +86,7 @@ def list_(
             return
         if not found:
             print(
-                "There are no such parked messages."
+                "No parked messages match."
                 if wanted != Filter()
                 else "There are no parked messages."
             )
@@ -95,7 +94,7 @@ def list_(
         console = _console()
         console.print(_table(found[:most]) if console.width >= NARROW else _blocks(found[:most]))
         if most and len(found) > most:
-            print(f"There are more than these {most}; --limit shows more.")
+            print(f"There are more than {most}; --limit shows more.")
 
 
 @app.command()
@@ -104,14 +103,14 @@ def show(
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show all there is to know of a parked message.
+    """Show all details of a parked message.
 
-    Its envelope, its body, in which personal data is sealed, the handlers that would take it, what
-    stands before and behind it in its stream, and what operators did to it.
+    Its envelope, its body, in which personal data is sealed, its handlers, the messages before and
+    behind it in its stream, and the actions of operators.
     """
     service, names = _names(name)
     if not names:
-        raise UsageError("Say which parked message: its service and number, or its id.")
+        raise UsageError("Name one parked message: its service and number, or its id.")
     with _desk(data, service) as parked_store:
         for parked_message in parked_store.named(names):
             context = parked_store.context(parked_message)
@@ -136,8 +135,8 @@ def retry(
         bool,
         typer.Option(
             "--even-dead",
-            help="Try dead parked messages too. One blocked nothing, so what came after it about"
-            " the same key has been handled: it is handled late, out of order.",
+            help="Retry dead messages too. They blocked no others, so later messages with their"
+            " key have been handled: they are handled out of order.",
         ),
     ] = False,
     by: By = None,
@@ -145,16 +144,16 @@ def retry(
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Have parked messages tried again at once.
+    """Retry parked messages at once.
 
-    By a running district or by the next that starts: some by number or id, or all that the filters
-    leave with --all, of which only stuck ones unless --state says otherwise. What stands before a
-    parked message in its stream still goes before it.
+    The running district, or the next one to start, retries them: those named by number or id, or
+    with --all those that match the filters, by default only exhausted ones. Earlier parked messages
+    of a stream still go first.
     """
     service, names = _names(name or (), service)
     wanted = _wanted(state or ((EXHAUSTED,) if every else ()), kind, source, key, older_than)
     if every and DEAD in wanted.states and not even_dead:
-        raise UsageError("Rejected parked messages are tried again only with --even-dead.")
+        raise UsageError("Dead messages are retried only with --even-dead.")
     with _desk(data, service, by) as parked_store:
         found = _chosen(parked_store, names, wanted, every=every)
         _ask("Try", "again", found, yes=yes)
@@ -163,7 +162,7 @@ def retry(
 
 @app.command()
 def drop(
-    reason: Annotated[str, typer.Option(help="Why they are given up, for the record.")],
+    reason: Annotated[str, typer.Option(help="Why they are dropped, for the record.")],
     name: Names = None,
     service: Service = None,
     state: State = None,
@@ -177,25 +176,25 @@ def drop(
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Return messages up for good.
+    """Drop parked messages for good.
 
-    Some by number or id, or all that the filters leave with --all. Their effect is lost, since a
-    repeat counts as a duplicate. What waited behind them goes on at once. A command that nobody has
-    answered yet is settled as rejected.
+    Those named by number or id, or with --all those that match the filters. Their effects are lost,
+    since a repeat counts as a duplicate. Messages behind them continue at once. A command without
+    an outcome is settled as rejected.
     """
     service, names = _names(name or (), service)
     wanted = _wanted(state or (), kind, source, key, older_than)
     if not reason.strip():
-        raise UsageError("--reason must say why.")
+        raise UsageError("--reason must not be empty.")
     if every and wanted == Filter() and service is None:
-        raise UsageError("--all drops only what a filter leaves: give one.")
+        raise UsageError("--all needs a filter.")
     with _desk(data, service, by) as parked_store:
         found = _chosen(parked_store, names, wanted, every=every)
         _ask("Drop", "for good", found, yes=yes)
         _tell(parked_store.drop(found, reason), as_json=as_json)
 
 
-# -- which parked messages
+# -- selection
 
 
 @contextmanager
@@ -220,7 +219,7 @@ def _names(words: Sequence[str], service: str | None = None) -> tuple[str | None
     if names and (names[0] in KINDS or re.fullmatch(r"[a-z]+", names[0])):
         service = service_named(names.pop(0))
     if service is None and any(is_number(name) for name in names):
-        raise UsageError("A number is one service's own: say SERVICE NUMBER.")
+        raise UsageError("A number needs its service: SERVICE NUMBER.")
     return service, names
 
 
@@ -252,10 +251,10 @@ def _chosen(
 ) -> list[ParkedMessage]:
     if every == bool(names):
         raise UsageError(
-            "Say which parked messages: by service and number, by id, or by filters with --all."
+            "Name parked messages by service and number, by id, or by filters with --all."
         )
     if names and wanted != Filter():
-        raise UsageError("Filters go with --all, not with names.")
+        raise UsageError("Filters need --all, and exclude names.")
     return parked_store.find(wanted) if every else parked_store.named(names)
 
 
@@ -266,7 +265,7 @@ def _ask(action: str, how: str, found: Sequence[ParkedMessage], *, yes: bool) ->
         typer.confirm(f"{action} these {len(found)} parked messages {how}?", abort=True, err=True)
 
 
-# -- what is printed
+# -- output
 
 
 def _tell(results: Iterable[Result], *, as_json: bool) -> None:
@@ -277,7 +276,7 @@ def _tell(results: Iterable[Result], *, as_json: bool) -> None:
         else:
             print(f"{result.parked_message.title} {result.says}.")
     if not count and not as_json:
-        print("There are no such parked messages.")
+        print("No parked messages match.")
 
 
 def _print_json(rows: Iterable[dict[str, Any]]) -> None:
@@ -347,7 +346,7 @@ def _show(parked_message: ParkedMessage, context: Context) -> None:
             print(
                 f"  {parked_message.service} {other['number']} ({other['type']}), {other['state']}"
             )
-    print(f"\nWhat operators did: {len(context.actions) or 'nothing'}")
+    print(f"\nActions of operators: {len(context.actions) or 'none'}")
     for done in context.actions:
         why = f": {done['reason']}" if done["reason"] else ""
         print(f"  {done['at']} {done['who']} {done['action']} ({done['state']}){why}")

@@ -1,10 +1,11 @@
 """`bihuan partitions`: changes the number of partitions of a district while its processes run.
 
-The relays stop, the queues run empty, the consumers let go, the queues are made anew, and all goes
-on. If it is broken off it can be run again, and what runs waits until then.
+The relays stop, the queues drain, the consumers release their partitions, the queues are declared
+again, and everything resumes. If it is interrupted it can be run again; until then the district
+waits.
 
-That nothing is published any more is the broker's word: the lock of each relay is held here, by the
-connection that takes the queues away. Should that be lost, nothing more is taken away.
+The broker guarantees that no message is published meanwhile: the connection that deletes the queues
+holds the lock of each relay. If it is lost, no more queues are deleted.
 """
 
 from __future__ import annotations
@@ -30,18 +31,17 @@ _HELD = text(
     "SELECT count(*) FROM leases WHERE owner IS NOT NULL AND name LIKE :names"
     " AND until - extract(epoch FROM clock_timestamp()) BETWEEN 0 AND 60"
 )
-"""Those that no other replica could take, as it judges that."""
+"""The leases that are held and that no other replica could take."""
 
 
 def partitions(
-    number: Annotated[int, typer.Argument(min=1, max=1024, help="How many there are to be.")],
+    number: Annotated[int, typer.Argument(min=1, max=1024, help="The new number of partitions.")],
     patience: Annotated[
-        float, typer.Option(help="Seconds to wait for the queues to run empty.")
+        float, typer.Option(help="Seconds to wait for the queues to drain.")
     ] = 120.0,
 ) -> None:
-    """Change the number of partitions of all services: drains the queues, and makes them anew.
-
-    Set PARTITIONS to the new number for every process that is started afterwards."""
+    """Change the number of partitions of all services: drain the queues and declare them again. Set
+    PARTITIONS to the new number for every process started afterwards."""
     settings = Settings.read()
     if not settings.amqp_uri:
         raise Misconfigured("AMQP_URI is missing: an embedded district has one partition.")
@@ -50,9 +50,9 @@ def partitions(
         try:
             _change(settings, stores, number, patience)
         except BusDown as error:
-            raise Unanswered(f"RabbitMQ: {error}. Give the command again.") from None
+            raise Unanswered(f"RabbitMQ: {error}. Run the command again.") from None
         _pause(stores, "")
-    print(f"Every service has {number} partitions. Set PARTITIONS={number} for new processes.")
+    print(f"Every service now has {number} partitions. Set PARTITIONS={number} for new processes.")
 
 
 def _change(
@@ -61,14 +61,14 @@ def _change(
     number: int,
     patience: float,
 ) -> None:
-    """Drain and make anew, over one connection that locks all relays.
+    """Drain the queues and declare them again, over one connection that locks all relays.
 
-    What runs goes on if nothing was changed, unless an earlier run was broken off."""
+    The district resumes if nothing was changed, unless an earlier run was interrupted."""
     from chassis.rabbitmq.topology import PARTITIONS, administering, lock
 
     with administering(settings) as broker:
         if not lock(broker, PARTITIONS):
-            raise Unanswered("Another `bihuan partitions` is at work; wait for that.")
+            raise Unanswered("Another `bihuan partitions` is running; wait until it ends.")
         numbers = {served_partitions(store, settings.partitions)[0] for store in stores.values()}
         before = max(numbers)
         begun = len(numbers) > 1 or _was_begun(broker, stores, before)
@@ -79,13 +79,13 @@ def _change(
             if not begun:
                 _pause(stores, "")
             raise
-        # from here on everything waits until this has come to its end, if need be another time
+        # from here on the district waits until this has finished, if need be in another run
         _make_anew(broker, stores, before, number)
 
 
 def _was_begun(broker: Any, stores: dict[str, Store], partitions_: int) -> bool:
-    """Return whether an earlier run was broken off when it had taken queues away. All had run empty
-    then, and whoever listened now would take what is missing for lost."""
+    """Return whether an earlier run was interrupted after it had deleted queues. All were empty
+    then, and a consumer now would take the missing queues for lost."""
     from chassis.rabbitmq.topology import is_there, queue_of
 
     if {_paused(store) for store in stores.values()} != {"all"}:
@@ -110,17 +110,15 @@ def _refuse_gaps(stores: dict[str, Store]) -> None:
             asked = resends.c.marker.is_not(None), resends.c.done_at.is_(None)
             left = select(resends.c.receiver).where(*asked)
             if connection.execute(gaps).first() is not None:
-                raise Unanswered(
-                    f"{name} is being sent again what a queue has lost; wait for that."
-                )
+                raise Unanswered(f"{name} is recovering a lost queue; wait until it is done.")
             if (receiver := connection.scalar(left.limit(1))) is not None:
                 raise Unanswered(
-                    f"{name} sends {receiver} again what a queue has lost; wait for that."
+                    f"{name} is resending a lost queue to {receiver}; wait until it is done."
                 )
 
 
 def _pause(stores: dict[str, Store], what: str) -> None:
-    """Pause the relays, or everything, or nothing, in every service."""
+    """Pause the relays, everything or nothing, in every service."""
     for store in stores.values():
         with store.write() as uow:
             statement = store.statements.insert_or_replace(deployment, "name")
@@ -130,18 +128,18 @@ def _pause(stores: dict[str, Store], what: str) -> None:
 def _drain(
     broker: Any, stores: dict[str, Store], partitions_: int, patience: float, *, is_empty: bool
 ) -> None:
-    """Wait until nothing is published, nothing queued, and nothing in anybody's hand. Where all was
-    empty before, and queues are gone since, nobody is let on."""
+    """Wait until no message is published, queued or in hand. If an earlier run found all queues
+    empty and deleted some, the consumers are not resumed."""
     from chassis.rabbitmq.topology import lock, queue_of, refuse_any_message, standing
 
     until = time.monotonic() + patience
 
     def are_locked() -> bool:
-        """Look each time, which also tells the broker that this lives."""
+        """Check the locks, which also keeps the connection alive."""
         return all(lock(broker, name) for name in stores)
 
     def is_let_go() -> bool:
-        """Return whether nobody can have anything in hand: a stopped process may, while
+        """Return whether no consumer can have a message in hand: a suspended process may, while
         connected."""
         ready, consumers = standing(broker, stores, partitions_)
         return ready > 0 or consumers == 0
@@ -149,19 +147,19 @@ def _drain(
     while True:
         if not is_empty:
             _pause(stores, RELAY)
-            # one of a version that knows no lock has its lease alone
+            # a relay of an older version has only its lease
             _wait(lambda: are_locked() and not _held(stores, RELAY), until, "the relays to stop")
             print("The relays have stopped.", flush=True)
             _wait(
                 lambda: not standing(broker, stores, partitions_)[0],
                 until,
-                "the queues to run empty",
+                "the queues to drain",
             )
         _pause(stores, "all")
         _wait(
             lambda: are_locked() and not _held(stores, "%") and _nobody_writes(stores),
             until,
-            "the consumers to let go",
+            "the consumers to release their partitions",
         )
         _wait(is_let_go, until, "the consumers' connections to end")
         if standing(broker, stores, partitions_) == (0, 0):
@@ -170,15 +168,15 @@ def _drain(
                 queue_of(name, partition) for name in stores for partition in range(partitions_)
             )
             refuse_any_message(broker, every)
-            print("The queues are empty, and nobody listens.", flush=True)
+            print("The queues are empty, and the consumers have stopped.", flush=True)
             return
         if is_empty:
-            raise Unanswered("A queue holds messages although it had run empty; look into it.")
+            raise Unanswered("A queue holds messages although it was empty; investigate it.")
 
 
 def _nobody_writes(stores: dict[str, Store]) -> bool:
-    """Take the partitions from who has not given them back, unless a transaction still holds
-    one."""
+    """Take the partitions from replicas that have not released them, unless a transaction still
+    holds one; return whether all are free."""
     for store in stores.values():
         with store.write() as uow:
             names = select(leases.c.name).where(leases.c.name.startswith("partition "))
@@ -201,12 +199,12 @@ def _held(stores: dict[str, Store], names: str) -> int:
 def _wait(fact: Callable[[], bool], until: float, what: str) -> None:
     while not fact():
         if time.monotonic() > until:
-            raise Unanswered(f"There was no end of waiting for {what}; nothing was changed.")
+            raise Unanswered(f"Timed out waiting for {what}; nothing was changed.")
         pause(0.2)
 
 
 def _make_anew(broker: Any, stores: dict[str, Store], before: int, number: int) -> None:
-    """Make the new queues, and only then say so to those who wait."""
+    """Declare the new queues, and only then record the new number for the waiting replicas."""
     from chassis.rabbitmq.topology import remake
 
     for name, store in stores.items():

@@ -1,4 +1,5 @@
-"""`bihuan person`: what is kept about one person, never in clear; and how it is made unreadable."""
+"""`bihuan person`: shows which data of a person is stored, without its content, and destroys its
+keys."""
 
 from __future__ import annotations
 
@@ -31,7 +32,9 @@ from services.gateway.person_keys import (
 from services.gateway.privacy.erasure import Erasing, Kept
 from services.gateway.service import Gateway
 
-app = typer.Typer(help="People: what is kept of them, and its end.", no_args_is_help=True)
+app = typer.Typer(
+    help="People: show their stored data, and destroy their keys.", no_args_is_help=True
+)
 app.command()(move)
 Reference = Annotated[
     str | None, typer.Argument(help="The person's reference, as `show` prints it.")
@@ -41,7 +44,7 @@ ByIdentity = Annotated[
 ]
 ByPhone = Annotated[bool, typer.Option("--phone", help="Read the phone from standard input.")]
 Of = Annotated[
-    str | None, typer.Option(help="Whom a thing tells of: complaints/ID, medics/ID, claims/ID.")
+    str | None, typer.Option(help="The person in a record: complaints/ID, medics/ID, claims/ID.")
 ]
 DataOption = Annotated[
     Path | None, typer.Option(help="Folder of the data.", show_default="bihuan-data")
@@ -57,7 +60,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON, a person a line.")] = False,
     data: DataOption = None,
 ) -> None:
-    """Show what is kept about a person: keys, counts and ids."""
+    """Show the data stored about a person: keys, counts and ids."""
     settings = settings_of(data)
     with _erasing(settings) as erasing:
         persons = _persons(erasing, settings, reference, of, identity=identity, phone=phone)
@@ -68,24 +71,26 @@ def show(
 
 @app.command()
 def destroy(  # noqa: PLR0913, PLR0917  (each is a word of the command line)
-    reason: Annotated[str, typer.Option(help="Why; it stands in the audit.")],
+    reason: Annotated[str, typer.Option(help="Why, for the audit trail.")],
     reference: Reference = None,
     identity: ByIdentity = False,
     phone: ByPhone = False,
     of: Of = None,
-    by: Annotated[str, typer.Option(help="Who says so.", show_default="the login")] = "",
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    by: Annotated[
+        str, typer.Option(help="Who does it, for the record.", show_default="the login")
+    ] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     names: Annotated[
         int | None,
-        typer.Option(min=0, help="How many different names it is to be: needed for several."),
+        typer.Option(min=0, help="Number of different names, to confirm several."),
     ] = None,
     data: DataOption = None,
 ) -> None:
-    """Destroy the keys of a person: what they have sealed can never be read again, wherever it is.
+    """Destroy the keys of a person: the data they have sealed can never be read again, in any copy.
 
-    That stands in the audit. The things themselves stay, without whom they tell of. Where several
-    different names hang on them, these may be strangers, who gave the same: then their number has
-    to be given, by --names or when it is asked for.
+    The audit trail records it. The records themselves stay, without the person. If several
+    different names share the keys, they may be different people who gave the same number: then the
+    number of names must be confirmed, by --names or at the prompt.
     """
     settings = settings_of(data)
     who = by or getpass.getuser()
@@ -94,10 +99,10 @@ def destroy(  # noqa: PLR0913, PLR0917  (each is a word of the command line)
     with _erasing(settings) as erasing:
         persons = _persons(erasing, settings, reference, of, identity=identity, phone=phone)
         if len(persons) > 1:
-            raise UsageError(f"That tells of several people: {', '.join(persons)}. Name one.")
+            raise UsageError(f"The record has several people: {', '.join(persons)}. Choose one.")
         kept = erasing.kept(persons[0])
         if not kept.in_use:
-            raise UsageError(f"There is no key of {kept.person} that could be destroyed.")
+            raise UsageError(f"{kept.person} has no key to destroy.")
         print("\n".join(_lines(kept)))
         _ask(kept, names, yes=yes)
         clock = Clock(erasing.people.store, manual=settings.clock == "manual", wake=lambda: None)
@@ -107,28 +112,28 @@ def destroy(  # noqa: PLR0913, PLR0917  (each is a word of the command line)
             raise UsageError(str(error)) from None
     print(f"The key of {kept.person} is destroyed.")
     if not wiped:
-        print("The database's journal is in use: the key leaves it with the next checkpoint.")
+        print("The database's journal is in use: the next checkpoint removes the key from it.")
 
 
 def _ask(kept: Kept, names: int | None, *, yes: bool) -> None:
-    """Ask whether it is meant, and how many names it is to be, where there are several.
+    """Ask for confirmation and, if there are several names, for their number.
 
-    Raises `UsageError` where they are not so many, and where nobody is to be asked who must be.
+    Raises `UsageError` if the number is wrong, or if there is no terminal to ask.
     """
     if names is not None and names != kept.names:
-        raise UsageError(f"--names says {names}, and {kept.names} different names hang on the key.")
+        raise UsageError(f"--names is {names}, but the key has {kept.names} different names.")
     if kept.names > 1 and names is None:
         if yes:
-            raise UsageError(f"{_several(kept)} Say --names {kept.names} if all of them are meant.")
+            raise UsageError(f"{_several(kept)} Use --names {kept.names} if all of them are meant.")
         print(_several(kept))
-        if typer.prompt("How many names are to be lost?", type=int) != kept.names:
+        if typer.prompt("How many names will be destroyed?", type=int) != kept.names:
             raise typer.Abort
     elif not yes:
-        typer.confirm("Destroy the key? Nobody can read any of it then.", abort=True)
+        typer.confirm("Destroy the key? The data can never be read again.", abort=True)
 
 
 def _several(kept: Kept) -> str:
-    return f"{kept.names} different names hang on the key: they may be as many people."
+    return f"The key has {kept.names} different names, which may be different people."
 
 
 @contextmanager
@@ -138,7 +143,7 @@ def _erasing(settings: Settings) -> Iterator[Erasing]:
         try:
             yield Erasing(PersonKeys(stores[Gateway.name], seal))
         except CannotOpen as error:
-            raise Misconfigured(f"Not everything can be opened: {error}.") from None
+            raise Misconfigured(f"Not everything can be decrypted: {error}.") from None
 
 
 def _persons(
@@ -150,7 +155,7 @@ def _persons(
     identity: bool,
     phone: bool,
 ) -> list[str]:
-    """Find who is meant; raises `UsageError`."""
+    """Return the references of the people meant; raises `UsageError`."""
     if sum((reference is not None, of is not None, identity, phone)) != 1:
         raise UsageError("Name the person in one way: a reference, --identity, --phone or --of.")
     seal = erasing.people.seal
@@ -166,30 +171,29 @@ def _persons(
         return references
     if known := erasing.owners(references):
         return known
-    raise UsageError("Nobody of that name is known here.")
+    raise UsageError("No such person is known here.")
 
 
 def _by_identity(seal: Seal, said: str, settings: Settings) -> list[str]:
-    """Return the references of whoever has a number, and those of before there was a normal
-    form."""
+    """Return the references for an identity number, including those from before its normal form."""
     book = Rulebook.load(Path(settings.rulebook) if settings.rulebook else None)
     known = known_by_identity(seal, said, number_of(said, book) or plain(said))
     return [known.reference, *known.earlier]
 
 
 def _by_phone(seal: Seal, said: str) -> list[str]:
-    """Return the same of a phone; what is none may have been taken for one."""
+    """Return the references for a phone number; an invalid one may have been stored too."""
     number = phone_of(said)
     return [*([by_phone(seal, number)] if number else []), once_by_phone(seal, said)]
 
 
 def _read(what: str) -> str:
-    """Read what must stand in no history of a shell, nor in a list of processes."""
+    """Read a secret that must not appear in a shell history or a process list."""
     if sys.stdin.isatty():
         return str(typer.prompt(what, hide_input=True))
     said = sys.stdin.readline().strip()
     if not said:
-        raise UsageError(f"{what}: nothing came from standard input.")
+        raise UsageError(f"{what}: standard input is empty.")
     return said
 
 

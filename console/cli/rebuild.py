@@ -1,4 +1,4 @@
-"""`bihuan rebuild`: the gateway's read models, made anew from the kept events."""
+"""`bihuan rebuild`: rebuilds the gateway's read models from the event log."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from services.gateway.service import Gateway
 from services.gateway.tables import metadata
 
 NAMED = 5
-"""Ids of differing documents that are printed for each view."""
+"""Maximum ids of differing documents that are printed for each read model."""
 
 
 def rebuild(
     view: Annotated[
-        list[str] | None, typer.Argument(help="Read models to look at; all unless given.")
+        list[str] | None, typer.Argument(help="Read models to rebuild; default: all.")
     ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Change nothing; exit with 1 if anything differs.")
@@ -41,16 +41,16 @@ def rebuild(
         Path | None, typer.Option(help="Folder of the data.", show_default="bihuan-data")
     ] = None,
 ) -> None:
-    """Make the gateway's read models anew from the kept events.
+    """Rebuild the gateway's read models from the event log.
 
-    The events are projected beside the live documents, into a file in the system's folder for
-    temporary files. What differs is then put right, documents and counters; positions, by which
-    lists and the event feed are read on, stay. Gateways may run and project all the time.
+    The events are projected beside the live documents, into a temporary file. Differing documents
+    and counters are then corrected; positions, which cursors of lists and the event feed use, stay.
+    Gateways may run and project meanwhile.
     """
     views = view or list(VIEWS)
     for name in views:
         if name not in VIEWS:
-            raise UsageError(f"There is no read model {name}; there are {', '.join(VIEWS)}.")
+            raise UsageError(f"Unknown read model {name}. Read models: {', '.join(VIEWS)}.")
     started = time.monotonic()
     with (
         opened(settings_of(data), [Gateway.name]) as stores,
@@ -106,8 +106,8 @@ def _report(found: Found, *, check: bool) -> None:
     for name, (was, right) in found.counters.items():
         print(f"counter {name} was {was:,}, and should be {right:,}")
     if found.equal:
-        print("The read models are what follows from the events.")
+        print("The read models match the events.")
     elif check:
-        print("The read models are not what follows from the events; nothing was changed.")
+        print("The read models do not match the events; nothing was changed.")
     else:
-        print("What differed has been put right.")
+        print("The differences have been corrected.")

@@ -1,4 +1,4 @@
-"""`bihuan resend`: has a service publish again, to one other, what its outbox still keeps."""
+"""`bihuan resend`: resends messages from a service's outbox to one other service."""
 
 from __future__ import annotations
 
@@ -23,29 +23,30 @@ from console.cli.parked import seconds_of
 from console.exits import UsageError
 
 STANDS_STILL = 10.0
-"""Seconds without progress after which it is said that no process of the service may be running."""
+"""Seconds without progress after which it reports that no process of the service may be running."""
 
 
 def resend(
-    sender: Annotated[str, typer.Option("--from", help="The service that publishes again.")],
-    receiver: Annotated[str, typer.Option("--to", help="The service that it is for.")],
+    sender: Annotated[str, typer.Option("--from", help="The service that resends.")],
+    receiver: Annotated[str, typer.Option("--to", help="The receiving service.")],
     since: Annotated[
         str,
         typer.Option(help="A time such as 2026-11-20T08:00:00+08:00, or an age such as 2h, 3d."),
     ],
     handler: Annotated[
-        str | None, typer.Option(help="Feed this handler alone, although the rest has seen it.")
+        str | None,
+        typer.Option(help="Only for this handler, although the others have handled them."),
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the data.")] = None,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait until all of it is published.")
     ] = True,
 ) -> None:
-    """Have a service publish again what it has sent to another since a moment.
+    """Resend messages that a service has sent to another since a moment.
 
-    What the receiver has handled it drops, by its inbox, and is refused where that does not reach
-    back far enough. With --handler they are for that handler alone, which is given what it has not
-    heard itself."""
+    The receiver drops those it has handled, by its inbox; a moment before the inbox begins is
+    refused. With --handler they go only to that handler, which gets those that it has not handled
+    itself."""
     settings = settings_of(data)
     names = [service_named(sender), service_named(receiver)]
     given = _moment_or_age(since)
@@ -62,7 +63,7 @@ def resend(
             with store.write() as uow:
                 number = replay.ask(uow, receiver, moment, handler=handler)
             store.dialect.notify(OUTBOX)
-            print(f"{sender} sends again to {receiver} what it sent since {_iso(moment)}.")
+            print(f"{sender} resends its messages to {receiver} since {_iso(moment)}.")
             if wait:
                 _watch(store, sender, number)
 
@@ -79,17 +80,17 @@ def _moment_or_age(text_: str) -> datetime | float:
 
 
 def _moment(given: datetime | float, store: Store) -> float:
-    """Return the moment that is meant, by the clock that has dated what was sent."""
+    """Return the moment, by the clock that has dated the sent messages."""
     return given.timestamp() if isinstance(given, datetime) else store.now() - given
 
 
 def _refuse_what_is_forgotten(store: Store, receiver: str, sender: str, moment: float) -> None:
-    """Refuse what the receiver no longer remembers: it would set it aside, or do it twice."""
+    """Refuse messages older than the receiver's inbox: it would park them, or handle them twice."""
     since = remembered_since(store, sender)
     if moment < since:
         raise UsageError(
-            f"The inbox of {receiver} remembers what {sender} has said since {_iso(since)} only: "
-            "what is older might be done twice."
+            f"The inbox of {receiver} holds messages of {sender} only since {_iso(since)}: "
+            "older ones might be handled twice."
         )
 
 
@@ -102,7 +103,7 @@ def _refuse_unknown(receiver: str, handler: str) -> None:
 
 
 def _refuse_what_is_gone(store: Store, sender: str, moment: float) -> None:
-    """Say so where the outbox has let go of some of it."""
+    """Refuse messages that the outbox no longer holds."""
     with store.engine.connect() as connection:
         oldest = connection.execute(
             select(outbox.c.seq, outbox.c.written_at).order_by(outbox.c.seq).limit(1)
@@ -111,11 +112,11 @@ def _refuse_what_is_gone(store: Store, sender: str, moment: float) -> None:
     if oldest is not None and oldest.seq > 1:
         kept_since = max(kept_since, oldest.written_at)
     if moment < kept_since:
-        raise UsageError(f"The outbox of {sender} is kept since {_iso(kept_since)} only.")
+        raise UsageError(f"The outbox of {sender} holds messages only since {_iso(kept_since)}.")
 
 
 def _watch(store: Store, sender: str, number: int) -> None:
-    """Show how far it has got, until all of it is published."""
+    """Show the progress until all messages are published."""
     query = select(resends).where(resends.c.seq == number)
     moved, before = time.monotonic(), None
     with Progress(console=Console(stderr=True), transient=True) as bar:
@@ -129,10 +130,10 @@ def _watch(store: Store, sender: str, number: int) -> None:
             if row.cursor != before:
                 moved, before = time.monotonic(), row.cursor
             elif time.monotonic() - moved > STANDS_STILL:
-                print(f"Nothing moves: it is done when {sender} runs, and the bus is there.")
+                print(f"No progress: {sender} and the bus must be running.")
                 return
             pause(0.1)
-    print(f"{row.sent} messages were sent again.")
+    print(f"{row.sent} messages were resent.")
 
 
 def _iso(seconds: float) -> str:

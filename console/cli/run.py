@@ -1,4 +1,5 @@
-"""Running services: the embedded district, one process of one service, and what goes before."""
+"""Running services: the embedded district, one process of one service, and the preparation of the
+broker."""
 
 from __future__ import annotations
 
@@ -19,12 +20,12 @@ from console.runtime.serving import serve, serve_one, settings_with
 
 PortOption = Annotated[
     int | None,
-    typer.Option(min=0, max=65535, help="Port of HTTP; 0 takes any.", show_default="8000"),
+    typer.Option(min=0, max=65535, help="HTTP port; 0 chooses a free one.", show_default="8000"),
 ]
 
 
 class Unreachable(Ended):
-    """A server has not answered within the patience of a command."""
+    """A server has not responded within the timeout of a command."""
 
 
 def up(
@@ -33,7 +34,7 @@ def up(
         Path | None, typer.Option(help="Folder of the data.", show_default="bihuan-data")
     ] = None,
     manual_clock: Annotated[
-        bool, typer.Option("--manual-clock", help="Time moves by POST /v1/clock only.")
+        bool, typer.Option("--manual-clock", help="Time advances only by POST /v1/clock.")
     ] = False,
 ) -> None:
     """Run the embedded district: all five services in this process."""
@@ -45,16 +46,15 @@ def run(
     service: Annotated[str, typer.Argument(help="filing, inspection, complaints, insurance, …")],
     port: PortOption = None,
 ) -> None:
-    """Run one process of one service; as many as there is work for may run beside each other."""
+    """Run one process of one service; several may run in parallel."""
     serve_one(service, port)
 
 
 def preflight(
     wait: Annotated[float, typer.Option(help="Seconds to wait for the servers.")] = 30.0,
 ) -> None:
-    """Declare the exchanges, queues and bindings of all services, or say what is wrong with them.
-
-    A queue that was there and is gone is left to its service, which asks for what it held."""
+    """Declare the exchanges, queues and bindings of all services, or report what is wrong with
+    them. A queue that was deleted is left to its service, which requests its messages."""
     settings = settings_with()
     if not settings.amqp_uri:
         raise Misconfigured("AMQP_URI is missing: there is no broker to prepare.")
@@ -70,11 +70,11 @@ def preflight(
                 store.close()
                 made = prepare(settings, kind.name, BROUGHT[kind.name], partitions, served)
                 print(
-                    f"{kind.name}: {partitions} partitions, {made} queues declared anew", flush=True
+                    f"{kind.name}: {partitions} partitions, {made} new queues declared", flush=True
                 )
         except (*BROKEN, *STORAGE_ERRORS) as error:
             if time.monotonic() > until:
-                raise Unreachable(f"no answer within {wait:.0f} s: {error}") from None
+                raise Unreachable(f"no response within {wait:.0f} s: {error}") from None
             pause(0.5)
         else:
             return

@@ -1,4 +1,4 @@
-"""`bihuan token`: tokens of the district's own issuer, for whoever has its key."""
+"""`bihuan token`: issues tokens with the key of the district's own issuer."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ LONGEST = 24.0 * 366
 Roles = Annotated[list[str] | None, typer.Option("--role", help="A role; repeatable.")]
 Grids = Annotated[
     list[str] | None,
-    typer.Option("--grid", help="A node of the grid, with all below it; repeatable."),
+    typer.Option("--grid", help="A grid node, with all nodes below it; repeatable."),
 ]
 Enterprises = Annotated[
     list[str] | None,
     typer.Option("--enterprise", help="An id, credit code or registration number; repeatable."),
 ]
 SpeaksForOthers = Annotated[
-    bool, typer.Option("--speaks-for-others", help="May say in `by` which person acts.")
+    bool, typer.Option("--speaks-for-others", help="May name the acting person in `by`.")
 ]
 Data = Annotated[Path | None, typer.Option(help="Folder of the data.", show_default="bihuan-data")]
 
@@ -39,13 +39,14 @@ def token(
     grid: Grids = None,
     enterprise: Enterprises = None,
     subject: Annotated[
-        str | None, typer.Option("--as", help="Who it is for.", show_default="login name")
+        str | None,
+        typer.Option("--as", help="The subject of the token.", show_default="login name"),
     ] = None,
     speaks_for_others: SpeaksForOthers = False,
-    hours: Annotated[float, typer.Option(help="How long it is good.")] = A_DAY,
+    hours: Annotated[float, typer.Option(help="Lifetime of the token in hours.")] = A_DAY,
     data: Data = None,
 ) -> None:
-    """Print a token by which the gateway knows who calls."""
+    """Print a bearer token for the gateway."""
     if not 0 < hours <= LONGEST:
         raise UsageError(f"--hours must be greater than 0 and at most {LONGEST:.0f}.")
     settings = settings_of(data)
@@ -63,24 +64,24 @@ def caller_of(
     *,
     speaks_for_others: bool,
 ) -> Caller:
-    """Understand who is meant; raises `UsageError`."""
+    """Return the caller with these roles and scopes; raises `UsageError`."""
     known = {role.value: role for role in Role}
     if unknown := [name for name in roles if name not in known]:
-        raise UsageError(f"There is no role {unknown[0]}; there are {', '.join(known)}.")
+        raise UsageError(f"Unknown role {unknown[0]}. Roles: {', '.join(known)}.")
     if not roles:
         raise UsageError(f"--role is missing: one or more of {', '.join(known)}.")
     found = {known[name] for name in roles}
     book = Rulebook.load(Path(settings.rulebook) if settings.rulebook else None)
     for code in grids or ():
         if code != book.district.code and code not in book.grids:
-            raise UsageError(f"There is no grid {code} in {book.district.point.words.en}.")
+            raise UsageError(f"Unknown grid {code} in {book.district.point.words.en}.")
     level = {role.level for role in found}
     if ScopeLevel.GRID in level and not grids:
         raise UsageError(f"--grid is missing: {book.district.code} is the whole district.")
     if ScopeLevel.OWN in level and not enterprises:
-        raise UsageError("--enterprise is missing: whose token it is to be.")
+        raise UsageError("--enterprise is missing: the enterprise that the token is for.")
     if not 1 <= len(subject) <= 64 or subject.isspace():
-        raise UsageError("A name has 1 to 64 characters.")
+        raise UsageError("A name must have 1 to 64 characters.")
     return Caller(
         subject,
         frozenset(found),
@@ -93,11 +94,11 @@ def caller_of(
 def show_tokens(issuer: Issuer) -> None:
     """Print a token for each role of a demo, as lines for a shell."""
     book = Rulebook.load()
-    print("# who calls says so with a token; TOKEN plays everybody:")
+    print("# every request needs a bearer token; TOKEN has all roles:")
     print(f"export TOKEN={token_of_all(issuer)}")
     for role in Role:
         if role.level is ScopeLevel.OWN:
-            continue  # there is one as soon as an enterprise is known: bihuan token
+            continue  # it needs an enterprise: bihuan token
         grids = (
             frozenset({book.district.code}) if role.level is ScopeLevel.GRID else frozenset[str]()
         )

@@ -1,4 +1,4 @@
-"""`bihuan demo`: the month of the article, replayed."""
+"""`bihuan demo`: replays the month of the article."""
 
 from __future__ import annotations
 
@@ -35,31 +35,31 @@ from services.gateway.service import Gateway
 from services.gateway.tables import clock, heads
 
 PortOption = Annotated[
-    int, typer.Option(min=0, max=65535, help="Port of the HTTP API, on 127.0.0.1; 0 takes any.")
+    int, typer.Option(min=0, max=65535, help="HTTP port on 127.0.0.1; 0 chooses a free one.")
 ]
 
 
 def demo(
-    scale: Annotated[float, typer.Option(help="Part of the month to replay, up to 1.")] = 1.0,
+    scale: Annotated[float, typer.Option(help="Fraction of the month to replay, up to 1.")] = 1.0,
     port: PortOption = 8000,
     data: Annotated[
-        Path | None, typer.Option(help="Folder of the district's data; a fresh one unless given.")
+        Path | None, typer.Option(help="Folder of the district's data; default: a new one.")
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="End after the scorecard.")] = False,
-    report: Annotated[Path | None, typer.Option(help="Write the scorecard here as JSON.")] = None,
+    report: Annotated[Path | None, typer.Option(help="File for the scorecard, as JSON.")] = None,
     replicas: Annotated[
         int, typer.Option(min=1, help="Processes of each service, where AMQP_URI is set.")
     ] = 1,
 ) -> None:
     """Replay 10 February to 6 March 2020 through the HTTP API, and show the article's figures
-    beside the measured ones. With --once the exit code is 0 if every figure is equal, else 1."""
+    beside the measured ones. With --once the exit code is 0 if all figures are equal, else 1."""
     if not 0 < scale <= 1:
         raise Misconfigured("--scale must be greater than 0 and at most 1.")
     month = plan(scale)
     if report is not None and not report.resolve().parent.is_dir():
         raise Misconfigured(f"--report: there is no folder {report.resolve().parent}.")
     console = Console()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it is asked to end like by Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C
     with ExitStack() as stack:
         folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bihuan-")))
         _refuse_a_live_one(folder)
@@ -79,7 +79,7 @@ def demo(
         if report is not None:
             scorecard.write(scores, report)
         if not once:
-            console.print(f"The district goes on serving on {child.bases[0]}. Ctrl-C ends it.")
+            console.print(f"The district keeps running at {child.bases[0]}. Stop it with Ctrl-C.")
             show_tokens(issuer)
             child.wait()
     if once and not equal:
@@ -87,7 +87,7 @@ def demo(
 
 
 def _district(folder: Path, port: int, replicas: int) -> Child | Fleet:
-    """Return the district that the settings ask for: a process, or several of each service."""
+    """Return the district of the settings: one process, or several of each service."""
     settings = Settings.read()
     if not settings.amqp_uri:
         if replicas > 1:
@@ -98,11 +98,11 @@ def _district(folder: Path, port: int, replicas: int) -> Child | Fleet:
 
 
 def _told(folder: Path) -> Settings:
-    """Return the settings with the key files that the gateways share, which are made if need be."""
+    """Return the settings with the key files that the gateways share, creating them if needed."""
     settings = Settings.read()
     if not settings.amqp_uri:
         return replace(settings, data=folder)
-    # kept: with another key the same writes would not be known again
+    # kept: with another key repeated writes would not be recognised
     seal = settings.seal_key_file or str(settings.data.resolve() / "seal.key")
     Seal.from_file(Path(seal), create=True)
     own = settings.issuer_key_file or str(settings.data.resolve() / "issuer.key")
@@ -124,7 +124,7 @@ def _replay(replay: Replay, console: Console) -> None:
 
 
 def _refuse_a_live_one(folder: Path) -> None:
-    """Play no month to a district that goes by the real clock; raises `UsageError`."""
+    """Refuse to replay to a district on the real clock; raises `UsageError`."""
     settings, began, by_hand = settings_of(folder), None, None
     with (
         suppress(DatabaseUnavailable),
@@ -140,6 +140,6 @@ def _refuse_a_live_one(folder: Path) -> None:
     if began and by_hand is None:
         where = "the databases" if settings.database_url else str(folder)
         raise UsageError(
-            f"There is a district in {where} that goes by the real clock: give the demo another "
-            "--data, or databases of its own."
+            f"There is a district on the real clock in {where}: choose another --data or other "
+            "databases for the demo."
         )

@@ -1,6 +1,6 @@
 """The article's figures of Fengze district, 6 March 2020, and how they are scaled and compared.
 
-「1300多」, 「4000多」, 「580多」 and 「470多」 are taken as the round number.
+「1300多」, 「4000多」, 「580多」 and 「470多」 count as the round number.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ LABELS: dict[str, str] = {
     "complaints.received": "Complaints received",
     "complaints.answered": "Complaints answered",
 }
-"""What each figure is called: message ids of the catalogue."""
+"""The name of each figure: message ids of the catalogue."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """One figure: what the article says, at the scale, and what was measured."""
+    """One figure: the article's value, scaled, and the measured value."""
 
     figure: str
     article: int
@@ -61,12 +61,12 @@ class Score:
 
     @property
     def equal(self) -> bool:
-        """Whether the two are the same number."""
+        """Whether both values are the same."""
         return self.article == self.measured
 
 
 def scaled(scale: float) -> dict[str, int]:
-    """Scale the article's figures and round them; a total is the sum of its scaled parts."""
+    """Return the article's figures, scaled and rounded; a total is the sum of its scaled parts."""
     made = {figure: round(value * scale) for figure, value in ARTICLE.items()}
     made["reopened.total"] = sum(made[figure] for figure in REOPENED)
     made["insurance.sum_per_medic"] = YUAN_PER_MEDIC if made["insurance.medics_covered"] else 0
@@ -74,7 +74,7 @@ def scaled(scale: float) -> dict[str, int]:
 
 
 def compare(scale: float, statistics: Mapping[str, Any]) -> list[Score]:
-    """Put what was measured beside the article's figures."""
+    """Return the measured values beside the article's figures."""
     scores = []
     for figure, value in scaled(scale).items():
         group, name = figure.split(".")

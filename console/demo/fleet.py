@@ -19,7 +19,7 @@ READY_WITHIN = 60.0
 
 
 class Fleet:
-    """Starts so many processes of each service, and stops them at the end."""
+    """Starts a number of processes of each service, and stops them at the end."""
 
     def __init__(
         self, settings: Settings, folder: Path, *, replicas: int = 1, port: int = 0
@@ -52,7 +52,7 @@ class Fleet:
         environ: Mapping[str, str] | None = None,
         entry: tuple[str, ...] = ("console.main",),
     ) -> Process:
-        """Start one more process of a service, told otherwise by `environ` than the others."""
+        """Start one more process of a service, with other settings from `environ`."""
         number = len(self.members[service])
         process = Process(
             ["run", service, "--port", str(port)],
@@ -72,7 +72,7 @@ class Fleet:
         return self._stack.enter_context(process)
 
     def wait_until_ready(self) -> None:
-        """Wait until every process that lives is ready; raises `ChildEnded` and `Unanswered`."""
+        """Wait until every running process is ready; raises `ChildEnded` and `Unanswered`."""
         until = time.monotonic() + READY_WITHIN
         for process in self.processes:
             Client(process.base, patience=until - time.monotonic()).get("/readyz")
@@ -90,11 +90,11 @@ class Fleet:
         return [process.base for process in self.members["gateway"]]
 
     def client(self, **options: Any) -> Client:
-        """Return a client of the gateways that plays everybody."""
+        """Return a client of the gateways with every role."""
         return Client(*self.bases, token=token_of_all(issuer_of(self.settings)), **options)
 
     def peak_memory_mb(self) -> float:
-        """Return the most memory that the processes have held, added up, in MB of 10⁶ bytes."""
+        """Return the sum of the processes' peak memory, in MB of 10⁶ bytes."""
         return sum(process.peak_memory_mb() for process in self.processes)
 
     def wait(self) -> None:
@@ -110,5 +110,5 @@ class Fleet:
         """Stop every process."""
         for process in self.processes:
             if process.process.poll() is None:
-                process.process.terminate()  # all at once; then each is waited for
+                process.process.terminate()  # all at once; then wait for each
         self._stack.close()

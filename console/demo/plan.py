@@ -1,9 +1,8 @@
-"""The Fengze month as a plan: who files, who is visited and what is found, day by day.
+"""The Fengze month as a plan: filings, visits and findings, day by day.
 
-Everything follows from the scale: synthetic enterprises, always the same, whose totals are the
-article's. Of the closures (關停違規經營戶) most hit premises that opened without approval, some end
-the ladder from notice to closure, a few are ordered by hand; what they take away from the open
-enterprises is allowed for.
+The scale determines everything: synthetic enterprises, always the same, with the article's totals.
+Most closures (關停違規經營戶) are of premises that opened without approval, some end the ladder
+from notice to closure, a few are ordered by hand; the number of open enterprises allows for them.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ MEASURES = ("masks", "disinfectant", "thermometer", "isolation_room")
 AGENCIES = ("market-regulation", "public-security", "health", "urban-management")
 TEAM = 4
 LADDER_DAYS = 12
-"""Days from a finding to the closure that nobody averted: three to the deadline, two, one and one
-of the three supervision slips, and the days on which each lapse is noticed."""
+"""Days from a finding to its closure: three to the deadline, two, one and one for the three
+supervision slips, and the days on which each lapse is noticed."""
 
 
 class Infeasible(UsageError):
@@ -36,7 +35,7 @@ class Infeasible(UsageError):
 
 @dataclass
 class Enterprise:
-    """One synthetic enterprise, and what it will go through."""
+    """One synthetic enterprise, and its course through the month."""
 
     number: int
     kind: str
@@ -52,7 +51,7 @@ class Enterprise:
 
     @property
     def five_small(self) -> bool:
-        """Whether it must be seen before it opens."""
+        """Whether it must be visited before it opens."""
         return self.premises in FIVE_SMALL
 
     @property
@@ -61,7 +60,7 @@ class Enterprise:
         return self.kind == "above_scale" and self.number % 20 == 0
 
     def registration(self) -> dict[str, Any]:
-        """Return the body that registers it."""
+        """Return the body of its registration."""
         return {
             "credit_code": credit_code(self.number, sole_trader=self.kind == "sole_trader"),
             "name": f"豐澤第{self.number}號{_NAMES[self.premises]}",
@@ -99,7 +98,7 @@ _TRADES = {
 
 @dataclass
 class Finding:
-    """A visit at which something is found."""
+    """A visit with a finding."""
 
     enterprise: Enterprise
     day: date
@@ -107,12 +106,12 @@ class Finding:
     on_the_spot: bool = True
     on_record: bool = False
     ends: str = ""
-    """What becomes of a finding that stands: `rectified`, `late`, `closed` or `lifted`."""
+    """The end of a standing finding: `rectified`, `late`, `closed` or `lifted`."""
 
 
 @dataclass
 class Complaint:
-    """A call to 12315, and what officers will find when they look into it: something or nothing."""
+    """A call to 12315, and the finding of the officers' visit, if any."""
 
     enterprise: Enterprise
     day: date
@@ -132,11 +131,11 @@ class MonthPlan:
     patrols: dict[date, list[int]] = field(default_factory=dict)
     """The size of each team, by day."""
     routine: dict[date, int] = field(default_factory=dict)
-    """How many visits without findings, by day."""
+    """The number of visits without findings, by day."""
 
     @property
     def medics(self) -> int:
-        """How many medics are enrolled."""
+        """The number of medics enrolled."""
         return self.figures["insurance.medics_covered"]
 
     def filing_on(self, day: date) -> list[Enterprise]:
@@ -200,7 +199,7 @@ def _people_the_district(month: MonthPlan) -> None:
 
 
 def _spread_filings(month: MonthPlan) -> None:
-    """Let the enterprises file from the first day on, most of them early in the month."""
+    """Spread the filings over the month, most of them early."""
     _, ladder, ordered = _closures(month)
     reopening = month.enterprises[: month.figures["reopened.total"]]
     for position, enterprise in enumerate(reopening):
@@ -213,7 +212,8 @@ def _spread_filings(month: MonthPlan) -> None:
 
 
 def _spread_staff(month: MonthPlan) -> None:
-    """Share the staff out so that the totals are the article's; every enterprise has somebody."""
+    """Distribute the staff so that the totals are the article's; every enterprise has at least
+    one."""
     reopening = month.enterprises[: month.figures["reopened.total"]]
     if not reopening:
         raise Infeasible("nobody reopens")
@@ -233,7 +233,7 @@ def _spread_staff(month: MonthPlan) -> None:
 
 
 def _shares(total: int, weights: list[int]) -> list[int]:
-    """Share a total out by weight in whole numbers that add up to it, none above its due by one."""
+    """Split a total by weight into whole numbers, each rounded by less than one."""
     sum_of, taken, seen, shares = sum(weights), 0, 0, []
     for weight in weights:
         seen += weight
@@ -290,14 +290,14 @@ def _find_among_the_open(month: MonthPlan, standing: int, spot: int, on_record: 
 
 
 def _fault_of(enterprise: Enterprise) -> str:
-    """Choose one of the faults that the article names, where such premises could have it."""
+    """Return one of the faults that the article names, as the premises allow."""
     own = {"restaurant": "dine_in", "supermarket": "crowding_at_till"}.get(enterprise.premises)
     general = ("mask_worn_improperly", "no_disinfection_ledger")
     return own or general[enterprise.number % 2]
 
 
 def _plan_complaints(month: MonthPlan) -> None:
-    """Let people complain; officers find some complaints true, and that is one of the findings."""
+    """Plan the complaints; those that officers confirm are among the findings."""
     count = month.figures["complaints.received"]
     on_the_spot = [f for f in month.findings if f.on_the_spot]
     for number in range(count):
@@ -318,7 +318,7 @@ def _plan_patrols(month: MonthPlan) -> None:
 
 
 def _spread_visits(month: MonthPlan) -> None:
-    """Fill up with visits that find nothing, after all that the plan needs."""
+    """Fill up with visits without findings, after all that the plan needs."""
     reviews = sum(e.five_small for e in month.enterprises[: month.figures["reopened.total"]])
     again = sum(f.ends in ("rectified", "late", "lifted") for f in month.findings)
     needed = reviews + again + len(month.findings) + len(month.complaints)

@@ -1,7 +1,7 @@
-"""Replays the Fengze month through the HTTP API, as its clients would have done it.
+"""Replays the Fengze month through the HTTP API, as its clients would have used it.
 
-Every write has a key that follows from the plan, so a replay that is broken off can be run again on
-the same data, and nothing happens twice.
+Every write has an idempotency key derived from the plan, so an interrupted replay can be run again
+on the same data without duplicates.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _silent(_what: str, _done: int) -> None:
 
 
 class Replay:
-    """Plays a month to a district on a manual clock."""
+    """Replays a month to a district on a manual clock."""
 
     def __init__(
         self, month: MonthPlan, client: Client, *, at_once: int = 128, progress: Progress = _silent
@@ -43,14 +43,14 @@ class Replay:
         self._patrols: list[str] = []
 
     def total(self) -> int:
-        """Return how many steps the replay has, for a progress bar."""
+        """Return the number of steps of the replay, for a progress bar."""
         month = self.month
         visits = month.figures["inspection.visits"]
         filings = sum(e.files_on is not None for e in month.enterprises)
         return len(month.enterprises) + month.medics + filings + visits + len(DAYS)
 
     def run(self) -> None:
-        """Play the whole month."""
+        """Replay the whole month."""
         self._clock(DAYS[0], 0)
         self._register()
         self._enrol_medics()
@@ -88,7 +88,7 @@ class Replay:
             f"{path}/batch", data, self._key(key), kind="application/x-ndjson"
         )
         items = answer.get("items")
-        if items is None:  # it took longer than a request waits
+        if items is None:  # it took longer than the request's wait
             command = answer["id"]
             items = list(self.client.everything(f"/v1/commands/{command}/rows"))
         refused = [item for item in items if item["state"] != "done"]
@@ -116,7 +116,7 @@ class Replay:
 
     def _file(self, enterprise: Enterprise) -> None:
         foreign, heads = enterprise.out_of_province, enterprise.headcount
-        if enterprise.by_roster:  # the filing states fewer; the roster puts it right
+        if enterprise.by_roster:  # the filing states fewer; the roster corrects it
             foreign, heads = 0, 1
         self._post(
             "/v1/filings",
@@ -131,7 +131,7 @@ class Replay:
         self.progress("file", 1)
 
     def _approve(self, enterprise: Enterprise) -> None:
-        """Let a reviewer approve what the rules leave to one: the filing of a key project."""
+        """Approve a filing that needs a reviewer: that of a key project."""
         shop = self._ids[enterprise.number]
         filing = self._until(lambda: self._first("/v1/filings", enterprise_id=shop))
         path = f"/v1/filings/{filing['id']}"
@@ -205,7 +205,7 @@ class Replay:
     def _reinspect(self, finding: Finding, day: date) -> None:
         shop = self._ids[finding.enterprise.number]
         number = self.month.findings.index(finding)
-        visit = derived_id("found", self.month.scale, number)  # a name for the key only
+        visit = derived_id("found", self.month.scale, number)  # for the key only
         if finding.ends == "lifted":
             closure = self._until(lambda: self._first("/v1/closures", enterprise_id=shop))
             path = f"/v1/closures/{closure['id']}"
@@ -246,7 +246,7 @@ class Replay:
         )
 
     def _report_rosters(self, day: date) -> None:
-        """Let those who have just opened report their staff, where the filing stated fewer."""
+        """Report the staff of newly opened enterprises whose filing stated fewer."""
         just_open = [
             e
             for e in self.month.enterprises
@@ -312,7 +312,7 @@ class Replay:
         }
 
     def _planned(self, purpose: str, field: str, waited_for: set[str]) -> list[dict[str, Any]]:
-        """Wait until a visit is planned for each of these, and give the visits."""
+        """Wait until a visit is planned for each of these, and return the visits."""
         found: dict[str, dict[str, Any]] = {}
 
         def all_planned() -> bool:
@@ -325,14 +325,14 @@ class Replay:
             self._until(all_planned)
         return [found[thing] for thing in sorted(found)]
 
-    # -- asking
+    # -- requests
 
     def _until(self, look: Callable[[], Found]) -> Found:
-        """Look until there is something: what follows from an answer may be under way."""
+        """Poll until there is a result: the effects of a response may be in progress."""
         until, wait = time.monotonic() + self.client.patience, 0.02
         while not (found := look()):
             if time.monotonic() > until:
-                raise Unanswered("What should follow from what was said has not come.")
+                raise Unanswered("The expected effects of the requests have not appeared.")
             pause(wait)
             wait = min(wait * 1.5, 0.5)
         return found
@@ -342,7 +342,7 @@ class Replay:
         try:
             self._post("/v1/clock", f"clock-{at}", at=at)
         except Refused as error:
-            if error.status != 409:  # a repeat finds the clock further on
+            if error.status != 409:  # in a repeat the clock is further ahead
                 raise
 
     def _post(self, path: str, key: str, **body: Any) -> dict[str, Any]:
@@ -356,6 +356,6 @@ class Replay:
         return f"fengze-{self.month.scale:g}-{key}"
 
     def _each(self, items: Iterable[Item], do: Callable[[Item], None]) -> None:
-        """Do something for each item, many at once; the first error is raised."""
+        """Call a function for each item, many at once; raises the first error."""
         for _ in self._pool.imap(do, items):
             pass

@@ -1,4 +1,4 @@
-"""What the article says beside what was measured."""
+"""The scorecard: the article's figures beside the measured ones."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from console.demo.figures import LABELS, REOPENED, Score, compare
 from rulebook import Rulebook
 
 UNCHANGED_FOR = 5.0
-"""Seconds for which the figures must stand still before an unequal one counts as measured."""
+"""Seconds without a change after which unequal figures count as measured."""
 
 
 def measure(client: Client, scale: float, pause: Callable[[float], None]) -> list[Score]:
-    """Read the statistics until every figure is equal, or nothing changes any more."""
+    """Return the figures once all are equal, or stop changing."""
     last, since = None, time.monotonic()
     while True:
         scores = compare(scale, client.get("/v1/statistics"))

@@ -1,5 +1,5 @@
-"""Synthetic enterprises and people: none is real, yet their codes and numbers are valid ones of the
-district, and always the same."""
+"""Synthetic enterprises and people: not real, but with valid codes and numbers of the district,
+always the same."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WEIGHTS = (3, 7, 9, 10, 5, 8, 4, 2)
 
 
 def credit_code(number: int, *, sole_trader: bool = False) -> str:
-    """Make the credit code (GB 32100-2015) of the synthetic enterprise with this number.
+    """Return the credit code (GB 32100-2015) of the synthetic enterprise with this number.
 
     Both check characters are right: the organisation code's (GB 11714-1997) and the code's own.
     """
@@ -25,7 +25,7 @@ def credit_code(number: int, *, sole_trader: bool = False) -> str:
 
 
 def identity_number(number: int) -> str:
-    """Make the identity number (GB 11643) of the synthetic person with this number.
+    """Return the identity number (GB 11643) of the synthetic person with this number.
 
     A thousand of them are born on a day, the first on New Year of 1980.
     """

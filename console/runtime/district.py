@@ -1,4 +1,4 @@
-"""The services that this process runs: all five of an embedded district, or one of many."""
+"""The services of this process: all five of an embedded district, or one of a distributed one."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from services.insurance.service import Insurance
 
 SERVICES: tuple[type[Service], ...] = (Filings, Inspection, Complaints, Insurance, Gateway)
 TOPOLOGY = {service.name: bindings_of(service) for service in SERVICES}
-"""What each service listens to, wherever it runs."""
+"""The bindings of each service, wherever it runs."""
 BROUGHT = {service.name: brought_to(service) for service in SERVICES}
-"""What of it the bus brings: the rest is what the service says itself."""
+"""The bindings that the bus delivers: without the service's own messages."""
 
 
 class District:
-    """Services started and stopped together; the gateway serves HTTP, or the one that is alone."""
+    """Services started and stopped together; the gateway serves HTTP, or the only service."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class District:
         self.bus.open()
 
     def stop(self) -> None:
-        """Stop taking, finish what is in hand, and let go of everything."""
+        """Stop consuming, finish the messages in hand, and release everything."""
         self.runner.stop()
         self.bus.close()
         if self._lock is not None:
@@ -76,7 +76,7 @@ class District:
             self._lock = None
 
     def wait(self) -> None:
-        """Wait until the district has stopped; an error that ended it is raised."""
+        """Wait until the district has stopped; raises the error that ended it."""
         self.runner.wait()
 
     @property
@@ -93,14 +93,14 @@ class District:
         return self.hosts[self.services[-1].name].web.port
 
     def ready(self) -> dict[str, bool]:
-        """Return of each service whether its database and the bus answer."""
+        """Return for each service whether its database and the bus respond."""
         parts = {name: host.ready() for name, host in self.hosts.items()}
         if len(parts) == 1:
             return parts[self.services[0].name]
         return {name: all(ready.values()) for name, ready in parts.items()}
 
     def quiet(self) -> bool:
-        """Return whether nothing is under way: in no consumer and in no outbox."""
+        """Return whether no message is in progress: neither with a consumer nor in an outbox."""
         return (
             isinstance(self.bus, EmbeddedBus)
             and self.bus.idle()
@@ -108,7 +108,7 @@ class District:
         )
 
     def settle(self, seconds: float = 30.0) -> None:
-        """Wait until nothing is under way; raises `TimeoutError`."""
+        """Wait until no message is in progress; raises `TimeoutError`."""
         with Timeout(seconds, TimeoutError(f"not quiet after {seconds} s")):
             while not self.quiet():
                 pause(0.002)
@@ -124,12 +124,12 @@ class District:
             os.close(self._lock)
             self._lock = None
             raise Misconfigured(
-                f"Another district is running on {self.settings.data}; give another --data."
+                f"Another district is running on {self.settings.data}; choose another --data."
             ) from None
 
 
 def bus_of(settings: Settings) -> Bus:
-    """Return the bus that the settings ask for."""
+    """Return the bus of the settings."""
     if settings.amqp_uri:
         from chassis.rabbitmq.bus import RabbitBus
 

@@ -19,13 +19,13 @@ LOG = "district.log"
 
 
 class ChildEnded(Ended):
-    """The district's process has ended; the message is what it said last."""
+    """The district's process has ended; the message is its last output."""
 
 
 class Process:
     """Runs `bihuan` with some arguments, and stops it at the end; its log goes to a file.
 
-    `entry` is the module that is run, with what goes before the arguments.
+    `entry` is the module to run, with leading arguments.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Process:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop the process: first by asking, then, after a while, without."""
+        """Stop the process: by SIGTERM, then, after a while, by SIGKILL."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -82,7 +82,7 @@ class Process:
             self.process.stdout.close()
 
     def kill(self) -> None:
-        """End the process as a crash would."""
+        """Kill the process, as a crash would."""
         self.process.kill()
         self.process.wait()
 
@@ -95,7 +95,7 @@ class Process:
         raise ChildEnded(self._last_words())
 
     def peak_memory_mb(self) -> float:
-        """Return the most memory that the process has held, in MB of 10⁶ bytes; 0 if unknown."""
+        """Return the peak memory of the process, in MB of 10⁶ bytes; 0 if unknown."""
         try:
             status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
         except OSError:
@@ -107,7 +107,7 @@ class Process:
         with self.log.open("rb") as log:
             log.seek(self._start)
             text = log.read().decode(errors="replace").strip()
-        last = text.splitlines()[-1] if text else "The process ended without a word."
+        last = text.splitlines()[-1] if text else "The process ended without output."
         return last.removeprefix("bihuan: ")
 
 
@@ -127,7 +127,7 @@ class Child(Process):
 
 
 def _end_with_the_parent() -> None:
-    """Have the kernel end this process when its parent ends (Linux; elsewhere nothing happens)."""
+    """Ask the kernel to end this process when its parent ends (only on Linux)."""
     os.setpgid(0, 0)  # the terminal's Ctrl-C goes to the parent, which asks the child to stop
     try:
         import ctypes

@@ -1,4 +1,4 @@
-"""Serving: the services of a process, from its start until it is asked to end."""
+"""Serving: runs the services of a process until it is stopped."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ def serve_one(name: str, port: int | None = None) -> None:
     """Run one process of one service; raises `Misconfigured`."""
     settings = settings_with(http_port=port)
     if not settings.amqp_uri:
-        raise Misconfigured("AMQP_URI is missing: without a broker say `bihuan up`.")
+        raise Misconfigured("AMQP_URI is missing: without a broker run `bihuan up`.")
     serve(District(settings, services=(_service_of(name),)), f"Bihuan {name}")
 
 
 def settings_with(**given: Any) -> Settings:
-    """Read the settings, those that are given before the others, and begin to log as they say."""
+    """Read the settings, with `given` ones taking precedence, and configure the log."""
     settings = Settings.read(**{name: value for name, value in given.items() if value is not None})
     logs.configure(settings.log_level)
     return settings
 
 
 def serve(district: District, name: str) -> None:
-    """Serve until SIGTERM or SIGINT, or until a service ends by an error, which is raised."""
+    """Serve until SIGTERM or SIGINT, or until a service fails, whose error is raised."""
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.ready() or stop.send())
@@ -42,15 +42,15 @@ def serve(district: District, name: str) -> None:
 
 
 def _collect_less() -> None:
-    """Look for garbage less often: what is there at the start stays, and a batch makes much that
-    its end frees without the collector."""
+    """Collect garbage less often: objects of the start stay, and a batch creates many that are
+    freed without the collector."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
 
 
 def _fail_with(district: District, stop: Any) -> None:
-    """End the process when a service ends by an error."""
+    """End the process when a service fails."""
     try:
         district.wait()
     except Exception as error:
@@ -63,4 +63,4 @@ def _service_of(name: str) -> Any:
         if kind.name == name:
             return kind
     names = ", ".join(kind.name for kind in SERVICES)
-    raise Misconfigured(f"There is no service {name!r}; there are {names}.")
+    raise Misconfigured(f"Unknown service {name!r}. Services: {names}.")

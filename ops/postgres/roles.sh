@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes a database and a role for each service, which owns it and may connect to no other. The role
-# `operator` may connect to each of them, and becomes its owner there. The passwords are those in
-# the URLs of the secrets. PostgreSQL's image runs this once, when it has made an empty cluster.
+# Creates a database for each service, and a role that owns it and may connect to no other. The role
+# `operator` may connect to each of them, and acts as its owner there. The passwords are those in
+# the URLs of the secrets. PostgreSQL's image runs this once, when it has created an empty cluster.
 set -euo pipefail
 
 SECRETS=${SECRETS:-/run/secrets}

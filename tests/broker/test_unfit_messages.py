@@ -250,7 +250,7 @@ def test_what_came_back_often_is_kept_and_not_counted_until_it_is_set_aside(
         until(lambda: count(channel, "gateway.inbox.0") == 40)
         with gateway_of(settings, log := tmp_path / "gateway.log"):
             until(lambda: kept(settings)[0] == {identity for identity, *_ in said})
-        assert "messages came back" in log.read_text()
+        assert "messages redelivered often" in log.read_text()
         assert count(channel, "gateway.dead") == 0
 
 

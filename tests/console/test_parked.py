@@ -224,7 +224,7 @@ def test_an_impostor_is_neither_tried_nor_settled_again(operated):
             c.name: getattr(command, c.name) for c in outbox.c if c.name in parked_messages.c
         }
         del columns["seq"]
-        state = {"state": DEAD, "reason": "another message had the same id", "attempts": 0}
+        state = {"state": DEAD, "reason": "another message has the same id", "attempts": 0}
         more = {"body": "{}", "parked_at": time.time(), "try_at": 0.0}
         uow.execute(insert(parked_messages), columns | state | more)
         said_before = uow.scalar(select(func.count()).select_from(outbox))

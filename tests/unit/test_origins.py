@@ -49,5 +49,5 @@ def test_what_is_no_network_is_refused(text):
     "text", ["*", "pages.example.org", "https://a.example/", "ftp://a.example"]
 )
 def test_what_is_no_origin_is_refused(text):
-    with pytest.raises(ValueError, match="is no origin"):
+    with pytest.raises(ValueError, match="is not an origin"):
         origins_of(text)

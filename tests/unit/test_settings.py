@@ -27,7 +27,7 @@ from chassis.settings import Misconfigured, Settings
         ({"BODY_WITHIN": "0"}, "BODY_WITHIN must be greater than 0."),
         ({"CONNECTIONS": "0"}, "CONNECTIONS must be greater than 0."),
         ({"CONNECTIONS_EACH": "0"}, "CONNECTIONS_EACH must be greater than 0."),
-        ({"CORS_ORIGINS": "*"}, "CORS_ORIGINS cannot be read: '.' is no origin, such as .*"),
+        ({"CORS_ORIGINS": "*"}, "CORS_ORIGINS cannot be read: '.' is not an origin such as .*"),
         ({"TRUSTED_PROXIES": "proxy"}, "TRUSTED_PROXIES cannot be read: 'proxy' does not .*"),
         ({"STREAMS": "0"}, "STREAMS must be greater than 0."),
         ({"WEBHOOKS_TO": "all"}, "WEBHOOKS_TO must be public or private, not 'all'."),
@@ -35,7 +35,7 @@ from chassis.settings import Misconfigured, Settings
             {"AMQP_URI_FILE": "nowhere/amqp"},
             "AMQP_URI_FILE cannot be read: .Errno 2. No such file or directory: 'nowhere/amqp'.",
         ),
-        ({"AMQP_URI": "amqp://broker"}, "AMQP_URI needs a DATABASE_URL of PostgreSQL."),
+        ({"AMQP_URI": "amqp://broker"}, "AMQP_URI needs a PostgreSQL DATABASE_URL."),
     ],
 )
 def test_a_wrong_value_is_one_sentence(environ, sentence):
@@ -66,7 +66,7 @@ def test_each_service_has_a_database_of_its_own():
 def test_several_services_need_several_databases():
     settings = Settings.read({"DATABASE_URL": "postgresql://db/all"})
     settings.need_databases_of(1)
-    with pytest.raises(Misconfigured, match=r"DATABASE_URL must hold \{service\}"):
+    with pytest.raises(Misconfigured, match=r"DATABASE_URL must contain \{service\}"):
         settings.need_databases_of(2)
 
 

@@ -62,7 +62,7 @@ def test_a_receiver_that_reads_nothing_is_left():
         before = turns.taken
         answer = HttpClient(private=True, within=WITHIN).post(peer.url, b"x" * 50_000_000, {})
         assert turns.taken > before
-        assert "no answer within 0.5 s" in answer.error
+        assert "no response within 0.5 s" in answer.error
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_a_handshake_that_drips_ends_too(tls, deed):
         answer = HttpClient(private=True, within=WITHIN).post(secretly(peer), b"{}", {})
         assert turns.taken > before
         assert peer.heard() == "cut off"
-    assert "no answer within 0.5 s" in answer.error
+    assert "no response within 0.5 s" in answer.error
 
 
 def test_what_tls_sends_beside_the_answer_is_counted_too(tls):
@@ -129,7 +129,7 @@ def test_many_addresses_share_one_deadline(monkeypatch, full):
         answer = HttpClient(private=True, within=WITHIN).post(
             f"http://here.example:{full}/", b"{}", {}
         )
-    assert "no answer within 0.5 s" in answer.error
+    assert "no response within 0.5 s" in answer.error
 
 
 @pytest.mark.parametrize("deed", ["100 without end", "headers without end", "chunks without end"])

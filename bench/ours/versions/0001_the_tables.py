@@ -1,1 +1,1 @@
-"""The first tables, which the metadata makes."""
+"""The first tables, created from the metadata."""
