@@ -2,7 +2,7 @@
 
 The search text of a document is its bigrams, pairs of adjacent characters, in a row of its own that
 is written only when the text changes: 閉環小館 becomes 閉環 環小 小館. A substring has the same
-bigrams in order. SQLite finds them by FTS5, which stores positions; PostgreSQL by GIN indexes, which
+bigrams in order. SQLite finds them by FTS5, which stores positions; PostgreSQL by GIN indexes that
 find the rows with all bigrams, and by a check of the order. Pairs of digits are frequent, so a term
 of three characters or more uses trigrams, which PostgreSQL derives from the bigrams.
 """
