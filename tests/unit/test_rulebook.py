@@ -442,9 +442,7 @@ def test_a_medic_is_covered_for_a_year_with_300000_yuan_on_death() -> None:
 def test_divisions_01_to_97_belong_to_one_section_each() -> None:
     for division in range(100):
         owners = [
-            parked_message
-            for parked_message in BOOK.sections
-            if BOOK.is_industry(f"{parked_message}{division:02}10")
+            letter for letter in BOOK.sections if BOOK.is_industry(f"{letter}{division:02}10")
         ]
         assert len(owners) == (1 if 1 <= division <= 97 else 0)
     assert "".join(BOOK.sections) == "ABCDEFGHIJKLMNOPQRST"

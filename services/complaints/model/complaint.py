@@ -225,8 +225,8 @@ class Complaint(Identified, Timed, Base):
         )
 
     def penalise(self, points: list[Point], book: Rulebook, today: date) -> None:
-        """Impose a penalty on the enterprise, under the articles cited for its breaches (依法予以處罰,
-        the article)."""
+        """Impose a penalty on the enterprise, under the articles of law cited for its breaches
+        (依法予以處罰, the article)."""
         if self.enterprise_id:
             self.record(
                 PenaltyImposed(

@@ -1,4 +1,4 @@
-"""Handlers of liaison officers (掛鉤聯繫指導員): one for an enterprise, of its grid, the least loaded.
+"""Handlers of liaison officers (掛鉤聯繫指導員): one for each enterprise.
 
 The least loaded officer depends on concurrent assignments by other processes. So a batch chooses at
 its end, when it holds the rows of all candidates, and writes the choice and the loads in one

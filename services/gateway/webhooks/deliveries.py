@@ -81,7 +81,7 @@ class Deliveries:
 
     # -- reading
 
-    def with_uow(self, now: float) -> list[str]:
+    def with_work(self, now: float) -> list[str]:
         """Return the ids of the webhooks that may have work to do."""
         behind = webhooks.c.cursor < _END
         due = exists().where(

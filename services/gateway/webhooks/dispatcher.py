@@ -134,7 +134,7 @@ class Dispatcher:
         return not self._held
 
     def _look(self, now: float) -> None:
-        for identity in self.deliveries.with_uow(now):
+        for identity in self.deliveries.with_work(now):
             if identity not in self._serving and self._rested(identity):
                 self._serving[identity] = Lanes(self, identity)
                 spawn(self._serve, identity)
