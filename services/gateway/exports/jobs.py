@@ -130,7 +130,7 @@ class Exporting:
             call, self._call = self._call, Event()
             try:
                 while (row := self._claim()) is not None:
-                    self._write(row)
+                    self._export(row)
             except STORAGE_ERRORS as error:
                 self._log.warning("exports postponed", error=str(error))
             except Exception:  # an export that cannot be ended stays, and is tried again
@@ -184,7 +184,7 @@ class Exporting:
                 uow.execute(delete(export_chunks).where(export_chunks.c.export_id == row.id))
         return row
 
-    def _write(self, row: Any) -> None:
+    def _export(self, row: Any) -> None:
         """Write an export and record its result; after a storage error the export stays pending."""
         self._held, self._rows = row.id, 0
         try:

@@ -84,7 +84,7 @@ def once(given: MultiDict[str, str], known: Sequence[str]) -> dict[str, str]:
     """Parse the query string; reject unknown and repeated parameters with `BadRequest`."""
     said = []
     if unknown := sorted(given.keys() - {*known}):
-        said.append(f"The list knows no {', '.join(unknown)}; it knows {', '.join(known)}.")
+        said.append(f"Unknown parameter {', '.join(unknown)}. Allowed: {', '.join(known)}.")
     said += [f"{name} must not be repeated." for name, some in given.lists() if len(some) > 1]
     said += [
         f"{name} contains a character that cannot be stored."
