@@ -132,9 +132,9 @@ class Exporting:
                 while (row := self._claim()) is not None:
                     self._export(row)
             except STORAGE_ERRORS as error:
-                self._log.warning("exports postponed", error=str(error))
+                self._log.warning("exports put off", error=str(error))
             except Exception:  # an export that cannot be ended stays, and is tried again
-                self._log.exception("exports postponed")
+                self._log.exception("exports put off")
             if not call.ready():
                 with Timeout(LOOK_EVERY, exception=False):
                     self._call.wait()

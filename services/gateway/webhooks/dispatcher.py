@@ -112,7 +112,7 @@ class Dispatcher:
                     self._look(self.store.now())
             except STORAGE_ERRORS as error:
                 self._home_until = 0.0  # the database may have been replaced
-                self.log.warning("webhooks postponed", error=str(error))
+                self.log.warning("webhooks put off", error=str(error))
             pause(BREATH)
             self.notifier.wait(known, LOOK_EVERY)
 
@@ -153,7 +153,7 @@ class Dispatcher:
         except STORAGE_ERRORS as error:
             self._home_until = 0.0
             self._rest(identity)
-            self.log.warning("webhook paused", webhook=identity, error=str(error))
+            self.log.warning("webhook put off", webhook=identity, error=str(error))
         except Exception:
             self._rest(identity)
             self.log.exception("webhook failed", webhook=identity)
