@@ -1,1 +1,1 @@
-"""How it is carried: outbox, relay, listener, inbox, parked messages, the bus, HTTP, metrics."""
+"""How it is carried: outbox, relay, consumer, inbox, parked messages, the bus, HTTP, metrics."""

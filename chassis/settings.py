@@ -37,7 +37,7 @@ class Settings:
     a file, for secrets, that the variable of its name and `_FILE` names.
 
     `database_url` holds `{service}` where the service's name goes. `clock` is `real` or `manual`.
-    `wait` is how long a request waits for its outcome (s), `batch` how many messages a listener
+    `wait` is how long a request waits for its outcome (s), `batch` how many messages a consumer
     takes at once, `partitions` a constant of the deployment. `keep_outbox` and `keep_inbox` are
     days: who remembers what was handled must do so for longer than it may be sent again. `jwks` is
     the file or the URL of the keys by which `token_issuer` signs who calls, and `issuer_key_file`

@@ -225,7 +225,7 @@ class ReopenComplaint(Act):
 
 
 class RateAnswer(Act):
-    """Record whether the caller is satisfied with the answer, and if not, why."""
+    """Rate an answer: whether the caller is satisfied, and if not, why."""
 
     complaint_id: Key
     satisfied: bool

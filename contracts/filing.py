@@ -187,7 +187,7 @@ class ReportRosterLines(Act):
 
 
 class AssignLiaison(Act):
-    """Assign another liaison officer (掛鉤聯繫指導員) by staff number, with a reason."""
+    """Assign another liaison officer (掛鉤聯繫指導員), by staff number, with a reason."""
 
     enterprise_id: Key
     officer: Code

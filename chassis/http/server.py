@@ -31,14 +31,12 @@ class Web(WebServer):
 
     _sock: Any
 
-    routes: Callable[[], Iterable[Route]]
-    """What to serve; set by the service host that this server belongs to."""
-    authorize: Callable[[Request, Route], None]
-    """Who may use them; likewise."""
-    client_of: Callable[[Request], str | None]
-    """Whose request it is, where that is known; likewise."""
     is_open = False
     """Whether more than the routes that are always open may be asked for."""
+
+    def serve(self, service: Any, routes: Iterable[Route]) -> None:
+        """Serve the routes of a service, and these; called before the port opens."""
+        self._service, self._routes = service, [*routes]
 
     @property
     def serves(self) -> bool:
@@ -104,10 +102,10 @@ class Web(WebServer):
         """Build the application from the service's routes."""
         return Application(
             self.container.service_name,
-            self.routes(),
+            [*self._routes, *self._service.routes()],
             lambda: self.is_open,
-            self.authorize,
-            self.client_of,
+            self._service.authorize,
+            self._service.client_of,
             self.entrance,
         )
 

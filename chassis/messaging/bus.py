@@ -30,7 +30,7 @@ class Closed(Exception):
 
 
 class PartitionConsumer(Protocol):
-    """Where one listener takes the messages of a partition, in order."""
+    """Where one consumer takes the messages of a partition, in order."""
 
     partition: int
 

@@ -111,7 +111,7 @@ class EmbeddedInbox:
 
 
 class EmbeddedBus:
-    """The bus inside one process: the relay's rows go straight to the listeners."""
+    """The bus inside one process: the relay's rows go straight to the consumers."""
 
     partitions = 1
 
@@ -172,7 +172,7 @@ class EmbeddedBus:
         """Do nothing: what a service has not handled is unsent in some outbox."""
 
     def idle(self) -> bool:
-        """Return whether no listener has anything queued or in hand."""
+        """Return whether no consumer has anything queued or in hand."""
         return all(
             partition_consumer.idle() for partition_consumer in self._partition_consumers.values()
         )

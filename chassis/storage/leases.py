@@ -29,7 +29,7 @@ TICK = 1.0
 """Seconds between renewals."""
 RELAY = "relay"
 PAUSES = ("", RELAY, "all")
-"""What an operator may pause: nothing, the relays, or the relays and the listeners."""
+"""What an operator may pause: nothing, the relays, or the relays and the consumers."""
 
 _LIVE = text(
     "INSERT INTO replicas (owner, until) VALUES (:me, :until)"

@@ -1,6 +1,6 @@
 """`bihuan partitions`: changes the number of partitions of a district while its processes run.
 
-The relays stop, the queues run empty, the listeners let go, the queues are made anew, and all goes
+The relays stop, the queues run empty, the consumers let go, the queues are made anew, and all goes
 on. If it is broken off it can be run again, and what runs waits until then.
 
 That nothing is published any more is the broker's word: the lock of each relay is held here, by the
@@ -161,9 +161,9 @@ def _drain(
         _wait(
             lambda: are_locked() and not _held(stores, "%") and _nobody_writes(stores),
             until,
-            "the listeners to let go",
+            "the consumers to let go",
         )
-        _wait(is_let_go, until, "the listeners' connections to end")
+        _wait(is_let_go, until, "the consumers' connections to end")
         if standing(broker, stores, partitions_) == (0, 0):
             _refuse_gaps(stores)
             every = (

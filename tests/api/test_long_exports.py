@@ -1,5 +1,7 @@
 """A file is read page by page; a long one is made first, whichever gateway lives on to do it."""
 
+from copy import copy
+
 import pytest
 from sqlalchemy import event, func, select
 
@@ -164,7 +166,9 @@ def test_the_file_of_a_list_that_the_caller_may_no_longer_read_is_not_given(dist
 def test_an_export_whose_asker_may_not_read_the_list_when_it_is_made_fails(
     district, shops, small, monkeypatch
 ):
-    monkeypatch.setattr(jobs, "allowed", lambda *_: frozenset())
+    unreadable = copy(VIEWS["enterprises"])
+    object.__setattr__(unreadable, "readers", frozenset())
+    monkeypatch.setitem(jobs.VIEWS, "enterprises", unreadable)
     answer = get(district.client, "/v1/enterprises?format=csv&sort=on_duty")
     told = ended(district.client, answer)
     assert (told["state"], told["problem"]["status"]) == ("failed", 403)

@@ -116,6 +116,10 @@ def of_the_chassis(store):
         in_work(store, lambda uow: parked.held(uow, messages)),
     )
     yield (
+        "the first parked message of a stream, before it is held",
+        lambda: parked.head_of(store, stream),
+    )
+    yield (
         "the first parked message of a stream",
         in_work(store, lambda uow: parked.first_of(uow, stream, for_update=True)),
     )

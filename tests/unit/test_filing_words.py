@@ -71,7 +71,7 @@ def test_the_code_that_is_missing_is_said_first():
     [
         ({"reopen_on": day(-1)}, "reopen_on", f"lies before today, {TODAY}"),
         ({"reopen_on": LAST_DAY.replace(year=LAST_DAY.year + 1)}, "reopen_on",
-         f"lies too far ahead: {LAST_DAY} is the last day to ask for"),
+         f"is too far ahead: the last possible day is {LAST_DAY}"),
         ({"out_of_province": 6}, "out_of_province", "exceeds the headcount, 5"),
         ({"measures": ["masks", "incense"]}, "measures/1", "is not a measure in the rulebook"),
         ({"stock": TWICE}, "stock/1/measure", "is repeated"),
