@@ -164,7 +164,7 @@ def test_the_file_of_a_list_that_the_caller_may_no_longer_read_is_not_given(dist
 def test_an_export_whose_asker_may_not_read_the_list_when_it_is_made_fails(
     district, shops, small, monkeypatch
 ):
-    monkeypatch.setattr(jobs, "allowed", lambda *_: frozenset())
+    monkeypatch.setitem(vars(VIEWS["enterprises"]), "readers", frozenset())
     answer = get(district.client, "/v1/enterprises?format=csv&sort=on_duty")
     told = ended(district.client, answer)
     assert (told["state"], told["problem"]["status"]) == ("failed", 403)
