@@ -1,1 +1,0 @@
-"""The first tables, which the metadata makes."""
