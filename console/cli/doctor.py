@@ -102,7 +102,10 @@ def databases(settings: Settings, services: Sequence[str]) -> Iterator[Finding]:
 
 def _database(check: str, store: Store) -> Iterator[Finding]:
     found, known = migrations.revision(store), migrations.known_to(store)
-    if found is None or found in known[:-1]:
+    if migrations.is_unreleased(found, known):
+        said = f"was made by an unreleased version, at revision {found}"
+        yield _fault(check, said, "Move it away and start with an empty one.")
+    elif found is None or found in known[:-1]:
         said = "is not set up" if found is None else f"is at {found}, behind {known[-1]}"
         yield _fault(check, said, f"Run `bihuan migrate {store.service}`.")
     else:
