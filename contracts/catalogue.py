@@ -1,15 +1,18 @@
 """The catalogue of contracts: importing a module declares its contracts."""
 
+# ruff: noqa: F401
+
 from functools import cache
 
-from contracts import (  # noqa: F401
-    complaints,
-    filing,
-    gateway,
-    inspection,
-    insurance,
-    shared,
-)
+from contracts import gateway, shared
+from contracts.complaints import commands as complaints_commands
+from contracts.complaints import events as complaints_events
+from contracts.filing import commands as filing_commands
+from contracts.filing import events as filing_events
+from contracts.inspection import commands as inspection_commands
+from contracts.inspection import events as inspection_events
+from contracts.insurance import commands as insurance_commands
+from contracts.insurance import events as insurance_events
 from contracts.message import Contract, Event, declared
 
 _INTERNAL = (None, "gateway")

@@ -52,8 +52,9 @@ class Contract(Part):
         if abstract:
             return
         cls.type = re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
-        module = cls.__module__.rpartition(".")[2]
-        cls.service = None if module == "shared" else module
+        *package, module = cls.__module__.split(".")
+        service = module if len(package) < 2 or package[0] != "contracts" else package[1]
+        cls.service = None if service == "shared" else service
         if cls.type in declared and declared[cls.type].__module__ != cls.__module__:
             raise TypeError(f"{cls.type} is declared twice")
         declared[cls.type] = cls

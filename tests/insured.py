@@ -4,15 +4,11 @@ import shutil
 from datetime import date
 from pathlib import Path
 
-from contracts.filing import EnterpriseRegistered, Kind, Size
-from contracts.insurance import (
-    CheckClaim,
-    ClaimDecision,
-    DecideClaim,
-    FileClaim,
-    MedicEnrolled,
-    PayClaim,
-)
+from contracts.filing.events import EnterpriseRegistered
+from contracts.filing.types import Kind, Size
+from contracts.insurance.commands import CheckClaim, DecideClaim, FileClaim, PayClaim
+from contracts.insurance.events import MedicEnrolled
+from contracts.insurance.types import ClaimDecision
 from contracts.shapes import Sealed
 from rulebook import Rulebook
 from rulebook import book as books

@@ -138,7 +138,8 @@ def catalogue() -> str:
         events: list[type[Contract]] = []
         for kind in kinds:
             (commands if issubclass(kind, Command) else events).append(kind)
-        module = sys.modules[(commands + events)[0].__module__]
+        name = (commands + events)[0].__module__
+        module = sys.modules[".".join(name.split(".")[:2])]
         parts.append(f"## {service or 'every service'}\n\n{_sentence(module)}\n")
         for title, some in (("Accepts", commands), ("Publishes", events)):
             if some:

@@ -12,8 +12,8 @@ from typing import Any
 
 from marshmallow import validate
 
-from contracts.complaints import Citation, Stage, Unit
-from contracts.complaints import Track as OfTrack
+from contracts.complaints.types import Citation, Stage, Unit
+from contracts.complaints.types import Track as OfTrack
 from contracts.shapes import Words
 from rulebook.chapters.district import District
 from rulebook.entries import Entry, find

@@ -15,7 +15,7 @@ from chassis.storage.retention import RetentionPolicies, RetentionPolicy
 from chassis.storage.tables import outbox, row_of
 from chassis.storage.unit_of_work import UnitOfWork
 from contracts.catalogue import contracts
-from contracts.insurance import HolderKind
+from contracts.insurance.types import HolderKind
 from contracts.message import Event
 from contracts.shared import CommandSettled, HourSwept, ResendBegan
 from rulebook import Rulebook

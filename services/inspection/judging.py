@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import date
 
 from chassis.errors import at
-from contracts.inspection import Finding, RecordPart, RecordVisit
+from contracts.inspection.commands import RecordPart, RecordVisit
+from contracts.inspection.types import Finding
 from rulebook import Rulebook
 from rulebook.chapters.checklist import Checklist, Item
 from services.inspection.model import NotAcceptable, Premises

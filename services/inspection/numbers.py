@@ -12,7 +12,7 @@ from typing import Any
 
 from chassis.message import Message
 from chassis.storage.store import Store
-from contracts.inspection import (
+from contracts.inspection.events import (
     ClosureOrdered,
     FeedbackSlipIssued,
     NoticeIssued,

@@ -80,17 +80,23 @@ def seen(tmp_path_factory):
         (copy / "tests" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(REPOSITORY / "tests" / name, copy / "tests" / name)
     event = "\nfrom contracts.message import Event\n"
-    append(copy / "contracts/complaints.py", EVENT + COMMAND, event)
-    append(copy / "contracts/inspection.py", WHAT_IT_SAYS, event)
-    praised = "\nfrom contracts.complaints import AnswerPraised"
-    append(copy / "services/complaints/handlers/desk.py", HANDLER, f"{praised}, PraiseAnswer\n")
+    praise = "\nfrom contracts.complaints.commands import PraiseAnswer\n"
+    praised = "\nfrom contracts.complaints.events import AnswerPraised\n"
+    append(copy / "contracts/complaints/events.py", EVENT, event)
+    append(
+        copy / "contracts/complaints/commands.py",
+        COMMAND,
+        "\nfrom contracts.message import Command\n",
+    )
+    append(copy / "contracts/inspection/events.py", WHAT_IT_SAYS, event)
+    append(copy / "services/complaints/handlers/desk.py", HANDLER, praise + praised)
     append(
         copy / "services/inspection/handlers/consequences.py",
         REACTION,
-        f"{praised}\nfrom contracts.inspection import PraisePassedOn\n",
+        f"{praised}from contracts.inspection.events import PraisePassedOn\n",
     )
     resources = copy / "services/gateway/resources/complaints.py"
-    append(resources, "", "\nfrom contracts.complaints import PraiseAnswer\n")
+    append(resources, "", praise)
     resources.write_text(resources.read_text().replace("POSTS = (\n", f"POSTS = (\n{ENDPOINT}"))
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "tests.architecture.added", str(copy)],

@@ -24,7 +24,7 @@ from console.admin.tokens import issuer_of, token_of_all
 from console.demo.fleet import Fleet
 from console.demo.plan import plan
 from console.runtime.process import Process
-from contracts.filing import FilingWithdrawn
+from contracts.filing.events import FilingWithdrawn
 from contracts.message import Envelope
 from contracts.shapes import moment_to_json
 from services.filing.service import Filings

@@ -22,7 +22,7 @@ from chassis.storage.store import Store
 from chassis.storage.tables import inbox, leases, outbox, resends
 from console.demo.fleet import Fleet
 from console.demo.plan import MEASURES, plan
-from contracts.filing import FilingWithdrawn
+from contracts.filing.events import FilingWithdrawn
 from contracts.message import Envelope
 from services.filing.service import Filings
 from tests.broker.conftest import NAMES, start_anew, until

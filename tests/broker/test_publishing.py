@@ -18,7 +18,7 @@ from chassis.rabbitmq.topology import declare_queue, prepare, queue_of
 from chassis.storage.store import Store
 from chassis.storage.tables import outbox
 from console.runtime.district import SERVICES, TOPOLOGY
-from contracts.filing import FilingWithdrawn
+from contracts.filing.events import FilingWithdrawn
 from contracts.message import Envelope
 from contracts.shapes import Id
 from contracts.shared import Resend

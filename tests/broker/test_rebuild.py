@@ -18,7 +18,7 @@ import tests.loop.insurance  # noqa: F401  (each adds its stories)
 from chassis.storage.store import Store
 from console.demo.synthetic import credit_code
 from console.main import main
-from contracts.inspection import PromptSlipIssued
+from contracts.inspection.events import PromptSlipIssued
 from services.gateway.read_models import rebuild as read_models_rebuild
 from services.gateway.read_models.rebuild import NotProjectable, Rebuilding
 from services.gateway.resources import VIEWS

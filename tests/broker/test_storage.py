@@ -36,7 +36,7 @@ from chassis.storage import postgres_engine as manners
 from chassis.storage.engine import STORAGE_ERRORS
 from chassis.storage.statements import Statement
 from chassis.storage.store import Store
-from contracts.filing import FilingWithdrawn
+from contracts.filing.events import FilingWithdrawn
 from contracts.message import Envelope
 from tests import servers
 from tests.conftest import available

@@ -31,7 +31,7 @@ from chassis.storage import migrations
 from chassis.storage.leases import Leases, PartitionLost
 from chassis.storage.store import Store
 from chassis.storage.tables import attempts
-from contracts.inspection import DispatchPatrol
+from contracts.inspection.commands import DispatchPatrol
 from contracts.message import Envelope
 from services.inspection.service import Inspection
 from tests.service.given import Deaf

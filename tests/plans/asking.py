@@ -18,9 +18,10 @@ from chassis.storage import postgres
 from chassis.storage.retention import DAY, Retention
 from chassis.storage.tables import outbox
 from chassis.storage.unit_of_work import SHANGHAI
-from contracts.complaints import ComplaintClosed, LinkDuplicate
-from contracts.filing import FilingWithdrawn
-from contracts.inspection import DrawPatrolPlan, PlanVisit
+from contracts.complaints.commands import LinkDuplicate
+from contracts.complaints.events import ComplaintClosed
+from contracts.filing.events import FilingWithdrawn
+from contracts.inspection.commands import DrawPatrolPlan, PlanVisit
 from contracts.shapes import Sealed
 from rulebook import Rulebook
 from services.complaints.handlers import links

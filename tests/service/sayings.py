@@ -4,25 +4,16 @@ from datetime import date, datetime, timedelta
 
 from chassis.storage.unit_of_work import SHANGHAI
 from console.demo.synthetic import credit_code
-from contracts.complaints import (
-    ComplaintReceived,
-    Counting,
-    FileComplaint,
-    Stage,
-    Track,
-    Unit,
-)
-from contracts.filing import (
-    EnterpriseRegistered,
-    EnterpriseReopened,
-    Kind,
-    RegisterEnterprise,
-    Size,
-    SubmitFiling,
-)
+from contracts.complaints.commands import FileComplaint
+from contracts.complaints.events import ComplaintReceived
+from contracts.complaints.types import Counting, Stage, Track, Unit
+from contracts.filing.commands import RegisterEnterprise, SubmitFiling
+from contracts.filing.events import EnterpriseRegistered, EnterpriseReopened
+from contracts.filing.types import Kind, Size
 from contracts.gateway import HourBegan
-from contracts.inspection import Finding, RecordVisit
-from contracts.insurance import EnrolMedic
+from contracts.inspection.commands import RecordVisit
+from contracts.inspection.types import Finding
+from contracts.insurance.commands import EnrolMedic
 from contracts.shapes import Point, Sealed, Words
 from contracts.shared import CommandSettled, HourSwept, Outcome, SweepHour
 

@@ -2,16 +2,16 @@
 
 import pytest
 
-from contracts.complaints import (
+from contracts.complaints.events import (
     ComplaintClosed,
     ComplaintMatched,
     ComplaintOverdue,
     ComplaintReferred,
     ComplaintReopened,
     ComplaintUnmatched,
-    Stage,
 )
-from contracts.inspection import SupervisionSlipIssued, VisitCancelled, VisitPlanned
+from contracts.complaints.types import Stage
+from contracts.inspection.events import SupervisionSlipIssued, VisitCancelled, VisitPlanned
 from services.inspection.service import Inspection
 from tests.service.sayings import TODAY, after, complained, only, registered, types
 

@@ -11,30 +11,30 @@ import rulebook
 from chassis.messaging.consumer import Consumer
 from chassis.messaging.outbox import Outbox
 from chassis.service import handlers_of
-from contracts.complaints import (
+from contracts.complaints.commands import (
     AcceptComplaint,
+    CommentComplaint,
+    DecideCase,
+    EndMediation,
+    EscalateComplaint,
+    ExtendClock,
+    MoveDeadline,
+    PauseClock,
+    ReopenComplaint,
+    ResumeClock,
+)
+from contracts.complaints.events import (
     ClockExtended,
     ClockPaused,
     ClockResumed,
-    CommentComplaint,
     ComplaintAccepted,
     ComplaintAnswered,
     ComplaintOverdue,
     ComplaintReceived,
     DeadlineMoved,
-    DecideCase,
-    EndMediation,
-    EscalateComplaint,
-    ExtendClock,
-    MediationOutcome,
-    MoveDeadline,
-    PauseClock,
-    ReopenComplaint,
-    ResumeClock,
-    Stage,
-    Track,
 )
-from contracts.inspection import ComplaintChecked
+from contracts.complaints.types import MediationOutcome, Stage, Track
+from contracts.inspection.events import ComplaintChecked
 from contracts.shared import HourSwept
 from rulebook import Rulebook
 from services.complaints.service import Complaints

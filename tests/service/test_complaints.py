@@ -4,41 +4,41 @@ from datetime import date
 
 import pytest
 
-from contracts.complaints import (
+from contracts.complaints.commands import (
     AcceptComplaint,
     AnswerComplaint,
     AnswerDuplicate,
-    AnswerRated,
-    CaseConcluded,
-    CaseDecided,
     CommentComplaint,
-    ComplaintAccepted,
-    ComplaintAnswered,
-    ComplaintReceived,
-    ComplaintReopened,
-    ComplaintRevised,
     ConcludeCase,
     DecideCase,
-    DuplicateUnlinked,
     EndMediation,
     ExtendClock,
     LinkDuplicate,
     MatchComplaint,
-    MediationEnded,
-    MediationOutcome,
     PauseClock,
-    PenaltyImposed,
     RateAnswer,
     ReferComplaint,
     RefuseComplaint,
     ReopenComplaint,
     ResumeClock,
-    Stage,
-    Track,
     UnlinkDuplicate,
     UnmatchComplaint,
 )
-from contracts.inspection import ComplaintChecked
+from contracts.complaints.events import (
+    AnswerRated,
+    CaseConcluded,
+    CaseDecided,
+    ComplaintAccepted,
+    ComplaintAnswered,
+    ComplaintReceived,
+    ComplaintReopened,
+    ComplaintRevised,
+    DuplicateUnlinked,
+    MediationEnded,
+    PenaltyImposed,
+)
+from contracts.complaints.types import MediationOutcome, Stage, Track
+from contracts.inspection.events import ComplaintChecked
 from contracts.shapes import Point, Sealed, Words
 from services.complaints.service import Complaints
 from tests.service.sayings import (

@@ -13,14 +13,9 @@ from chassis.messaging.consumer import Consumer
 from chassis.storage.tables import attempts, inbox
 from chassis.storage.tables import parked_messages as kept
 from contracts import catalogue
-from contracts.filing import EnterpriseRegistered, OnsiteReviewRequested
-from contracts.inspection import (
-    DispatchPatrol,
-    OnsiteReviewPassed,
-    PlanVisit,
-    RecordVisit,
-    VisitPlanned,
-)
+from contracts.filing.events import EnterpriseRegistered, OnsiteReviewRequested
+from contracts.inspection.commands import DispatchPatrol, PlanVisit, RecordVisit
+from contracts.inspection.events import OnsiteReviewPassed, VisitPlanned
 from contracts.shared import CommandSettled, Outcome
 from services.filing.service import Filings
 from services.inspection.service import Inspection

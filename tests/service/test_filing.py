@@ -2,10 +2,14 @@
 
 import pytest
 
-from contracts.filing import (
+from contracts.filing.commands import (
     AssignLiaison,
     DecideFiling,
-    Decision,
+    ReopenEnterprise,
+    ReportRoster,
+    WithdrawFiling,
+)
+from contracts.filing.events import (
     EnterpriseReopened,
     EnterpriseSuspended,
     FilingApproved,
@@ -14,19 +18,16 @@ from contracts.filing import (
     FilingSubmitted,
     LiaisonAssigned,
     OnsiteReviewRequested,
-    ReopenEnterprise,
-    ReportRoster,
     RosterReported,
-    WithdrawFiling,
 )
-from contracts.inspection import (
+from contracts.filing.types import Decision
+from contracts.inspection.events import (
     ClosureLifted,
     ClosureOrdered,
-    Grounds,
-    Lifting,
     OnsiteReviewFailed,
     OnsiteReviewPassed,
 )
+from contracts.inspection.types import Grounds, Lifting
 from contracts.shapes import Words
 from contracts.shared import CommandSettled, HourSwept
 from rulebook import Rulebook

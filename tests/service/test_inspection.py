@@ -2,35 +2,36 @@
 
 import pytest
 
-from contracts.complaints import ComplaintAnswered, ComplaintOverdue, Stage
-from contracts.filing import OnsiteReviewRequested
-from contracts.inspection import (
-    ClosureOrdered,
-    ComplaintChecked,
+from contracts.complaints.events import ComplaintAnswered, ComplaintOverdue
+from contracts.complaints.types import Stage
+from contracts.filing.events import OnsiteReviewRequested
+from contracts.inspection.commands import (
     DispatchPatrol,
     ExtendNotice,
-    FeedbackSlipIssued,
-    Finding,
-    Grounds,
-    IssueFound,
-    IssueRectified,
     LiftClosure,
-    NoticeIssued,
-    NoticeOverdue,
-    OnsiteReviewFailed,
     OrderClosure,
     PlanVisit,
     PressNotice,
-    ProblemSlipIssued,
-    PromptSlipIssued,
-    Purpose,
     Reinspect,
     SignVisit,
+)
+from contracts.inspection.events import (
+    ClosureOrdered,
+    ComplaintChecked,
+    FeedbackSlipIssued,
+    IssueFound,
+    IssueRectified,
+    NoticeIssued,
+    NoticeOverdue,
+    OnsiteReviewFailed,
+    ProblemSlipIssued,
+    PromptSlipIssued,
     SupervisionSlipIssued,
     VisitPlanned,
     VisitRecorded,
     VisitSigned,
 )
+from contracts.inspection.types import Finding, Grounds, Purpose
 from contracts.shapes import Words
 from contracts.shared import HourSwept
 from rulebook.working_days import end_of

@@ -5,27 +5,28 @@ from datetime import date
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from contracts.filing import EnterpriseCorrected, EnterpriseRegistered, Size
-from contracts.insurance import (
-    Benefit,
+from contracts.filing.events import EnterpriseCorrected, EnterpriseRegistered
+from contracts.filing.types import Size
+from contracts.insurance.commands import (
+    CorrectMedic,
+    CoverHolder,
+    ExpirePolicy,
+    ReidentifyMedic,
+    WithdrawMedic,
+)
+from contracts.insurance.events import (
     ClaimApproved,
     ClaimChecked,
     ClaimFiled,
     ClaimPaid,
     ClaimRejected,
-    CorrectMedic,
-    CoverHolder,
     CoverMissing,
     CoverNotDue,
-    ExpirePolicy,
-    GapReason,
-    HolderKind,
     MedicReidentified,
     PolicyEnded,
     PolicyIssued,
-    ReidentifyMedic,
-    WithdrawMedic,
 )
+from contracts.insurance.types import Benefit, GapReason, HolderKind
 from contracts.shared import CommandSettled, HourSwept, SweepHour
 from services.insurance.model import Claim, Medic, Policy, PolicyState
 from services.insurance.service import Insurance

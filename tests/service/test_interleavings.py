@@ -24,8 +24,8 @@ from chassis.storage.store import Store
 from chassis.storage.tables import attempts, inbox, leases, outbox, resends, strays
 from chassis.storage.tables import parked_messages as kept
 from chassis.storage.unit_of_work import UnitOfWork
-from contracts.filing import FilingWithdrawn
-from contracts.inspection import DispatchPatrol
+from contracts.filing.events import FilingWithdrawn
+from contracts.inspection.commands import DispatchPatrol
 from contracts.message import Envelope
 from services.filing.service import Filings
 from services.inspection.service import Inspection

@@ -10,7 +10,8 @@ from sqlalchemy import select
 from chassis.messaging.consumer import Consumer
 from chassis.storage import migrations
 from chassis.storage.store import Store
-from contracts.filing import AssignLiaison, CorrectEnterprise, LiaisonAssigned
+from contracts.filing.commands import AssignLiaison, CorrectEnterprise
+from contracts.filing.events import LiaisonAssigned
 from services.filing.model import Enterprise, Officer
 from services.filing.service import Filings
 from tests import servers

@@ -6,29 +6,31 @@ from datetime import date, datetime, timedelta
 import pytest
 from sqlalchemy import select
 
-from contracts.inspection import (
+from contracts.inspection.commands import (
     AcknowledgeSlip,
+    ExtendNotice,
+    LiftClosure,
+    OrderClosure,
+    Reinspect,
+    ReinspectClosure,
+)
+from contracts.inspection.events import (
     ClosureLifted,
     ClosureOrdered,
     ClosureReinspected,
-    ExtendNotice,
     IssueFound,
     IssueRectified,
-    LiftClosure,
-    Lifting,
     NoticeDeadlineMoved,
     NoticeIssued,
     NoticeOverdue,
     NoticeReinspected,
     NoticeSatisfied,
-    OrderClosure,
     ProblemSlipIssued,
     PromptSlipIssued,
-    Reinspect,
-    ReinspectClosure,
     SlipAcknowledged,
     SupervisionSlipIssued,
 )
+from contracts.inspection.types import Lifting
 from contracts.shared import CommandSettled
 from rulebook import Rulebook
 from rulebook.working_days import SHANGHAI

@@ -14,7 +14,8 @@ from chassis.service import handlers_of
 from chassis.storage import migrations
 from chassis.storage.store import Store
 from chassis.storage.unit_of_work import SHANGHAI
-from contracts.inspection import NoticeIssued, NoticeOverdue, Numbered, PressNotice
+from contracts.inspection.commands import PressNotice
+from contracts.inspection.events import NoticeIssued, NoticeOverdue, Numbered
 from rulebook import Rulebook
 from services.inspection.model import Base, Closure, Notice, Slip
 from services.inspection.numbers import PAPERS

@@ -2,16 +2,10 @@
 
 import pytest
 
-from contracts.filing import RosterReported
-from contracts.inspection import (
-    ClosureOrdered,
-    DrawPatrolPlan,
-    LiftClosure,
-    PatrolPlanDrawn,
-    PlanVisit,
-    VisitPlanned,
-    Why,
-)
+from contracts.filing.events import RosterReported
+from contracts.inspection.commands import DrawPatrolPlan, LiftClosure, PlanVisit
+from contracts.inspection.events import ClosureOrdered, PatrolPlanDrawn, VisitPlanned
+from contracts.inspection.types import Why
 from rulebook import Rulebook
 from services.inspection.service import Inspection
 from tests.service.sayings import (

@@ -12,13 +12,8 @@ from chassis.messaging.outbox import Outbox
 from chassis.service import bindings_of, brought_to
 from chassis.storage.tables import inbox, outbox
 from console.runtime.district import SERVICES
-from contracts.filing import (
-    CorrectEnterprise,
-    EnterpriseReopened,
-    FilingApproved,
-    FilingSubmitted,
-    SubmitFiling,
-)
+from contracts.filing.commands import CorrectEnterprise, SubmitFiling
+from contracts.filing.events import EnterpriseReopened, FilingApproved, FilingSubmitted
 from contracts.shared import CommandSettled, Outcome
 from services.filing.service import Filings
 from services.gateway.service import Gateway

@@ -19,7 +19,7 @@ from chassis.storage.retention import DAY, Retention, let_go_until, remembered_s
 from chassis.storage.store import Store
 from chassis.storage.tables import attempts, deployment, inbox, origin_of, outbox, resends
 from chassis.storage.tables import parked_messages as kept
-from contracts.filing import FilingWithdrawn
+from contracts.filing.events import FilingWithdrawn
 from contracts.message import Envelope
 from contracts.shared import HourSwept
 from tests.service.given import Deaf

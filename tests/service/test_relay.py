@@ -17,7 +17,7 @@ from chassis.messaging.relay import Relay
 from chassis.storage import migrations
 from chassis.storage.store import Store
 from chassis.storage.tables import deployment, resends
-from contracts.filing import FilingWithdrawn
+from contracts.filing.events import FilingWithdrawn
 from contracts.message import Envelope
 from services.filing.service import Filings
 from tests import PATIENCE

@@ -14,7 +14,7 @@ from chassis.storage.leases import PartitionLost
 from chassis.storage.statements import Statement
 from chassis.storage.store import Store
 from chassis.storage.tables import inbox, parked_messages
-from contracts.filing import FilingWithdrawn
+from contracts.filing.events import FilingWithdrawn
 from contracts.message import Envelope
 
 PARTITIONS = 8

@@ -4,7 +4,8 @@ import pytest
 
 from chassis.aggregate import Changed
 from chassis.errors import NotFound
-from contracts.filing import FilingSubmitted, WithdrawFiling
+from contracts.filing.commands import WithdrawFiling
+from contracts.filing.events import FilingSubmitted
 from services.filing.model import Enterprise, Filing
 from services.filing.service import Filings
 from tests.service.sayings import TODAY, register, submit

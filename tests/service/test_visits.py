@@ -7,27 +7,23 @@ from pathlib import Path
 import pytest
 
 import rulebook
-from contracts.complaints import ComplaintAnswered
-from contracts.filing import FilingWithdrawn, OnsiteReviewRequested
-from contracts.inspection import (
-    CancelVisit,
+from contracts.complaints.events import ComplaintAnswered
+from contracts.filing.events import FilingWithdrawn, OnsiteReviewRequested
+from contracts.inspection.commands import CancelVisit, PlanVisit, RecordPart, ReplanVisit, SignVisit
+from contracts.inspection.events import (
     ClosureOrdered,
     ComplaintChecked,
-    Finding,
     IssueFound,
     OnsiteReviewFailed,
     OnsiteReviewPassed,
     PartRecorded,
-    PlanVisit,
-    RecordPart,
-    ReplanVisit,
-    SignVisit,
     VisitCancelled,
     VisitPlanned,
     VisitRecorded,
     VisitReplanned,
     VisitSigned,
 )
+from contracts.inspection.types import Finding
 from contracts.shapes import Words
 from contracts.shared import CommandSettled, Outcome
 from rulebook import Rulebook

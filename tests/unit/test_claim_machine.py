@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from chassis.errors import Rejected
-from contracts.insurance import ClaimDecision
+from contracts.insurance.types import ClaimDecision
 from contracts.shapes import Point, Words
 from services.insurance.model import Claim, ClaimState
 from tests.insured import TODAY, approve, check, file_claim, pay, reject

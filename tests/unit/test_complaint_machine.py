@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from chassis.errors import Rejected
-from contracts.complaints import (
+from contracts.complaints.commands import (
     AcceptComplaint,
     CommentComplaint,
     ConcludeCase,
@@ -19,17 +19,15 @@ from contracts.complaints import (
     FileComplaint,
     LinkDuplicate,
     MatchComplaint,
-    MediationOutcome,
     MoveDeadline,
     RateAnswer,
     ReferComplaint,
     RefuseComplaint,
     ReopenComplaint,
-    Stage,
-    Track,
     UnlinkDuplicate,
     UnmatchComplaint,
 )
+from contracts.complaints.types import MediationOutcome, Stage, Track
 from contracts.shapes import Sealed
 from rulebook import Rulebook
 from services.complaints.model import ENDED, Complaint

@@ -6,14 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.complaints import (
+from contracts.complaints.commands import (
     AcceptComplaint,
     EscalateComplaint,
     FileComplaint,
     PauseClock,
-    Stage,
-    Track,
 )
+from contracts.complaints.types import Stage, Track
 from rulebook import Rulebook
 from services.complaints.model import Complaint, base
 from tests.unit.sayings import DIRTY, TODAY, WORDS, day, said

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from contracts.complaints import (
+from contracts.complaints.commands import (
     ConcludeCase,
     DecideCase,
     EndMediation,
@@ -13,14 +13,12 @@ from contracts.complaints import (
     ExtendClock,
     FileComplaint,
     LinkDuplicate,
-    MediationOutcome,
     MoveDeadline,
     RateAnswer,
     ReopenComplaint,
-    Stage,
-    Track,
     UnlinkDuplicate,
 )
+from contracts.complaints.types import MediationOutcome, Stage, Track
 from contracts.shapes import Sealed
 from services.complaints.model import Complaint, base
 from tests.unit.sayings import DIRTY, TODAY, WORDS, day, refusal, told

@@ -11,8 +11,10 @@ from marshmallow import ValidationError
 from chassis.storage.tables import outbox, parked_messages
 from contracts import message
 from contracts.catalogue import contracts
-from contracts.filing import EnterpriseReopened, FilingReturned, SubmitFiling, WithdrawFiling
-from contracts.inspection import ComplaintChecked, RecordVisit
+from contracts.filing.commands import SubmitFiling, WithdrawFiling
+from contracts.filing.events import EnterpriseReopened, FilingReturned
+from contracts.inspection.commands import RecordVisit
+from contracts.inspection.events import ComplaintChecked
 from contracts.message import LONGEST, Command, Envelope, Event
 from contracts.shapes import Count, Id, Key, moment_from_json, moment_to_json, shape_of
 

@@ -10,15 +10,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from chassis.errors import Rejected
-from contracts.filing import (
+from contracts.filing.commands import (
     CorrectEnterprise,
-    Decision,
-    Kind,
     RegisterEnterprise,
     ReportRoster,
-    Size,
     SubmitFiling,
 )
+from contracts.filing.types import Decision, Kind, Size
 from rulebook import Rulebook
 from services.filing.model import LIVE, Enterprise, FilingState
 from tests.unit.sayings import DIRTY, TODAY

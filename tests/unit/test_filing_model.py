@@ -8,21 +8,20 @@ from stdnum.iso7064 import mod_11_10
 
 from chassis.errors import Rejected
 from console.demo.synthetic import credit_code
-from contracts.filing import (
+from contracts.filing.commands import (
     CorrectEnterprise,
-    Decision,
+    RegisterEnterprise,
+    ReportRoster,
+    SubmitFiling,
+)
+from contracts.filing.events import (
     EnterpriseReopened,
     FilingReferred,
     FilingReturned,
     FilingSubmitted,
-    Kind,
-    RegisterEnterprise,
-    ReportRoster,
     RosterReported,
-    Size,
-    Stock,
-    SubmitFiling,
 )
+from contracts.filing.types import Decision, Kind, Size, Stock
 from rulebook import Rulebook
 from services.filing import model as filing
 from tests.unit.sayings import DIRTY, TODAY, day, said

@@ -4,7 +4,8 @@ import pytest
 from stdnum.cn import uscc
 
 from chassis.ids import derived_id
-from contracts.filing import Decision, ReportRoster, RowFault, Size, Stock, UnreadLine
+from contracts.filing.commands import ReportRoster
+from contracts.filing.types import Decision, RowFault, Size, Stock, UnreadLine
 from services.filing import model as filing
 from services.filing.model import least_loaded
 from tests.unit.sayings import DIRTY, TODAY, day, refusal, told

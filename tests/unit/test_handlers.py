@@ -5,8 +5,8 @@ from types import ModuleType
 from chassis.messaging.bus import ANY
 from chassis.messaging.receipts import name_of
 from chassis.service import Service, bindings_of, handlers_of, on
-from contracts.complaints import AcceptComplaint
-from contracts.filing import EnterpriseReopened, FilingWithdrawn
+from contracts.complaints.commands import AcceptComplaint
+from contracts.filing.events import EnterpriseReopened, FilingWithdrawn
 from contracts.shared import CommandSettled, Resend
 
 

@@ -7,23 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.inspection import (
+from contracts.inspection.commands import (
     AcknowledgeSlip,
     DispatchPatrol,
     ExtendNotice,
-    Grounds,
-    IssueFound,
     LiftClosure,
-    Lifting,
-    NoticeOverdue,
-    PromptSlipIssued,
-    Purpose,
     RecordVisit,
     Reinspect,
     ReinspectClosure,
-    Severity,
     SignVisit,
 )
+from contracts.inspection.events import IssueFound, NoticeOverdue, PromptSlipIssued
+from contracts.inspection.types import Grounds, Lifting, Purpose, Severity
 from contracts.shapes import Words
 from rulebook import Rulebook
 from rulebook.chapters.inspection import Until

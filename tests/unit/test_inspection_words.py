@@ -6,22 +6,20 @@ from dataclasses import replace
 import pytest
 
 from chassis.ids import derived_id
-from contracts.filing import EnterpriseReopened, Kind, RosterReported
-from contracts.inspection import (
+from contracts.filing.events import EnterpriseReopened, RosterReported
+from contracts.filing.types import Kind
+from contracts.inspection.commands import (
     AcknowledgeSlip,
     CancelVisit,
     DispatchPatrol,
     DrawPatrolPlan,
-    Finding,
-    Grounds,
     PlanVisit,
-    Purpose,
     RecordPart,
     RecordVisit,
     ReplanVisit,
     SignVisit,
-    VisitWarning,
 )
+from contracts.inspection.types import Finding, Grounds, Purpose, VisitWarning
 from rulebook.chapters.inspection import Until
 from rulebook.working_days import end_of
 from services.inspection import model as inspection

@@ -7,19 +7,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from contracts.insurance import (
-    Benefit,
+from contracts.insurance.commands import CorrectMedic, EnrolMedic, ReidentifyMedic, WithdrawMedic
+from contracts.insurance.events import (
     ClaimApproved,
     ClaimChecked,
     ClaimFiled,
     ClaimPaid,
     ClaimRejected,
-    CorrectMedic,
     CoverMissing,
     CoverNotDue,
-    EnrolMedic,
-    GapReason,
-    HolderKind,
     MedicCorrected,
     MedicEnrolled,
     MedicReidentified,
@@ -27,9 +23,8 @@ from contracts.insurance import (
     PolicyEnded,
     PolicyExpired,
     PolicyIssued,
-    ReidentifyMedic,
-    WithdrawMedic,
 )
+from contracts.insurance.types import Benefit, GapReason, HolderKind
 from contracts.shapes import Point, Sealed, Words
 from rulebook import Rulebook
 from services.insurance import model as insurance

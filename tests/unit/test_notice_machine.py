@@ -22,7 +22,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from chassis.errors import Rejected
-from contracts.inspection import ExtendNotice, IssueFound, Reinspect, Severity
+from contracts.inspection.commands import ExtendNotice, Reinspect
+from contracts.inspection.events import IssueFound
+from contracts.inspection.types import Severity
 from rulebook import Rulebook
 from rulebook.chapters.inspection import Until
 from rulebook.working_days import SHANGHAI, day_of, end_of

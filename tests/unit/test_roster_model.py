@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.filing import ReportRosterLines, RosterLine, RowFault, UnreadLine
+from contracts.filing.commands import ReportRosterLines
+from contracts.filing.types import RosterLine, RowFault, UnreadLine
 from rulebook import Rulebook
 from services.filing.model import judge
 from tests.unit.sayings import TODAY, day

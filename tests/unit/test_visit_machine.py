@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from chassis.errors import Conflict
-from contracts.inspection import (
+from contracts.inspection.commands import (
     CancelVisit,
-    Finding,
     PlanVisit,
     RecordPart,
     RecordVisit,
     ReplanVisit,
     SignVisit,
 )
+from contracts.inspection.types import Finding
 from services.inspection import model as inspection
 from services.inspection.model import NotAcceptable, VisitState
 from tests.unit.sayings import TODAY, said

@@ -7,16 +7,14 @@ from sqlalchemy import select
 from chassis.errors import at
 from chassis.schedule import Due, page_of
 from chassis.service import on
-from contracts.complaints import (
-    ClockExtended,
-    ClockPaused,
-    ClockResumed,
+from contracts.complaints.commands import (
     EscalateComplaint,
     ExtendClock,
     MoveDeadline,
     PauseClock,
     ResumeClock,
 )
+from contracts.complaints.events import ClockExtended, ClockPaused, ClockResumed
 from contracts.shapes import Key
 from rulebook import rules_of
 from services.complaints.batch import Uow

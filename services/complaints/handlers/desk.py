@@ -5,29 +5,31 @@ from __future__ import annotations
 
 from chassis.errors import at
 from chassis.service import on
-from contracts.complaints import (
+from contracts.complaints.commands import (
     AcceptComplaint,
     AnswerComplaint,
+    CommentComplaint,
+    ConcludeCase,
+    DecideCase,
+    EndMediation,
+    RateAnswer,
+    ReferComplaint,
+    RefuseComplaint,
+    ReopenComplaint,
+)
+from contracts.complaints.events import (
     AnswerRated,
     CaseConcluded,
     CaseDecided,
-    CommentComplaint,
     ComplaintAccepted,
     ComplaintAnswered,
     ComplaintCommented,
     ComplaintReferred,
     ComplaintRefused,
     ComplaintReopened,
-    ConcludeCase,
-    DecideCase,
-    EndMediation,
     MediationEnded,
-    RateAnswer,
-    ReferComplaint,
-    RefuseComplaint,
-    ReopenComplaint,
 )
-from contracts.inspection import ComplaintChecked
+from contracts.inspection.events import ComplaintChecked
 from contracts.shapes import Words
 from rulebook import Rulebook, rules_of
 from services.complaints.batch import Uow

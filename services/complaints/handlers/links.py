@@ -11,16 +11,14 @@ from chassis.errors import NotFound
 from chassis.ids import derived_id
 from chassis.message import Message
 from chassis.service import on
-from contracts.complaints import (
-    AnswerDuplicate,
+from contracts.complaints.commands import AnswerDuplicate, LinkDuplicate, UnlinkDuplicate
+from contracts.complaints.events import (
     ComplaintAnswered,
     ComplaintClosed,
     ComplaintReferred,
     ComplaintRefused,
     DuplicateLinked,
     DuplicateUnlinked,
-    LinkDuplicate,
-    UnlinkDuplicate,
 )
 from contracts.message import RULE
 from contracts.shapes import Id, Key

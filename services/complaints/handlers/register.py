@@ -12,14 +12,8 @@ from typing import Any
 from chassis.errors import at
 from chassis.message import Message
 from chassis.service import on
-from contracts.complaints import (
-    ComplaintMatched,
-    ComplaintReceived,
-    ComplaintUnmatched,
-    FileComplaint,
-    MatchComplaint,
-    UnmatchComplaint,
-)
+from contracts.complaints.commands import FileComplaint, MatchComplaint, UnmatchComplaint
+from contracts.complaints.events import ComplaintMatched, ComplaintReceived, ComplaintUnmatched
 from rulebook import rules_of
 from services.complaints.batch import Uow
 from services.complaints.model import Complaint, NotAcceptable

@@ -14,19 +14,15 @@ from sqlalchemy import JSON, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from chassis.aggregate import Aggregate
-from contracts.complaints import (
+from contracts.complaints.commands import EscalateComplaint, ExtendClock, MoveDeadline
+from contracts.complaints.events import (
     ClockExtended,
     ClockPaused,
     ClockResumed,
     ComplaintOverdue,
-    Counting,
     DeadlineMoved,
-    EscalateComplaint,
-    ExtendClock,
-    MoveDeadline,
-    Stage,
-    Unit,
 )
+from contracts.complaints.types import Counting, Stage, Unit
 from contracts.shapes import Id, Key, Point
 from rulebook import Rulebook
 from rulebook.chapters.complaints import RECEIPT

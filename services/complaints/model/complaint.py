@@ -8,12 +8,22 @@ from sqlalchemy import Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from chassis.errors import at
-from contracts.complaints import (
+from contracts.complaints.commands import (
     AcceptComplaint,
+    CommentComplaint,
+    ConcludeCase,
+    DecideCase,
+    EndMediation,
+    FileComplaint,
+    RateAnswer,
+    ReferComplaint,
+    RefuseComplaint,
+    ReopenComplaint,
+)
+from contracts.complaints.events import (
     AnswerRated,
     CaseConcluded,
     CaseDecided,
-    CommentComplaint,
     ComplaintAccepted,
     ComplaintAnswered,
     ComplaintClosed,
@@ -22,19 +32,10 @@ from contracts.complaints import (
     ComplaintReferred,
     ComplaintRefused,
     ComplaintReopened,
-    ConcludeCase,
-    DecideCase,
-    EndMediation,
-    FileComplaint,
     MediationEnded,
     PenaltyImposed,
-    RateAnswer,
-    ReferComplaint,
-    RefuseComplaint,
-    ReopenComplaint,
-    Stage,
-    Track,
 )
+from contracts.complaints.types import Stage, Track
 from contracts.shapes import Id, Key, Point, Words
 from rulebook import Rulebook
 from services.complaints.model import base

@@ -8,17 +8,19 @@ from sqlalchemy import String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from chassis.errors import at
-from contracts.complaints import (
-    ComplaintMatched,
-    ComplaintRevised,
-    ComplaintUnmatched,
-    DuplicateLinked,
-    DuplicateUnlinked,
+from contracts.complaints.commands import (
     FileComplaint,
     LinkDuplicate,
     MatchComplaint,
     UnlinkDuplicate,
     UnmatchComplaint,
+)
+from contracts.complaints.events import (
+    ComplaintMatched,
+    ComplaintRevised,
+    ComplaintUnmatched,
+    DuplicateLinked,
+    DuplicateUnlinked,
 )
 from contracts.shapes import Id
 from rulebook import Rulebook

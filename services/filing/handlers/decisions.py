@@ -12,17 +12,9 @@ from sqlalchemy import select
 from chassis.message import Message
 from chassis.schedule import Due, page_of
 from chassis.service import on
-from contracts.filing import (
-    DecideFiling,
-    FilingApproved,
-    FilingReturned,
-    FilingSubmitted,
-    FilingWithdrawn,
-    ReopenEnterprise,
-    SubmitFiling,
-    WithdrawFiling,
-)
-from contracts.inspection import (
+from contracts.filing.commands import DecideFiling, ReopenEnterprise, SubmitFiling, WithdrawFiling
+from contracts.filing.events import FilingApproved, FilingReturned, FilingSubmitted, FilingWithdrawn
+from contracts.inspection.events import (
     ClosureLifted,
     ClosureOrdered,
     OnsiteReviewFailed,

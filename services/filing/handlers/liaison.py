@@ -14,12 +14,8 @@ from sqlalchemy import select
 from chassis.errors import at
 from chassis.service import on
 from chassis.storage.store import Store
-from contracts.filing import (
-    AssignLiaison,
-    EnterpriseCorrected,
-    EnterpriseReopened,
-    LiaisonAssigned,
-)
+from contracts.filing.commands import AssignLiaison
+from contracts.filing.events import EnterpriseCorrected, EnterpriseReopened, LiaisonAssigned
 from contracts.message import RULE
 from contracts.shapes import Key, Point, Words
 from rulebook import rules_of

@@ -10,15 +10,13 @@ from sqlalchemy import select
 from chassis.errors import at
 from chassis.message import Message
 from chassis.service import on
-from contracts.filing import (
+from contracts.filing.commands import (
     CorrectEnterprise,
-    EnterpriseCorrected,
-    EnterpriseRegistered,
     RegisterEnterprise,
     ReportRoster,
     ReportRosterLines,
-    RosterReported,
 )
+from contracts.filing.events import EnterpriseCorrected, EnterpriseRegistered, RosterReported
 from rulebook import rules_of
 from services.filing.batch import Uow
 from services.filing.model import CodeTaken, Enterprise, judge

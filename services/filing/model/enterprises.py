@@ -11,21 +11,22 @@ from sqlalchemy.orm import Mapped, mapped_column
 from chassis.aggregate import Aggregate
 from chassis.errors import at
 from chassis.ids import derived_id
-from contracts.filing import (
+from contracts.filing.commands import (
     CorrectEnterprise,
+    RegisterEnterprise,
+    ReportRoster,
+    SubmitFiling,
+)
+from contracts.filing.events import (
     EnterpriseCorrected,
     EnterpriseRegistered,
     EnterpriseReopened,
     EnterpriseSuspended,
-    Kind,
     LiaisonAssigned,
-    RegisterEnterprise,
-    ReportRoster,
     RosterReported,
-    Size,
-    SubmitFiling,
     SuspensionLifted,
 )
+from contracts.filing.types import Kind, Size
 from contracts.shapes import Id, Key, Point
 from services.filing.model.base import (
     AlreadyOpen,

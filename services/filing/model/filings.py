@@ -11,16 +11,16 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from chassis.aggregate import Aggregate
 from chassis.errors import at
-from contracts.filing import (
-    Decision,
+from contracts.filing.commands import SubmitFiling
+from contracts.filing.events import (
     FilingApproved,
     FilingReferred,
     FilingReturned,
     FilingSubmitted,
     FilingWithdrawn,
     OnsiteReviewRequested,
-    SubmitFiling,
 )
+from contracts.filing.types import Decision
 from contracts.message import RULE
 from contracts.shapes import Id, Key, Point
 from services.filing.model.base import Base, FilingFinished, MustBeSeenFirst, NotAcceptable

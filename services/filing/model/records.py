@@ -10,7 +10,7 @@ from stdnum.exceptions import ValidationError as NumberError
 from stdnum.iso7064 import mod_11_10
 
 from chassis.errors import at
-from contracts.filing import Size, SizeBasis
+from contracts.filing.types import Size, SizeBasis
 
 if TYPE_CHECKING:
     from rulebook import Rulebook

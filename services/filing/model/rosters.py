@@ -8,7 +8,8 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from chassis.errors import at
-from contracts.filing import ReportRosterLines, RosterLine
+from contracts.filing.commands import ReportRosterLines
+from contracts.filing.types import RosterLine
 from contracts.shapes import Point
 from services.filing.model.records import Faults
 

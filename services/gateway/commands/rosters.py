@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from werkzeug.wrappers import Request, Response
 
 from chassis.errors import Invalid, Rejected, at, told
-from contracts.filing import RosterLine
+from contracts.filing.types import RosterLine
 from contracts.message import Command
 from services.gateway.access.scope import access_of
 from services.gateway.commands.parsing import NOT_SEALED, can_be_sealed

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from chassis.sealing import Seal
 from chassis.storage.store import Store
-from contracts.insurance import ReidentifyMedic
+from contracts.insurance.commands import ReidentifyMedic
 from contracts.shapes import Key, moment_to_json
 from services.gateway.access.callers import Scope
 from services.gateway.commands.records import Entry, Records

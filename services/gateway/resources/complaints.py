@@ -4,16 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
-from contracts.complaints import (
+from contracts.complaints.commands import (
     AcceptComplaint,
     AnswerComplaint,
+    CommentComplaint,
+    ConcludeCase,
+    DecideCase,
+    EndMediation,
+    ExtendClock,
+    FileComplaint,
+    LinkDuplicate,
+    MatchComplaint,
+    PauseClock,
+    RateAnswer,
+    ReferComplaint,
+    RefuseComplaint,
+    ReopenComplaint,
+    ResumeClock,
+    UnlinkDuplicate,
+    UnmatchComplaint,
+)
+from contracts.complaints.events import (
     AnswerRated,
     CaseConcluded,
     CaseDecided,
     ClockExtended,
     ClockPaused,
     ClockResumed,
-    CommentComplaint,
     ComplaintAccepted,
     ComplaintAnswered,
     ComplaintClosed,
@@ -26,26 +43,11 @@ from contracts.complaints import (
     ComplaintReopened,
     ComplaintRevised,
     ComplaintUnmatched,
-    ConcludeCase,
     DeadlineMoved,
-    DecideCase,
     DuplicateLinked,
     DuplicateUnlinked,
-    EndMediation,
-    ExtendClock,
-    FileComplaint,
-    LinkDuplicate,
-    MatchComplaint,
     MediationEnded,
-    PauseClock,
     PenaltyImposed,
-    RateAnswer,
-    ReferComplaint,
-    RefuseComplaint,
-    ReopenComplaint,
-    ResumeClock,
-    UnlinkDuplicate,
-    UnmatchComplaint,
 )
 from contracts.message import Command
 from services.gateway.resources.filing import enterprises

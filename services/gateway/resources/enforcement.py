@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from contracts.inspection import (
+from contracts.inspection.commands import (
     AcknowledgeSlip,
+    ExtendNotice,
+    LiftClosure,
+    OrderClosure,
+    Reinspect,
+    ReinspectClosure,
+)
+from contracts.inspection.events import (
     ClosureLifted,
     ClosureOrdered,
     ClosureReinspected,
-    ExtendNotice,
     FeedbackSlipIssued,
     IssueFound,
     IssueRectified,
-    LiftClosure,
     NoticeDeadlineMoved,
     NoticeExtended,
     NoticeIssued,
     NoticeOverdue,
     NoticeReinspected,
     NoticeSatisfied,
-    OrderClosure,
     ProblemSlipIssued,
     PromptSlipIssued,
-    Reinspect,
-    ReinspectClosure,
     SlipAcknowledged,
     SupervisionSlipIssued,
 )

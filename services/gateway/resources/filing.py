@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from contracts.filing import (
+from contracts.filing.commands import (
     AssignLiaison,
     CorrectEnterprise,
     DecideFiling,
+    RegisterEnterprise,
+    ReportRoster,
+    ReportRosterLines,
+    SubmitFiling,
+    WithdrawFiling,
+)
+from contracts.filing.events import (
     EnterpriseCorrected,
     EnterpriseRegistered,
     EnterpriseReopened,
@@ -17,13 +24,8 @@ from contracts.filing import (
     FilingWithdrawn,
     LiaisonAssigned,
     OnsiteReviewRequested,
-    RegisterEnterprise,
-    ReportRoster,
-    ReportRosterLines,
     RosterReported,
-    SubmitFiling,
     SuspensionLifted,
-    WithdrawFiling,
 )
 from services.gateway.resources.operation import Sublist, Timeline
 from services.gateway.resources.post import ENTERPRISE_ID, TODAY, Post, Sheet

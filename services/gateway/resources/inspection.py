@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from contracts.inspection import (
+from contracts.inspection.commands import (
     CancelVisit,
     DispatchPatrol,
     DrawPatrolPlan,
-    PartRecorded,
-    PatrolDispatched,
-    PatrolPlanDrawn,
     PlanVisit,
     RecordPart,
     RecordVisit,
     ReplanVisit,
     SignVisit,
+)
+from contracts.inspection.events import (
+    PartRecorded,
+    PatrolDispatched,
+    PatrolPlanDrawn,
     VisitCancelled,
     VisitPlanned,
     VisitRecorded,

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from contracts.insurance import (
+from contracts.insurance.commands import (
     CheckClaim,
+    CorrectMedic,
+    DecideClaim,
+    EnrolMedic,
+    FileClaim,
+    PayClaim,
+    WithdrawMedic,
+)
+from contracts.insurance.events import (
     ClaimApproved,
     ClaimChecked,
     ClaimFiled,
     ClaimPaid,
     ClaimRejected,
-    CorrectMedic,
     CoverMissing,
     CoverNotDue,
-    DecideClaim,
-    EnrolMedic,
-    FileClaim,
     MedicCorrected,
     MedicEnrolled,
     MedicReidentified,
     MedicWithdrawn,
-    PayClaim,
     PolicyEnded,
     PolicyExpired,
     PolicyIssued,
-    WithdrawMedic,
 )
 from services.gateway.resources.post import POLICY_ID, TODAY, Disclosure, Post, Reference
 from services.gateway.resources.roles import AUDITOR, ENTERPRISE, INSURER, INSURERS

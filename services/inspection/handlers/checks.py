@@ -10,7 +10,7 @@ from sqlalchemy import select
 from chassis.ids import derived_id
 from chassis.message import Message
 from chassis.service import on
-from contracts.complaints import (
+from contracts.complaints.events import (
     ComplaintAnswered,
     ComplaintClosed,
     ComplaintMatched,
@@ -20,7 +20,7 @@ from contracts.complaints import (
     ComplaintReopened,
     ComplaintUnmatched,
 )
-from contracts.inspection import Purpose
+from contracts.inspection.types import Purpose
 from rulebook import rules_of
 from services.inspection.batch import Uow
 from services.inspection.handlers.premises import premises_of

@@ -8,18 +8,15 @@ from sqlalchemy import select
 
 from chassis.ids import derived_id
 from chassis.service import on
-from contracts.inspection import (
-    ClosureLifted,
-    ClosureOrdered,
-    Grounds,
+from contracts.inspection.commands import (
     LiftClosure,
     OrderClosure,
-    Purpose,
     RecordVisit,
     Reinspect,
     ReinspectClosure,
-    VisitRecorded,
 )
+from contracts.inspection.events import ClosureLifted, ClosureOrdered, VisitRecorded
+from contracts.inspection.types import Grounds, Purpose
 from contracts.shapes import Words
 from rulebook import rules_of
 from services.inspection.batch import Uow

@@ -11,19 +11,16 @@ from typing import Any
 
 from chassis.ids import derived_id
 from chassis.service import on
-from contracts.inspection import (
+from contracts.inspection.events import (
     ComplaintChecked,
-    Finding,
-    Grounds,
     IssueFound,
     OnsiteReviewFailed,
     OnsiteReviewPassed,
     PartRecorded,
-    Purpose,
-    Severity,
     VisitRecorded,
     VisitSigned,
 )
+from contracts.inspection.types import Finding, Grounds, Purpose, Severity
 from contracts.shapes import Id, Key
 from rulebook import rules_of
 from rulebook.chapters.checklist import Checklist

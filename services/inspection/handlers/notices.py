@@ -8,16 +8,9 @@ from sqlalchemy import literal, select, tuple_
 
 from chassis.schedule import Due
 from chassis.service import on
-from contracts.inspection import (
-    ExtendNotice,
-    Grounds,
-    IssueFound,
-    MoveNoticeDeadline,
-    NoticeExtended,
-    PressNotice,
-    Reinspect,
-    VisitRecorded,
-)
+from contracts.inspection.commands import ExtendNotice, MoveNoticeDeadline, PressNotice, Reinspect
+from contracts.inspection.events import IssueFound, NoticeExtended, VisitRecorded
+from contracts.inspection.types import Grounds
 from contracts.shapes import Id, Key, moment_from_json, moment_to_json
 from rulebook import rules_of
 from services.inspection.batch import Uow

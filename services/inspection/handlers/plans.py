@@ -12,7 +12,9 @@ from sqlalchemy import select
 
 from chassis.errors import at
 from chassis.service import on
-from contracts.inspection import DrawPatrolPlan, Factor, PatrolPlanDrawn, Stop, Why
+from contracts.inspection.commands import DrawPatrolPlan
+from contracts.inspection.events import PatrolPlanDrawn
+from contracts.inspection.types import Factor, Stop, Why
 from contracts.shapes import Id
 from rulebook import Rulebook, rules_of
 from rulebook.chapters.risk import Assessment, Record

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from chassis.errors import NotYet
 from chassis.service import on
-from contracts.filing import (
+from contracts.filing.events import (
     EnterpriseCorrected,
     EnterpriseRegistered,
     EnterpriseReopened,
     EnterpriseSuspended,
     RosterReported,
 )
-from contracts.inspection import PartRecorded, VisitRecorded
+from contracts.inspection.events import PartRecorded, VisitRecorded
 from services.inspection.batch import Uow
 from services.inspection.model import Premises
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from chassis.ids import derived_id
 from chassis.service import on
-from contracts.complaints import ComplaintAnswered, ComplaintOverdue, Stage
-from contracts.filing import EnterpriseReopened
-from contracts.inspection import (
-    AcknowledgeSlip,
+from contracts.complaints.events import ComplaintAnswered, ComplaintOverdue
+from contracts.complaints.types import Stage
+from contracts.filing.events import EnterpriseReopened
+from contracts.inspection.commands import AcknowledgeSlip
+from contracts.inspection.events import (
     ClosureLifted,
     ClosureOrdered,
     FeedbackSlipIssued,
@@ -26,7 +27,7 @@ from contracts.inspection import (
     SlipAcknowledged,
     SupervisionSlipIssued,
 )
-from contracts.inspection import Slip as SlipIssued
+from contracts.inspection.events import Slip as SlipIssued
 from contracts.message import Contract
 from contracts.shapes import Id, Key, Point, Words
 from rulebook import rules_of

@@ -11,30 +11,31 @@ from chassis.errors import at
 from chassis.ids import derived_id
 from chassis.message import Message
 from chassis.service import on
-from contracts.filing import (
+from contracts.filing.events import (
     EnterpriseReopened,
     FilingReturned,
     FilingWithdrawn,
     OnsiteReviewRequested,
 )
-from contracts.inspection import (
+from contracts.inspection.commands import (
     CancelVisit,
     DispatchPatrol,
-    PartRecorded,
-    PatrolDispatched,
     PlanVisit,
-    Purpose,
     RecordPart,
     RecordVisit,
     ReplanVisit,
     SignVisit,
+)
+from contracts.inspection.events import (
+    PartRecorded,
+    PatrolDispatched,
     VisitCancelled,
     VisitPlanned,
     VisitRecorded,
     VisitReplanned,
     VisitSigned,
-    VisitWarning,
 )
+from contracts.inspection.types import Purpose, VisitWarning
 from contracts.message import RULE
 from contracts.shapes import Id, Key
 from rulebook import rules_of

@@ -9,7 +9,7 @@ from sqlalchemy import JSON, Index, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from chassis.errors import Invalid
-from contracts.filing import EnterpriseReopened, RosterReported
+from contracts.filing.events import EnterpriseReopened, RosterReported
 from rulebook.chapters.risk import Record
 
 REMEMBERED = 20

@@ -10,15 +10,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from chassis.aggregate import Aggregate
 from chassis.errors import Conflict, at
-from contracts.inspection import (
-    ClosureLifted,
-    ClosureOrdered,
-    ClosureReinspected,
-    Grounds,
-    LiftClosure,
-    Lifting,
-    ReinspectClosure,
-)
+from contracts.inspection.commands import LiftClosure, ReinspectClosure
+from contracts.inspection.events import ClosureLifted, ClosureOrdered, ClosureReinspected
+from contracts.inspection.types import Grounds, Lifting
 from contracts.shapes import Id, Key, Words
 from rulebook.chapters.inspection import Extension
 from services.inspection.model.base import Base, NotAcceptable, Premises

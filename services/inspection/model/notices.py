@@ -12,8 +12,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from chassis.aggregate import Aggregate
 from chassis.errors import Conflict, at
 from chassis.ids import derived_id
-from contracts.inspection import (
-    ExtendNotice,
+from contracts.inspection.commands import ExtendNotice, Reinspect
+from contracts.inspection.events import (
     IssueFound,
     IssueRectified,
     NoticeDeadlineMoved,
@@ -22,9 +22,8 @@ from contracts.inspection import (
     NoticeOverdue,
     NoticeReinspected,
     NoticeSatisfied,
-    Reinspect,
-    Severity,
 )
+from contracts.inspection.types import Severity
 from contracts.shapes import Id, Key, Point
 from rulebook.chapters.inspection import Extension, Until
 from rulebook.working_days import end_of

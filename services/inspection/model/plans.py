@@ -8,7 +8,9 @@ from sqlalchemy import Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from chassis.aggregate import Aggregate
-from contracts.inspection import DrawPatrolPlan, PatrolPlanDrawn, Stop
+from contracts.inspection.commands import DrawPatrolPlan
+from contracts.inspection.events import PatrolPlanDrawn
+from contracts.inspection.types import Stop
 from services.inspection.model.base import Base
 
 

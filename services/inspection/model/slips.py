@@ -10,8 +10,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from chassis.aggregate import Aggregate
 from chassis.errors import Conflict
-from contracts.inspection import AcknowledgeSlip, SlipAcknowledged
-from contracts.inspection import Slip as SlipIssued
+from contracts.inspection.commands import AcknowledgeSlip
+from contracts.inspection.events import Slip as SlipIssued
+from contracts.inspection.events import SlipAcknowledged
 from contracts.shapes import Id, Key
 from services.inspection.model.base import Base
 from services.inspection.model.papers import Moment, Paper

@@ -15,25 +15,25 @@ from sqlalchemy.orm import Mapped, mapped_column
 from chassis.aggregate import Aggregate
 from chassis.errors import Conflict, at
 from chassis.message import encode
-from contracts.inspection import (
+from contracts.inspection.commands import (
     CancelVisit,
     DispatchPatrol,
-    Finding,
-    PartRecorded,
-    PatrolDispatched,
     PlanVisit,
-    Purpose,
     RecordPart,
     RecordVisit,
     ReplanVisit,
     SignVisit,
+)
+from contracts.inspection.events import (
+    PartRecorded,
+    PatrolDispatched,
     VisitCancelled,
     VisitPlanned,
     VisitRecorded,
     VisitReplanned,
     VisitSigned,
-    VisitWarning,
 )
+from contracts.inspection.types import Finding, Purpose, VisitWarning
 from contracts.shapes import Id, Key
 from services.inspection.model.base import Base, NotAcceptable, Premises
 

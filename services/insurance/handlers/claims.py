@@ -8,16 +8,13 @@ from sqlalchemy import ColumnElement, select
 
 from chassis.errors import at
 from chassis.service import on
-from contracts.insurance import (
-    CheckClaim,
+from contracts.insurance.commands import CheckClaim, DecideClaim, FileClaim, PayClaim
+from contracts.insurance.events import (
     ClaimApproved,
     ClaimChecked,
     ClaimFiled,
     ClaimPaid,
     ClaimRejected,
-    DecideClaim,
-    FileClaim,
-    PayClaim,
 )
 from contracts.shapes import Point
 from rulebook import rules_of

@@ -11,20 +11,22 @@ from chassis.errors import at
 from chassis.message import Message
 from chassis.schedule import Due, page_of
 from chassis.service import on
-from contracts.filing import EnterpriseCorrected, EnterpriseRegistered
-from contracts.insurance import (
+from contracts.filing.events import EnterpriseCorrected, EnterpriseRegistered
+from contracts.insurance.commands import (
     CorrectMedic,
     CoverHolder,
     EnrolMedic,
     ExpirePolicy,
-    GapReason,
+    ReidentifyMedic,
+    WithdrawMedic,
+)
+from contracts.insurance.events import (
     MedicCorrected,
     MedicEnrolled,
     MedicReidentified,
     MedicWithdrawn,
-    ReidentifyMedic,
-    WithdrawMedic,
 )
+from contracts.insurance.types import GapReason
 from contracts.shapes import Id, Key
 from rulebook import Rulebook, rules_of
 from rulebook.chapters.insurance import MEDIC

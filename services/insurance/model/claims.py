@@ -11,18 +11,15 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from chassis.aggregate import Aggregate
 from chassis.errors import Conflict, at
-from contracts.insurance import (
-    CheckClaim,
+from contracts.insurance.commands import CheckClaim, DecideClaim, FileClaim, PayClaim
+from contracts.insurance.events import (
     ClaimApproved,
     ClaimChecked,
-    ClaimDecision,
     ClaimFiled,
     ClaimPaid,
     ClaimRejected,
-    DecideClaim,
-    FileClaim,
-    PayClaim,
 )
+from contracts.insurance.types import ClaimDecision
 from contracts.shapes import Id, Key, Point
 from services.insurance.model.base import Base, NotAcceptable
 

@@ -9,21 +9,17 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from chassis.aggregate import Aggregate
 from chassis.errors import Conflict, at
-from contracts.filing import EnterpriseRegistered
-from contracts.insurance import (
-    CorrectMedic,
+from contracts.filing.events import EnterpriseRegistered
+from contracts.insurance.commands import CorrectMedic, EnrolMedic, ReidentifyMedic, WithdrawMedic
+from contracts.insurance.events import (
     CoverMissing,
     CoverNotDue,
-    EnrolMedic,
-    GapReason,
-    HolderKind,
     MedicCorrected,
     MedicEnrolled,
     MedicReidentified,
     MedicWithdrawn,
-    ReidentifyMedic,
-    WithdrawMedic,
 )
+from contracts.insurance.types import GapReason, HolderKind
 from contracts.shapes import Key
 from rulebook.chapters.insurance import Insurance, Scheme
 from services.insurance.model.base import Base, NotAcceptable

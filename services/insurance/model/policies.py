@@ -12,14 +12,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 from chassis.aggregate import Aggregate
 from chassis.errors import Conflict, at
 from chassis.ids import derived_id
-from contracts.insurance import (
-    Benefit,
-    FileClaim,
-    HolderKind,
-    PolicyEnded,
-    PolicyExpired,
-    PolicyIssued,
-)
+from contracts.insurance.commands import FileClaim
+from contracts.insurance.events import PolicyEnded, PolicyExpired, PolicyIssued
+from contracts.insurance.types import Benefit, HolderKind
 from contracts.shapes import Id, Key
 from rulebook.chapters.insurance import Scheme
 from services.insurance.model.base import Base, NotAcceptable

@@ -1,0 +1,1 @@
+"""Commands and events of inspection: patrols, visits, issues, notices, closures, the four slips."""
