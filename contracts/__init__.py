@@ -1,1 +1,1 @@
-"""What is said: the commands that each service accepts and the events that it publishes."""
+"""The contracts: the commands that each service accepts and the events that it publishes."""

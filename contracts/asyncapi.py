@@ -1,4 +1,4 @@
-"""The public events as an AsyncAPI 3.0 document, from which other departments' tools can work."""
+"""The public events as an AsyncAPI 3.0 document, for the tools of other departments."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from contracts.message import PREFIX, Contract, Event
 Json = dict[str, Any]
 
 VERSION = "1.0.0"
-"""Of the events' description: its second number goes up when events or fields are added. The first
-one stays, since nothing is renamed or removed."""
+"""The version of the description: the second number increases when events or fields are added. The
+first stays, since nothing is renamed or removed."""
 BINDING = "0.3.0"
 """Version of AsyncAPI's AMQP bindings."""
 
 ATTRIBUTES = {
     "specversion": ({"const": "1.0"}, "The version of CloudEvents."),
-    "id": ({}, "The event's identity, by which you know a repeat."),
-    "source": ({}, "The service that says it."),
+    "id": ({}, "The event's id, which identifies a repeat."),
+    "source": ({}, "The publishing service."),
     "type": ({}, "The type, as in the routing key."),
     "time": (
         {"format": "date-time"},
-        "RFC 3339, UTC: when the request came in, or the hour began, that led to it.",
+        "RFC 3339, UTC: the time of the request or the hour that caused it.",
     ),
-    "partitionkey": ({}, "The key: what order is kept for, an enterprise mostly."),
+    "partitionkey": ({}, "The key within which order is kept, usually an enterprise."),
     "subject": ({}, "The same as the partition key."),
     "correlationid": ({}, "The request, or the hour, that began the chain."),
     "causationid": ({}, "The message that caused this one."),
     "causationtype": ({}, "The type of the message that caused this one."),
     "traceparent": ({}, "W3C trace context."),
 }
-"""The CloudEvents 1.0 attributes as they travel, and what each of them says."""
+"""The CloudEvents 1.0 attributes as headers, with their descriptions."""
 SOMETIMES = ("causationid", "causationtype", "traceparent")
-"""Attributes that an event may lack."""
+"""Optional attributes."""
 
 INFO = """\
-What the services of the district state, for departments outside that want to hear it. Each service
-publishes to a durable topic exchange of its own; the routing key is the event's type. The body is
-the event's data, and the CloudEvents 1.0 attributes travel as AMQP headers. An event is published
-after its transaction was committed, at least once, and in order for one key from one service: know
-a repeat by `cloudEvents_id`. Types may get new fields: ignore what you do not know. A value of the
-format `sealed` is personal data, encrypted; there is no key for it outside."""
-SEALED = "Personal data, encrypted: a key id, a dot and the ciphertext. There is no key outside."
+The events of the district's services, for subscribing departments. Each service
+publishes to its own durable topic exchange; the routing key is the event's type. The body is
+the event's data, and the CloudEvents 1.0 attributes are AMQP headers. An event is published
+after its transaction was committed, at least once, and in order for one key from one service:
+recognize a repeat by `cloudEvents_id`. Types may get new fields: ignore unknown ones. A value of
+the format `sealed` is encrypted personal data, whose key stays inside the district."""
+SEALED = "Encrypted personal data: a key id, a dot and the ciphertext. The key stays inside."
 
 
 def document() -> Json:
-    """Write the public events as an AsyncAPI 3.0 document."""
+    """Return the public events as an AsyncAPI 3.0 document."""
     events = public_events()
     return {
         "asyncapi": "3.0.0",
@@ -73,7 +73,7 @@ def document() -> Json:
             "securitySchemes": {
                 "account": {
                     "type": "userPassword",
-                    "description": "The department's account, which the operator makes.",
+                    "description": "The department's account, created by the operator.",
                 }
             },
         },
@@ -85,14 +85,14 @@ _BROKER: Json = {
     "pathname": "/%2F",
     "protocol": "amqp",
     "protocolVersion": "0.9.1",
-    "description": "The district's RabbitMQ. Events come to the queue `department.` and your name.",
-    "variables": {"host": {"description": "Host and port that the operator tells."}},
+    "description": "The district's RabbitMQ. Events arrive in the queue `department.<name>`.",
+    "variables": {"host": {"description": "Host and port, from the operator."}},
     "security": [{"$ref": "#/components/securitySchemes/account"}],
 }
 
 
 def _channel(kind: type[Event]) -> Json:
-    """Write the exchange and the routing key under which an event is found."""
+    """Return the channel of an event: its exchange and routing key."""
     return {
         "address": kind.type,
         "title": kind.type,
@@ -116,7 +116,7 @@ def _channel(kind: type[Event]) -> Json:
 
 
 def _operation(kind: type[Event]) -> Json:
-    """Write that the district sends an event."""
+    """Return the operation by which the district sends an event."""
     return {
         "action": "send",
         "channel": {"$ref": f"#/channels/{kind.type}"},
@@ -164,7 +164,8 @@ def _message(kind: type[Event]) -> Json:
 
 
 def _attributes() -> Json:
-    """Write the attributes that every event has as headers; others may stand beside them."""
+    """Return the schema of the attributes that every event has as headers; others may be
+    present."""
     return {
         "type": "object",
         "description": "The CloudEvents 1.0 attributes, in the AMQP headers.",
@@ -177,7 +178,7 @@ def _attributes() -> Json:
 
 
 def _schema(kind: type[Contract]) -> Json:
-    """Write an event's data as JSON Schema: what it does not name is allowed, and to be ignored."""
+    """Return the JSON Schema of an event's data, which allows unknown fields."""
     made = _object(kind.describe())
     made["description"] = _words(kind)
     key = made["properties"][kind.key_name()]
@@ -194,7 +195,7 @@ def _object(fields: Json) -> Json:
 
 
 def _keywords(shape: Json) -> Iterator[tuple[str, Any]]:
-    """Write one field's shape in the words of JSON Schema."""
+    """Return one field's shape as JSON Schema keywords."""
     nullable = shape.get("nullable")
     if "properties" in shape:
         yield from _object(shape["properties"]).items()
@@ -226,5 +227,5 @@ def _words(kind: type[Contract]) -> str:
 
 
 def _summary(kind: type[Contract]) -> str:
-    """Return the first sentence that is said of an event."""
+    """Return the first sentence of an event's docstring."""
     return _words(kind).partition(". ")[0].rstrip(".") + "."

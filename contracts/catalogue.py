@@ -1,4 +1,4 @@
-"""Every contract there is: importing a module declares its contracts."""
+"""The catalogue of contracts: importing a module declares its contracts."""
 
 from functools import cache
 
@@ -13,7 +13,7 @@ from contracts import (  # noqa: F401
 from contracts.message import Contract, Event, declared
 
 _INTERNAL = (None, "gateway")
-"""Whose events are for the services themselves."""
+"""The publishers of internal events; None stands for every service."""
 
 
 def contracts() -> dict[str, type[Contract]]:
@@ -22,8 +22,8 @@ def contracts() -> dict[str, type[Contract]]:
 
 
 def public_events() -> dict[str, type[Event]]:
-    """Return the events that are said to everybody, by their types: what services state of the
-    district, and not what they tell each other of hours and outcomes."""
+    """Return the public events by their types: facts about the district, without internal events
+    about hours and outcomes."""
     return {
         kind.type: kind
         for kind in sorted(declared.values(), key=lambda kind: kind.type)
@@ -33,6 +33,6 @@ def public_events() -> dict[str, type[Event]]:
 
 @cache
 def sealed_fields(kind: str) -> frozenset[str]:
-    """Name the fields of a contract that hold personal data, which no answer shows."""
+    """Return the fields of a contract with personal data, which responses omit."""
     shapes = contracts()[kind].describe() if kind in contracts() else {}
     return frozenset(name for name, shape in shapes.items() if shape.get("format") == "sealed")

@@ -1,4 +1,4 @@
-"""What complaints accepts and says: disputes and reports through 12315, clocks and answers."""
+"""Commands and events of complaints: disputes and reports through 12315, clocks and answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Track(StrEnum):
 
 
 class Stage(StrEnum):
-    """What a complaint's running clock waits for."""
+    """The stage of a complaint, which its running clock measures."""
 
     ACCEPTANCE = "acceptance"
     MEDIATION = "mediation"
@@ -28,14 +28,14 @@ class Stage(StrEnum):
 
 
 class Unit(StrEnum):
-    """What a clock counts."""
+    """The unit of a clock."""
 
     WORKING_DAYS = "working_days"
     CALENDAR_DAYS = "calendar_days"
 
 
 class MediationOutcome(StrEnum):
-    """How the mediation of a dispute ended."""
+    """The result of the mediation of a dispute."""
 
     AGREED = "agreed"
     NOT_AGREED = "not_agreed"
@@ -44,12 +44,12 @@ class MediationOutcome(StrEnum):
 
 
 class Counting(Part):
-    """How a clock counts, from which its last day can always be counted again.
+    """The parameters of a clock, from which its last day can always be recomputed.
 
-    Counting begins on the day after `counted_from`; of its `unit` it allows `days` and
-    `extension_days`, and leaves out `paused_days`. `calendar` is the latest notice on holidays that
-    was known, `rules` the edition of the rulebook under which the clock began. `due_on` is absent
-    while the clock stands.
+    Counting begins on the day after `counted_from`; it allows `days` and `extension_days` of its
+    `unit`, and omits `paused_days`. `calendar` is the latest notice on holidays known then, `rules`
+    the edition of the rulebook under which the clock began. `due_on` is absent while the clock is
+    paused.
     """
 
     stage: Stage
@@ -64,8 +64,8 @@ class Counting(Part):
 
 
 class Citation(Part):
-    """An article of a law, or a law as a whole, as it stood from the day that is its version; and
-    the findings for which it is cited."""
+    """An article of a law, or a law as a whole, in the version of a day; and the findings for which
+    it is cited."""
 
     law: Code
     version: date
@@ -75,10 +75,10 @@ class Citation(Part):
 
 
 class FileComplaint(Command):
-    """Take in a complaint against an enterprise on record, or one that is only described.
+    """File a complaint against an enterprise on record, or one that is only described.
 
-    One that comes from another register, with its number and revision there, is taken in once; a
-    newer revision of it changes what it says.
+    A complaint from another register, with its number and revision there, is filed once; a newer
+    revision updates it.
     """
 
     complaint_id: Key
@@ -94,14 +94,14 @@ class FileComplaint(Command):
 
 
 class AcceptComplaint(Act):
-    """Take a complaint up; the next clock starts."""
+    """Accept a complaint; the next clock starts."""
 
     complaint_id: Key
     by: Code
 
 
 class RefuseComplaint(Act):
-    """Decline a complaint, on a ground of the rulebook."""
+    """Refuse a complaint, on a ground of the rulebook."""
 
     complaint_id: Key
     by: Code
@@ -110,7 +110,7 @@ class RefuseComplaint(Act):
 
 
 class ReferComplaint(Act):
-    """Hand a complaint over to another agency."""
+    """Refer a complaint to another agency."""
 
     complaint_id: Key
     by: Code
@@ -119,14 +119,14 @@ class ReferComplaint(Act):
 
 
 class CommentComplaint(Act):
-    """Add a remark, by the caller or by an officer; it moves no clock."""
+    """Add a remark by the caller or an officer; it changes no clock."""
 
     complaint_id: Key
     comment: Text
 
 
 class MatchComplaint(Act):
-    """Name the enterprise on record that a described one is."""
+    """Record which enterprise on record a described one is."""
 
     complaint_id: Key
     by: Code
@@ -134,7 +134,7 @@ class MatchComplaint(Act):
 
 
 class UnmatchComplaint(Act):
-    """Take back whom a complaint is against, since it is another."""
+    """Undo the match of a complaint to an enterprise."""
 
     complaint_id: Key
     by: Code
@@ -142,7 +142,7 @@ class UnmatchComplaint(Act):
 
 
 class LinkDuplicate(Act):
-    """Link a complaint to the main one about the same matter, whose answer answers it too."""
+    """Link a complaint to the main one about the same matter, whose answer it shares."""
 
     complaint_id: Key
     main_id: Id
@@ -150,7 +150,7 @@ class LinkDuplicate(Act):
 
 
 class UnlinkDuplicate(Act):
-    """Let a complaint go its own way again; its clock runs on."""
+    """Unlink a complaint from its main one; its clock resumes."""
 
     complaint_id: Key
     main_id: Id
@@ -159,7 +159,7 @@ class UnlinkDuplicate(Act):
 
 
 class PauseClock(Act):
-    """Stop a complaint's clock, on a ground of the rulebook."""
+    """Pause a complaint's clock, on a ground of the rulebook."""
 
     complaint_id: Key
     ground: Code
@@ -167,13 +167,14 @@ class PauseClock(Act):
 
 
 class ResumeClock(Act):
-    """Let a paused clock run on; the days it stood still do not count."""
+    """Resume a paused clock; the days of the pause do not count."""
 
     complaint_id: Key
 
 
 class ExtendClock(Act):
-    """Add to a complaint's clock what the rules allow, once, with the head's approval."""
+    """Extend a complaint's clock by the days that the rules allow, once, with the head's
+    approval."""
 
     complaint_id: Key
     approver: Code
@@ -217,14 +218,14 @@ class AnswerComplaint(Act):
 
 
 class ReopenComplaint(Act):
-    """Have an answered complaint dealt with again, within the days that the rules leave for it."""
+    """Reopen an answered complaint, within the days that the rules allow."""
 
     complaint_id: Key
     reason: Text
 
 
 class RateAnswer(Act):
-    """Return whether the caller is satisfied with the answer, and if not, why."""
+    """Rate an answer: whether the caller is satisfied, and if not, why."""
 
     complaint_id: Key
     satisfied: bool
@@ -232,9 +233,9 @@ class RateAnswer(Act):
 
 
 class EscalateComplaint(Command):
-    """Escalate a complaint past its clock: sent by complaints to itself.
+    """Escalate an overdue complaint: sent by complaints to itself.
 
-    `level` counts how often the clock has been escalated, `setting` how often it was set.
+    `level` counts the escalations of the clock, `setting` how often it was set.
     """
 
     complaint_id: Key
@@ -246,8 +247,7 @@ class EscalateComplaint(Command):
 
 
 class MoveDeadline(Command):
-    """Count a running clock again, since a notice has changed the calendar: sent by complaints to
-    itself."""
+    """Recount a running clock after a notice on holidays: sent by complaints to itself."""
 
     complaint_id: Key
     notice: Code
@@ -266,7 +266,7 @@ class AnswerDuplicate(Command):
 
 
 class ComplaintReceived(Change):
-    """A complaint is in, and its first clock runs."""
+    """A complaint was received, and its first clock runs."""
 
     complaint_id: Key
     track: Track
@@ -283,7 +283,7 @@ class ComplaintReceived(Change):
 
 
 class ComplaintRevised(Change):
-    """A newer revision of a complaint has come from the register that it is from."""
+    """A newer revision of a complaint was received from its register."""
 
     complaint_id: Key
     revision: Count
@@ -296,7 +296,7 @@ class ComplaintRevised(Change):
 
 
 class ComplaintAccepted(Change):
-    """A complaint was taken up."""
+    """A complaint was accepted."""
 
     complaint_id: Key
     by: Code
@@ -305,7 +305,7 @@ class ComplaintAccepted(Change):
 
 
 class ComplaintRefused(Change):
-    """A complaint was declined."""
+    """A complaint was refused."""
 
     complaint_id: Key
     by: Code
@@ -315,7 +315,7 @@ class ComplaintRefused(Change):
 
 
 class ComplaintReferred(Change):
-    """A complaint was handed over to another agency; no clock of ours runs any more."""
+    """A complaint was referred to another agency; its clocks have ended."""
 
     complaint_id: Key
     by: Code
@@ -325,7 +325,7 @@ class ComplaintReferred(Change):
 
 
 class ComplaintCommented(Change):
-    """Somebody has added a remark to a complaint."""
+    """A remark was added to a complaint."""
 
     complaint_id: Key
     by: Code
@@ -334,7 +334,7 @@ class ComplaintCommented(Change):
 
 
 class ComplaintMatched(Change):
-    """A person has found which enterprise a complaint is against; `matching` counts how often."""
+    """A person matched a complaint to an enterprise on record; `matching` counts the matches."""
 
     complaint_id: Key
     enterprise_id: Id
@@ -344,7 +344,7 @@ class ComplaintMatched(Change):
 
 
 class ComplaintUnmatched(Change):
-    """A complaint is not against the enterprise that it was held to be against."""
+    """The match of a complaint to an enterprise was undone."""
 
     complaint_id: Key
     enterprise_id: Id
@@ -355,7 +355,7 @@ class ComplaintUnmatched(Change):
 
 
 class DuplicateLinked(Change):
-    """A complaint is the same as another one; its clock stands, and the main one's counts."""
+    """A complaint was linked to a main one; its clock is paused, and the main one's counts."""
 
     complaint_id: Key
     main_id: Id
@@ -364,7 +364,7 @@ class DuplicateLinked(Change):
 
 
 class DuplicateUnlinked(Change):
-    """A complaint goes its own way again; the days while it was linked do not count."""
+    """A complaint was unlinked from its main one; the days while it was linked do not count."""
 
     complaint_id: Key
     main_id: Id
@@ -375,7 +375,7 @@ class DuplicateUnlinked(Change):
 
 
 class ClockPaused(Change):
-    """A complaint's clock stands still."""
+    """A complaint's clock is paused."""
 
     complaint_id: Key
     ground: Point
@@ -384,7 +384,7 @@ class ClockPaused(Change):
 
 
 class ClockResumed(Change):
-    """A complaint's clock runs again; the days it stood still do not count."""
+    """A complaint's clock runs again; the days of the pause do not count."""
 
     complaint_id: Key
     resumed_on: date
@@ -392,7 +392,7 @@ class ClockResumed(Change):
 
 
 class ClockExtended(Change):
-    """The head has given a complaint's clock more days."""
+    """The head has extended a complaint's clock."""
 
     complaint_id: Key
     approver: Code
@@ -402,7 +402,7 @@ class ClockExtended(Change):
 
 
 class DeadlineMoved(Change):
-    """A running deadline has moved, because of a notice on holidays."""
+    """A notice on holidays has moved a running deadline."""
 
     complaint_id: Key
     stage: Stage
@@ -424,7 +424,8 @@ class MediationEnded(Change):
 
 
 class CaseDecided(Change):
-    """It was decided whether a report becomes a case. No clock runs where nobody is to be told."""
+    """It was decided whether a report becomes a case. No clock runs if there is no party to
+    tell."""
 
     complaint_id: Key
     by: Code
@@ -435,7 +436,7 @@ class CaseDecided(Change):
 
 
 class CaseConcluded(Change):
-    """A filed case was decided. No clock runs where nobody is to be told."""
+    """A filed case was decided. No clock runs if there is no party to tell."""
 
     complaint_id: Key
     by: Code
@@ -446,7 +447,7 @@ class CaseConcluded(Change):
 
 
 class ComplaintClosed(Change):
-    """A complaint has ended, and there is nobody to tell."""
+    """A complaint has ended without a party to tell."""
 
     complaint_id: Key
     by: Code
@@ -454,7 +455,7 @@ class ComplaintClosed(Change):
 
 
 class ComplaintAnswered(Change):
-    """The caller has an answer; of a duplicate, that of the main complaint."""
+    """A complaint was answered; a duplicate has the answer of the main complaint."""
 
     complaint_id: Key
     answer: Words
@@ -467,7 +468,7 @@ class ComplaintAnswered(Change):
 
 
 class ComplaintReopened(Change):
-    """The caller has had an answered complaint reopened; `reopening` counts how often."""
+    """An answered complaint was reopened at the caller's request; `reopening` counts how often."""
 
     complaint_id: Key
     by: Code
@@ -479,7 +480,7 @@ class ComplaintReopened(Change):
 
 
 class AnswerRated(Change):
-    """The caller has said how satisfied they are with the answer."""
+    """The caller has rated the answer."""
 
     complaint_id: Key
     by: Code
@@ -489,7 +490,8 @@ class AnswerRated(Change):
 
 
 class ComplaintOverdue(Change):
-    """A complaint has passed its clock. `level` counts who was told: the addressee is the last."""
+    """A complaint's clock has expired. `level` counts the escalations; the addressee is the
+    latest."""
 
     complaint_id: Key
     stage: Stage
@@ -501,7 +503,7 @@ class ComplaintOverdue(Change):
 
 
 class PenaltyImposed(Change):
-    """A substantiated complaint led to a penalty under the articles of law that are cited."""
+    """A substantiated complaint led to a penalty under the cited articles of law."""
 
     complaint_id: Key
     enterprise_id: Id

@@ -1,4 +1,4 @@
-"""Makes up a message of every kind, as it travels: what the documents show."""
+"""Examples of every contract, for the documents."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TIME = "2020-03-06T01:30:00Z"
 
 
 def example(kind: type[Contract]) -> dict[str, Any]:
-    """Make up a message of a kind: its headers and its body."""
+    """Return an example of a contract: its headers and its body."""
     fact = kind.from_data({name: value(name, shape) for name, shape in kind.describe().items()})
     source = "gateway" if issubclass(kind, Command) else kind.service or SWEEPERS[0]
     envelope = Envelope(
@@ -27,7 +27,7 @@ def example(kind: type[Contract]) -> dict[str, Any]:
 
 
 def value(name: str, shape: dict[str, Any]) -> Any:
-    """Make up the value of a field."""
+    """Return an example value of a field."""
     if "enum" in shape:
         return shape["enum"][0]
     if "items" in shape:

@@ -1,4 +1,4 @@
-"""What filing accepts and says: the registry, filings to reopen, staff and liaison officers."""
+"""Commands and events of filing: the registry, filings to reopen, rosters and liaison officers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Tenths = Annotated[int, validate.Range(min=300, max=450)]
 """A body temperature in tenths of a degree Celsius."""
 
 LINES = 5000
-"""How many people the roster of a day may list."""
+"""Maximum number of persons on the roster of a day."""
 
 
 class Kind(StrEnum):
@@ -40,32 +40,31 @@ class Size(StrEnum):
 
 
 class SizeBasis(StrEnum):
-    """How the size class is known: by the limits of 〔2011〕300號, or as stated."""
+    """The basis of the size class: the limits of 〔2011〕300號, or a statement."""
 
     COMPUTED = "computed"
     STATED = "stated"
 
 
 class Decision(StrEnum):
-    """What a reviewer decides of a filing."""
+    """A reviewer's decision on a filing."""
 
     APPROVE = "approve"
     RETURN = "return"
 
 
 class Stock(Part):
-    """How much of something an enterprise has in stock: pieces, or litres."""
+    """A quantity in stock: pieces, or litres."""
 
     measure: Code
     amount: Count
 
 
 class RosterLine(Part):
-    """One person on the roster of a day: the row on which they stood, and how they are.
+    """One person on the roster of a day: the row, and the state of health.
 
-    `worker_ref` is a keyed hash of the number under which the enterprise knows them. `home` and
-    `arrived_from` are division codes of six digits. The gateway looks at a name, and sends
-    none: nobody needs it later.
+    `worker_ref` is a keyed hash of the enterprise's staff number. `home` and `arrived_from` are
+    division codes of six digits. The gateway validates the name and drops it.
     """
 
     row: Count
@@ -79,25 +78,25 @@ class RosterLine(Part):
 
 
 class RowFault(Part):
-    """What is wrong with one column of a row, by JSON pointer."""
+    """An error in one column of a row, by JSON pointer."""
 
     pointer: str
     detail: str
 
 
 class UnreadLine(Part):
-    """A row of a roster that could not be read, and everything that is wrong with it."""
+    """An unreadable row of a roster, with all its errors."""
 
     row: Count
     errors: list[RowFault]
 
 
 class RegisterEnterprise(Command):
-    """Enter an enterprise in the district's registry.
+    """Register an enterprise of the district.
 
     It has a credit code (GB 32100) or an older registration number of 15 digits, or both. `revenue`
-    and `assets` are in 10,000 yuan. `size` counts only where the figures that the limits of its
-    trade need are missing.
+    and `assets` are in 10,000 yuan. `size` is used only if figures are missing that the limits of
+    its trade need.
     """
 
     enterprise_id: Key
@@ -117,7 +116,7 @@ class RegisterEnterprise(Command):
 
 
 class CorrectEnterprise(Act):
-    """Mend what the registry says of an enterprise; what is left out stays as it is."""
+    """Correct the registry data of an enterprise; omitted fields stay as they are."""
 
     enterprise_id: Key
     reason: Text
@@ -137,7 +136,8 @@ class CorrectEnterprise(Act):
 
 
 class SubmitFiling(Command):
-    """File to reopen on a day, stating the headcount and the prevention measures in place."""
+    """Submit a filing to reopen on a day, with the headcount and the prevention measures in
+    place."""
 
     filing_id: Id
     enterprise_id: Key
@@ -150,7 +150,7 @@ class SubmitFiling(Command):
 
 
 class WithdrawFiling(Act):
-    """Take back a filing that has not led to reopening yet."""
+    """Withdraw a filing that has not led to reopening yet."""
 
     filing_id: Id
     enterprise_id: Key
@@ -158,7 +158,7 @@ class WithdrawFiling(Act):
 
 
 class DecideFiling(Act):
-    """Approve or return a live filing by hand; a return gives its reasons."""
+    """Approve or return a live filing by hand; a return needs its reasons."""
 
     filing_id: Id
     enterprise_id: Key
@@ -168,7 +168,7 @@ class DecideFiling(Act):
 
 
 class ReportRoster(Act):
-    """Report the staff of a day: all, of them from other provinces, and those not fit for duty."""
+    """Report the staff of a day: in total, from other provinces, and unfit for duty."""
 
     enterprise_id: Key
     day: date
@@ -178,7 +178,7 @@ class ReportRoster(Act):
 
 
 class ReportRosterLines(Act):
-    """Report the staff of a day person by person; `unread` are the rows that could not be read."""
+    """Report the staff of a day person by person; `unread` are the unreadable rows."""
 
     enterprise_id: Key
     day: date
@@ -187,7 +187,7 @@ class ReportRosterLines(Act):
 
 
 class AssignLiaison(Act):
-    """Return an enterprise another liaison officer (掛鉤聯繫指導員), by staff number, and say why."""
+    """Assign another liaison officer (掛鉤聯繫指導員), by staff number, with a reason."""
 
     enterprise_id: Key
     officer: Code
@@ -204,9 +204,9 @@ class ReopenEnterprise(Command):
 
 
 class _OnRecord(Change, abstract=True):
-    """What the registry says of an enterprise, with its size class and how that is known.
+    """The registry data of an enterprise, with its size class and the class's basis.
 
-    `size_by` says whether it follows from the figures, by the limits of the trade `branch` in the
+    `size_by` tells whether it follows from the figures, by the limits of the trade `branch` in the
     edition `rules` of the rulebook, or was stated. `subdistrict` is the top of the grid's branch.
     """
 
@@ -231,14 +231,14 @@ class _OnRecord(Change, abstract=True):
 
 
 class EnterpriseRegistered(_OnRecord):
-    """An enterprise is in the registry."""
+    """An enterprise was registered."""
 
     registered_on: date
 
 
 class EnterpriseCorrected(_OnRecord):
-    """What the registry says of an enterprise was mended: all of it as it now stands, and which
-    fields have changed."""
+    """The registry data of an enterprise was corrected: all fields, and the names of the changed
+    ones."""
 
     changed: list[str]
     reason: Text
@@ -246,9 +246,9 @@ class EnterpriseCorrected(_OnRecord):
 
 
 class FilingSubmitted(Change):
-    """A filing to reopen has been submitted and waits for its decision.
+    """A filing to reopen was submitted and waits for its decision.
 
-    `follows` names the enterprise's filing before it, and `changed` the fields that differ.
+    `follows` is the enterprise's previous filing, and `changed` the fields that differ.
     """
 
     enterprise_id: Key
@@ -278,7 +278,7 @@ class FilingApproved(Change):
 
 
 class FilingReferred(Change):
-    """A filing waits for a person's decision, for reasons that the rules name."""
+    """A filing waits for a person's decision, for reasons named by the rules."""
 
     enterprise_id: Key
     filing_id: Id
@@ -297,7 +297,7 @@ class FilingReturned(Change):
 
 
 class FilingWithdrawn(Change):
-    """The enterprise took its filing back."""
+    """The enterprise withdrew its filing."""
 
     enterprise_id: Key
     filing_id: Id
@@ -305,7 +305,7 @@ class FilingWithdrawn(Change):
 
 
 class OnsiteReviewRequested(Change):
-    """Five-small premises must be seen before they may open (未經現場審核不得擅自營業)."""
+    """Five-small premises need an on-site review before they open (未經現場審核不得擅自營業)."""
 
     enterprise_id: Key
     filing_id: Id
@@ -314,7 +314,7 @@ class OnsiteReviewRequested(Change):
 
 
 class EnterpriseReopened(Change):
-    """An enterprise whose filing was approved has resumed business."""
+    """An enterprise with an approved filing has reopened."""
 
     enterprise_id: Key
     filing_id: Id
@@ -344,7 +344,7 @@ class SuspensionLifted(Change):
 
 
 class LiaisonAssigned(Change):
-    """An enterprise has another liaison officer than before: why, and who decided it."""
+    """An enterprise has another liaison officer than before, with the reason and the author."""
 
     enterprise_id: Key
     officer: Code
@@ -355,8 +355,8 @@ class LiaisonAssigned(Change):
 
 
 class RosterReported(Change):
-    """The staff of a day is known; who is not fit for duty is not on duty, and whose row could not
-    be read is not either. A later roster of the same day replaces an earlier one."""
+    """The staff of a day was reported; unfit persons and those on unreadable rows are not on duty.
+    A later roster of the same day replaces an earlier one."""
 
     enterprise_id: Key
     roster_id: Id

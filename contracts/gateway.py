@@ -1,4 +1,4 @@
-"""What the gateway says: that time has passed."""
+"""Events of the gateway: the passing of time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contracts.shapes import Key
 
 
 class HourBegan(Event):
-    """An hour has begun. Exactly one for each hour; after an outage the latest one suffices."""
+    """An hour has begun. There is one event for each hour; after an outage the latest suffices."""
 
     clock: Key = Key("clock")
     at: datetime

@@ -1,4 +1,4 @@
-"""What inspection accepts and says: patrols, visits, issues, notices, closures, the four slips."""
+"""Commands and events of inspection: patrols, visits, issues, notices, closures, the four slips."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contracts.shapes import Code, Count, Id, Key, Part, Point, Text, Words
 
 
 class Purpose(StrEnum):
-    """What a visit is for."""
+    """The purpose of a visit."""
 
     PATROL = "patrol"
     REVIEW = "review"
@@ -21,14 +21,14 @@ class Purpose(StrEnum):
 
 
 class Severity(StrEnum):
-    """How grave an issue is; a grave one closes at once."""
+    """The severity of an issue; a grave one closes at once."""
 
     ORDINARY = "ordinary"
     GRAVE = "grave"
 
 
 class Grounds(StrEnum):
-    """Why a closure was ordered."""
+    """The grounds of a closure."""
 
     GRAVE_ISSUE = "grave_issue"
     OVERDUE_NOTICE = "overdue_notice"
@@ -36,17 +36,17 @@ class Grounds(StrEnum):
 
 
 class Lifting(StrEnum):
-    """On what ground a closure was lifted."""
+    """The grounds on which a closure was lifted."""
 
     REINSPECTION = "reinspection"
     EXCEPTION = "exception"
 
 
 class Finding(Part):
-    """What officers found against one rule of the checklist.
+    """A finding against one rule of the checklist.
 
     `on_record` asks for a notice although the issue was rectified on the spot. `evidence` names
-    what the phones have stored: photographs, say, by their ids or hashes.
+    what the devices have stored, for example photographs, by ids or hashes.
     """
 
     rule: Code
@@ -57,7 +57,7 @@ class Finding(Part):
 
 
 class VisitWarning(Part):
-    """What those who plan or record a visit should know, although nothing is refused.
+    """A warning to those who plan or record a visit; nothing is rejected.
 
     `visit_id` is the other visit to the same premises on the same day, by those agencies.
     """
@@ -69,7 +69,7 @@ class VisitWarning(Part):
 
 
 class Factor(Part):
-    """One factor of a risk: its value, and in words what made it."""
+    """One factor of a risk: its value, and its explanation."""
 
     code: Code
     value: float
@@ -77,7 +77,7 @@ class Factor(Part):
 
 
 class Why(StrEnum):
-    """Why premises are on a day's plan, the most pressing first."""
+    """The reason why premises are on a day's plan, the most urgent first."""
 
     URGENT = "urgent"
     OVERDUE = "overdue"
@@ -86,7 +86,7 @@ class Why(StrEnum):
 
 
 class Stop(Part):
-    """One of the premises on a day's plan; `visit_id` is the visit that was planned already."""
+    """One of the premises on a day's plan; `visit_id` is its planned visit, if any."""
 
     enterprise_id: Id
     why: Why
@@ -96,7 +96,7 @@ class Stop(Part):
 
 
 class DispatchPatrol(Command):
-    """Send a team out for a day; it goes on to visit several premises."""
+    """Dispatch a team for a day, to visit several premises."""
 
     patrol_id: Key
     agencies: list[str]
@@ -106,7 +106,7 @@ class DispatchPatrol(Command):
 
 
 class DrawPatrolPlan(Command):
-    """Draw up whom these officers are to visit in a grid on a day."""
+    """Draw the plan of the premises that these officers visit in a grid on a day."""
 
     plan_id: Id
     grid: Key
@@ -115,7 +115,7 @@ class DrawPatrolPlan(Command):
 
 
 class PlanVisit(Command):
-    """Plan a visit to an enterprise; several agencies may make it together."""
+    """Plan a visit to an enterprise, by one or several agencies together."""
 
     visit_id: Id
     enterprise_id: Key
@@ -126,7 +126,7 @@ class PlanVisit(Command):
 
 
 class ReplanVisit(Act):
-    """Put a planned visit off, or bring it forward, to another day."""
+    """Move a planned visit to another day."""
 
     visit_id: Id
     enterprise_id: Key
@@ -135,7 +135,7 @@ class ReplanVisit(Act):
 
 
 class CancelVisit(Act):
-    """Give up a planned visit that nothing waits for."""
+    """Cancel a planned visit that is not needed by a filing or a complaint."""
 
     visit_id: Id
     enterprise_id: Key
@@ -143,12 +143,12 @@ class CancelVisit(Act):
 
 
 class RecordVisit(Act):
-    """Record what a visit found; of a planned visit, or of one that nobody planned.
+    """Record the findings of a visit, planned or not.
 
-    `answers` gives an answer for each item of the checklist of that version: a truth value, a
-    number, a choice or a text. `complete` says that every required item has been asked. `joint`
-    says that each of the agencies records and signs a part of its own. `device` and `client_id`
-    name the visit as a phone knows it, which may send it again.
+    `answers` has an answer for each item of the checklist of that version: a truth value, a number,
+    a choice or a text. `complete` tells that every required item was asked. `joint` tells that each
+    agency records and signs its own part. `device` and `client_id` identify the visit on a device,
+    which may send it again.
     """
 
     visit_id: Id
@@ -166,7 +166,7 @@ class RecordVisit(Act):
 
 
 class RecordPart(Act):
-    """An agency records its own part of a joint visit: what it was answered, and what it found."""
+    """Record one agency's own part of a joint visit: its answers and its findings."""
 
     visit_id: Id
     enterprise_id: Key
@@ -178,7 +178,7 @@ class RecordPart(Act):
 
 
 class SignVisit(Act):
-    """An agency signs its own part of a visit."""
+    """Sign one agency's own part of a visit."""
 
     visit_id: Id
     enterprise_id: Key
@@ -187,10 +187,10 @@ class SignVisit(Act):
 
 
 class Reinspect(Act):
-    """Look again at what a notice still leaves open.
+    """Re-inspect the open parts of a notice.
 
-    What is rectified in part leaves the parts that `left` names, in the officer's words; of those
-    that an earlier re-inspection left, some or all. Without parts the whole of it is left.
+    A partly rectified issue leaves the parts in `left`, in the officer's words; after an earlier
+    re-inspection, some or all of those it left. Without named parts the whole issue is left.
     """
 
     notice_id: Id
@@ -204,7 +204,7 @@ class Reinspect(Act):
 
 
 class ExtendNotice(Act):
-    """Return a notice a later day, with the approver and the reason."""
+    """Extend the deadline of a notice, with the approver and the reason."""
 
     notice_id: Id
     enterprise_id: Key
@@ -214,7 +214,7 @@ class ExtendNotice(Act):
 
 
 class PressNotice(Command):
-    """Press for a notice that is past due: sent by inspection to itself."""
+    """Escalate an overdue notice: sent by inspection to itself."""
 
     notice_id: Id
     enterprise_id: Key
@@ -224,7 +224,7 @@ class PressNotice(Command):
 
 
 class MoveNoticeDeadline(Command):
-    """Count a notice's working days by a calendar that came later: sent by inspection to itself."""
+    """Recount a notice's working days by a later calendar: sent by inspection to itself."""
 
     notice_id: Id
     enterprise_id: Key
@@ -241,7 +241,7 @@ class OrderClosure(Command):
 
 
 class ReinspectClosure(Act):
-    """Look again at a closed enterprise: of its open issues these still stand, no others."""
+    """Re-inspect a closed enterprise: exactly these of its open issues still stand."""
 
     closure_id: Id
     enterprise_id: Key
@@ -253,7 +253,7 @@ class ReinspectClosure(Act):
 
 
 class LiftClosure(Act):
-    """Lift a closure, whose latest re-inspection found nothing standing, or as an exception that an
+    """Lift a closure whose latest re-inspection found no open issue, or as an exception that an
     approver answers for; the enterprise may file again."""
 
     closure_id: Id
@@ -264,14 +264,14 @@ class LiftClosure(Act):
 
 
 class AcknowledgeSlip(Act):
-    """Confirm that a slip has been read, by whom it went to."""
+    """Acknowledge a slip, as its recipient."""
 
     slip_id: Id
     about: Key
 
 
 class PatrolDispatched(Change):
-    """A team has been sent out; its officers count as person-times (人次)."""
+    """A team was dispatched; its officers count as person-times (人次)."""
 
     patrol_id: Key
     agencies: list[str]
@@ -281,10 +281,10 @@ class PatrolDispatched(Change):
 
 
 class PatrolPlanDrawn(Change):
-    """Whom the officers are to visit in a grid on a day, the most pressing first.
+    """The plan of the premises that the officers visit in a grid on a day, the most urgent first.
 
-    `capacity` is how many premises they can visit; `left_out` counts the visits that were due and
-    found no place. `rules_version` pins the rules by which the risk was reckoned.
+    `capacity` is the number of premises that they can visit; `left_out` counts the due visits that
+    did not fit. `rules_version` is the version of the rules by which the risk was computed.
     """
 
     plan_id: Id
@@ -298,7 +298,7 @@ class PatrolPlanDrawn(Change):
 
 
 class VisitPlanned(Change):
-    """A visit is to be made."""
+    """A visit was planned."""
 
     visit_id: Id
     enterprise_id: Key
@@ -314,7 +314,7 @@ class VisitPlanned(Change):
 
 
 class VisitReplanned(Change):
-    """A planned visit is to be made on another day than before."""
+    """A planned visit was moved to another day."""
 
     visit_id: Id
     enterprise_id: Key
@@ -325,7 +325,7 @@ class VisitReplanned(Change):
 
 
 class VisitCancelled(Change):
-    """A planned visit was given up."""
+    """A planned visit was cancelled."""
 
     visit_id: Id
     enterprise_id: Key
@@ -333,7 +333,7 @@ class VisitCancelled(Change):
 
 
 class VisitRecorded(Change):
-    """A visit was made, and this is what it found, under the checklist of that version.
+    """A visit was made, with these findings under the checklist of that version.
 
     `findings` holds those that officers named, and one for each rule that an answer breaks.
     """
@@ -380,7 +380,7 @@ class VisitSigned(Change):
 
 
 class OnsiteReviewPassed(Event):
-    """Officers saw the premises before they open, and found them fit."""
+    """An on-site review found the premises fit to open."""
 
     enterprise_id: Key
     filing_id: Id
@@ -388,7 +388,7 @@ class OnsiteReviewPassed(Event):
 
 
 class OnsiteReviewFailed(Event):
-    """Officers saw the premises before they open, and this is what stands against it."""
+    """An on-site review found faults that stand against opening."""
 
     enterprise_id: Key
     filing_id: Id
@@ -413,7 +413,7 @@ class IssueFound(Change):
 
 
 class IssueRectified(Change):
-    """A fault was put right, on the spot or later."""
+    """An issue was rectified, on the spot or later."""
 
     issue_id: Id
     enterprise_id: Key
@@ -423,20 +423,21 @@ class IssueRectified(Change):
 
 
 class Numbered(Change, abstract=True):
-    """Paper that begins, with a number of its own: consecutive for its kind in each year."""
+    """The first event of a paper, with its number: consecutive for its kind in each year."""
 
     number: str = ""
 
     def bearing(self, number: str) -> Self:
-        """Return the same paper with its number, which is drawn when all else is written."""
+        """Return the same event with its number, which is drawn after everything else is
+        written."""
         made = object.__new__(type(self))
         made.__dict__.update(self.__dict__, number=number)
         return made
 
 
 class NoticeIssued(Numbered):
-    """A rectification notice (整改通知書) for one issue, and when it must be met: before `due_at`,
-    of which `due_on` is the last day. `remark` and `evidence` are those of the finding."""
+    """A rectification notice (整改通知書) for one issue, with its deadline: before `due_at`, with
+    `due_on` as the last day. `remark` and `evidence` are those of the finding."""
 
     notice_id: Id
     enterprise_id: Key
@@ -452,8 +453,8 @@ class NoticeIssued(Numbered):
 
 
 class NoticeReinspected(Change):
-    """Officers looked again; where it is not rectified, `left` names the parts that are open, or
-    nobody has named parts, and the whole of it is."""
+    """A notice was re-inspected; if it is not rectified, `left` names the open parts, or is empty
+    if the whole issue is open."""
 
     notice_id: Id
     enterprise_id: Key
@@ -467,7 +468,7 @@ class NoticeReinspected(Change):
 
 
 class NoticeExtended(Change):
-    """A notice was given a later day."""
+    """The deadline of a notice was extended."""
 
     notice_id: Id
     enterprise_id: Key
@@ -480,7 +481,7 @@ class NoticeExtended(Change):
 
 
 class NoticeDeadlineMoved(Change):
-    """A holiday that was announced later moved a deadline that is counted in working days."""
+    """A later announcement of holidays moved a deadline that is counted in working days."""
 
     notice_id: Id
     enterprise_id: Key
@@ -491,8 +492,8 @@ class NoticeDeadlineMoved(Change):
 
 
 class NoticeOverdue(Change):
-    """A notice has passed its deadline; `level` counts how often. It is now due again, unless this
-    was the last time; `addressee` is to press for it."""
+    """A notice is overdue; `level` counts how often. It has a new deadline, unless this was the
+    last; `addressee` is the office that must press for it."""
 
     notice_id: Id
     enterprise_id: Key
@@ -508,7 +509,7 @@ class NoticeOverdue(Change):
 
 
 class NoticeSatisfied(Change):
-    """What a notice asked for was done."""
+    """A notice was met."""
 
     notice_id: Id
     enterprise_id: Key
@@ -530,7 +531,7 @@ class ClosureOrdered(Numbered):
 
 
 class ClosureReinspected(Change):
-    """Officers looked again at a closed enterprise; `clean` where nothing stands any more."""
+    """A closed enterprise was re-inspected; `clean` means that no issue is open."""
 
     closure_id: Id
     enterprise_id: Key
@@ -544,7 +545,7 @@ class ClosureReinspected(Change):
 
 
 class ClosureLifted(Change):
-    """A closure was lifted: after a re-inspection, or as an exception for which one answers."""
+    """A closure was lifted: after a re-inspection, or as an exception with an approver."""
 
     closure_id: Id
     enterprise_id: Key
@@ -557,7 +558,7 @@ class ClosureLifted(Change):
 
 
 class ComplaintChecked(Event):
-    """Officers looked into a complaint on site."""
+    """A complaint was checked on site."""
 
     complaint_id: Key
     enterprise_id: Id
@@ -568,9 +569,9 @@ class ComplaintChecked(Event):
 
 
 class Slip(Numbered, abstract=True):
-    """One of the four slips: about an enterprise or a complaint, to somebody, with its points.
+    """One of the four slips: about an enterprise or a complaint, with its recipient and points.
 
-    `text` is the whole parked message, and keeps its words whatever the rules say later.
+    `text` is the whole letter, and keeps its words whatever the rules say later.
     """
 
     slip_id: Id
@@ -586,7 +587,7 @@ class Slip(Numbered, abstract=True):
     complaint_id: Id | None = None
 
     def bearing(self, number: str) -> Self:
-        """Return the same slip with its number, which stands above its text too."""
+        """Return the same slip with its number, also above its text."""
         made = super().bearing(number)
         text = Words(zh=f"{number}\n{self.text.zh}", en=f"{number}\n{self.text.en}")
         made.__dict__.update(text=text)
@@ -598,19 +599,19 @@ class PromptSlipIssued(Slip):
 
 
 class ProblemSlipIssued(Slip):
-    """問題單疏漏洞: names a fault that was found."""
+    """問題單疏漏洞: names a fault."""
 
 
 class SupervisionSlipIssued(Slip):
-    """督辦單抓落實: presses for what is past due."""
+    """督辦單抓落實: presses for an overdue matter."""
 
 
 class FeedbackSlipIssued(Slip):
-    """反饋單示結果: shows the result."""
+    """反饋單示結果: reports a result."""
 
 
 class SlipAcknowledged(Change):
-    """Whom a slip went to has read it."""
+    """The recipient of a slip has read it."""
 
     slip_id: Id
     about: Key

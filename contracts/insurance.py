@@ -1,4 +1,4 @@
-"""What insurance accepts and says: free cover for small enterprises, medics' cover and claims."""
+"""Commands and events of insurance: cover of small enterprises and medics, and claims."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from contracts.shapes import Code, Count, Id, Key, Part, Point, Sealed, Text
 
 
 class HolderKind(StrEnum):
-    """Who holds a policy."""
+    """The kind of a policy's holder."""
 
     ENTERPRISE = "enterprise"
     MEDIC = "medic"
 
 
 class ClaimDecision(StrEnum):
-    """What the insurer decides of a claim."""
+    """The insurer's decision on a claim."""
 
     APPROVE = "approve"
     REJECT = "reject"
 
 
 class GapReason(StrEnum):
-    """Why one who should be covered is not: no scheme has begun yet, or the cover has ended."""
+    """The reason for missing cover: no scheme has begun yet, or the cover has ended."""
 
     NOT_BEGUN = "not_begun"
     EXPIRED = "expired"
 
 
 class Benefit(Part):
-    """What a cover pays in all for a casualty, in yuan, less what was paid before."""
+    """The total benefit for a casualty, in yuan, before earlier payments are deducted."""
 
     casualty: Code
     amount: Count
 
 
 class EnrolMedic(Command):
-    """Enter a front-line medic for cover; `holder_ref` is a keyed hash of the identity number.
+    """Enrol a front-line medic for cover; `holder_ref` is a keyed hash of the identity number.
 
     `earlier_refs` are hashes of other spellings, under which the same person may be on record.
     """
@@ -53,28 +53,28 @@ class EnrolMedic(Command):
 
 
 class CorrectMedic(Act):
-    """Put right at which institution a medic works."""
+    """Correct the institution of a medic."""
 
     medic_id: Key
     institution: Text
 
 
 class ReidentifyMedic(Act):
-    """Know who a medic is by another keyed hash: that of the normal form of the same number."""
+    """Change a medic's keyed hash to that of the normalized identity number."""
 
     medic_id: Key
     holder_ref: Code
 
 
 class WithdrawMedic(Act):
-    """Take a medic off the record: today is the last day of the cover."""
+    """Withdraw a medic: today is the last day of the cover."""
 
     medic_id: Key
     reason: Text
 
 
 class CoverHolder(Command):
-    """Cover one who should be and is not: sent by insurance to itself."""
+    """Cover a holder without cover: sent by insurance to itself."""
 
     holder_id: Key
     scheme: Code
@@ -82,7 +82,7 @@ class CoverHolder(Command):
 
 
 class ExpirePolicy(Command):
-    """End a cover whose last day is over: sent by insurance to itself."""
+    """End a policy whose last day is over: sent by insurance to itself."""
 
     holder_id: Key
     policy_id: Id
@@ -91,7 +91,7 @@ class ExpirePolicy(Command):
 
 
 class FileClaim(Command):
-    """Claim under a medic's policy, for a casualty that its scheme pays for."""
+    """File a claim under a medic's policy, for a casualty that its scheme covers."""
 
     claim_id: Id
     medic_id: Key
@@ -102,7 +102,7 @@ class FileClaim(Command):
 
 
 class CheckClaim(Act):
-    """State that the documents of a claim are complete, or which are missing, by their codes."""
+    """Record that a claim's documents are complete, or the codes of the missing ones."""
 
     claim_id: Id
     medic_id: Key
@@ -111,7 +111,7 @@ class CheckClaim(Act):
 
 
 class DecideClaim(Act):
-    """Approve a claim, or reject it for reasons of the rulebook, given by their codes."""
+    """Approve a claim, or reject it for reasons of the rulebook, by their codes."""
 
     claim_id: Id
     medic_id: Key
@@ -122,7 +122,7 @@ class DecideClaim(Act):
 
 
 class PayClaim(Act):
-    """Pay an approved claim, under the insurer's payment reference, which serves for no other."""
+    """Pay an approved claim, under a payment reference that no other claim has."""
 
     claim_id: Id
     medic_id: Key
@@ -130,7 +130,7 @@ class PayClaim(Act):
 
 
 class MedicEnrolled(Change):
-    """A front-line medic is on record, sealed."""
+    """A front-line medic was enrolled; personal data is sealed."""
 
     medic_id: Key
     name: Sealed
@@ -141,14 +141,14 @@ class MedicEnrolled(Change):
 
 
 class MedicCorrected(Change):
-    """It was put right at which institution a medic works."""
+    """The institution of a medic was corrected."""
 
     medic_id: Key
     institution: Text
 
 
 class MedicReidentified(Change):
-    """A medic is the person with this keyed hash of the identity number, and was with another."""
+    """A medic has a new keyed hash of the identity number, in place of an earlier one."""
 
     medic_id: Key
     holder_ref: Code
@@ -156,7 +156,7 @@ class MedicReidentified(Change):
 
 
 class MedicWithdrawn(Change):
-    """A medic is no longer on record; a claim for a day before that may still be filed."""
+    """A medic was withdrawn; a claim for an earlier day may still be filed."""
 
     medic_id: Key
     withdrawn_on: date
@@ -164,9 +164,9 @@ class MedicWithdrawn(Change):
 
 
 class PolicyIssued(Change):
-    """Cover was given, once for a holder and a scheme. A sum, where one is set, is in yuan.
+    """A policy was issued, once for a holder and a scheme. A sum, if set, is in yuan.
 
-    `edition` is that of the rulebook whose terms the policy keeps, whatever they become later.
+    `edition` is the edition of the rulebook with the policy's terms, which the policy keeps.
     """
 
     policy_id: Id
@@ -182,7 +182,7 @@ class PolicyIssued(Change):
 
 
 class PolicyExpired(Change):
-    """The last day of a cover is over."""
+    """The last day of a policy is over."""
 
     policy_id: Id
     holder_id: Key
@@ -190,7 +190,7 @@ class PolicyExpired(Change):
 
 
 class PolicyEnded(Change):
-    """A cover ended before its time, with this day as its last."""
+    """A policy ended early, with this day as its last."""
 
     policy_id: Id
     holder_id: Key
@@ -199,7 +199,7 @@ class PolicyEnded(Change):
 
 
 class CoverMissing(Change):
-    """One who should be covered is not: a scheme begins on a later day, or the cover has ended."""
+    """A holder lacks cover: a scheme begins on a later day, or the cover has ended."""
 
     holder_id: Key
     holder_kind: HolderKind
@@ -210,14 +210,14 @@ class CoverMissing(Change):
 
 
 class CoverNotDue(Change):
-    """One who was not covered need not be any more."""
+    """A holder's missing cover is no longer due."""
 
     holder_id: Key
     on: date
 
 
 class ClaimFiled(Change):
-    """A claim was entered; its amount is the benefit less what was paid before, in yuan."""
+    """A claim was filed; its amount is the benefit less earlier payments, in yuan."""
 
     claim_id: Id
     medic_id: Key
@@ -231,7 +231,7 @@ class ClaimFiled(Change):
 
 
 class ClaimChecked(Change):
-    """The documents of a claim were looked at: complete, or with some missing."""
+    """The documents of a claim were checked: complete, or with some missing."""
 
     claim_id: Id
     medic_id: Key
@@ -262,7 +262,7 @@ class ClaimRejected(Change):
 
 
 class ClaimPaid(Change):
-    """A claim was paid, at most once, in yuan."""
+    """A claim was paid, at most once for a casualty, in yuan."""
 
     claim_id: Id
     medic_id: Key

@@ -1,4 +1,4 @@
-"""How a command or an event is declared, and the envelope in which it travels."""
+"""The base classes of commands and events, and the envelope of a message."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Self, dataclass_transform, get_type_hints
 from contracts.shapes import Code, Count, Key, Part, moment_from_json
 
 PUBLIC = "public"
-"""Who asks, where nobody says who: anyone."""
+"""The default author of a command."""
 
 RULE = "rule"
-"""Who asks and decides, where no person does: the rules themselves."""
+"""The author of commands and decisions by the rules."""
 
 LONGEST = {
     "id": 64,
@@ -27,18 +27,18 @@ LONGEST = {
     "causationtype": 64,
     "traceparent": 64,
 }
-"""Characters of each attribute of a message at the most: as many as every service keeps."""
+"""Maximum length of each attribute of a message, in characters: that of its columns."""
 
 PREFIX = "cloudEvents_"
 """Prefix of the CloudEvents attributes among the AMQP headers (binary mode)."""
 
 declared: dict[str, type[Contract]] = {}
-"""Every contract that has been declared so far, by its type."""
+"""Every declared contract, by its type."""
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 class Contract(Part):
-    """Something that is said: its type from the class name, its service from the module.
+    """A command or an event: its type from the class name, its service from the module.
 
     Exactly one field is annotated `Key`: the partition key.
     """
@@ -60,7 +60,7 @@ class Contract(Part):
 
     @classmethod
     def key_name(cls) -> str:
-        """Name the field that is the partition key."""
+        """Return the name of the field that is the partition key."""
         if not cls.key_field:
             keys = [name for name, hint in get_type_hints(cls).items() if hint is Key]
             if len(keys) != 1:
@@ -75,36 +75,37 @@ class Contract(Part):
 
 
 class Event(Contract, abstract=True):
-    """States what has happened; the service of its module publishes it."""
+    """A fact that has happened; the service of its module publishes it."""
 
     @classmethod
     def echo(cls, command: Contract, **more: Any) -> Self:
-        """State what was asked for: the fields that both have, and `more`, which goes first."""
+        """Return an event with the fields that it shares with a command; `more` takes
+        precedence."""
         shared = {name: value for name, value in command.__dict__.items() if name in cls.names()}
         return cls(**shared | more)
 
 
 class Change(Event, abstract=True):
-    """An event that states how one thing has changed; `version` counts its changes."""
+    """An event about the change of one thing; `version` counts its changes."""
 
     version: Count = 0
 
     def numbered(self, version: int) -> Self:
-        """Return the same change with the version of the thing after it."""
+        """Return the same event with the version of the thing after the change."""
         made = object.__new__(type(self))
         made.__dict__.update(self.__dict__, version=version)
         return made
 
 
 class Command(Contract, abstract=True):
-    """Asks the service of its module to do something; `by` says who asked."""
+    """A request to the service of its module; `by` names the author."""
 
     by: Code = PUBLIC
 
 
 class Act(Command, abstract=True):
-    """A command upon a thing that exists. `seen_version` is the version of the thing that the asker
-    saw, and may be left out: where the thing has changed since, the command is refused."""
+    """A command to an existing thing. `seen_version` is the version that the author saw, and
+    optional: if the thing has changed since, the command is rejected."""
 
     seen_version: Count | None = None
 
@@ -113,8 +114,8 @@ class Act(Command, abstract=True):
 class Envelope:
     """The CloudEvents 1.0 attributes of one message; `time` is RFC 3339 in UTC.
 
-    `partitionkey` orders, `correlationid` names the request or the hour that began the chain,
-    `causationid` and `causationtype` name the message whose handling said this one.
+    `partitionkey` orders, `correlationid` is the request or the hour that began the chain,
+    `causationid` and `causationtype` are the message whose handler published this one.
     """
 
     id: str
@@ -128,7 +129,7 @@ class Envelope:
     traceparent: str | None = None
 
     def headers(self) -> dict[str, str]:
-        """Write the attributes as AMQP headers; absent ones are left out."""
+        """Return the attributes as AMQP headers, without absent ones."""
         made = {
             PREFIX + name: value
             for name in _ATTRIBUTES
@@ -140,10 +141,11 @@ class Envelope:
 
     @classmethod
     def from_headers(cls, headers: Mapping[str, Any]) -> Envelope:
-        """Read the attributes from AMQP headers; raises `ValueError`, which says which is not fit.
+        """Read the attributes from AMQP headers; raises `ValueError` with the name of an invalid
+        one.
 
-        Anybody may have written them, so each is judged here: that it is there, text without
-        control characters, not too long, and the time a moment since 1970.
+        Headers are untrusted, so each attribute is validated: present, text without control
+        characters, not too long, and the time a moment since 1970.
         """
         values = {name: headers.get(PREFIX + name) for name in _ATTRIBUTES}
         given: dict[str, Any] = {
@@ -153,9 +155,9 @@ class Envelope:
             if not isinstance(value, str) or not 1 <= len(value) <= LONGEST[name]:
                 raise ValueError(f"{name} is not a text of 1 to {LONGEST[name]} characters")
         if not _TEXT.fullmatch("".join(given.values())):
-            raise ValueError("an attribute holds a control character, or half of a surrogate pair")
+            raise ValueError("an attribute contains a control character or an unpaired surrogate")
         if not _is_moment(given["time"]):
-            raise ValueError("time is not a moment since 1970 as RFC 3339 writes it")
+            raise ValueError("time is not an RFC 3339 moment since 1970")
         return cls(**values)  # type: ignore[arg-type]
 
 
@@ -168,8 +170,8 @@ _MOMENT = re.compile(
 
 
 def is_text(value: Any, longest: int) -> bool:
-    """Return whether a value is a text of 1 to so many characters, none of them a control character
-    or half of a surrogate pair, which no database keeps."""
+    """Return whether a value is a text of limited length, without control characters and unpaired
+    surrogates, which databases do not store."""
     return isinstance(value, str) and len(value) <= longest and bool(_TEXT.fullmatch(value))
 
 
@@ -184,4 +186,4 @@ def _is_moment(text: Any) -> bool:
 
 
 _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
-"""AMQP counts seconds from 1970, and every zone can tell the day."""
+"""AMQP timestamps begin in 1970, and every time zone can represent the day."""

@@ -1,8 +1,8 @@
-"""The kinds of values that messages are made of, with their marshmallow fields and JSON forms.
+"""The types of message fields, with their marshmallow fields and JSON forms.
 
-A contract states its fields as annotations. This module turns each annotation into two things: a
-strict marshmallow field, which judges what comes from outside, and a pair of plain functions, which
-carry trusted values to and from JSON on the bus without the cost of the first.
+A contract declares its fields as annotations. This module turns each annotation into a strict
+marshmallow field, which validates untrusted input, and into a pair of plain functions, which
+convert trusted values to and from JSON on the bus without the cost of the former.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ Key = NewType("Key", str)
 """The partition key of a message: messages with one key from one publisher arrive in order."""
 
 Id = NewType("Id", str)
-"""The identity of a thing that is not the partition key."""
+"""The id of a thing, other than the partition key."""
 
 LONGEST_TEXT = 2000
-"""Characters of the longest text that is taken from outside."""
+"""Longest text accepted from outside, in characters."""
 
 
 MOST_WRONG = 21
-"""Wrong items of a list, after which no more are looked at: one more than a problem tells."""
+"""Errors of a list after which no more items are validated: one more than a problem reports."""
 
 
 class NotBlank(validate.Length):
-    """A length of so many characters, which are not all blank."""
+    """A length limit for texts that must not be blank."""
 
     def __call__(self, value: Any) -> Any:
-        """Judge a text; raises `ValidationError`."""
+        """Validate a text; raises `ValidationError`."""
         super().__call__(value)
         if not value.strip():
             raise ValidationError("Must not be blank.")
@@ -52,23 +52,23 @@ class NotBlank(validate.Length):
 
 
 Text = Annotated[str, NotBlank(min=1, max=LONGEST_TEXT)]
-"""Words of a person: not blank, at most 2,000 characters."""
+"""A text by a person: not blank, at most 2,000 characters."""
 
 Code = Annotated[str, NotBlank(min=1, max=64)]
-"""A short code that the rulebook or another register defines."""
+"""A short code, defined by the rulebook or another register."""
 
 Count = Annotated[int, validate.Range(min=0, max=10_000_000)]
-"""A number of people or things."""
+"""A count of people or things."""
 
 
 class Sealed(str):
-    """Personal data, encrypted: a key id, a dot and the ciphertext. Never the clear text."""
+    """Encrypted personal data: a key id, a dot and the ciphertext. Never the clear text."""
 
     __slots__ = ()
 
 
 class _Integer(fields.Integer):
-    """A whole number; neither text nor a truth value passes for one."""
+    """A whole number; texts and booleans are invalid."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
@@ -77,7 +77,7 @@ class _Integer(fields.Integer):
 
 
 class _Number(fields.Float):
-    """A number; neither text nor a truth value passes for one."""
+    """A number; texts and booleans are invalid."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -86,7 +86,7 @@ class _Number(fields.Float):
 
 
 class _Boolean(fields.Boolean):
-    """true or false and nothing that resembles them."""
+    """true or false, without equivalents."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:
         if not isinstance(value, bool):
@@ -95,14 +95,14 @@ class _Boolean(fields.Boolean):
 
 
 class _String(fields.String):
-    """Text of which nothing more is said: it may be empty, and has an end."""
+    """A text without further rules: it may be empty, and has a maximum length."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"validate": validate.Length(max=LONGEST_TEXT)} | kwargs)
 
 
 class _List(fields.List[Any]):
-    """A list of which no more items are looked at once so many are wrong."""
+    """A list whose validation stops after a number of wrong items."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
         if not isinstance(value, list):
@@ -121,12 +121,12 @@ class _List(fields.List[Any]):
 
 
 class _Day(fields.Date):
-    """A day that a district may mean: of the years from 1900 to 2199."""
+    """A day from 1900 to 2199."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> date:
         day: date = super()._deserialize(value, *args, **kwargs)
         if not 1900 <= day.year < 2200:
-            raise ValidationError("Must be a day of the years from 1900 to 2199.")
+            raise ValidationError("Must be a day from 1900 to 2199.")
         return day
 
 
@@ -138,12 +138,12 @@ class _Moment(fields.AwareDateTime):
 
 
 def moment_to_json(moment: datetime) -> str:
-    """Write a moment as RFC 3339 in UTC."""
+    """Return a moment as RFC 3339 in UTC."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def moment_from_json(text: str) -> datetime:
-    """Read an RFC 3339 moment; one without an offset is an error."""
+    """Parse an RFC 3339 moment; one without an offset is an error."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"{text} has no offset from UTC")
@@ -155,7 +155,7 @@ Convert = Callable[[Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One annotation understood: how it is judged, and how it is written to and read from JSON."""
+    """The shape of an annotation: its validation, and its conversion to and from JSON."""
 
     field: Callable[..., fields.Field[Any]]
     write: Convert | None
@@ -199,7 +199,7 @@ _SIMPLE: dict[Any, Shape] = {
 
 
 def shape_of(annotation: Any) -> Shape:
-    """Understand one annotation; raises `TypeError` where a contract uses what JSON cannot say."""
+    """Return the shape of an annotation; raises `TypeError` for a type without a JSON form."""
     if annotation in _SIMPLE:
         return _SIMPLE[annotation]
     origin, args = get_origin(annotation), get_args(annotation)
@@ -281,7 +281,7 @@ def _part(kind: type[Part]) -> Shape:
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
-    """A class understood: its fields with their shapes, and those that may be left out."""
+    """The shape of a class: its fields with their shapes, and the optional ones."""
 
     shapes: dict[str, Shape]
     writers: tuple[tuple[str, Convert | None], ...]
@@ -291,7 +291,7 @@ class _Compiled:
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 class Part:
-    """A value with named fields, immutable; every contract and every piece of one is a Part."""
+    """An immutable value with named fields; contracts and their parts are Parts."""
 
     __compiled: _Compiled | None = None
     __schema: Schema | None = None
@@ -317,12 +317,12 @@ class Part:
 
     @classmethod
     def names(cls) -> Collection[str]:
-        """Name the fields."""
+        """Return the names of the fields."""
         return cls._compile().shapes.keys()
 
     @classmethod
     def describe(cls) -> dict[str, Any]:
-        """Return each field's JSON shape, as the catalogue and the golden files show it."""
+        """Return each field's JSON shape, for the catalogue and the golden files."""
         compiled = cls._compile()
         return {
             name: {
@@ -334,7 +334,7 @@ class Part:
 
     @classmethod
     def schema(cls) -> Schema:
-        """Return the marshmallow schema that judges data from outside: unknown fields are
+        """Return the marshmallow schema that validates untrusted input: unknown fields are
         errors."""
         if cls.__schema is None:
             compiled = cls._compile()
@@ -354,7 +354,7 @@ class Part:
         return cls.__schema
 
     def to_data(self) -> dict[str, Any]:
-        """Write the fields as JSON values."""
+        """Return the fields as JSON values."""
         values = self.__dict__
         return {
             name: values[name] if write is None else write(values[name])
@@ -365,7 +365,7 @@ class Part:
     def from_data(cls, data: Mapping[str, Any]) -> Any:
         """Read the fields from JSON values: unknown ones are ignored, missing ones take defaults.
 
-        Raises `marshmallow.ValidationError`, which names each field that is wrong.
+        Raises `marshmallow.ValidationError` with the name of each invalid field.
         """
         compiled = cls._compile()
         try:
@@ -395,19 +395,19 @@ def _default(part: dataclasses.Field[Any]) -> Callable[[], Any] | None:
 
 
 class Words(Part):
-    """What a person reads, in Chinese (traditional) first and in English."""
+    """A text for people, in Chinese (traditional) and in English."""
 
     zh: str
     en: str
 
 
 class Point(Part):
-    """One thing to heed, to mend or to know: its code in the rulebook, and its words."""
+    """A point to note or to mend: its code in the rulebook, and its words."""
 
     code: Code
     words: Words
 
 
 def moment_of(seconds: float | None) -> str | None:
-    """Write an instant of the real clock as RFC 3339."""
+    """Return an instant of the real clock as RFC 3339."""
     return None if seconds is None else moment_to_json(datetime.fromtimestamp(seconds, UTC))

@@ -1,4 +1,4 @@
-"""What every service says alike: how a command ended, and how it dealt with an hour."""
+"""Contracts of every service: command outcomes, the handling of an hour, and resending."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class CommandSettled(Event):
 
 
 class HourSwept(Event):
-    """A service has found what fell due in an hour, and has sent itself a command for each case.
+    """A service has found its due cases of an hour, and has sent itself a command for each.
 
     One page of cases a message; `last` is true on the last page.
     """
@@ -47,7 +47,7 @@ class HourSwept(Event):
 
 
 class SweepHour(Command):
-    """Go on with an hour where the last page ended: sent by a service to itself."""
+    """Continue with an hour after the last page: sent by a service to itself."""
 
     clock: Key = Key("clock")
     hour_id: Id
@@ -58,9 +58,9 @@ class SweepHour(Command):
 
 
 class Resend(Command):
-    """Publish again, to one service, what it was sent since a moment: a queue of its was lost.
+    """Publish again the messages to one service since a moment, as one of its queues was lost.
 
-    `partition` is that of the queue. `marker` comes back in the `resend-began` that goes before.
+    `partition` is that of the queue. `marker` is repeated in the `resend-began` that comes first.
     """
 
     resend: Key = Key("resend")
@@ -72,10 +72,10 @@ class Resend(Command):
 
 
 class ResendBegan(Event):
-    """From here on a publisher sends again, in its order, what a lost queue may have held.
+    """From here on a publisher resends, in order, the messages that a lost queue may have held.
 
-    It goes to the service that asked, and to nobody else. `marked` says that what is sent again
-    carries the marker too, and so can be told from what was sent before.
+    It is sent only to the service that asked. `marked` tells that the resent messages carry the
+    marker too, which distinguishes them from the first sending.
     """
 
     lane: Key
@@ -84,4 +84,4 @@ class ResendBegan(Event):
 
 
 SWEEPERS = ("filing", "inspection", "complaints", "insurance")
-"""The services that have deadlines, and say of each hour what it made due."""
+"""The services with deadlines, which publish for each hour their due cases."""

@@ -1,4 +1,4 @@
-"""The district's rules as data: each entry with its source and the date from which it holds."""
+"""The district's rules as data: each entry with its source and its first day."""
 
 from rulebook.book import Rulebook
 from rulebook.entries import Entry, RulebookError, Source, Unknown

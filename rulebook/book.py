@@ -1,4 +1,4 @@
-"""The rulebook: the rules of one district as they stand on a day."""
+"""The rulebook: the rules of one district as of a day."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rulebook.texts import Texts
 
 _HERE = Path(__file__).parent
 COMMON = _HERE / "national"
-"""What all districts share: the State's calendar, its classifications, its clocks."""
+"""The folder of the rules that all districts share: calendar, classifications, clocks."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -26,34 +26,34 @@ class Rulebook(
     insurance.Insurance,
     identities.Identities,
 ):
-    """The rules of one district as they stand from one day until some of them change.
+    """The rules of one district from one day until the next change.
 
-    Immutable once loaded; an unknown code raises `Unknown`. `version` names the district, the day
-    from which these rules stand, and what they say: an answer that pins it can always be told from
-    one that was given under other rules.
+    Immutable once loaded; an unknown code raises `Unknown`. `version` identifies the district, the
+    first day of these rules, and their contents, so that an answer that pins it is never confused
+    with one under other rules.
     """
 
     version: str
     since: date
     editions: list[Rulebook] = field(default_factory=list)
-    """All that the district has had and will have, as far as it is known, the first one first."""
+    """All known editions of the district, past and future, the earliest first."""
 
     @classmethod
     def load(cls, folder: Path | None = None) -> Rulebook:
-        """Load a district's folder; Fengze's unless told, which is read once and then shared.
+        """Load a district's folder, by default Fengze's; it is read once and shared.
 
-        Gives the last edition. Raises `RulebookError`, whose one sentence names the file, the entry
-        and the field.
+        Returns the last edition. Raises `RulebookError`, whose one sentence names the file, the
+        entry and the field.
         """
         return _read(folder) if folder else _fengze()
 
     def on(self, day: date) -> Rulebook:
-        """Return the edition that holds on a day; the first one for the days before it."""
+        """Return the edition in force on a day; the first one for earlier days."""
         place = bisect_right(self.editions, day, key=lambda edition: edition.since)
         return self.editions[max(place - 1, 0)]
 
     def checklist_under(self, version: str, day: date) -> Checklist | None:
-        """Find a checklist by its version among those that had come into force by a day."""
+        """Return a checklist by its version if it was in force by a day, else None."""
         known = (edition.checklist for edition in self.editions if edition.since <= day)
         return next((one for one in known if one.version == version), None)
 

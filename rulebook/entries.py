@@ -1,4 +1,4 @@
-"""What stands in the rulebook: immutable entries, each with its source and its first day."""
+"""The entries of the rulebook: immutable, each with its source and its first day."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from contracts.shapes import Point, Words
 
 
 class RulebookError(Exception):
-    """The rulebook's files are wrong; one sentence names the file, the entry and the field."""
+    """The rulebook's files are invalid; one sentence names the file, the entry and the field."""
 
 
 class Unknown(KeyError):
-    """The rulebook has no such code or text; the one argument is a sentence that names it."""
+    """The rulebook has no such code or text; the only argument is a sentence that names it."""
 
     def __str__(self) -> str:
         """Return the sentence, without the quotes that `KeyError` adds."""
@@ -24,7 +24,7 @@ class Unknown(KeyError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where entries come from, and how well it is known: seen, secondary, memory or practice."""
+    """The source of entries, and its reliability: seen, secondary, memory or practice."""
 
     code: str
     words: Words
@@ -33,7 +33,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One entry: its code and words, the code of its source, and the date from which it holds."""
+    """One entry: its code and words, the code of its source, and its first day."""
 
     point: Point
     source: str
@@ -71,7 +71,7 @@ _Found = TypeVar("_Found")
 
 
 def find(entries: Mapping[str, _Found], code: str, what: str) -> _Found:
-    """Find an entry by its code; raises `Unknown`, which names what was looked for."""
+    """Return an entry by its code; raises `Unknown` with the kind and the code."""
     try:
         return entries[code]
     except KeyError:

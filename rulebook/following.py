@@ -1,4 +1,4 @@
-"""The edition of the rulebook that a unit of work follows: that of the day of its message."""
+"""The edition of the rulebook that a unit of work uses: that of its message's day."""
 
 from __future__ import annotations
 
@@ -9,27 +9,26 @@ from rulebook.book import Rulebook
 
 
 class State(Protocol):
-    """The state of a batch whose handlers follow the rules."""
+    """The state of a batch whose handlers use the rules."""
 
     rulebook: Rulebook
 
 
 class Dated(Protocol):
-    """A unit of work, which has a day."""
+    """A unit of work with a day."""
 
     @property
     def state(self) -> State:
-        """What its handlers share."""
+        """The state that its handlers share."""
 
     @property
     def today(self) -> date:
-        """The day of the message in hand."""
+        """The day of the current message."""
 
 
 def rules_of(uow: Dated) -> Rulebook:
-    """Return the edition that is in force on the day of the message in hand.
+    """Return the edition in force on the day of the current message.
 
-    So a rule that changes later changes nothing that was handled before, even where a message
-    arrives late.
+    So a later change of the rules affects no earlier message, even one that arrives late.
     """
     return uow.state.rulebook.on(uow.today)

@@ -1,4 +1,4 @@
-"""How the rulebook's files are read: every entry is judged, and a fault is told in one sentence."""
+"""Reads the rulebook's files: every entry is validated, and an error is one sentence."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _KNOWN = validate.OneOf(["seen", "secondary", "memory", "practice"])
 
 
 class Day(fields.Field[date]):
-    """A date as TOML writes it, without quotes."""
+    """A date in TOML, without quotes."""
 
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> date:
         if type(value) is not date:
@@ -36,7 +36,7 @@ class Day(fields.Field[date]):
 
 
 class Whole(fields.Field[int]):
-    """A whole number, not negative."""
+    """A non-negative whole number."""
 
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> int:
         if type(value) is not int or value < 0:
@@ -45,7 +45,7 @@ class Whole(fields.Field[int]):
 
 
 class Number(fields.Field[float]):
-    """A number, whole or not, not negative."""
+    """A non-negative number."""
 
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> float:
         if type(value) not in (int, float) or not 0 <= value < math.inf:
@@ -73,17 +73,17 @@ class Span(fields.Field[tuple[date, date]]):
 
 
 def text(check: Callable[[str], Any] = _WORDS, **options: Any) -> AnyField:
-    """Make a field for text, required unless `load_default` is given."""
+    """Return a field for text, required unless `load_default` is given."""
     return fields.String(**{"required": "load_default" not in options, **options}, validate=check)
 
 
 def several(item: AnyField, **options: Any) -> AnyField:
-    """Make a field for a list without repetition; none of it is none of them."""
+    """Return a field for a list without repetition, by default empty."""
     return fields.List(item, load_default=list, validate=_distinct, **options)
 
 
 def among(known: Collection[str], where: str) -> Callable[[str], None]:
-    """Make the check that a code is defined elsewhere; `where` names the file."""
+    """Return a validator for codes that are defined elsewhere; `where` names the file."""
 
     def check(code: str) -> None:
         if code not in known:
@@ -94,29 +94,29 @@ def among(known: Collection[str], where: str) -> Callable[[str], None]:
 
 def _distinct(values: list[Any]) -> None:
     if len(set(values)) < len(values):
-        raise ValidationError("says a thing twice")
+        raise ValidationError("has a repetition")
 
 
 Tables = dict[str, dict[str, Any]]
 
 
 class Files:
-    """The TOML files of one district as of a day, each table of which is taken exactly once."""
+    """The TOML files of one district as of a day, whose tables must each be read exactly once."""
 
     def __init__(self, tables: Tables) -> None:
-        """Take the tables of each file; those of `sources.toml` are read first."""
+        """Store the tables of each file, and read those of `sources.toml`."""
         self._tables = tables
         self._files = {file: dict(held) for file, held in tables.items()}
         self.sources: Mapping[str, Source] = self._sources()
 
     def digest(self, file: str) -> str:
-        """Return a digest of all that a file says."""
+        """Return a digest of a file's contents."""
         return digest(self._tables.get(file, {}))
 
     def perhaps(
         self, file: str, name: str, kind: type[AnyEntry], **more: AnyField
     ) -> Mapping[str, AnyEntry]:
-        """Read the entries `[[name]]` of a file, which a district may do without."""
+        """Return the entries `[[name]]` of a file, which are optional for a district."""
         if self._files.get(file, {}).get(name):
             return self.table(file, name, kind, **more)
         self._files.get(file, {}).pop(name, None)
@@ -125,7 +125,8 @@ class Files:
     def table(
         self, file: str, name: str, kind: type[AnyEntry], **more: AnyField
     ) -> Mapping[str, AnyEntry]:
-        """Read the entries `[[name]]` of a file by their codes, each with these further fields."""
+        """Return the entries `[[name]]` of a file by their codes, each with these further
+        fields."""
         made = self.any(file, name, kind, **more)
         if not made:
             raise RulebookError(f"{file}: {name} is empty.")
@@ -134,17 +135,17 @@ class Files:
     def any(
         self, file: str, name: str, kind: type[AnyEntry], **more: AnyField
     ) -> Mapping[str, AnyEntry]:
-        """Read entries of which there may be none on a day: they begin later, or have ended."""
+        """Return entries of which there may be none on a day: they begin later, or have ended."""
         made: dict[str, AnyEntry] = {}
         for label, data in self._judged(file, name, self._schema(more)):
             entry = _entry(kind, data)
             if entry.code in made:
-                raise fault(file, label, "code", "stands there twice")
+                raise fault(file, label, "code", "is repeated")
             made[entry.code] = entry
         return MappingProxyType(made)
 
     def single(self, file: str, name: str, kind: type[AnyEntry], **more: AnyField) -> AnyEntry:
-        """Read the one entry `[name]` of a file; of several, the one that began last."""
+        """Return the one entry `[name]` of a file; of several, the latest."""
         entries = [*self.table(file, name, kind, **more).values()]
         latest = max(entry.since for entry in entries)
         newest = [entry for entry in entries if entry.since == latest]
@@ -153,7 +154,7 @@ class Files:
         return newest[0]
 
     def expect_nothing_more(self) -> None:
-        """Raise `RulebookError` for a table that nobody asked for: a misspelt name, say."""
+        """Raise `RulebookError` for an unread table, for example one with a misspelt name."""
         for file, tables in self._files.items():
             for name in tables:
                 raise RulebookError(f'{file}: the rulebook has no table "{name}".')
@@ -193,15 +194,15 @@ class Files:
 
 
 def parse(folder: Path, common: Path) -> Tables:
-    """Parse every file of a district's folder, after those that are common to all districts.
+    """Parse every file of a district's folder, after those common to all districts.
 
-    A district adds to their tables; an entry of its own takes the place of a common one that has
-    its code and began earlier. Raises `RulebookError`.
+    A district adds to their tables; its own entry replaces a common one with the same code that
+    began earlier. Raises `RulebookError`.
     """
     tables = {path.name: _parse(path) for path in sorted(common.glob("*.toml"))}
     own = {path.name: _parse(path) for path in sorted(folder.glob("*.toml"))}
     if not own:
-        raise RulebookError(f"{folder} holds no TOML files.")
+        raise RulebookError(f"{folder} contains no TOML files.")
     for file, held in own.items():
         common_ones = tables.setdefault(file, {})
         for name, given in held.items():
@@ -215,11 +216,11 @@ def _list(given: Any) -> list[Any]:
 
 
 def turns(tables: Tables) -> list[date]:
-    """Return the days on which rules begin or end to hold, the district's first day before all."""
+    """Return the days on which rules begin or end, starting with the district's first day."""
     district = tables.get("district.toml", {}).get("district")
     first = district.get("from") if isinstance(district, dict) else None
     if type(first) is not date:
-        raise RulebookError("district.toml: there is no day from which the district is run.")
+        raise RulebookError("district.toml: the first day of the district is missing.")
     days = {first}
     for entry in _entries(tables):
         begins, ends = entry.get("from"), entry.get("until")
@@ -229,7 +230,7 @@ def turns(tables: Tables) -> list[date]:
 
 
 def as_of(tables: Tables, day: date) -> Tables:
-    """Return what holds on a day: of the entries with one code, the one that began last."""
+    """Return the tables as of a day: of the entries with one code, the latest."""
     return {
         file: {name: _held(given, day) for name, given in held.items()}
         for file, held in tables.items()
@@ -245,8 +246,7 @@ def _entries(tables: Tables) -> Iterator[dict[str, Any]]:
 
 
 def _held(given: Any, day: date) -> Any:
-    """Leave out what does not hold on a day; what is not written as it should be stays, to be
-    judged."""
+    """Remove what is not in force on a day; malformed values stay, for validation."""
     if not isinstance(given, list):
         return given
     latest: dict[Any, date] = {}
@@ -269,13 +269,13 @@ def _is_over(entry: Mapping[str, Any], day: date) -> bool:
 
 
 def digest(said: Any) -> str:
-    """Return a short digest of what parsed files say."""
+    """Return a short digest of parsed files."""
     text = json.dumps(said, sort_keys=True, default=str, ensure_ascii=False)
     return blake2b(text.encode(), digest_size=4).hexdigest()
 
 
 def fault(file: str, label: str, field: str, what: str) -> RulebookError:
-    """Make the one sentence that names the file, the entry, the field, and what is wrong."""
+    """Return the error sentence with the file, the entry, the field, and the fault."""
     return RulebookError(f'{file}: {label}, field "{field}": {what}.')
 
 
@@ -299,7 +299,7 @@ def _fixed(value: Any) -> Any:
 
 
 def _first(messages: Any) -> tuple[str, str]:
-    """Find the first message and the field that it is about."""
+    """Return the first error message and its field."""
     field, inner = next(iter(messages.items()))
     while isinstance(inner, dict):
         inner = next(iter(inner.values()))

@@ -1,4 +1,4 @@
-"""The texts of slips and notices: English in the code, Chinese from a gettext catalogue."""
+"""The texts of slips and notices: English in the code, Chinese in a gettext catalogue."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _PLACE = re.compile(r"%\((\w+)\)s")
 
 
 class Texts:
-    """A catalogue: English texts with places such as `%(day)s`, each with its Chinese."""
+    """A catalogue: English texts with placeholders such as `%(day)s`, each with its Chinese."""
 
     __slots__ = ("_chinese",)
 
     def __init__(self, chinese: Mapping[str, str]) -> None:
-        """Take the Chinese of each English text."""
+        """Store the Chinese of each English text."""
         self._chinese = dict(chinese)
 
     @classmethod
     def read(cls, path: Path) -> Texts:
-        """Read a PO file; each text must be translated, with the same places."""
+        """Read a PO file; each text must be translated, with the same placeholders."""
         try:
             with path.open("rb") as file:
                 catalogue = read_po(file, locale="zh_Hant", abort_invalid=True)
@@ -37,11 +37,14 @@ class Texts:
             if not translated:
                 raise RulebookError(f'{path.name}: text "{english}" has no translation.')
             if _places(english) != _places(translated):
-                raise RulebookError(f'{path.name}: text "{english}" has other places translated.')
+                raise RulebookError(
+                    f'{path.name}: text "{english}" has other placeholders in its translation.'
+                )
         return cls(chinese)
 
     def say(self, english: str, values: Mapping[str, object]) -> Words:
-        """Fill a text in both languages; raises `Unknown` for a text or value that is missing."""
+        """Return a text in both languages with its values; raises `Unknown` for a missing text or
+        value."""
         chinese = self._chinese.get(english)
         if chinese is None:
             raise Unknown(f'The catalogue has no text "{english}".')
@@ -56,7 +59,7 @@ class Texts:
 
 
 def _places(text: str) -> list[str]:
-    """Name the places of a text; a percent sign that begins none is one without a name."""
+    """Return the placeholders of a text; a percent sign without a name is an unnamed one."""
     return sorted([*_PLACE.findall(text), *re.findall("%", _PLACE.sub("", text))])
 
 

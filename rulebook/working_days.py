@@ -1,4 +1,4 @@
-"""Working days: Monday to Friday, but for the State Council's holidays and make-up days."""
+"""Working days: Monday to Friday, except the State Council's holidays, plus its make-up days."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from rulebook.entries import Entry
 
 _ONE_DAY = timedelta(days=1)
 SHANGHAI = timezone(timedelta(hours=8), "Asia/Shanghai")
-"""Days are Shanghai's, which has kept UTC+8 without daylight saving since 1991."""
+"""Days are Shanghai's, at UTC+8 without daylight saving since 1991."""
 
 
 def end_of(day: date) -> datetime:
-    """Return the moment at which a day ends: the midnight after it, in Shanghai."""
+    """Return the end of a day: the following midnight in Shanghai."""
     return datetime.combine(day + _ONE_DAY, time(), SHANGHAI)
 
 
 def day_of(moment: datetime) -> date:
-    """Return the day in Shanghai to which a moment belongs."""
+    """Return the day of a moment in Shanghai."""
     return moment.astimezone(SHANGHAI).date()
 
 
 Span = tuple[date, date]
-"""A time that does not count: from a first day up to the day before a last one."""
+"""A pause: from a first day up to the day before the last one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HolidayNotice(Entry):
-    """A notice of the State Council: spans that are off, and weekend days that are worked."""
+    """A notice of the State Council: holidays, and weekend days that are worked."""
 
     holidays: tuple[tuple[date, date], ...]
     workdays: tuple[date, ...]
 
 
 class WorkingDays:
-    """The calendar of the notices given; in years that they do not reach, Monday to Friday."""
+    """The calendar by some notices; in years that they do not cover, Monday to Friday."""
 
     __slots__ = ("_off", "_worked")
 
     def __init__(self, notices: Iterable[HolidayNotice]) -> None:
-        """Take the notices in their order: a later one overrides, as that of January 2020 did."""
+        """Read the notices in order: a later one overrides, as that of January 2020 did."""
         off: set[date] = set()
         worked: set[date] = set()
         for notice in notices:
@@ -55,8 +55,8 @@ class WorkingDays:
         return day in self._worked or (day.weekday() < 5 and day not in self._off)
 
     def after(self, day: date, count: int, standing: Sequence[Span] = ()) -> date:
-        """Return the day so many working days after a day, counting from the next one; those of the
-        spans during which the clock stood still do not count."""
+        """Return the day `count` working days after a day, counting from the next one, without the
+        days of pauses."""
         if count < 0:
             raise ValueError(f"{count} days cannot be counted forward")
         while count:
@@ -65,23 +65,23 @@ class WorkingDays:
         return day
 
     def between(self, start: date, end: date) -> int:
-        """Count the days after `start` up to and including `end`; none if it is earlier."""
+        """Return the number of working days after `start` up to `end`; none if it is earlier."""
         if end <= start:
             return 0
         return sum(map(self.includes, _days(start + _ONE_DAY, end)))
 
 
 class EveryDay(WorkingDays):
-    """Calendar days, which no notice moves."""
+    """Calendar days, which no notice changes."""
 
     __slots__ = ()
 
     def __init__(self) -> None:
-        """Take no notices."""
+        """Read no notices."""
         super().__init__(())
 
     def includes(self, day: date) -> bool:
-        """Every day counts."""
+        """Return True: every day counts."""
         return True
 
 

@@ -1,1 +1,1 @@
-"""The five services; each owns its data and reacts to what the others say."""
+"""The five services; each owns its data and reacts to the others' events."""

@@ -31,14 +31,12 @@ class Web(WebServer):
 
     _sock: Any
 
-    routes: Callable[[], Iterable[Route]]
-    """The routes to serve; set by the service host that owns this server."""
-    authorize: Callable[[Request, Route], None]
-    """Allows a request to a route or raises; set likewise."""
-    client_of: Callable[[Request], str | None]
-    """Returns the rate-limit key of a request, or None; set likewise."""
     is_open = False
     """Whether routes beside those that are always open are served."""
+
+    def serve(self, service: Any, routes: Iterable[Route]) -> None:
+        """Serve the routes of a service, and these; called before the port opens."""
+        self._service, self._routes = service, [*routes]
 
     @property
     def serves(self) -> bool:
@@ -105,10 +103,10 @@ class Web(WebServer):
         """Return the application with the service's routes."""
         return Application(
             self.container.service_name,
-            self.routes(),
+            [*self._routes, *self._service.routes()],
             lambda: self.is_open,
-            self.authorize,
-            self.client_of,
+            self._service.authorize,
+            self._service.client_of,
             self.entrance,
         )
 

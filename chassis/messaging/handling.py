@@ -70,14 +70,13 @@ class Handling:
         message, row = delivery.message, delivery.row
         if row is not None:
             parked.delivered(uow, row.seq)
+            blocked = parked.held(uow, [message])
         elif message.stream in blocked:
             self.park(uow, delivery, _BEHIND)
             return HELD
         if is_readable(message):
             self.service.before_batch([message], uow)
         self.call(uow, message, late=row is not None)
-        if row is not None:
-            blocked = parked.held(uow, [message])
         self._react(uow, [message], blocked, separately=delivery.separately)
         return DONE
 

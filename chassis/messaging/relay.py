@@ -259,20 +259,25 @@ class Relay:
             messages = self._free([*again, *new])
             self._mark_redelivered(messages)
             messages = self._hand_over(messages)
-            safe = self.bus.publish(messages) if messages else []
-            if safe:
-                self.outbox.mark_sent(safe)
-                metrics.PUBLISHED.labels(self.store.service).inc(len(safe))
+            safe = self._publish(messages)
             refused = self._held.note(messages, safe)
+            went = resent > 0 or not {m.seq for m in again}.isdisjoint(m.seq for m in safe)
             if not self._waits:
                 self._round = _Round()
             elif due or not self._round.tries:
-                went = resent > 0 or not {m.seq for m in again}.isdisjoint(m.seq for m in safe)
                 self._round.put_off(in_vain=not went)
             broke = len(safe) < len(messages) and not refused
             return resent > 0 or len(new) == self.batch or broke
         finally:
             self.busy = False
+
+    def _publish(self, messages: list[Message]) -> list[Message]:
+        """Publish messages and mark those that are safe; return these."""
+        safe = self.bus.publish(messages) if messages else []
+        if safe:
+            self.outbox.mark_sent(safe)
+            metrics.PUBLISHED.labels(self.store.service).inc(len(safe))
+        return safe
 
     @property
     def _waits(self) -> bool:

@@ -9,10 +9,11 @@ from typing import Any
 
 from nameko.runners import ServiceRunner
 
+from chassis.host import HostExtension, ServiceHost, hosted
 from chassis.messaging.bus import Bus
 from chassis.messaging.memory_bus import EmbeddedBus
 from chassis.runtime.green import Timeout, pause, quietly
-from chassis.service import Service, ServiceHost, bindings_of, brought_to
+from chassis.service import Service, bindings_of, brought_to
 from chassis.settings import Misconfigured, Settings
 from rulebook import Rulebook
 from services.complaints.service import Complaints
@@ -61,7 +62,7 @@ class District:
             }
         )
         for service in self.services:
-            self.runner.add_service(service)
+            self.runner.add_service(hosted(service))
         with quietly():
             self.runner.start()
         self.bus.open()
@@ -82,7 +83,7 @@ class District:
     def hosts(self) -> dict[str, ServiceHost]:
         """The service host of each service."""
         return {
-            name: container.shared_extensions[ServiceHost]
+            name: container.shared_extensions[HostExtension].host
             for name, container in self.runner.service_map.items()
         }
 

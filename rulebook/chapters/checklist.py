@@ -1,4 +1,4 @@
-"""The checklist: what is asked of which premises, what can be an answer, and which answers fail."""
+"""The checklist: the questions for each kind of premises, valid answers, and failing ones."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from rulebook.reading import AnyField, Files, Number, Truth, among, fault, sever
 
 FILE = "checklist.toml"
 LONGEST_ANSWER = 2000
-"""Characters of an answer in words."""
+"""Longest text answer, in characters."""
 
 
 class AnswerType(StrEnum):
-    """What kind of answer an item takes."""
+    """The type of an item's answer."""
 
     YES_NO = "yes_no"
     NUMBER = "number"
@@ -44,17 +44,18 @@ class Rule(Entry):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MustNot(ForPremises):
-    """A must-not (不得) as it is worded, with the rules that it forbids to break."""
+    """A must-not (不得) in its own words, with the rules that it covers."""
 
     rules: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item(ForPremises):
-    """One question of the checklist: what can be an answer to it, and which answers fail.
+    """One question of the checklist: its valid answers, and the failing ones.
 
-    `lowest` and `highest` bound what can be an answer at all, in `unit`; a failing one is not what
-    `passes`, below `at_least`, above `at_most`, or among `fails`, and is a fault against `rule`.
+    `lowest` and `highest` bound the valid answers, in `unit`; an answer fails if it is not the one
+    that `passes`, is below `at_least`, above `at_most`, or among `fails`, and is then a fault
+    against `rule`.
     """
 
     answer: str
@@ -70,7 +71,7 @@ class Item(ForPremises):
     fails: tuple[str, ...]
 
     def unlike(self, answer: Any) -> str | None:
-        """Say why something is no answer to this question; None where it is one."""
+        """Return the reason why an answer is invalid; None for a valid one."""
         match self.answer:
             case AnswerType.YES_NO:
                 return None if isinstance(answer, bool) else "is neither true nor false"
@@ -90,7 +91,7 @@ class Item(ForPremises):
             return "is not a whole number" if whole else "is not a number"
         low, high = self.lowest or 0, self.highest
         if answer < low or (high is not None and answer > high):
-            return f"is not from {low:g} to {high:g}"
+            return f"is not between {low:g} and {high:g}"
         return None
 
     def fails_with(self, answer: Any) -> bool:
@@ -106,7 +107,7 @@ class Item(ForPremises):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checklist:
-    """The checklist as it stands in one edition; `version` follows from all that it says."""
+    """The checklist of one edition; `version` is derived from its contents."""
 
     name: Entry
     version: str
@@ -117,11 +118,11 @@ class Checklist:
     choices: Mapping[str, Entry]
 
     def items_for(self, premises: str) -> dict[str, Item]:
-        """Return what is asked of such premises, in its order, in a dict of the caller's own."""
+        """Return the items for a kind of premises, in order, as a new dict."""
         return {code: one for code, one in self.items.items() if one.holds_for(premises)}
 
     def words_of(self, item: Item, answer: Any) -> Words:
-        """Say an answer in words, with its unit."""
+        """Return an answer in words, with its unit."""
         if isinstance(answer, bool):
             return YES if answer else NO
         if item.answer == AnswerType.CHOICE:
@@ -133,7 +134,7 @@ class Checklist:
 
 
 def read(files: Files, which: AnyField, severity: AnyField) -> Checklist:
-    """Read the checklist; a district may do without items, and record findings alone."""
+    """Read the checklist; items are optional: without them only findings are recorded."""
     version = files.digest(FILE)
     name = files.single(FILE, "checklist", Entry)
     rules = files.table(FILE, "rule", Rule, severity=severity)
@@ -154,7 +155,7 @@ def read(files: Files, which: AnyField, severity: AnyField) -> Checklist:
 def _items(
     files: Files, which: AnyField, known: Mapping[str, Mapping[str, Any]]
 ) -> Mapping[str, Item]:
-    """Read the items, each of which must be able to pass and to fail."""
+    """Read the items, each of which must have passing and failing answers."""
     number, choice = Number(load_default=None), text(among(known["choice"], FILE))
     items = files.perhaps(
         FILE,
@@ -180,7 +181,7 @@ def _items(
 
 
 def _odd(item: Item) -> list[tuple[str, str]]:
-    """Say what does not go together in an item."""
+    """Return the contradictions within an item."""
     measured = item.answer in MEASURED
     bounds = [bound for bound in (item.at_least, item.at_most) if bound is not None]
     can_fail = item.passes is not None or bool(item.fails) or bool(bounds)

@@ -1,6 +1,6 @@
 """The chapter of complaints: channels, the clocks of Order No. 20, grounds, the laws cited.
 
-Each length is dated data; a clock keeps the length of the rule under which it began.
+Each period is dated data; a clock keeps the period of the rule under which it began.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _STAGES = {
     OfTrack.DISPUTE: (Stage.ACCEPTANCE, Stage.MEDIATION, Stage.TELLING),
     OfTrack.REPORT: (Stage.ACCEPTANCE, Stage.CASE, Stage.DECISION, Stage.TELLING),
 }
-"""The clocks of each track, in the order in which they run."""
+"""The clocks of each track, in order."""
 _EVERY_DAY = EveryDay()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockRule(Entry):
-    """What a clock allows: `days` of its unit, and so many more where the head approves.
+    """The period of a clock: `days` of its unit, and further ones with the head's approval.
 
     It counts from the receipt of the complaint, or from the beginning of its stage.
     """
@@ -46,7 +46,7 @@ class ClockRule(Entry):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rung(Entry):
-    """Who is told of an overdue complaint, so many working days after its clock has run out."""
+    """An addressee of an overdue complaint, some working days after its clock has expired."""
 
     days: int
     addressee: str
@@ -54,19 +54,19 @@ class Rung(Entry):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel(Entry):
-    """A way by which a complaint comes in."""
+    """A channel of complaints."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground(Entry):
-    """A coded reason for refusing complaints of some tracks, or for pausing their clocks."""
+    """A coded ground for refusing complaints of some tracks, or for pausing their clocks."""
 
     tracks: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window(Entry):
-    """The days after an answer in which the caller may have a complaint reopened."""
+    """The days after an answer in which a complaint may be reopened."""
 
     days: int
     unit: str
@@ -74,8 +74,8 @@ class Window(Entry):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Law(Entry):
-    """A law; the day from which it stands as cited is its version. One law is the general one,
-    cited as a whole for what no article is named for."""
+    """A law; its version is the first day of the cited text. One law is the general one, cited as a
+    whole for findings without an article."""
 
     general: bool
 
@@ -90,12 +90,12 @@ class Article(Entry):
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Complaints(District):
-    """What complaints asks of the rules; an unknown code raises `Unknown`."""
+    """The chapter of complaints; an unknown code raises `Unknown`."""
 
     channels: Mapping[str, Channel]
     clocks: Mapping[str, ClockRule]
     complaint_rungs: tuple[Rung, ...]
-    """Who is told of an overdue complaint, the first one first."""
+    """The addressees of an overdue complaint, in order."""
     pause_grounds: Mapping[str, Ground]
     refusal_grounds: Mapping[str, Ground]
     reopening: Window
@@ -107,11 +107,12 @@ class Complaints(District):
         return find(self.clocks, f"{track}-{stage}", "clock")
 
     def counting(self, unit: str) -> WorkingDays:
-        """Return what counts the days of a unit."""
+        """Return the calendar that counts a unit."""
         return self.working_days if unit == Unit.WORKING_DAYS else _EVERY_DAY
 
     def citations(self, findings: Iterable[str]) -> list[Citation]:
-        """Cite for findings the articles of law, and the law as a whole where none is named."""
+        """Return the articles of law cited for findings, and the general law for findings without
+        one."""
         cited: dict[str, list[str]] = {}
         for finding in dict.fromkeys(findings):
             for code in self._articles_for(finding) or [self._general_law.code]:
@@ -186,5 +187,5 @@ def _laws(files: Files) -> Mapping[str, Law]:
     """Read the laws, of which exactly one is the general one."""
     laws = files.table(FILE, "law", Law, general=Truth(load_default=False))
     if sum(law.general for law in laws.values()) != 1:
-        raise fault(FILE, "law", "general", "is not true of exactly one")
+        raise fault(FILE, "law", "general", "must be true for exactly one law")
     return MappingProxyType(dict(laws))

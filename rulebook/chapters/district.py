@@ -1,4 +1,4 @@
-"""What every chapter stands on: the district, its grids, its kinds of premises, its calendar."""
+"""The chapter of the district: its grids, its kinds of premises, its calendar."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _STAFF_NUMBER = validate.Regexp(r"^[A-Z]{2}-\d{3}-\d{2,3}\Z", error="is not a st
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid(Entry):
-    """A node of the district's grid: a subdistrict, a community of one, or a grid of that, with the
-    staff numbers of its own liaison officers."""
+    """A node of the district's grid: a subdistrict, a community, or a grid of a community, with the
+    staff numbers of its liaison officers."""
 
     officers: tuple[str, ...]
     parent: str | None
@@ -33,37 +33,37 @@ class Grid(Entry):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Premises(Entry):
-    """A kind of premises; 五小單位 must be seen before they open."""
+    """A kind of premises; 五小單位 need a review before they open."""
 
     five_small: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForPremises(Entry):
-    """An entry that holds for some premises; for all where it names none."""
+    """An entry for some kinds of premises, or for all if it names none."""
 
     premises: tuple[str, ...]
 
     def holds_for(self, premises: str) -> bool:
-        """Return whether the entry holds for these premises."""
+        """Return whether the entry applies to a kind of premises."""
         return not self.premises or premises in self.premises
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class District:
-    """The district's own chapter; an unknown code raises `Unknown`."""
+    """The chapter of the district; an unknown code raises `Unknown`."""
 
     sources: Mapping[str, Source]
     district: Entry
     grids: Mapping[str, Grid]
     premises: Mapping[str, Premises]
     calendar: HolidayNotice
-    """The latest notice about holidays: the version of the calendar."""
+    """The latest notice on holidays: the version of the calendar."""
     working_days: WorkingDays
     texts: Texts
 
     def five_small(self, premises: str) -> bool:
-        """Return whether premises are 五小單位, which must be seen before they open (article)."""
+        """Return whether premises are 五小單位, which need a review before they open (article)."""
         return find(self.premises, premises, "premises").five_small
 
     def way_up(self, grid: str) -> list[str]:
@@ -78,7 +78,8 @@ class District:
         return self.way_up(grid)[-1]
 
     def officers_of(self, grid: str) -> tuple[str, ...]:
-        """Return the liaison officers of a node: its own, or those of the nearest above it."""
+        """Return the liaison officers of a node, or else of the nearest node above that has
+        some."""
         return next(
             officers for code in self.way_up(grid) if (officers := self.grids[code].officers)
         )
@@ -92,13 +93,13 @@ class District:
         return self.working_days.after(day, n)
 
     def working_days_between(self, start: date, end: date) -> int:
-        """Count the working days after `start` up to and including `end`."""
+        """Return the number of working days after `start` up to and including `end`."""
         return self.working_days.between(start, end)
 
     def say(self, msgid: str, /, **values: object) -> Words:
-        """Fill a text of the catalogue in both languages; an unknown text raises `Unknown`.
+        """Return a text of the catalogue in both languages; an unknown text raises `Unknown`.
 
-        Words and points are said in each language, lists of them joined, dates written as ISO.
+        Words and points are inserted in each language, lists of them joined, dates as ISO.
         """
         return self.texts.say(msgid, values)
 
@@ -134,10 +135,10 @@ def _grids(files: Files) -> Mapping[str, Grid]:
             what = f"has more than {LONGEST_GRID} characters"
             raise fault("grids.toml", label, "code", what)
         if _depth(grids, grid) > len(LEVELS):
-            what = f"leads to no subdistrict within {len(LEVELS)} levels"
+            what = f"has no subdistrict within {len(LEVELS)} levels"
             raise fault("grids.toml", label, "parent", what)
         if not grid.officers and grid.parent is None:
-            raise fault("grids.toml", label, "officers", "names nobody")
+            raise fault("grids.toml", label, "officers", "is empty")
         for officer in grid.officers:
             if posts[officer] > 1:
                 raise fault("grids.toml", label, "officers", f"{officer} is in two grids")
@@ -145,7 +146,7 @@ def _grids(files: Files) -> Mapping[str, Grid]:
 
 
 def _depth(grids: Mapping[str, Grid], grid: Grid) -> int:
-    """Count the levels from a node up to its subdistrict; too many where there is none."""
+    """Return the number of levels from a node up to its subdistrict; too many if there is none."""
     depth, above = 1, grid.parent
     while above is not None and depth <= len(LEVELS):
         depth += 1 if above in grids else len(LEVELS)
@@ -154,7 +155,7 @@ def _depth(grids: Mapping[str, Grid], grid: Grid) -> int:
 
 
 def _calendar(files: Files) -> list[HolidayNotice]:
-    """Read the notices of the State Council, in the order in which they were given."""
+    """Read the notices of the State Council, in order of publication."""
     notices = files.table(
         "calendar.toml",
         "notice",
@@ -167,4 +168,4 @@ def _calendar(files: Files) -> list[HolidayNotice]:
 
 def _weekend(day: date) -> None:
     if day.weekday() < 5:
-        raise ValidationError(f"{day} is no weekend day, and worked anyway")
+        raise ValidationError(f"{day} is a weekday, which is worked anyway")

@@ -1,4 +1,4 @@
-"""The chapter of filing: measures, what is left to a reviewer, who is fit for duty."""
+"""The chapter of filing: measures, referral to a reviewer, fitness for duty."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from rulebook.reading import Files, Truth, Whole, among, fault, several, text
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure(ForPremises):
-    """A prevention measure, and who needs it: by premises, industry and headcount."""
+    """A prevention measure and the enterprises that need it, by premises, industry and
+    headcount."""
 
     industries: tuple[str, ...]
     from_headcount: int
     of: str
     per_head: int
-    """Pieces or litres a head that must be in stock; none where 0."""
+    """The pieces or litres a head that must be in stock; 0 for none."""
 
     @property
     def measure(self) -> str:
-        """The measure that it is about: another one where it names one, or else itself."""
+        """The code of the measure: another one's if it names one, or else its own."""
         return self.of or self.code
 
     def is_asked_of(self, premises: str, industry: str, headcount: int) -> bool:
@@ -41,7 +42,7 @@ class Measure(ForPremises):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Referral(Entry):
-    """Why a filing that lacks nothing is decided by a person."""
+    """A reason to refer a complete filing to a person."""
 
     key_project: bool
     percent: int | None
@@ -51,7 +52,7 @@ class Referral(Entry):
     def holds(
         self, *, key_project: bool, headcount: int, out_of_province: int, days_free: int | None
     ) -> bool:
-        """Return whether it holds; `days_free` counts from the day a closure was lifted."""
+        """Return whether it applies; `days_free` counts from the day a closure was lifted."""
         if self.key_project:
             return key_project
         if self.percent is not None:
@@ -62,14 +63,14 @@ class Referral(Entry):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fever(Entry):
-    """From which temperature on nobody is on duty, in tenths of a degree Celsius."""
+    """The temperature from which a person is unfit for duty, in tenths of a degree Celsius."""
 
     tenths: int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Filing(registry.Registry):
-    """What filing asks of the rules; an unknown code raises `Unknown`."""
+    """The chapter of filing; an unknown code raises `Unknown`."""
 
     measures: Mapping[str, Measure]
     horizon: Deadline
@@ -79,7 +80,7 @@ class Filing(registry.Registry):
     areas: Mapping[str, Entry]
 
     def measures_for(self, premises: str, industry: str = "", headcount: int = 0) -> list[Measure]:
-        """Return the entries of measures that such an enterprise must meet."""
+        """Return the measures that an enterprise must meet."""
         find(self.premises, premises, "premises")
         every = self.measures.values()
         return [one for one in every if one.is_asked_of(premises, industry, headcount)]
@@ -87,8 +88,7 @@ class Filing(registry.Registry):
     def required_measures(
         self, premises: str, industry: str = "", headcount: int = 0
     ) -> list[Point]:
-        """Return the measures that a filing of such an enterprise must state, in a list of its own,
-        each once."""
+        """Return the measures that an enterprise's filing must state, each once, as a new list."""
         asked = {one.measure: None for one in self.measures_for(premises, industry, headcount)}
         return [self.measures[code].point for code in asked]
 
@@ -97,11 +97,12 @@ class Filing(registry.Registry):
         return today + timedelta(days=self.horizon.days)
 
     def reasons_to_refer(self, **case: Any) -> list[Point]:
-        """Return the reasons why a person decides; the case is that of `Referral.holds`."""
+        """Return the reasons for a person's decision; the case has the arguments of
+        `Referral.holds`."""
         return [one.point for one in self.referrals.values() if one.holds(**case)]
 
     def quarantined_until(self, area: str, arrived_on: date) -> tuple[date, Words] | None:
-        """Return the day on which the quarantine of an arrival ends, and the listed area."""
+        """Return the last day of an arrival's quarantine and the listed area, or None."""
         for entry in self.areas.values():
             if area.startswith(entry.code.removesuffix("00").removesuffix("00")):
                 return arrived_on + timedelta(days=self.quarantine.days), entry.words
@@ -122,7 +123,7 @@ def read(files: Files, known: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _measures(files: Files, known: Mapping[str, Any]) -> Mapping[str, Measure]:
-    """Read the measures; one that is about another one names it."""
+    """Read the measures; a variant names its measure."""
     measures = files.table(
         "measures.toml",
         "measure",
@@ -136,12 +137,12 @@ def _measures(files: Files, known: Mapping[str, Any]) -> Mapping[str, Measure]:
     for one in measures.values():
         if one.measure not in measures or measures[one.measure].of:
             label = f'measure "{one.code}"'
-            raise fault("measures.toml", label, "of", f'"{one.of}" is no measure by itself')
+            raise fault("measures.toml", label, "of", f'"{one.of}" is not a measure')
     return measures
 
 
 def _referrals(files: Files) -> Mapping[str, Referral]:
-    """Read the referrals, each of which holds for one thing."""
+    """Read the referrals, each of which has exactly one condition."""
     referrals = files.table(
         "filings.toml",
         "referral",
@@ -155,7 +156,7 @@ def _referrals(files: Files) -> Mapping[str, Referral]:
         if one.key_project + (one.percent is not None) + (one.days is not None) != 1:
             label, what = (
                 f'referral "{one.code}"',
-                "or percent or days is due, and only one of them",
+                "exactly one of it, percent and days is needed",
             )
             raise fault("filings.toml", label, "key_project", what)
     return referrals

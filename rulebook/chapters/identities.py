@@ -1,4 +1,4 @@
-"""The chapter of identities: by which papers a person is known, and how their numbers look."""
+"""The chapter of identities: accepted papers, and the patterns of their numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rulebook.reading import Files, Truth, text
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentityNumber(Entry):
-    """The number of GB 11643, and whether one with a wrong check character is refused."""
+    """The number of GB 11643, and whether a wrong check character is rejected."""
 
     checked: bool
 
@@ -25,15 +25,15 @@ class IdentityNumber(Entry):
 class IdentityPaper(Entry):
     """A paper other than the identity card, and the pattern of its number in normal form.
 
-    Where the pattern has groups, these stand for the person: what lies outside of them, the count
-    of reissues say, differs between two papers of one person.
+    If the pattern has groups, these identify the person: the rest, for example a count of reissues,
+    may differ between two papers of one person.
     """
 
     pattern: str
 
     def number_in(self, plain: str) -> str | None:
-        """Return what stands for the person in a number in normal form, if it is one of this
-        kind."""
+        """Return the identifying part of a normalized number, or None if it is not one of this
+        paper."""
         found = re.fullmatch(self.pattern, plain)
         if found is None:
             return None
@@ -42,20 +42,20 @@ class IdentityPaper(Entry):
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Identities(District):
-    """What is asked of the rules about whoever shows a paper."""
+    """The chapter of identities."""
 
     identity_number: IdentityNumber
     identity_papers: Mapping[str, IdentityPaper]
 
     def number_on_paper(self, plain: str) -> str | None:
-        """Return what stands for the person in the number of a paper other than the identity
-        card."""
+        """Return the identifying part of a number on a paper other than the identity card, or
+        None."""
         papers = self.identity_papers.values()
         return next((found for paper in papers if (found := paper.number_in(plain))), None)
 
     @property
     def accepted_papers(self) -> str:
-        """Name all that is accepted, in a sentence in English."""
+        """Return a sentence in English with all accepted papers."""
         named = ", ".join(paper.en for paper in self.identity_papers.values())
         return f"Must be the number of one of these papers: {self.identity_number.en}, {named}."
 

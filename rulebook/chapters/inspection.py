@@ -1,4 +1,4 @@
-"""The chapter of inspection: key points, patrols, the checklist, notices, pressing, papers."""
+"""The chapter of inspection: key points, patrols, the checklist, notices, escalation, papers."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from rulebook.working_days import day_of, end_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patrol(ForPremises):
-    """A first patrol by risk, due so many calendar days after reopening."""
+    """A first patrol by risk, due some calendar days after reopening."""
 
     within_days: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Term(Entry):
-    """A time that is given: in hours, in days of the calendar, or in working days."""
+    """A period: in hours, in calendar days, or in working days."""
 
     hours: int | None
     days: int | None
@@ -37,7 +37,7 @@ class Term(Entry):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level(Term):
-    """A rung of the ladder of supervision slips: its number, to whom the slip goes, its time."""
+    """A rung of the ladder of supervision slips: its number, its addressee, its period."""
 
     level: int
     addressee: str
@@ -45,7 +45,8 @@ class Level(Term):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extension(Entry):
-    """How often a notice may be extended, and whether by another than who asks for it."""
+    """How often a notice may be extended, and whether the approver must differ from the
+    requester."""
 
     times: int
     other_approver: bool
@@ -60,10 +61,10 @@ class Paper(Entry):
 
 @dataclass(frozen=True, slots=True)
 class Until:
-    """A deadline: met up to `at`, and lapsed from then on.
+    """A deadline: met before `at`, missed from then on.
 
-    Where it is counted in working days, `since` is the day after which they count, and `calendar`
-    the notice of the State Council by which they did; a later notice moves it.
+    If it is counted in working days, `since` is the day after which they count, and `calendar` the
+    notice of the State Council by which they were counted; a later notice moves it.
     """
 
     at: datetime
@@ -73,12 +74,12 @@ class Until:
 
     @property
     def on(self) -> date:
-        """The last day of it, in Shanghai."""
+        """The last day, in Shanghai."""
         return day_of(self.at - timedelta(microseconds=1))
 
     @property
     def words(self) -> Words:
-        """How it is said: a day, or a day and a time where it does not end with the day."""
+        """The deadline in words: a day, or a day and a time if it does not end with the day."""
         plain = self.on.isoformat()
         if self.at != end_of(self.on):
             plain = f"{plain} {self.at.astimezone(end_of(self.on).tzinfo):%H:%M}"
@@ -87,7 +88,7 @@ class Until:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Inspection(District):
-    """What inspection asks of the rules; an unknown code raises `Unknown`."""
+    """The chapter of inspection; an unknown code raises `Unknown`."""
 
     told: Mapping[str, ForPremises]
     patrols: Mapping[str, Patrol]
@@ -102,12 +103,12 @@ class Inspection(District):
     issuer: Entry
 
     def key_points(self, premises: str) -> list[Point]:
-        """Return what a prompt slip tells such premises, in a list of the caller's own."""
+        """Return the points of a prompt slip for a kind of premises, as a new list."""
         find(self.premises, premises, "premises")
         return [one.point for one in self.told.values() if one.holds_for(premises)]
 
     def patrol_within(self, premises: str) -> int | None:
-        """Return the calendar days from reopening to the first patrol, if one is due."""
+        """Return the calendar days from reopening to the first patrol, or None."""
         find(self.premises, premises, "premises")
         days = (one.within_days for one in self.patrols.values() if one.holds_for(premises))
         return min(days, default=None)
@@ -123,11 +124,11 @@ class Inspection(District):
         return self.checklist.version
 
     def visits_of(self, officers: int) -> int:
-        """Return how many premises so many officers visit in a day."""
+        """Return the number of premises that some officers visit in a day."""
         return officers * self.capacity.visits
 
     def until(self, term: Term, moment: datetime) -> Until:
-        """Return the deadline that a term sets at a moment."""
+        """Return the deadline that a period sets at a moment."""
         if term.hours is not None:
             return Until(moment.replace(microsecond=0) + timedelta(hours=term.hours))
         if term.days is not None:
@@ -135,29 +136,29 @@ class Inspection(District):
         return self.counted(day_of(moment), term.working_days or 0)
 
     def counted(self, since: date, working_days: int) -> Until:
-        """Return the deadline so many working days after a day, by the calendar as it is known."""
+        """Return the deadline some working days after a day, by the known calendar."""
         day = self.working_days_after(since, working_days)
         return Until(end_of(day), since, working_days, self.calendar.code)
 
     def notice_until(self, severity: str, moment: datetime) -> Until:
-        """Return the deadline of a notice that is issued at a moment for such an issue."""
+        """Return the deadline of a notice issued at a moment for an issue of this severity."""
         return self.until(find(self.notices, severity, "severity"), moment)
 
     def level(self, number: int) -> Level | None:
-        """Return a rung of the ladder, if it has so many; the first one is 1."""
+        """Return a rung of the ladder, counted from 1, or None above the last."""
         return next((one for one in self.levels.values() if one.level == number), None)
 
     @property
     def last_level(self) -> Level:
-        """The highest rung of the ladder, after which comes the closure."""
+        """The number of the last rung, after which the enterprise is closed."""
         return max(self.levels.values(), key=lambda one: one.level)
 
     def number(self, paper: str, year: int, number: int) -> str:
-        """Write the number of a paper as the district writes it."""
+        """Return the number of a paper in the district's pattern."""
         return find(self.papers, paper, "paper").pattern.format(year=year, number=number)
 
     def basis(self, code: str) -> Words | None:
-        """Return where the rule or the key point of such a code stands."""
+        """Return the source of a rule or a key point, or None."""
         entry = self.rules.get(code) or self.told.get(code)
         return self.sources[entry.source].words if entry else None
 
@@ -198,16 +199,16 @@ _PAPERS = ("notice", "closure", "prompt", "problem", "supervision", "feedback")
 
 
 def _one_time(name: str, terms: Mapping[str, Term]) -> None:
-    """Judge that each term is given in exactly one unit."""
+    """Validate that each period has exactly one unit."""
     for term in terms.values():
         given = [unit for unit in _UNITS if getattr(term, unit) is not None]
         if len(given) != 1:
-            what = "one of hours, days and working_days is needed"
+            what = "exactly one of hours, days and working_days is needed"
             raise fault("deadlines.toml", f'{name} "{term.code}"', (given or ["days"])[-1], what)
 
 
 def _ladder(files: Files, addressees: Mapping[str, Entry]) -> Mapping[str, Level]:
-    """Read the ladder: its rungs are 1, 2, 3 and so on."""
+    """Read the ladder: its rungs are numbered 1, 2, 3 and so on."""
     levels = files.table(
         "deadlines.toml",
         "level",
@@ -223,7 +224,7 @@ def _ladder(files: Files, addressees: Mapping[str, Entry]) -> Mapping[str, Level
 
 
 def _papers(files: Files) -> Mapping[str, Paper]:
-    """Read the papers: every kind that is written has its numbers."""
+    """Read the papers: every issued kind needs a pattern."""
     papers = files.table("papers.toml", "paper", Paper, pattern=text(_numbers))
     for code in _PAPERS:
         if code not in papers:
@@ -232,11 +233,11 @@ def _papers(files: Files) -> Mapping[str, Paper]:
 
 
 def _numbers(pattern: str) -> None:
-    """Judge a pattern: two numbers, and two years, must not look alike."""
+    """Validate a pattern: different years or numbers must not produce the same text."""
     validate.Length(max=60)(pattern)
     try:
         made = {pattern.format(year=y, number=n) for y in (2020, 2021) for n in (1, 2)}
     except (LookupError, ValueError):
         made = set()
     if len(made) < 4 or any(len(one) > 64 for one in made):
-        raise ValidationError("does not tell years and numbers apart")
+        raise ValidationError("does not distinguish years and numbers")

@@ -1,4 +1,4 @@
-"""The chapter of insurance: the covers, what each pays for, and how a claim is dealt with."""
+"""The chapter of insurance: schemes, their benefits, and the handling of claims."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ ENTERPRISE, MEDIC = "enterprise", "medic"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Benefit(Entry):
-    """What a cover pays in all for a casualty, yuan per person: what was paid before counts."""
+    """The total benefit for a casualty, in yuan per person, before earlier payments are
+    deducted."""
 
     scheme: str
     casualty: str
@@ -29,11 +30,11 @@ class Benefit(Entry):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scheme(Entry):
-    """A cover given to enterprises of some sizes, or to medics, of some institutions or of all.
+    """Cover for enterprises of some sizes, or for medics, of some institutions or of all.
 
-    `sum_insured` is yuan per person, and the most that is ever paid for one, None where no sum is
-    set; `benefits` is what it pays for, by casualty; `years` is its term, which may have a source
-    of its own; a casualty is claimed for within `report_days`.
+    `sum_insured` is in yuan per person, the maximum ever paid for one, None if no sum is set;
+    `benefits` by casualty; `years` is the term, which may have its own source; a casualty must be
+    claimed within `report_days`.
     """
 
     holder: str
@@ -48,14 +49,14 @@ class Scheme(Entry):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimHandling(Entry):
-    """How a claim is dealt with: `four_eyes` is whether nobody decides what they have checked."""
+    """The handling of claims: with `four_eyes`, check and decision need different persons."""
 
     four_eyes: bool
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Insurance(District):
-    """What insurance asks of the rules; an unknown code raises `Unknown`."""
+    """The chapter of insurance; an unknown code raises `Unknown`."""
 
     schemes: Mapping[str, Scheme]
     casualties: Mapping[str, Entry]
@@ -64,22 +65,23 @@ class Insurance(District):
     claim_handling: ClaimHandling
 
     def scheme_for_size(self, size: str) -> Scheme | None:
-        """Return the free cover for an enterprise of this size, if there is one."""
+        """Return the free cover for an enterprise of this size, or None."""
         return next((one for one in self.schemes.values() if size in one.sizes), None)
 
     def scheme_for_medic(self, institution: str) -> Scheme | None:
-        """Return the cover for a medic of an institution, if there is one: its own goes first."""
+        """Return the cover for a medic of an institution, or None; the institution's own takes
+        precedence."""
         covers = [one for one in self.schemes.values() if one.holder == MEDIC]
         own = (one for one in covers if institution in one.institutions)
         general = (one for one in covers if not one.institutions)
         return next(own, None) or next(general, None)
 
     def document_point(self, code: str) -> Point:
-        """Name a document that a claim needs."""
+        """Return the point of a document that a claim needs."""
         return find(self.claim_documents, code, "document of a claim").point
 
     def rejection_point(self, code: str) -> Point:
-        """Name a reason for which a claim is rejected."""
+        """Return the point of a reason to reject a claim."""
         return find(self.claim_rejections, code, "reason to reject a claim").point
 
 
@@ -100,7 +102,7 @@ def read(files: Files, known: Mapping[str, Any]) -> dict[str, Any]:
 def _schemes(
     files: Files, sizes: Mapping[str, Entry], casualties: Mapping[str, Entry]
 ) -> Mapping[str, Scheme]:
-    """Read the covers: at most one for each size, for each institution, and for all the others."""
+    """Read the schemes: at most one for each size, for each institution, and for all others."""
     schemes = files.any(
         "schemes.toml",
         "scheme",
@@ -127,17 +129,17 @@ def _schemes(
 
 
 def _completed(scheme: Scheme, benefits: Mapping[str, Benefit]) -> Scheme:
-    """Put a cover together with what it pays for, which is within its sum."""
+    """Return a scheme with its benefits, which must not exceed its sum."""
     own: dict[str, Benefit] = {}
     for benefit in benefits.values():
         if benefit.scheme == scheme.code:
             if benefit.casualty in own:
-                raise _fault("benefit", benefit, "casualty", "the scheme pays for it already")
+                raise _fault("benefit", benefit, "casualty", "is already covered by the scheme")
             if benefit.amount > (scheme.sum_insured or 0):
-                raise _fault("benefit", benefit, "amount", "is above the scheme's sum")
+                raise _fault("benefit", benefit, "amount", "exceeds the scheme's sum")
             own[benefit.casualty] = benefit
     if scheme.sum_insured is not None and not own:
-        raise _fault("scheme", scheme, "sum_insured", "is set, and no benefit is")
+        raise _fault("scheme", scheme, "sum_insured", "needs a benefit")
     return replace(
         scheme,
         sizes=frozenset(scheme.sizes),
@@ -155,7 +157,7 @@ def _expect_one_for_each(schemes: Mapping[str, Scheme]) -> None:
         else:
             name, holders = "institutions", {("at", one) for one in scheme.institutions or {MEDIC}}
         if twice := sorted(covered & holders):
-            raise _fault("scheme", scheme, name, f"{twice[0][1]} has another cover already")
+            raise _fault("scheme", scheme, name, f"{twice[0][1]} already has another cover")
         covered |= holders
 
 

@@ -18,7 +18,7 @@ FIGURES = ("staff", "revenue", "assets")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section(Entry):
-    """A section of GB/T 4754-2017: one parked message, and its first and last division."""
+    """A section of GB/T 4754-2017: one letter, and its first and last division."""
 
     first: int
     last: int
@@ -26,14 +26,14 @@ class Section(Entry):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Branch(Entry):
-    """A trade of 〔2011〕300號, and the beginnings of the industry codes that belong to it."""
+    """A trade of 〔2011〕300號, and the prefixes of its industry codes."""
 
     industries: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit(Entry):
-    """From where on an enterprise of a trade is of a size class; money in 10,000 yuan."""
+    """The lower limits of a size class for a trade; money in 10,000 yuan."""
 
     branch: str
     size: str
@@ -43,24 +43,24 @@ class Limit(Entry):
 
     @property
     def needs(self) -> frozenset[str]:
-        """Name the figures that it looks at."""
+        """The figures that it needs."""
         return frozenset(name for name in FIGURES if getattr(self, name) is not None)
 
     def is_reached(self, figures: Mapping[str, int | None]) -> bool:
-        """Return whether every figure that it looks at is known and reaches it."""
+        """Return whether every figure that it needs is known and reaches it."""
         return all((figures.get(name) or 0) >= getattr(self, name) for name in self.needs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registration(Entry):
-    """The number of an older business licence, and whether its check digit is looked at."""
+    """The number of an older business licence, and whether its check digit is verified."""
 
     checked: bool
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Registry(District):
-    """What the registry asks of the rules; an unknown code raises `Unknown`."""
+    """The chapter of the registry; an unknown code raises `Unknown`."""
 
     sizes: Mapping[str, Entry]
     """The size classes, the largest first."""
@@ -69,7 +69,7 @@ class Registry(District):
     limits: Mapping[str, Limit]
     registration_number: Registration
     accepted_codes: Collection[str]
-    """Credit codes whose organisation code deviates from GB 11714, and that are accepted."""
+    """Accepted credit codes whose organisation code deviates from GB 11714."""
 
     def is_industry(self, code: str) -> bool:
         """Return whether a code is a section's letter and four digits of its divisions."""
@@ -80,7 +80,7 @@ class Registry(District):
         return section.first <= int(digits[:2]) <= section.last
 
     def branch_of(self, industry: str) -> str | None:
-        """Return the trade of 〔2011〕300號 that an industry belongs to, if it belongs to one."""
+        """Return the trade of 〔2011〕300號 of an industry, or None."""
         begun = (
             (len(start), branch.code)
             for branch in self.branches.values()
@@ -90,15 +90,14 @@ class Registry(District):
         return max(begun, default=(0, None))[1]
 
     def figures_for(self, branch: str) -> list[str]:
-        """Name the figures without which the size class of a trade is not known."""
+        """Return the figures that a trade's size class needs."""
         needed = {name for limit in self._limits_of(branch) for name in limit.needs}
         return [name for name in FIGURES if name in needed]
 
     def size_of(self, branch: str, figures: Mapping[str, int | None]) -> str | None:
-        """Return the size class that follows from the figures; None where one that counts is
-        missing.
+        """Return the size class that follows from the figures; None if a needed one is missing.
 
-        It is the largest all of whose limits are reached, and the last where none is (微型).
+        It is the largest class whose limits are all reached, or else the last one (微型).
         """
         limits = self._limits_of(branch)
         if any(figures.get(name) is None for name in self.figures_for(branch)):
@@ -133,12 +132,12 @@ def read(files: Files) -> dict[str, Any]:
 
 
 def _sections(files: Files) -> Mapping[str, Section]:
-    """Read the sections of GB/T 4754-2017, whose divisions follow on each other."""
+    """Read the sections of GB/T 4754-2017, whose divisions are consecutive."""
     number = Whole(required=True, validate=validate.Range(max=99))
     sections = files.table("industries.toml", "section", Section, first=number, last=number)
     for section in sections.values():
         if len(section.code) > 1 or section.last < section.first:
-            what = "is not one parked message with its first and last division"
+            what = "is not one letter with its first and last division"
             raise fault("industries.toml", f'section "{section.code}"', "code", what)
     for one, other in pairwise(sections.values()):
         if other.first != one.last + 1:
@@ -148,14 +147,16 @@ def _sections(files: Files) -> Mapping[str, Section]:
 
 
 def _branches(files: Files, sections: Mapping[str, Section]) -> Mapping[str, Branch]:
-    """Read the trades: each beginning of an industry code belongs to one of them."""
+    """Read the trades: each prefix of an industry code belongs to one of them."""
     branches = files.table("sizes.toml", "branch", Branch, industries=several(text()))
     seen: set[str] = set()
     for branch in branches.values():
         label = f'branch "{branch.code}"'
         for start in branch.industries:
             if start[0] not in sections or start in seen:
-                what = f'"{start}" begins no industry code, or belongs to another trade too'
+                what = (
+                    f'"{start}" is no prefix of an industry code, or belongs to another trade too'
+                )
                 raise fault("sizes.toml", label, "industries", what)
             seen.add(start)
     return branches
@@ -164,7 +165,7 @@ def _branches(files: Files, sections: Mapping[str, Section]) -> Mapping[str, Bra
 def _limits(
     files: Files, branches: Mapping[str, Branch], sizes: Mapping[str, Entry]
 ) -> Mapping[str, Limit]:
-    """Read the limits: each looks at a figure, and every trade has some."""
+    """Read the limits: each needs a figure, and every trade needs limits."""
     limits = files.table(
         "sizes.toml",
         "limit",
@@ -175,7 +176,9 @@ def _limits(
     )
     for limit in limits.values():
         if not limit.needs:
-            raise fault("sizes.toml", f'limit "{limit.code}"', "staff", "or another figure is due")
+            raise fault(
+                "sizes.toml", f'limit "{limit.code}"', "staff", "or another figure is needed"
+            )
     for code in branches.keys() - {limit.branch for limit in limits.values()}:
         raise fault("sizes.toml", f'branch "{code}"', "code", "has no limits")
     return limits

@@ -1,7 +1,7 @@
 """The risk of premises, by which patrols are ranked.
 
-Risk = impact^0.2 · probability^0.3 · detectability^0.5, after the formula that MonitorFish has
-published; every number of it stands in the rulebook, with its source.
+Risk = impact^0.2 · probability^0.3 · detectability^0.5, after the formula published by MonitorFish;
+every number of it is in the rulebook, with its source.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ EXPONENTS = ("impact", "probability", "detectability")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exponent(Entry):
-    """How much a factor weighs."""
+    """The exponent of a factor."""
 
     value: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level(Entry):
-    """A level from 1 to 4, from some value on; from any where it names none."""
+    """A level from 1 to 4 from a threshold on, or from any value without one."""
 
     level: int
     at_least: float | None
@@ -38,14 +38,14 @@ class Level(Entry):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PremisesImpact(ForPremises):
-    """How much a fault at such premises would matter, from 1 to 4."""
+    """The impact of a fault at such premises, from 1 to 4."""
 
     level: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Infractions(Entry):
-    """What the last visits count: each less, by `decay`, than the one after it."""
+    """The points of the latest visits: each counts less, by `decay`, than the next later one."""
 
     visits: int
     years: int
@@ -56,24 +56,24 @@ class Infractions(Entry):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Points(Entry):
-    """How many points something adds."""
+    """The points of one kind."""
 
     points: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity(Entry):
-    """How many premises an officer visits in a day."""
+    """The number of premises that an officer visits in a day."""
 
     visits: int
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is on record of premises: who works there, and what visits and complaints found.
+    """The record of premises: staff, visits and complaints.
 
-    `visits` holds (day, number of violations), the latest first; `complaints` the days of those
-    that were found true.
+    `visits` holds (day, number of violations), the latest first; `complaints` the days of the
+    substantiated ones.
     """
 
     premises: str
@@ -91,7 +91,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """The risk of premises on a day, and the three factors of it with what made each."""
+    """The risk of premises on a day, and its three factors with their inputs."""
 
     risk: float
     impact: float
@@ -99,7 +99,7 @@ class Assessment:
     detectability: float
     points: float
     unseen: int | None
-    """Days since the last visit, if there was one."""
+    """Days since the last visit, or None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +116,7 @@ class Formula:
     detectabilities: Sequence[Level]
 
     def assess(self, record: Record, day: date) -> Assessment:
-        """Assess premises on a day."""
+        """Return the risk of premises on a day."""
         points = self.points_of(record, day)
         last = max((visited for visited, _ in record.visits), default=None)
         unseen = None if last is None else max((day - last).days, 0)
@@ -135,14 +135,14 @@ class Formula:
         return Assessment(round(risk, 4), impact, probability, detectability, points, unseen)
 
     def impact_of(self, record: Record) -> float:
-        """Return the mean of what premises, size and the share from other provinces weigh."""
+        """Return the mean of the levels of premises, size and share from other provinces."""
         kind = (one.level for one in self.premises.values() if one.holds_for(record.premises))
         size = self.sizes.get(record.size)
         levels = max(kind, default=1), size.level if size else 1, _level(self.shares, record.share)
         return round(sum(levels) / len(levels), 2)
 
     def points_of(self, record: Record, day: date) -> float:
-        """Add up the points of the last visits, and of complaints that were found true."""
+        """Return the points of the latest visits and of substantiated complaints."""
         rule = self.infractions
         since = day.replace(year=day.year - rule.years, day=min(day.day, 28))
         visits = [violations for visited, violations in record.visits if visited >= since]
@@ -156,7 +156,7 @@ class Formula:
 
 
 def _level(levels: Iterable[Level], value: float) -> int:
-    """Return the level of a value: that of the highest step that it reaches."""
+    """Return the level of a value: that of the highest threshold it reaches."""
     reached = 1
     for one in levels:
         if one.at_least is None or value >= one.at_least:
@@ -165,7 +165,7 @@ def _level(levels: Iterable[Level], value: float) -> int:
 
 
 def read(files: Files, which: AnyField) -> tuple[Formula, Capacity]:
-    """Read the formula, and what an officer can do in a day."""
+    """Read the formula, and an officer's capacity."""
     level = Whole(required=True, validate=validate.Range(1, 4))
     step: dict[str, AnyField] = {"level": level, "at_least": Number(load_default=None)}
     number = Number(required=True)
@@ -197,6 +197,6 @@ def _exponents(files: Files) -> Mapping[str, Exponent]:
 
 
 def _steps(files: Files, name: str, fields: Mapping[str, Any]) -> Sequence[Level]:
-    """Read steps in their order: the first has no threshold or the lowest one."""
+    """Read levels in order: the first has no threshold or the lowest one."""
     steps = files.table(FILE, name, Level, **fields).values()
     return sorted(steps, key=lambda one: (one.at_least is not None, one.at_least or 0))

@@ -1,1 +1,1 @@
-"""complaints: what the public reports through 12315, until it is answered."""
+"""The complaints service: complaints from the public through 12315, until they are answered."""

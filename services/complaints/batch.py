@@ -1,4 +1,4 @@
-"""What the handlers of complaints share in one transaction."""
+"""The state that complaints' handlers share in one transaction."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Batch:
 
     rulebook: Rulebook
     new: set[str] = field(default_factory=set)
-    """Complaints that are filed, and were not on record before the batch."""
+    """Complaints to be filed that were not on record before the batch."""
     received: dict[str, Complaint] = field(default_factory=dict)
-    """Complaints that the batch has put on record."""
+    """Complaints that the batch has added."""
     duplicates: dict[str | None, list[str]] = field(default_factory=dict)
-    """What is linked to those complaints of the batch that have ended."""
+    """The duplicates of the batch's ended complaints."""
 
 
 Uow = UnitOfWork[Batch]

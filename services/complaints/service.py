@@ -1,4 +1,4 @@
-"""complaints: what it listens to."""
+"""The complaints service and its subscriptions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from services.complaints.model import Base, Complaint
 
 
 class Complaints(Service):
-    """Takes in what the public reports and answers it, within the clocks."""
+    """Receives complaints from the public and answers them in time."""
 
     name = "complaints"
     metadata = Base.metadata
@@ -23,7 +23,7 @@ class Complaints(Service):
     rulebook: Rulebook
 
     def before_batch(self, messages: list[Message], uow: Uow) -> None:
-        """Load what a batch is about: its complaints, and those linked to ended ones."""
+        """Load the batch's complaints, and the duplicates of ended ones."""
         uow.state = uow.state or Batch(self.rulebook)
         super().before_batch(messages, uow)
         register.note_new(messages, uow)

@@ -1,1 +1,1 @@
-"""filing: the registry, reopening filings, staff on duty and liaison officers."""
+"""The filing service: the registry, reopening filings, rosters and liaison officers."""

@@ -1,4 +1,4 @@
-"""What the handlers of filing share in one transaction."""
+"""The state that filing's handlers share in one transaction."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Batch:
 
     rulebook: Rulebook
     owners: dict[str, dict[str, str]] = field(default_factory=dict)
-    """The enterprises to which the codes of the batch belong: by the field, then by the code."""
+    """The enterprises that have the batch's codes: by field, then by code."""
     unassigned: dict[str, Message] = field(default_factory=dict)
-    """The enterprises that want an officer, each with the message that led to it."""
+    """The enterprises that need an officer, each with the message that caused it."""
     moved: Counter[str] = field(default_factory=Counter)
-    """By how many enterprises the load of each officer has grown."""
+    """The change of each officer's load."""
 
 
 Uow = UnitOfWork[Batch]

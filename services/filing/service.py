@@ -1,4 +1,4 @@
-"""filing: what it listens to."""
+"""The filing service and its subscriptions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from services.filing.model import Base, Enterprise, Filing
 
 
 class Filings(Service):
-    """Registers enterprises and lets them reopen without meeting an official."""
+    """Registers enterprises and allows them to reopen without meeting an official."""
 
     name = "filing"
     metadata = Base.metadata
@@ -23,12 +23,12 @@ class Filings(Service):
     rulebook: Rulebook
 
     def before_batch(self, messages: list[Message], uow: Uow) -> None:
-        """Load what a batch is about by few queries."""
+        """Load the batch's aggregates in few queries."""
         uow.state = uow.state or Batch(self.rulebook)
         super().before_batch(messages, uow)
         registry.load_owners_of_codes(messages, uow)
         decisions.load_previous_filings(messages, uow)
 
     def before_commit(self, uow: Uow) -> None:
-        """Choose the liaison officers that a batch has asked for."""
+        """Assign the liaison officers that the batch needs."""
         liaison.choose_officers(uow, self.store)

@@ -1,1 +1,1 @@
-"""gateway: where the outside enters, and where it reads."""
+"""The gateway: the HTTP API for commands and queries."""

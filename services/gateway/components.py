@@ -1,4 +1,4 @@
-"""What the parts of a gateway are, and how they are put together."""
+"""The components of a gateway, and how they are built."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from services.gateway.webhooks.home import Home
 
 @dataclass(frozen=True)
 class Components:
-    """The parts of one gateway; each is made once and lives as long as the process."""
+    """The components of a gateway; each exists once and lives as long as the process."""
 
     settings: Settings
     store: Store
@@ -49,7 +49,7 @@ class Components:
 
     @property
     def loops(self) -> tuple[Callable[[], None], ...]:
-        """What runs as long as the process."""
+        """The background loops, which run as long as the process."""
         return (
             self.intake.run,
             self.intake.look,
@@ -61,8 +61,8 @@ class Components:
         )
 
     def stop(self) -> None:
-        """Release everyone who waits: their commands and exports are durable, and a stream says
-        where to go on in the feed."""
+        """Release every waiting request: commands and exports are durable, and a stream's client
+        resumes in the feed."""
         self.intake.close()
         self.exporting.close()
         self.notifier.close()
@@ -79,7 +79,7 @@ def build(
     is_leader: Callable[[], bool],
     quiet: Callable[[], bool] | None,
 ) -> Components:
-    """Make the parts of a gateway, from the bottom to the top; raises `Misconfigured`."""
+    """Build the components of a gateway, bottom-up; raises `Misconfigured`."""
     clock = Clock(store, manual=settings.clock == "manual", wake=wake, quiet=quiet)
     seal = _seal(store, settings)
     person_keys, reads = PersonKeys(store, seal), Reads(store)
@@ -113,7 +113,7 @@ def build(
 
 
 def _seal(store: Store, settings: Settings) -> Seal:
-    """Read the key of sealed data; raises `Misconfigured`."""
-    is_new = store.last_seq_at_start == 0  # a key that is lost is not replaced
+    """Read the sealing keys; raises `Misconfigured`."""
+    is_new = store.last_seq_at_start == 0  # a lost key must not be replaced
     create = not settings.seal_key_file and is_new
     return Seal.from_file(key_file(settings), create=create)

@@ -1,7 +1,7 @@
-"""What identifies a person: one normal form for every spelling of a paper's number, or a phone.
+"""Identification of persons: one normal form for every spelling of a paper's number or a phone.
 
-An identity number is that of GB 11643, other papers are known to the rulebook, and a phone is what
-can be dialled. What is none of these identifies nobody, however many have said it.
+An identity number follows GB 11643, other papers the rulebook, and a phone must be dialable. Any
+other value identifies nobody, however often it is given.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from rulebook.chapters.identities import Identities
 
 _CROSSES = str.maketrans("×\N{CYRILLIC CAPITAL LETTER HA}\N{GREEK CAPITAL LETTER CHI}", "XXX")
-"""What is taken for the check character X, which keyboards lack in Roman."""
+"""Characters accepted for the check character X, which keyboards lack in Roman."""
 _FILLERS = "\u034f\u2800\u3164"
 _NEW, _OLD = re.compile(r"[1-9][0-9]{16}[0-9X]"), re.compile(r"[1-9][0-9]{14}")
 _LENGTH = 18
 _CENTURY = "19"
-"""That of whoever has a number of 15 digits."""
+"""The century of a number of 15 digits."""
 _CODE = r"(?:\+86|0086|86)"
 _AREA = r"(10|2[0-9]|[3-9][0-9]{2})"
 _LOCAL = r"([2-9][0-9]{6,7})"
@@ -33,13 +33,13 @@ _EXTENSION = re.compile(r"(.*[0-9])(?:轉|转|分機|分机|EXT|X|#|-)+([0-9]{1,
 
 
 def plain(text: str, *, dash: str = "") -> str:
-    """Return a text without what two spellings of one thing differ in.
+    """Return a text without the differences between its spellings.
 
-    It is NFKC in capitals with the digits of ASCII, without format characters, blanks and brackets;
-    hyphens and dashes of every kind are left out, or written as `dash`.
+    The result is NFKC in capitals with ASCII digits, without format characters, blanks and
+    brackets; hyphens and dashes of every kind are dropped, or replaced by `dash`.
     """
     before = None
-    while text != before:  # capitals may have another form, and that other blanks
+    while text != before:  # capitals may have another normal form, with other blanks
         before, text = text, "".join(_each(one, dash) for one in normalize("NFKC", text).upper())
     return text
 
@@ -56,8 +56,8 @@ def _each(one: str, dash: str) -> str:
 
 
 def _is_invisible(one: str) -> bool:
-    """Return whether a character is a selector of variants, or a filler: they are no format
-    ones."""
+    """Return whether a character is a variation selector or a filler, which are not in category
+    Cf."""
     return one in _FILLERS or "\ufe00" <= one <= "\ufe0f" or "\U000e0100" <= one <= "\U000e01ef"
 
 
@@ -65,7 +65,7 @@ def _is_invisible(one: str) -> bool:
 
 
 def number_of(text: str, book: Identities) -> str | None:
-    """Return what stands for the person whose paper has this number; None where it is of none."""
+    """Return the reference text of the person with a paper's number; None for an invalid number."""
     number = plain(text)
     resident = resident_number(number, checked=book.identity_number.checked)
     if resident or len(number) == _LENGTH:
@@ -74,9 +74,10 @@ def number_of(text: str, book: Identities) -> str | None:
 
 
 def resident_number(number: str, *, checked: bool) -> str | None:
-    """Return a number of GB 11643 with its 18 characters, of which an older one has 15.
+    """Return a number of GB 11643 with 18 characters; older ones have 15.
 
-    Its region has six digits, its day of birth exists; its check character is looked at if told.
+    Its region must have six digits and its day of birth must exist; its check character is verified
+    on request.
     """
     if _OLD.fullmatch(number):
         number = _with_check(number[:6] + _CENTURY + number[6:])
@@ -87,7 +88,7 @@ def resident_number(number: str, *, checked: bool) -> str | None:
 
 
 def shorter(number: str) -> str | None:
-    """Return the 15 digits that stood for the same person until 1999, if there were any."""
+    """Return the number of 15 digits that the same person had until 1999, or None."""
     is_new = _NEW.fullmatch(number) and number[6:8] == _CENTURY
     return number[:6] + number[8:-1] if is_new else None
 
@@ -104,10 +105,9 @@ def _is_day(text: str) -> bool:
 
 
 def worker_of(text: str) -> str:
-    """Return a staff number in normal form, which may be an identity number; empty where it is
-    none.
+    """Return a staff number in normal form, which may be an identity number; empty if invalid.
 
-    Its hyphens count, 1-11 is another than 11-1; blanks and brackets do not.
+    Hyphens are significant, 1-11 differs from 11-1; blanks and brackets are not.
     """
     return resident_number(plain(text), checked=True) or plain(text, dash="-")
 
@@ -116,8 +116,8 @@ def worker_of(text: str) -> str:
 
 
 def phone_of(text: str) -> str | None:
-    """Return a phone as it is dialled within the country, or with + from abroad; None where it is
-    none. An extension stands behind an x."""
+    """Return a phone as dialled within the country, or with + from abroad; None if invalid. An
+    extension follows an x."""
     said = plain(text, dash="-").replace(".", "").replace("·", "")
     if number := _dialled(said.replace("-", "")):
         return number
@@ -140,6 +140,6 @@ def _dialled(said: str) -> str | None:
 
 
 def name_of(text: str) -> str:
-    """Return a name so that its spellings are one; for counting, never for showing."""
+    """Return a name in a form that its spellings share; for counting, not for display."""
     dotted = plain(text)
     return plain(dotted.replace("·", "").replace("•", "").replace(".", ""))  # accents have moved up

@@ -1,9 +1,9 @@
-"""People: each has a key of their own, with which all that is personal of them is sealed.
+"""Person keys: each person has a key that seals all of their personal data.
 
-A person is known by a keyed hash of the identity number, else of the phone, in its normal form; who
-gives neither is somebody else with each command. A key that is destroyed leaves its row without the
-key, and later data of the same person is sealed with a new one. Keys of before there was a normal
-form may be joined to a person: they open what they have sealed, and end with the person's own.
+A person is identified by a keyed hash of the normalized identity number, else of the phone; without
+either, each command creates a new person. A destroyed key leaves its row without the key, and later
+data of the same person gets a new key. Keys from before numbers were normalized may be joined to a
+person: they open what they sealed, and are destroyed with the person's own.
 """
 
 from __future__ import annotations
@@ -30,94 +30,93 @@ from services.gateway.identities import phone_of, plain, shorter
 from services.gateway.tables import person_keys
 
 HIDDEN = Sealed("-")
-"""Stands in a command for what is personal, until it is sealed."""
-LACKING = "The key file lacks the key {}, with which keys of people are sealed"
+"""Placeholder for personal data in a command until it is sealed."""
+LACKING = "The key file lacks the key {}, which seals person keys"
 TOGETHER = 500
-"""Keys that are asked for, or wrapped anew, at once."""
+"""Keys to read or rewrap at once."""
 
 
 class Destroyed(Rejected):
-    """The key of this person's data has been destroyed: nobody can read it any more."""
+    """The key of this person's data was destroyed; the data is unreadable."""
 
     status = 410
 
 
 @dataclass(frozen=True)
 class Personal:
-    """What is personal of one person in a command, in clear: it is never stored or sent so."""
+    """Personal data of one person in a command, in clear text; never stored or sent."""
 
     person: str
     clear: Mapping[str, str] = field(repr=False)
 
     def sealed(self, command: Contract, key: PersonKey) -> Contract:
-        """Return the command with all of it sealed."""
+        """Return the command with its personal data sealed."""
         boxes: dict[str, Any] = {name: key.seal(text) for name, text in self.clear.items()}
         return dataclasses.replace(command, **boxes)
 
 
 def key_file(settings: Settings) -> Path:
-    """Return where the district's keys stand; raises `Misconfigured`."""
+    """Return the path of the district's keys; raises `Misconfigured`."""
     if settings.amqp_uri and not settings.seal_key_file:
         raise Misconfigured("SEAL_KEY_FILE must name the key file that all gateways share.")
     return Path(settings.seal_key_file or settings.data / "seal.key")
 
 
 class Known(NamedTuple):
-    """The reference of a person, and those by which the same one may be known from before there was
-    a normal form."""
+    """The reference of a person, and the references under which earlier versions may know them."""
 
     reference: str
     earlier: list[str]
 
 
 def reference_of(seal: Seal, given: Mapping[str, Any]) -> str:
-    """Return the reference of whoever gives a phone; without one it is somebody else each time."""
+    """Return the reference of a person with a phone; without one, a new reference each time."""
     phone = phone_of(str(given.get("phone") or ""))
     return by_phone(seal, phone) if phone else secrets.token_hex(20)
 
 
 def by_identity(seal: Seal, number: str) -> str:
-    """Return the reference of the person with an identity number in normal form."""
+    """Return the reference of a person with a normalized identity number."""
     return seal.reference(number)
 
 
 def by_phone(seal: Seal, phone: str) -> str:
-    """Return the reference of the person with a phone in normal form."""
+    """Return the reference of a person with a normalized phone."""
     return seal.reference(f"phone {phone}")
 
 
 def known_by_identity(seal: Seal, said: str, number: str) -> Known:
-    """Return the references of the person who has given a number, by what was said and its normal
-    form: there is no telling what other spellings were said before."""
+    """Return the references of a person by identity number: the normalized one, and the spelling as
+    given. Other spellings that were used earlier are unknown."""
     reference = by_identity(seal, number)
     forms = {said.strip().upper(), plain(said), shorter(number) or number}
     return Known(reference, sorted({seal.reference(form) for form in forms} - {reference}))
 
 
 def once_by_phone(seal: Seal, phone: str) -> str:
-    """Return the reference that a phone had before there was a normal form, be it one or not."""
+    """Return the reference of a phone before phones were normalized."""
     digits = "".join(each for each in phone if each.isdecimal())
     abroad = len(digits) == 13 and digits.startswith("86")
     return seal.reference(f"phone {digits[2 * abroad :] or phone.strip()}")
 
 
 def belongs_to(person: str) -> ColumnElement[bool]:
-    """Say in SQL that a key is a person's: made for that person, or joined since."""
+    """Return the SQL condition that a key belongs to a person: made for them, or joined later."""
     made_for = and_(person_keys.c.person == person, person_keys.c.joined.is_(None))
     return or_(made_for, person_keys.c.joined == person)
 
 
 class PersonKeys:
-    """Makes and finds the keys of people, opens what they have sealed, and destroys them."""
+    """Creates, finds and destroys person keys, and opens data sealed with them."""
 
     def __init__(self, store: Store, seal: Seal) -> None:
         self.store = store
         self.seal = seal
 
     def keys(self, uow: UnitOfWork, persons: Iterable[str]) -> dict[str, PersonKey]:
-        """Return the key of each person, which is made if there is none.
+        """Return the key of each person; creates missing keys.
 
-        Another gateway may make one at the same moment: then that one holds, for both.
+        If another gateway creates one at the same time, that one is used by both.
         """
         found: dict[str, PersonKey] = {}
         wanted = sorted({*persons})
@@ -146,7 +145,7 @@ class PersonKeys:
         }
 
     def open(self, session: Session, boxes: Mapping[str, Sealed]) -> dict[str, str]:
-        """Open what is sealed; raises `Destroyed`, and `CannotOpen`."""
+        """Open sealed values; raises `Destroyed`, and `CannotOpen`."""
         keys = {key_of(sealed) for sealed in boxes.values()} - {*self.seal.key_ids}
         rows = session.execute(select(person_keys).where(person_keys.c.id.in_(keys))).all()
         if any(row.wrapped is None for row in rows):
@@ -160,22 +159,22 @@ class PersonKeys:
         }
 
     def destroy(self, uow: UnitOfWork, person: str, by: str) -> int:
-        """Destroy the keys of a person; tells how many there were."""
+        """Destroy the keys of a person; return their number."""
         live = belongs_to(person), person_keys.c.destroyed_at.is_(None)
         gone = {"wrapped": None, "wrapped_by": None, "destroyed_at": uow.clock()}
         done = uow.execute(update(person_keys).where(*live).values(destroyed_by=by, **gone))
         return done.rowcount  # type: ignore[attr-defined, no-any-return]
 
     def check(self) -> None:
-        """Refuse a key file that lacks a key which this database needs; raises `Misconfigured`."""
+        """Reject a key file without a key that the database needs; raises `Misconfigured`."""
         if lacking := self.lacking():
             raise Misconfigured(f"{LACKING.format(lacking)}: put it back from the backup.")
 
     def lacking(self) -> str | None:
-        """Name a key of the district that is needed here and not in the key file."""
+        """Return the name of a needed key that the key file lacks, or None."""
         column = person_keys.c.wrapped_by
         ids = sorted(self.seal.key_ids)
-        # range by range, which an index answers at once however many keys of people there are
+        # range by range: an index answers each at once, however many person keys there are
         ranges = [(column > low) & (column < high) for low, high in pairwise(ids)]
         with self.store.engine.connect() as connection:
             for unknown in (column < ids[0], *ranges, column > ids[-1]):

@@ -1,4 +1,4 @@
-"""The table of routes: which function answers which declared endpoint."""
+"""The table of routes: each declared endpoint and its function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""gateway: what it listens to, and what it serves."""
+"""The gateway: what it listens to and what it serves."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ FACTS = tuple(
 
 
 OFFERED = {kind.type: kind.service for kind in FACTS}
-"""The types of events that are offered outside, each with the service that says it."""
+"""The types of public events, each with the service that publishes it."""
 
 
 class Gateway(Service):
-    """Takes commands in, keeps every event, and answers queries from its own read models."""
+    """Accepts commands, stores every event, and answers queries from its own read models."""
 
     name = "gateway"
     metadata = metadata
-    handle_inline = False  # what it says, it says when it is asked or an hour begins
+    handle_inline = False  # it publishes only on request, or when an hour begins
     rulebook: Rulebook
-    """What phones take along, and which papers there are; no other command is judged by it here."""
+    """Reference data for mobile clients: the checklists and the kinds of papers."""
     retention_policies: ClassVar[RetentionPolicies] = {
         commands: RetentionPolicy(
             commands.c.id, commands.c.state != PENDING, last=commands.c.settled_at
@@ -69,14 +69,14 @@ class Gateway(Service):
         exports: RetentionPolicy(exports.c.id, true(), DAYS_KEPT),
     }
     quiet: Callable[[], bool] | None = None
-    """Tells whether nothing is under way anywhere, where one process can know."""
+    """Return whether the district is idle, where one process can know."""
 
     components: Components
 
     def on_setup(self) -> None:
-        """Make what lives as long as the process, once the store is there."""
-        from services.gateway.components import build  # not in a process of another service, which
-        # only asks what the gateway listens to
+        """Build the components once the store is open."""
+        from services.gateway.components import build  # other services' processes read
+        # only the gateway's subscriptions
 
         self.components = build(
             self.store,
@@ -89,13 +89,13 @@ class Gateway(Service):
         )
 
     def on_start(self, tend: Callable[[Callable[[], None]], None]) -> None:
-        """Start the loops; raises `Misconfigured` without the keys it needs."""
+        """Start the background loops; raises `Misconfigured` without the keys it needs."""
         self.components.person_keys.check()
         for loop in self.components.loops:
             tend(loop)
 
     def on_stop(self) -> None:
-        """Release everyone who waits."""
+        """Release every waiting request."""
         self.components.stop()
 
     def routes(self) -> Iterable[Route]:
@@ -105,7 +105,8 @@ class Gateway(Service):
         return routes_of(self.components)
 
     def authorize(self, request: Request, route: Route) -> None:
-        """Let nobody in who may not use the route; raises `Unauthenticated` and `Forbidden`."""
+        """Reject a caller without a role for the route; raises `Unauthenticated` and
+        `Forbidden`."""
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         if kind.lower() != "bearer" or not token:
             raise Unauthenticated
@@ -116,42 +117,42 @@ class Gateway(Service):
         request.environ[ACCESS] = AccessScope(self.rulebook, principal)
 
     def client_of(self, request: Request) -> str | None:
-        """Return which caller a request is of, once it is admitted."""
+        """Return the rate-limit key of an authenticated caller, or None."""
         caller = request.environ.get(ENVIRON)
         return f"caller {caller.known_as}" if caller else None
 
-    # -- what others say
+    # -- events of other services
 
     @on(*FACTS)
     def keep(self, event: Event, uow: UnitOfWork) -> None:
-        """Keep every event, and project it."""
+        """Store an event and project it."""
         message = uow.message
         uow.info["events"].append(_event_row(event, message))
         uow.info["page"].apply(message)
 
     @on(CommandSettled)
     def take_outcome(self, event: CommandSettled, uow: UnitOfWork) -> None:
-        """Note how a command ended."""
+        """Record the outcome of a command."""
         uow.info["settled"].append((event, uow.message.envelope.time))
         uow.info["hours"].append(uow.message)
 
     @on(HourSwept)
     def take_sweep(self, _fact: HourSwept, uow: UnitOfWork) -> None:
-        """Note what a service found due in an hour."""
+        """Record what a service found due in an hour."""
         uow.info["hours"].append(uow.message)
 
     def before_batch(self, messages: list[Message], uow: UnitOfWork) -> None:
-        """Load at once every document that a batch may change.
+        """Load every document that the batch may change.
 
-        A rebuild locks `events` too: it never repairs a document between its loading here and its
-        writing. On SQLite the transaction alone is enough.
+        A rebuild locks `events` too, so it never repairs a document between its loading and its
+        writing. SQLite needs no lock.
         """
         page = Page(self.store, FED_BY)
         page.load(uow, messages, *self.store.dialect.lock_table(events, "ROW EXCLUSIVE"))
         uow.info.update(page=page, events=[], settled=[], hours=[])
 
     def before_commit(self, uow: UnitOfWork) -> None:
-        """Write the events, the documents, the figures and the outcomes of a batch."""
+        """Write the batch's events, documents, statistics and outcomes."""
         if "page" not in uow.info:
             return
         moved = uow.info["page"].write(uow, VIEWS)
@@ -162,14 +163,14 @@ class Gateway(Service):
         append(self.store, uow, {EVENTS: uow.info["events"], AUDIT: ended(uow.info["settled"])})
 
     def after_commit(self, uow: UnitOfWork) -> None:
-        """Wake those who wait for an outcome, or for events, that are now readable."""
+        """Wake the requests and streams that wait for what was committed."""
         if kept := uow.info.get("events"):
             self.components.notifier.tell(kept[-1]["position"])
         if self.components.intake.tell(fact for fact, _ in uow.info.get("settled", ())):
             self.notify(OUTCOMES)
 
     def on_notified(self) -> None:
-        """Look for outcomes and events that another gateway has projected."""
+        """Read outcomes and events that another gateway has projected."""
         self.components.intake.called()
         self.components.notifier.called()
 

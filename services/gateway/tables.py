@@ -1,5 +1,5 @@
-"""The gateway's own tables: commands and outcomes, events, audit, counters, hours, the clock,
-exports, webhooks with their secrets and deliveries, and the keys of people."""
+"""The gateway's tables: commands and outcomes, events, audit, counters, hours, the clock, exports,
+webhooks with their secrets and deliveries, and person keys."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ metadata = MetaData()
 OF_PEOPLE = text(
     "type IN ('claim-filed', 'complaint-received', 'complaint-revised', 'medic-enrolled')"
 )
-"""The events that hold personal data, in the words of the index that finds them."""
+"""The events with personal data, as the index condition states them."""
 POSITION = Integer().with_variant(postgresql.BIGINT(), "postgresql")
-"""A number that only grows: where a row stands."""
+"""An increasing number: the position of a row."""
 
 PENDING, DONE, REJECTED, FAILED = "pending", "done", "rejected", "failed"
 
@@ -158,9 +158,9 @@ exports = Table(
     Index("exports_alike", "fingerprint", "asked_at"),
     Index("exports_by_state", "state", "until"),
 )
-"""Long exports: what was asked, by whom, how far it is, and which gateway writes it until when.
+"""Long exports: the query, the caller, the progress, and the lease of the gateway that writes it.
 
-`sameness` is what two that are asked for at the same moment have in common.
+`sameness` identifies identical requests.
 """
 
 export_chunks = Table(
@@ -172,7 +172,7 @@ export_chunks = Table(
     Column("content", LargeBinary, nullable=False),
     Index("export_chunks_in_order", "export_id", "number", unique=True),
 )
-"""The file of an export, piece by piece."""
+"""The file of an export, in chunks."""
 
 ACTIVE, DISABLED = "active", "disabled"
 
@@ -192,7 +192,7 @@ webhooks = Table(
     Column("failing_since", Float),
     Column("paused_until", Float, nullable=False),
 )
-"""Up to `cursor` every event that is wanted has a row among the deliveries."""
+"""Every wanted event up to `cursor` has a row in the deliveries."""
 
 webhook_secrets = Table(
     "webhook_secrets",
@@ -203,7 +203,7 @@ webhook_secrets = Table(
     Column("ends_at", Float),
     Index("webhook_secrets_of", "webhook_id", "id"),
 )
-"""Sealed; the id is that of the command that made it. All that have not ended sign."""
+"""Sealed secrets; the id is that of the command that made it. Every unexpired secret signs."""
 
 WAITING, DELIVERED, GIVEN_UP = "waiting", "delivered", "given_up"
 
@@ -247,9 +247,9 @@ person_keys = Table(
     Index("person_keys_joined", "joined"),
     Index("person_keys_wrapped_by", "wrapped_by", "id"),
 )
-"""The keys of people's data, by a keyed hash that stands for the person. Once one is destroyed its
-row tells when and by whom, and no longer holds the key. `joined` is who the person has turned out
-to be, where that is somebody else than the one for whom the key was made."""
+"""Person keys, by a keyed hash that identifies the person. The row of a destroyed key has its time
+and author, and no longer the key. `joined` is the person's current hash if the key was made under
+another one."""
 _IN_USE = and_(person_keys.c.destroyed_at.is_(None), person_keys.c.joined.is_(None))
 Index(
     "person_keys_in_use",

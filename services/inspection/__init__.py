@@ -1,1 +1,1 @@
-"""inspection: finds what is wrong on the ground and sees it put right."""
+"""The inspection service: finds faults on site and has them rectified."""

@@ -1,4 +1,4 @@
-"""What the handlers of inspection share in one transaction."""
+"""The state that inspection's handlers share in one transaction."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class Batch:
 
     rulebook: Rulebook
     of_day: list[Visit] = field(default_factory=list)
-    """Visits to the premises, and on the days, for which the batch plans or records some."""
+    """The visits to the premises and on the days that the batch plans or records."""
     reviews: dict[str, Visit] = field(default_factory=dict)
-    """Planned reviews of filings that the batch decides, by their id."""
+    """The planned reviews of filings that the batch decides, by filing id."""
     checks: dict[str | None, list[Visit]] = field(default_factory=dict)
-    """Planned checks for complaints that need none any more, by the complaint."""
+    """The planned checks of complaints that no longer need one, by complaint id."""
     unnumbered: list[Notice | Closure | Slip] = field(default_factory=list)
-    """Papers that get their numbers at the end of the transaction."""
+    """The papers that get their numbers at the end of the transaction."""
 
 
 Uow = UnitOfWork[Batch]

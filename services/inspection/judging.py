@@ -1,4 +1,4 @@
-"""How what officers send is judged: findings and answers, by the checklist that they had."""
+"""Validation of officers' findings and answers, by the checklist they used."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def judge(
     day: date,
     more: Sequence[dict[str, str]] = (),
 ) -> tuple[Checklist, list[Finding]]:
-    """Return the checklist of a visit of that day, and what was found: as officers named it, and
-    as the answers have it.
+    """Return the checklist of a visit, and the findings: those that officers named, and those that
+    follow from answers.
 
-    A checklist that a phone has kept since an earlier day counts; one that had not come into force
-    by the day of the visit does not. Raises `NotAcceptable` with every fault at once, and `more`.
+    An older checklist that a device has kept is valid; one not yet in force on the day of the visit
+    is not. Raises `NotAcceptable` with every error at once, including `more`.
     """
     version = command.checklist_version
     checklist = book.checklist_under(version, day) if version else book.on(day).checklist
@@ -42,7 +42,7 @@ def judge(
 
 
 def checklist_of(book: Rulebook, version: str | None, day: date) -> Checklist:
-    """Return the checklist that an event pins; where it pins none, that of the day."""
+    """Return the checklist that an event pins, else that of the day."""
     known = book.checklist_under(version, day) if version else None
     return known or book.on(day).checklist
 
@@ -80,7 +80,7 @@ def _of_answers(command: RecordVisit | RecordPart, items: dict[str, Item]) -> Fa
 def _broken(
     command: RecordVisit | RecordPart, items: dict[str, Item], checklist: Checklist, book: Rulebook
 ) -> list[Finding]:
-    """Return a finding for each rule that an answer breaks and that officers have not named."""
+    """Return a finding for each rule that an answer breaks and officers have not named."""
     found: dict[str, Finding] = {}
     named = {finding.rule for finding in command.findings}
     for code, item in items.items():

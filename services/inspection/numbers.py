@@ -1,9 +1,8 @@
-"""Numbers of papers: consecutive for each kind and year, without gaps or doubles.
+"""Paper numbers: consecutive for each kind and year, without gaps or duplicates.
 
-A paper is entered without its number. When everything of a transaction has been written, the rows
-of `series` are locked, in the order of their names, and the numbers are drawn; the commit follows.
-So a transaction that waits for a number waits for no more than a commit, and what is rolled back
-leaves no gap.
+A paper is added without its number. When everything else of the transaction is written, the rows of
+`series` are locked in the order of their names, and the numbers are drawn; the commit follows. So a
+transaction waits for a number no longer than a commit takes, and a rollback leaves no gap.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ PAPERS: dict[type[Numbered], str] = {
     SupervisionSlipIssued: "supervision",
     FeedbackSlipIssued: "feedback",
 }
-"""What each paper is called in the rulebook."""
+"""The rulebook's code of each paper."""
 
 Paper = Notice | Closure | Slip
 
@@ -48,11 +47,11 @@ def enter(uow: Uow, paper: Paper) -> Any:
 
 
 def draw_numbers(uow: Uow, store: Store) -> None:
-    """Draw the numbers of what was entered, and put them on the papers and in their events."""
+    """Draw the numbers of the added papers, and set them on the papers and in their events."""
     papers, uow.state.unnumbered = uow.state.unnumbered, []
     if not papers:
         return
-    uow.flush()  # whatever could make this transaction wait has been waited for
+    uow.flush()  # every other lock is held by now
     issued = [m for m in uow.outbox if isinstance(m.payload, Numbered) and not m.payload.number]
     series: dict[tuple[str, int], list[tuple[Message, Paper]]] = defaultdict(list)
     for message, paper in zip(issued, papers, strict=True):
@@ -67,7 +66,7 @@ def draw_numbers(uow: Uow, store: Store) -> None:
 
 
 def _draw(uow: Uow, store: Store, kind: str, year: int, count: int) -> int:
-    """Lock a series, draw numbers from it, and return the last of them."""
+    """Lock a series, draw numbers from it, and return the last one."""
     table = Series.metadata.tables[Series.__tablename__]
     drawn = store.statements.insert_or_add(table, ["name"]).returning(table.c.last)
     name = f"{uow.state.rulebook.district.code}/{kind}/{year}"
@@ -76,7 +75,7 @@ def _draw(uow: Uow, store: Store, kind: str, year: int, count: int) -> int:
 
 
 def _complete_outcomes(uow: Uow, issued: list[Message]) -> None:
-    """Put the number of a paper in the outcome of the command that ordered it."""
+    """Set the number of a paper in the outcome of the command that ordered it."""
     by_cause = {message.envelope.causationid: message.payload for message in issued}
     for message in uow.outbox:
         event = message.payload

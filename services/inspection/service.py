@@ -1,4 +1,4 @@
-"""inspection: what it listens to."""
+"""The inspection service and its subscriptions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from services.inspection.numbers import draw_numbers
 
 
 class Inspection(Service):
-    """Finds what is wrong on the ground and sees it put right."""
+    """Inspects premises and has faults rectified."""
 
     name = "inspection"
     metadata = Base.metadata
@@ -50,12 +50,12 @@ class Inspection(Service):
     rulebook: Rulebook
 
     def before_batch(self, messages: list[Message], uow: Uow) -> None:
-        """Load what a batch is about, and the visits that it may warn of or cancel."""
+        """Load the batch's aggregates, and the visits that it may warn of or cancel."""
         uow.state = uow.state or Batch(self.rulebook)
         super().before_batch(messages, uow)
         visits.load_visits(messages, uow)
         checks.load_checks(messages, uow)
 
     def before_commit(self, uow: Uow) -> None:
-        """Draw the numbers of the papers, last of all."""
+        """Draw the numbers of the papers, as the last step."""
         draw_numbers(uow, self.store)

@@ -1,6 +1,6 @@
-"""The parked messages of the four slips: to whom, what, by when, and where it stands.
+"""The letters of the four slips: recipient, subject, points, deadline and signature.
 
-Each is written in both languages from the catalogue's texts; its number is put above it when it is
+Each is written in both languages from the catalogue's texts; its number is added above when it is
 drawn.
 """
 
@@ -21,12 +21,12 @@ FEEDBACK = "This is the result in the matter of %(subject)s."
 _OPENINGS = {"prompt": PROMPT, "problem": PROBLEM, "supervision": SUPERVISION, "feedback": FEEDBACK}
 
 
-def parked_message(
+def letter(
     book: Rulebook, kind: str, to: Words, subject: Words, points: Sequence[Point],
     *, today: date, found_on: date | None = None, until: Until | None = None,
 ) -> Words:  # fmt: skip
-    """Write the parked message of a slip, from its title to its signature; `found_on` is the day of
-    the inspection that a problem slip tells of."""
+    """Return the letter of a slip, from its title to its signature; `found_on` is the day of the
+    inspection behind a problem slip."""
     lines = [
         book.papers[kind].words,
         book.say("To %(to)s:", to=to),
@@ -42,7 +42,7 @@ def parked_message(
 
 
 def addressed_to(book: Rulebook, addressee: str, premises: Premises | None) -> Words:
-    """Return whom a slip goes to: the enterprise, an office of its grid, or another office."""
+    """Return the recipient of a slip: the enterprise, an office of its grid, or another office."""
     if premises and addressee == "enterprise":
         return Words(zh=premises.name, en=premises.name)
     office = book.addressees[addressee].words
@@ -53,7 +53,7 @@ def addressed_to(book: Rulebook, addressee: str, premises: Premises | None) -> W
 
 
 def subject_of(book: Rulebook, premises: Premises | None, complaint_id: str | None) -> Words:
-    """Return what a slip to an office is about: a complaint, or an enterprise."""
+    """Return the subject of a slip to an office: a complaint, or an enterprise."""
     if complaint_id:
         return book.say("complaint %(complaint)s", complaint=complaint_id)
     return Words(zh=premises.name, en=premises.name) if premises else book.district.words
@@ -69,7 +69,7 @@ def _numbered(number: int, words: Words) -> Words:
 
 
 def _with_basis(book: Rulebook, point: Point) -> Words:
-    """Return a point, and the source of the rule that it follows, if it follows one."""
+    """Return a point with the source of its rule, if it has one."""
     basis = book.basis(point.code)
     if basis is None:
         return point.words

@@ -1,1 +1,1 @@
-"""insurance: free cover for small enterprises, cover and claims for medics."""
+"""The insurance service: free cover for small enterprises, cover and claims for medics."""

@@ -1,4 +1,4 @@
-"""What the handlers of insurance share in one transaction."""
+"""The state that insurance's handlers share in one transaction."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Batch:
 
     rulebook: Rulebook
     persons: set[str] = field(default_factory=set)
-    """References of the persons of the batch who may be on record as medics."""
+    """References of the batch's persons who may be medics on record."""
 
 
 Uow = UnitOfWork[Batch]

@@ -1,4 +1,4 @@
-"""insurance: what it listens to."""
+"""The insurance service and its subscriptions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Insurance(Service):
     rulebook: Rulebook
 
     def before_batch(self, messages: list[Message], uow: Uow) -> None:
-        """Load what a batch is about, and which of its persons may be on record already."""
+        """Load the batch's aggregates, and the medics on record among its persons."""
         uow.state = uow.state or Batch(self.rulebook)
         super().before_batch(messages, uow)
         cover.load_persons(messages, uow)

@@ -42,17 +42,17 @@ def errors_of(answer):
 @pytest.mark.parametrize(
     ("body", "pointer", "says"),
     [
-        (names(101), "#", "holds 101 names; 100 are the most"),
-        (names(20_000), "#", "holds 20,000 names; 100 are the most"),
-        ({"findings": [{}, names(440)]}, "#/findings/1", "holds 440 names; 100 are the most"),
-        ({"findings": [{}] * 1001}, "#/findings", "holds 1,001 items; 1,000 are the most"),
-        ({"agencies": [0] * 300_000}, "#/agencies", "1,000 are the most"),
+        (names(101), "#", "has 101 names; at most 100 are allowed"),
+        (names(20_000), "#", "has 20,000 names; at most 100 are allowed"),
+        ({"findings": [{}, names(440)]}, "#/findings/1", "has 440 names; at most 100 are allowed"),
+        ({"findings": [{}] * 1001}, "#/findings", "has 1,001 items; at most 1,000 are allowed"),
+        ({"agencies": [0] * 300_000}, "#/agencies", "at most 1,000 are allowed"),
         (
             {"findings": [{"evidence": [0] * 20}] * 500},
             "#",
-            "holds more than 10,000 names and items in all",
+            "has more than 10,000 names and items in total",
         ),
-        ({"x" * 500_000: [[]] * 1001}, f"#/{'x' * 297}…", "1,000 are the most"),
+        ({"x" * 500_000: [[]] * 1001}, f"#/{'x' * 297}…", "at most 1,000 are allowed"),
     ],
     ids=["names", "many names", "deep names", "items", "many items", "all", "a long name"],
 )
@@ -131,7 +131,9 @@ def test_a_row_of_too_many_names_is_told_so_once_and_the_others_go_on(district, 
     raw = "\n".join(map(json.dumps, rows)).encode()
     answer = send(district.client, "/v1/enterprises/batch", raw)
     bad, good = answer.json()["items"]
-    assert [e["detail"] for e in bad["problem"]["errors"]] == ["holds 440 names; 100 are the most"]
+    assert [e["detail"] for e in bad["problem"]["errors"]] == [
+        "has 440 names; at most 100 are allowed"
+    ]
     assert good["state"] == "done"
 
 
@@ -140,7 +142,7 @@ def test_a_row_that_is_too_long_is_told_so_and_the_others_go_on(district, say):
     raw = "\n".join(map(json.dumps, rows)).encode()
     answer = send(district.client, "/v1/enterprises/batch", raw)
     bad, good = answer.json()["items"]
-    assert (bad["status"], bad["problem"]["detail"]) == (413, "A row has 256 KiB at the most.")
+    assert (bad["status"], bad["problem"]["detail"]) == (413, "A row is limited to 256 KiB.")
     assert good["state"] == "done"
 
 
@@ -148,7 +150,7 @@ def test_csv_of_too_many_columns_or_too_long_a_row_is_told_so_once(district, unc
     path = "/v1/enterprises/batch"
     wide = ",".join(f"c{number}" for number in range(20_000)).encode()
     said = problem(send(district.client, path, wide + b"\nx\n", CSV), 422)
-    assert said["detail"] == "CSV has 100 columns at the most, and not 20,000."
+    assert said["detail"] == "CSV is limited to 100 columns; this header has 20,000."
     said = problem(send(district.client, path, b"name\n" + b'"\n",' * MIB, CSV), 400)
     assert said["detail"] == "A row of CSV has more than 262,144 bytes."
     said = problem(send(district.client, path, b"," * MIB, CSV), 400)

@@ -294,7 +294,7 @@ def test_a_file_is_the_whole_list_and_takes_no_page(district, query):
 
 def test_what_the_list_does_not_know_the_file_does_not_know_either(district):
     said = problem(get(district.client, "/v1/notices?format=csv&colour=red"), 400)
-    assert "The list knows no colour" in said["detail"]
+    assert "Unknown parameter colour" in said["detail"]
 
 
 def test_a_list_with_nothing_in_it_is_a_file_with_a_head_alone(make_district):

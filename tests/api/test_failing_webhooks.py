@@ -177,7 +177,7 @@ def test_one_who_takes_nothing_for_days_is_disabled(district, webhook):
             back = webhooks.c.failing_since - 5 * DAY
             uow.execute(update(webhooks).values(failing_since=back))
         until(lambda: shown(district, made)["state"] == "disabled")
-        assert shown(district, made)["reason"] == "It took nothing for 5 days."
+        assert shown(district, made)["reason"] == "It accepted nothing for 5 days."
 
 
 # receivers that one may fear

@@ -45,8 +45,8 @@ def posted_together(district, keys):
 
 
 def in_hand(district):
-    """Return whether the door waits for the database."""
-    return bool(district.store("gateway")._writing._waiters)
+    """Tell whether the door waits for the database."""
+    return bool(district.store("gateway").dialect._writing._waiters)
 
 
 def refuse(district, why):

@@ -154,7 +154,7 @@ def test_a_name_with_a_comma_is_one_name(district, say):
         ("sort=", "cannot be sorted by an empty name"),
         ("sort=-", "cannot be sorted by an empty name"),
         ("colour=red", "it knows state"),
-        ("q=小館", "knows no q"),
+        ("q=小館", "Unknown parameter q"),
         ("due_on=2020-02-30", "due_on must be a day"),
         ("due_on=tomorrow", "2020-02-10..2020-02-20"),
         ("due_on=", "due_on must be a day"),

@@ -1,5 +1,7 @@
 """A file is read page by page; a long one is made first, whichever gateway lives on to do it."""
 
+from copy import copy
+
 import pytest
 from sqlalchemy import event, func, select
 
@@ -164,7 +166,9 @@ def test_the_file_of_a_list_that_the_caller_may_no_longer_read_is_not_given(dist
 def test_an_export_whose_asker_may_not_read_the_list_when_it_is_made_fails(
     district, shops, small, monkeypatch
 ):
-    monkeypatch.setattr(jobs, "allowed", lambda *_: frozenset())
+    unreadable = copy(VIEWS["enterprises"])
+    object.__setattr__(unreadable, "readers", frozenset())
+    monkeypatch.setitem(jobs.VIEWS, "enterprises", unreadable)
     answer = get(district.client, "/v1/enterprises?format=csv&sort=on_duty")
     told = ended(district.client, answer)
     assert (told["state"], told["problem"]["status"]) == ("failed", 403)
@@ -230,7 +234,7 @@ def test_what_a_gateway_leaves_when_it_stops_another_begins_at_once(idle):
     assert two._claim() is None
     one.close()
     assert one._claim() is None
-    two._uow(two._claim())
+    two._export(two._claim())
     with pytest.raises(jobs._Lost), idle.store("gateway").write() as uow:
         one._renew(uow, row.id)
     assert rows_of(made(idle.client, answer))
@@ -247,8 +251,8 @@ def test_what_a_dead_gateway_has_begun_another_writes_anew_when_the_lease_ends(i
     monkeypatch.setattr(jobs, "LEASE", 30.0)
     taken = alive._claim()
     assert taken.id == row.id
-    dead._uow(row)  # it was only asleep, and writes nothing any more
-    alive._uow(taken)
+    dead._export(row)  # it was only asleep, and writes nothing any more
+    alive._export(taken)
     rows = rows_of(made(idle.client, answer))
     assert ids(rows) == ids(idle.client.everything("/v1/enterprises"))
 
@@ -260,7 +264,7 @@ def test_an_export_that_ends_its_gateway_again_and_again_fails(idle, monkeypatch
         assert another(idle)._claim() is not None
     monkeypatch.setattr(jobs, "LEASE", 30.0)
     last = another(idle)
-    last._uow(last._claim())
+    last._export(last._claim())
     assert idle.client.get(answer.headers["Location"])["state"] == "failed"
 
 
@@ -278,7 +282,7 @@ def test_a_lease_is_renewed_and_tells_how_far_the_export_has_come(idle):
 def test_exports_go_after_a_day_with_their_files(idle):
     answer = get(idle.client, "/v1/enterprises?format=csv")
     one = another(idle)
-    one._uow(one._claim())
+    one._export(one._claim())
     host = idle.running.hosts["gateway"]
     retention_policies = type(host.service).retention_policies
     retention = Retention(host.store, host.settings, retention_policies, lambda: True)
@@ -296,7 +300,7 @@ def test_exports_go_after_a_day_with_their_files(idle):
 def test_a_file_that_goes_while_it_is_read_does_not_pass_for_a_whole_one(idle):
     get(idle.client, "/v1/enterprises?format=csv")
     one = another(idle)
-    one._uow(one._claim())
+    one._export(one._claim())
     with idle.store("gateway").read() as session:
         row = session.execute(select(kept)).first()
     pieces = one.content(row)

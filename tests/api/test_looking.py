@@ -27,14 +27,14 @@ def reads(tmp_path):
 @pytest.fixture
 def asked(reads, monkeypatch):
     """Note what is asked of the database; each question lets others run first, as a server does."""
-    queries, rows = [], reads.store.rows
+    queries, execute = [], reads.store.execute
 
-    def slowly(ask):
-        queries.append(ask.given["ids"])
+    def slowly(statement):
+        queries.append(statement.parameters["ids"])
         pause(0)
-        return rows(ask)
+        return execute(statement)
 
-    monkeypatch.setattr(reads.store, "rows", slowly)
+    monkeypatch.setattr(reads.store, "execute", slowly)
     return queries
 
 
@@ -54,7 +54,7 @@ def test_an_error_is_told_to_all_who_asked_and_to_nobody_after_them(reads, asked
         raise RuntimeError("away")
 
     with monkeypatch.context() as broken:
-        broken.setattr(reads.store, "rows", fail)
+        broken.setattr(reads.store, "execute", fail)
         for thread in look(reads, "shop-0", "shop-1"):
             with pytest.raises(RuntimeError, match="away"):
                 thread.wait()

@@ -23,7 +23,7 @@ OPEN = {
 }
 """Routes that ask nobody who he is."""
 STREAM = "/v1/events/stream"
-NOT_YOUR_ROLE = "That takes one of the roles"
+NOT_YOUR_ROLE = "Allowed roles:"
 OFFICERS = [Role.GRID_OFFICER, Role.INSPECTOR, Role.AGENCY_HEAD]
 EVERYWHERE = [Role.HOTLINE_DESK, Role.INSURER, Role.DISTRICT_OFFICE, Role.AUDITOR]
 KEYS = itertools.count()

@@ -39,5 +39,5 @@ def test_an_export_that_one_gateway_takes_no_other_waits_for(distributed, shops)
         assert other._claim() is None
     taken = other._claim()
     assert jobs.Exporting(other.reads, gateway.rulebook)._claim() is None
-    other._uow(taken)
+    other._export(taken)
     assert ids(rows_of(made(distributed.client, answer))) == shops

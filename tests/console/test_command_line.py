@@ -34,7 +34,7 @@ def bihuan(*words, **environ):
         (("demo", "--report", "nowhere/r.json"), {}, "--report: there is no folder"),
         (("up",), {"LOG_LEVEL": "loud"}, "LOG_LEVEL must be one of"),
         (("up",), {"AMQP_URI": "amqp://127.0.0.1"}, "AMQP_URI needs a DATABASE_URL"),
-        (("up",), {"RULEBOOK": "nowhere"}, "nowhere holds no TOML files."),
+        (("up",), {"RULEBOOK": "nowhere"}, "nowhere contains no TOML files."),
     ],
 )
 def test_a_mistake_is_one_sentence(tmp_path, words, environ, sentence):

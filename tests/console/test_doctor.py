@@ -147,7 +147,7 @@ def test_settings_that_are_dangerous_together_are_noticed(tmp_path, settings, st
 
 def test_a_rulebook_that_cannot_be_read_is_a_fault(tmp_path):
     found = unwell(look({"DATA": str(tmp_path), "RULEBOOK": "nowhere"}))
-    assert found == [("fault", "rulebook", "nowhere holds no TOML files.")]
+    assert found == [("fault", "rulebook", "nowhere contains no TOML files.")]
 
 
 def test_a_service_that_is_none_is_a_mistake(tmp_path):

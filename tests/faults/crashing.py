@@ -11,13 +11,13 @@ import signal
 import sys
 
 from chassis.messaging.memory_bus import EmbeddedBus, EmbeddedPartitionConsumer
-from chassis.storage.store import Store
+from chassis.messaging.outbox import Outbox
 from chassis.storage.unit_of_work import UnitOfWork
 
 POINTS = {
     "commit": (UnitOfWork, "commit"),
     "publish": (EmbeddedBus, "publish"),
-    "mark-sent": (Store, "mark_sent"),
+    "mark-sent": (Outbox, "mark_sent"),
     "ack": (EmbeddedPartitionConsumer, "done"),
 }
 

@@ -58,6 +58,11 @@ GROUPS = {
     "chassis-receiving": Group(
         (
             "chassis/messaging/consumer.py",
+            "chassis/messaging/batching.py",
+            "chassis/messaging/processor.py",
+            "chassis/messaging/handling.py",
+            "chassis/messaging/crash_guard.py",
+            "chassis/messaging/retries.py",
             "chassis/messaging/parked.py",
             "chassis/messaging/replay.py",
             "chassis/messaging/receipts.py",
@@ -65,7 +70,12 @@ GROUPS = {
         SERVICE_TESTS,
     ),
     "chassis-sending": Group(
-        ("chassis/messaging/relay.py", "chassis/storage/retention.py", "chassis/messaging/bus.py"),
+        (
+            "chassis/messaging/relay.py",
+            "chassis/messaging/outbox.py",
+            "chassis/storage/retention.py",
+            "chassis/messaging/bus.py",
+        ),
         SERVICE_TESTS,
     ),
     "resources": Group(

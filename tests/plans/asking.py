@@ -116,6 +116,10 @@ def of_the_chassis(store):
         in_work(store, lambda uow: parked.held(uow, messages)),
     )
     yield (
+        "the first parked message of a stream, before it is held",
+        lambda: parked.head_of(store, stream),
+    )
+    yield (
         "the first parked message of a stream",
         in_work(store, lambda uow: parked.first_of(uow, stream, for_update=True)),
     )
@@ -371,7 +375,7 @@ def of_the_feed(store):
         yield f"events of {name}", partial(feed.page, wanted, late, 100)
         yield f"one event of {name}", partial(feed.event, wanted, "id-7")
     deliveries, webhook = Deliveries(store), "webhook_id-7"
-    yield "webhooks with work", partial(deliveries.with_uow, 10.0**9)
+    yield "webhooks with work", partial(deliveries.with_work, 10.0**9)
     yield "room for deliveries", partial(deliveries.room, webhook)
     yield "deliveries that are due", partial(deliveries.due, webhook, 10.0**9, {"x"}, 8)
     yield "the oldest delivery", deliveries.oldest

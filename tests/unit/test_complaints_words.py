@@ -135,7 +135,7 @@ def test_a_complaint_is_not_its_own_duplicate():
 def test_a_caller_who_is_not_satisfied_is_asked_why():
     unsaid = RateAnswer(**ABOUT, satisfied=False, reason=" ")
     assert told(answered().rate, unsaid, TODAY) == [
-        ("reason", "says why the caller is not satisfied")
+        ("reason", "is needed if the caller is not satisfied")
     ]
 
 

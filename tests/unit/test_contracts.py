@@ -183,7 +183,7 @@ def test_a_text_that_may_be_empty_has_an_end_and_a_day_a_century():
     with pytest.raises(ValidationError) as error:
         RecordVisit.schema().load(visit | {"day": "0001-01-01"})
     assert error.value.messages["findings"] == {1: {"remark": ["Longer than maximum length 2000."]}}
-    assert error.value.messages["day"] == ["Must be a day of the years from 1900 to 2199."]
+    assert error.value.messages["day"] == ["Must be a day from 1900 to 2199."]
     for day in ("1900-01-01", "2199-12-31"):
         assert RecordVisit.schema().load(VISIT | {"day": day}).day.isoformat() == day
 

@@ -13,7 +13,7 @@ from tests.unit.test_roster_model import FUZHOU, GUANGZHOU, judged, line
 
 TWICE = [Stock(measure="masks", amount=9), Stock(measure="masks", amount=9)]
 OTHER = [Stock(measure="incense", amount=9)]
-NO_ORGANISATION = "holds no organisation code: its check character is wrong (GB 11714-1997)"
+NO_ORGANISATION = "contains an organisation code with a wrong check character (GB 11714-1997)"
 LAST_DAY = BOOK.last_day_to_ask_for(TODAY)
 
 
@@ -40,11 +40,11 @@ def wrong_organisation():
     ("given", "field", "says"),
     [
         ({"credit_code": " 91350100m000100y43"}, "credit_code",
-         "must be written as 18 capitals and digits"),
+         "must be 18 capital letters and digits"),
         ({"credit_code": "91350100M000100Y4Z"}, "credit_code",
          "is not a credit code (GB 32100-2015): The number has an invalid format."),
         ({"credit_code": wrong_organisation()}, "credit_code",
-         f"{NO_ORGANISATION}, and the rulebook knows of no such exception"),
+         f"{NO_ORGANISATION}, and is no exception in the rulebook"),
         ({"credit_code": None}, "credit_code", "is needed, or a registration_number"),
         ({"registration_number": "1234"}, "registration_number",
          "is not a registration number of 15 digits"),
@@ -71,10 +71,10 @@ def test_the_code_that_is_missing_is_said_first():
     [
         ({"reopen_on": day(-1)}, "reopen_on", f"lies before today, {TODAY}"),
         ({"reopen_on": LAST_DAY.replace(year=LAST_DAY.year + 1)}, "reopen_on",
-         f"lies too far ahead: {LAST_DAY} is the last day to ask for"),
+         f"is too far ahead: the last possible day is {LAST_DAY}"),
         ({"out_of_province": 6}, "out_of_province", "exceeds the headcount, 5"),
         ({"measures": ["masks", "incense"]}, "measures/1", "is not a measure in the rulebook"),
-        ({"stock": TWICE}, "stock/1/measure", "stands there twice"),
+        ({"stock": TWICE}, "stock/1/measure", "is repeated"),
         ({"stock": OTHER}, "stock/0/measure", "is not a measure in the rulebook"),
     ],
 )  # fmt: skip

@@ -103,7 +103,7 @@ def test_a_row_that_cannot_be_is_not_read_and_says_why(wrong, fields):
 
 def test_nobody_stands_on_a_roster_twice():
     came = judged(line(1), line(2, worker_ref="worker-1"))
-    assert came.rows[1]["errors"] == [{"pointer": "#/worker", "detail": "stands on row 1 already"}]
+    assert came.rows[1]["errors"] == [{"pointer": "#/worker", "detail": "is already on row 1"}]
     assert came.counts["on_duty"] == 1
 
 

@@ -125,7 +125,7 @@ def test_a_row_that_is_too_long_is_told_so_wherever_it_is_cut(monkeypatch):
     body = b'{"a":"xx"}\n{"a":"' + b"x" * 100 + b'"}\n{"a":"yy"}\n' + b"z" * 13
     for size in (1, 5, 7, 200):
         found = taken("application/x-ndjson", cut(body, range(0, len(body), size)))
-        long = "A row has 256 KiB at the most."
+        long = "A row is limited to 256 KiB."
         assert read(found) == [{"a": "xx"}, long, {"a": "yy"}, long]
     for text in (b"a,b\n" + b"x" * 20, b'a,b\n"x\n\n\n\n\n\n\n\n\n\n\n"', b"a,b" + b"," * 20):
         for size in (1, 5, 200):

@@ -223,7 +223,7 @@ def test_the_officers_of_a_node_are_its_own_or_those_of_the_nearest_above(folder
             'parent = "350503099"',
             (
                 'grids.toml: grid "350503003001", field "parent": '
-                "leads to no subdistrict within 3 levels."
+                "has no subdistrict within 3 levels."
             ),
         ),
         (
@@ -231,7 +231,7 @@ def test_the_officers_of_a_node_are_its_own_or_those_of_the_nearest_above(folder
             'parent = "350503003001-01"',
             (
                 'grids.toml: grid "350503003001", field "parent": '
-                "leads to no subdistrict within 3 levels."
+                "has no subdistrict within 3 levels."
             ),
         ),
         (
@@ -242,7 +242,7 @@ def test_the_officers_of_a_node_are_its_own_or_those_of_the_nearest_above(folder
         (
             'parent = "350503003"\n',
             "",
-            'grids.toml: grid "350503003001", field "officers": names nobody.',
+            'grids.toml: grid "350503003001", field "officers": is empty.',
         ),
     ],
     ids=["nowhere", "a circle", "too long", "no officers"],
@@ -442,9 +442,7 @@ def test_a_medic_is_covered_for_a_year_with_300000_yuan_on_death() -> None:
 def test_divisions_01_to_97_belong_to_one_section_each() -> None:
     for division in range(100):
         owners = [
-            parked_message
-            for parked_message in BOOK.sections
-            if BOOK.is_industry(f"{parked_message}{division:02}10")
+            letter for letter in BOOK.sections if BOOK.is_industry(f"{letter}{division:02}10")
         ]
         assert len(owners) == (1 if 1 <= division <= 97 else 0)
     assert "".join(BOOK.sections) == "ABCDEFGHIJKLMNOPQRST"
@@ -583,8 +581,14 @@ def test_a_value_that_a_text_lacks_is_an_error() -> None:
     ("translated", "sentence"),
     [
         ('""', 'text "Put right: %(point)s" has no translation.'),
-        ('"整改到位 %(pint)s"', 'text "Put right: %(point)s" has other places translated.'),
-        ('"整改到位 100% %(point)s"', 'text "Put right: %(point)s" has other places translated.'),
+        (
+            '"整改到位 %(pint)s"',
+            'text "Put right: %(point)s" has other placeholders in its translation.',
+        ),
+        (
+            '"整改到位 100% %(point)s"',
+            'text "Put right: %(point)s" has other placeholders in its translation.',
+        ),
     ],
 )
 def test_a_broken_translation_is_one_clear_sentence(
@@ -711,7 +715,7 @@ BROKEN = [
         "district.toml",
         "from = 2020-02-10",
         'from = "today"',
-        "district.toml: there is no day from which the district is run.",
+        "district.toml: the first day of the district is missing.",
     ),
     (
         "premises.toml",
@@ -747,7 +751,7 @@ BROKEN = [
         "premises.toml",
         'code = "food_shop"',
         'code = "restaurant"',
-        'premises.toml: premises "restaurant", field "code": stands there twice.',
+        'premises.toml: premises "restaurant", field "code": is repeated.',
     ),
     (
         "premises.toml",
@@ -780,7 +784,7 @@ BROKEN = [
         "measures.toml",
         '["factory", "construction_site"]',
         '["factory", "factory"]',
-        'measures.toml: measure "isolation_room", field "premises": says a thing twice.',
+        'measures.toml: measure "isolation_room", field "premises": has a repetition.',
     ),
     (
         "patrols.toml",
@@ -815,7 +819,7 @@ BROKEN = [
         "hours = 24\ndays = 1",
         (
             'deadlines.toml: notice "grave", field "days": '
-            "one of hours, days and working_days is needed."
+            "exactly one of hours, days and working_days is needed."
         ),
     ),
     (
@@ -828,7 +832,7 @@ BROKEN = [
         "papers.toml",
         "豐整〔{year}〕",
         "豐整",
-        ('papers.toml: paper "notice", field "pattern": does not tell years and numbers apart.'),
+        ('papers.toml: paper "notice", field "pattern": does not distinguish years and numbers.'),
     ),
     (
         "papers.toml",
@@ -860,14 +864,14 @@ BROKEN = [
         "amount = 300001",
         (
             'schemes.toml: benefit "medic-covid-19-death", field "amount": '
-            "is above the scheme's sum."
+            "exceeds the scheme's sum."
         ),
     ),
     (
         "schemes.toml",
         'scheme = "medic-covid-19"',
         'scheme = "another"',
-        'schemes.toml: scheme "medic-covid-19", field "sum_insured": is set, and no benefit is.',
+        'schemes.toml: scheme "medic-covid-19", field "sum_insured": needs a benefit.',
     ),
     (
         "schemes.toml",
@@ -884,7 +888,7 @@ BROKEN = [
         'holder = "medic"',
         (
             'schemes.toml: scheme "medic-covid-19", field "institutions": '
-            "medic has another cover already."
+            "medic already has another cover."
         ),
     ),
     (
@@ -899,7 +903,7 @@ BROKEN = [
         "2020-01-20",
         (
             'calendar.toml: notice "2019-16", field "workdays": '
-            "2020-01-20 is no weekend day, and worked anyway."
+            "2020-01-20 is a weekday, which is worked anyway."
         ),
     ),
     (
@@ -920,14 +924,14 @@ BROKEN = [
         'industries = ["B", "A", "D"]',
         (
             'sizes.toml: branch "industry", field "industries": '
-            '"A" begins no industry code, or belongs to another trade too.'
+            '"A" is no prefix of an industry code, or belongs to another trade too.'
         ),
     ),
     (
         "sizes.toml",
         "staff = 300\nsource",
         "source",
-        'sizes.toml: limit "other.large", field "staff": or another figure is due.',
+        'sizes.toml: limit "other.large", field "staff": or another figure is needed.',
     ),
     (
         "filings.toml",
@@ -935,20 +939,20 @@ BROKEN = [
         "key_project = true\ndays = 3",
         (
             'filings.toml: referral "key_project", field "key_project": '
-            "or percent or days is due, and only one of them."
+            "exactly one of it, percent and days is needed."
         ),
     ),
     (
         "measures.toml",
         'of = "masks"',
         'of = "mask"',
-        'measures.toml: measure "mask_stock", field "of": "mask" is no measure by itself.',
+        'measures.toml: measure "mask_stock", field "of": "mask" is not a measure.',
     ),
     (
         "industries.toml",
         'code = "B"',
         'code = "A"',
-        'industries.toml: section "A", field "code": stands there twice.',
+        'industries.toml: section "A", field "code": is repeated.',
     ),
     (
         "key_points.toml",
@@ -1007,7 +1011,7 @@ from = 2020-03-01
 
 
 def test_a_folder_without_files_is_no_rulebook(tmp_path: Path) -> None:
-    with pytest.raises(RulebookError, match=r"holds no TOML files\.$"):
+    with pytest.raises(RulebookError, match=r"contains no TOML files\.$"):
         Rulebook.load(tmp_path)
 
 

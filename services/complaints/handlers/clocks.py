@@ -1,4 +1,4 @@
-"""The clocks: paused, extended, moved by notices on holidays, and escalated when they run out."""
+"""Handlers of clocks: paused, extended, recounted after notices on holidays, and escalated."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from services.complaints.model import Complaint, NotAcceptable
 
 @on(PauseClock)
 def pause(command: PauseClock, uow: Uow) -> ClockPaused:
-    """Stop a complaint's clock, on a ground that its track knows."""
+    """Pause a complaint's clock, on a ground of its track."""
     complaint = uow.require(Complaint, command.complaint_id, seen_by=command)
     ground = rules_of(uow).pause_grounds.get(command.ground)
     if ground is None or (ground.tracks and complaint.track not in ground.tracks):
@@ -50,20 +50,20 @@ def extend(command: ExtendClock, uow: Uow) -> ClockExtended:
 
 @on(MoveDeadline)
 def move(command: MoveDeadline, uow: Uow) -> None:
-    """Count a running clock again by today's calendar, unless something has come between."""
+    """Recount a running clock by today's calendar, unless it has changed in the meantime."""
     complaint = uow.require(Complaint, command.complaint_id)
     complaint.move(command, rules_of(uow))
 
 
 @on(EscalateComplaint)
 def escalate(command: EscalateComplaint, uow: Uow) -> None:
-    """Escalate a complaint whose clock has run out, unless something has come between."""
+    """Escalate a complaint whose clock has expired, unless it has changed in the meantime."""
     complaint = uow.require(Complaint, command.complaint_id)
     complaint.run_out(command, rules_of(uow), uow.today)
 
 
 def due_to_move(uow: Uow, after: list[str], most: int) -> list[Due]:
-    """Find running clocks that an older calendar has counted, the first to run out first."""
+    """Return running clocks counted by an older calendar, the earliest deadline first."""
     notice = rules_of(uow).calendar
     query = select(Complaint.id, Complaint.due_on, Complaint.setting).where(
         Complaint.calendar_from < notice.since
@@ -79,7 +79,7 @@ def due_to_move(uow: Uow, after: list[str], most: int) -> list[Due]:
 
 
 def due(uow: Uow, after: list[str], most: int) -> list[Due]:
-    """Find complaints whose clock has run out, the oldest first, of every officer."""
+    """Return complaints whose clock has expired, the oldest first."""
     query = select(Complaint).where(Complaint.rings_on < uow.today)
     query = page_of(query, Complaint.rings_on, Complaint.id, after, most)
     return [

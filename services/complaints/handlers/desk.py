@@ -1,4 +1,5 @@
-"""The work on a complaint: what officers and callers do, and what an on-site check leads to."""
+"""Handlers of the work on a complaint: commands of officers and callers, and the result of a
+check."""
 
 from __future__ import annotations
 
@@ -44,7 +45,7 @@ def accept(command: AcceptComplaint, uow: Uow) -> ComplaintAccepted:
 
 @on(RefuseComplaint)
 def refuse(command: RefuseComplaint, uow: Uow) -> ComplaintRefused:
-    """Decline a complaint, on a ground that its track knows."""
+    """Refuse a complaint, on a ground of its track."""
     complaint = uow.require(Complaint, command.complaint_id, seen_by=command)
     ground = rules_of(uow).refusal_grounds.get(command.ground)
     if ground is None or (ground.tracks and complaint.track not in ground.tracks):
@@ -55,7 +56,7 @@ def refuse(command: RefuseComplaint, uow: Uow) -> ComplaintRefused:
 
 @on(ReferComplaint)
 def refer(command: ReferComplaint, uow: Uow) -> ComplaintReferred:
-    """Hand a complaint over to another agency."""
+    """Refer a complaint to another agency."""
     complaint = uow.require(Complaint, command.complaint_id, seen_by=command)
     return complaint.refer(command, uow.today)
 
@@ -110,9 +111,9 @@ def answer_by_hand(command: AnswerComplaint, uow: Uow) -> ComplaintAnswered:
 
 @on(ComplaintChecked)
 def answer(event: ComplaintChecked, uow: Uow) -> None:
-    """Answer the caller with what officers found, and penalise what is substantiated.
+    """Answer the caller with the findings, and penalise what is substantiated.
 
-    What was found at an enterprise that the complaint is no longer against answers nothing.
+    A check of an enterprise that the complaint no longer names gives no answer.
     """
     complaint = uow.require(Complaint, event.complaint_id)
     book = rules_of(uow)

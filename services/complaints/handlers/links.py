@@ -1,4 +1,5 @@
-"""Duplicates: the main complaint answers all that are linked to it, each under its own key."""
+"""Handlers of duplicates: the main complaint's answer goes to all linked ones, each under its own
+key."""
 
 from __future__ import annotations
 
@@ -35,12 +36,12 @@ ENDS = ComplaintAnswered | ComplaintRefused | ComplaintReferred | ComplaintClose
 def link(command: LinkDuplicate, uow: Uow) -> DuplicateLinked:
     """Link a complaint to its main one.
 
-    Both are locked: two links that together would make a circle are made one after the other,
-    and the main one cannot end unseen meanwhile.
+    Both are locked, so that two concurrent links cannot form a circle, and the main one cannot end
+    in the meantime.
     """
     both = _lock(uow, command.complaint_id, command.main_id)
     if missing := {command.complaint_id, command.main_id} - both.keys():
-        raise NotFound(f"There is no complaint {min(missing)}.")
+        raise NotFound(f"Not found: complaint {min(missing)}.")
     complaint = both[command.complaint_id]
     complaint.as_seen(command)
     linked = select(Complaint.id).where(Complaint.main_id == complaint.id).limit(1)
@@ -49,7 +50,7 @@ def link(command: LinkDuplicate, uow: Uow) -> DuplicateLinked:
 
 
 def _lock(uow: Uow, *identities: str) -> dict[str, Complaint]:
-    """Load complaints of several keys for writing, always in the same order: no deadlock."""
+    """Load complaints of several keys for writing, in a fixed order to avoid deadlocks."""
     query = select(Complaint).where(Complaint.id.in_(identities)).order_by(Complaint.id)
     query = query.with_for_update().execution_options(populate_existing=True)
     return {complaint.id: complaint for complaint in uow.scalars(query)}
@@ -57,14 +58,14 @@ def _lock(uow: Uow, *identities: str) -> dict[str, Complaint]:
 
 @on(UnlinkDuplicate)
 def unlink(command: UnlinkDuplicate, uow: Uow) -> DuplicateUnlinked:
-    """Unlink a complaint, which goes its own way again."""
+    """Unlink a complaint."""
     complaint = uow.require(Complaint, command.complaint_id, seen_by=command)
     return complaint.unlink(command, rules_of(uow), uow.today)
 
 
 @on(AnswerDuplicate)
 def answer_duplicate(command: AnswerDuplicate, uow: Uow) -> ComplaintAnswered | None:
-    """Answer a linked complaint, unless something has come between."""
+    """Answer a linked complaint, unless it has changed in the meantime."""
     complaint = uow.require(Complaint, command.complaint_id)
     if complaint.has_ended or complaint.main_id != command.main_id:
         return None
@@ -78,12 +79,12 @@ def answer_duplicate(command: AnswerDuplicate, uow: Uow) -> ComplaintAnswered | 
     )
 
 
-# -- when the main one has ended. Whoever was linked to it before that is known by now.
+# -- the end of the main complaint; all its links are known by then
 
 
 @on(ComplaintAnswered)
 def answer_all(event: ComplaintAnswered, uow: Uow) -> None:
-    """Answer each complaint that is linked to an answered one."""
+    """Answer each complaint linked to an answered one."""
     for duplicate in uow.state.duplicates.get(event.complaint_id, ()):
         uow.record(
             AnswerDuplicate(
@@ -98,7 +99,7 @@ def answer_all(event: ComplaintAnswered, uow: Uow) -> None:
 
 @on(ComplaintRefused, ComplaintReferred, ComplaintClosed)
 def free_all(event: ComplaintRefused | ComplaintReferred | ComplaintClosed, uow: Uow) -> None:
-    """Unlink each complaint that is linked to one that ended without an answer."""
+    """Unlink each complaint linked to one that ended without an answer."""
     for duplicate in uow.state.duplicates.get(event.complaint_id, ()):
         uow.record(
             UnlinkDuplicate(
@@ -112,7 +113,7 @@ def free_all(event: ComplaintRefused | ComplaintReferred | ComplaintClosed, uow:
 
 
 def load_duplicates(messages: Iterable[Message], uow: Uow) -> None:
-    """Find by one query all that is linked to those complaints of a batch that have ended."""
+    """Load the duplicates of the batch's ended complaints, in one query."""
     ended = {m.payload.complaint_id for m in messages if isinstance(m.payload, ENDS)}
     found: dict[str | None, list[str]] = {}
     if ended:

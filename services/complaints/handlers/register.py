@@ -1,7 +1,7 @@
-"""Filing complaints: by the caller, and again and again by the registers of others.
+"""Handlers that file complaints: once by the caller, repeatedly by other registers.
 
-There is one complaint for each number of an outside register. Its identity follows from its channel
-and number, so that all its revisions arrive in one order.
+There is one complaint for each number of an outside register. Its id follows from its channel and
+number, so that all its revisions arrive in one order.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ REVISED, UNCHANGED, OUTDATED = "revised", "unchanged", "outdated"
 
 
 def note_new(messages: Iterable[Message], uow: Uow) -> None:
-    """Note which complaints of a batch are not on record, once those that are have been loaded."""
+    """Record which complaints of the batch are new, after loading the others."""
     filed = {m.payload.complaint_id for m in messages if isinstance(m.payload, FileComplaint)}
     uow.state.new = {identity for identity in filed if uow.held(Complaint, identity) is None}
 
 
 @on(FileComplaint)
 def submit(command: FileComplaint, uow: Uow) -> ComplaintReceived | dict[str, Any]:
-    """Record a complaint, or what has changed of it.
+    """Record a complaint, or a revision of it.
 
-    The same again changes nothing; an older revision changes nothing either, whenever it arrives.
+    An identical or older revision changes nothing, whenever it arrives.
     """
     book, errors = rules_of(uow), []
     if command.channel not in book.channels:

@@ -1,4 +1,4 @@
-"""What the tables of complaints stand on, where a complaint can stand, and why it is left alone."""
+"""The declarative base of complaints, the states of a complaint, and its errors."""
 
 from __future__ import annotations
 
@@ -10,55 +10,55 @@ from chassis.errors import Conflict, Invalid
 
 
 class NotAcceptable(Invalid):
-    """Some of what was given is not acceptable."""
+    """The data is not acceptable."""
 
 
 class AlreadyAccepted(Conflict):
-    """The complaint has been taken up already."""
+    """The complaint has already been accepted."""
 
 
 class NotAccepted(Conflict):
-    """The complaint has not been taken up, or is past that."""
+    """The complaint has not been accepted, or is past that stage."""
 
 
 class OtherTrack(Conflict):
-    """That is not done on the complaint's track."""
+    """The command belongs to the other track."""
 
 
 class NoCase(Conflict):
-    """No case has been filed on the complaint."""
+    """The complaint has no case."""
 
 
 class AlreadyEnded(Conflict):
-    """The complaint has ended already."""
+    """The complaint has already ended."""
 
 
 class ClockStands(Conflict):
-    """The clock of the complaint stands still already."""
+    """The clock of the complaint is already paused."""
 
 
 class ClockRuns(Conflict):
-    """The clock of the complaint runs already."""
+    """The clock of the complaint is already running."""
 
 
 class NotExtendable(Conflict):
-    """The rules allow no more days for what the clock waits for."""
+    """The rules allow no extension of this clock."""
 
 
 class AlreadyExtended(Conflict):
-    """The clock has been extended already."""
+    """The clock has already been extended."""
 
 
 class AlreadyMatched(Conflict):
-    """The complaint is against an enterprise on record already."""
+    """The complaint already names an enterprise on record."""
 
 
 class NotMatched(Conflict):
-    """The complaint is against no enterprise on record."""
+    """The complaint names no enterprise on record."""
 
 
 class RevisionDiffers(Conflict):
-    """The same revision of the complaint is on record, and says something else."""
+    """The same revision of the complaint is on record with different data."""
 
 
 class IsDuplicate(Conflict):
@@ -70,7 +70,7 @@ class NotDuplicate(Conflict):
 
 
 class HasDuplicates(Conflict):
-    """Other complaints are linked to this one: it is a main one itself."""
+    """Other complaints are linked to this one: it is a main complaint."""
 
 
 class MainIsDuplicate(Conflict):
@@ -78,38 +78,38 @@ class MainIsDuplicate(Conflict):
 
 
 class MainHasEnded(Conflict):
-    """The main complaint has ended already."""
+    """The main complaint has already ended."""
 
 
 class NotAnswered(Conflict):
-    """The complaint has no answer that the caller could speak to."""
+    """The complaint has no answer to comment on."""
 
 
 class AlreadyRated(Conflict):
-    """The answer has been rated already."""
+    """The answer has already been rated."""
 
 
 class TooLateToReopen(Conflict):
-    """The days in which the complaint could be reopened are over."""
+    """The period in which the complaint could be reopened is over."""
 
 
 class Base(DeclarativeBase):
-    """The tables of complaints."""
+    """The declarative base of complaints' tables."""
 
 
 class ComplaintState(StrEnum):
-    """Where a complaint stands."""
+    """The state of a complaint."""
 
     RECEIVED = "received"
     ACCEPTED = "accepted"
     CASE_FILED = "case_filed"
     CONCLUDED = "concluded"
-    """What is to be told is known, and has not been told."""
+    """The result is known, and still to be told."""
     ANSWERED = "answered"
     REFUSED = "refused"
     REFERRED = "referred"
     CLOSED = "closed"
-    """Ended, with nobody to tell."""
+    """Ended, with no party to tell."""
 
 
 ENDED = (

@@ -1,8 +1,8 @@
-"""The clock of a complaint: what it counts, what it leaves out, and when it runs out.
+"""The clock of a complaint.
 
-A clock has days of some unit that are counted from a day, as the rule says under which it began;
-the spans during which it stood still; what the head has added; and the calendar by which it was
-last counted. Its deadline follows from these, and can always be counted again.
+A clock counts days of some unit from a day, by the rule in force when it began; it leaves out the
+spans of pauses, includes extensions, and has the calendar by which it was last counted. Its
+deadline follows from these, and can always be recomputed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _ONE_DAY = timedelta(days=1)
 
 
 class Timed(Aggregate):
-    """Mixed into the complaint: one clock at a time, that of its stage."""
+    """Mixin of the complaint: one clock at a time, that of its stage."""
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True, sort_order=-1)
     track: Mapped[str] = mapped_column(String(16))
@@ -50,26 +50,26 @@ class Timed(Aggregate):
     days: Mapped[int]
     extension_days: Mapped[int]
     extendable_by: Mapped[int]
-    """What the head may add, under the rule under which the clock began."""
+    """The days that the head may add, by the rule under which the clock began."""
     pauses: Mapped[list[list[str]]] = mapped_column(JSON)
-    """Spans during which the complaint stood still: the day of the pause, and of its end."""
+    """The spans of pauses: first day, and day of the end."""
     paused_on: Mapped[date | None]
     due_on: Mapped[date | None]
-    """The last day of the running clock; none while it stands, and none when it has ended."""
+    """The last day of the running clock; None while it is paused or after its end."""
     rings_on: Mapped[date | None]
-    """The day after which the running clock is escalated next, if it will be."""
+    """The day after which the running clock is escalated next, or None."""
     level: Mapped[int]
-    """How often the clock has been escalated."""
+    """The number of escalations of the clock."""
     setting: Mapped[int]
-    """How often a clock of the complaint was set, stopped or counted again."""
+    """The number of times that a clock of the complaint was set, paused or recounted."""
     calendar: Mapped[str] = mapped_column(String(64))
     calendar_from: Mapped[date | None]
-    """The day of the calendar by which the running clock was counted; none when none runs."""
+    """The version of the calendar by which the running clock was counted; None when none runs."""
     rules: Mapped[str] = mapped_column(String(64))
 
     def start(self, stage: Stage, book: Rulebook, today: date, *, anew: bool = False) -> None:
-        """Start the clock of a stage by the rules of today, which it keeps; `anew` counts it from
-        today, whatever it is otherwise counted from."""
+        """Start the clock of a stage by today's rules, which it keeps; `anew` counts it from today
+        in any case."""
         rule = book.clock(self.track, stage)
         from_receipt = rule.counted_from == RECEIPT and not anew
         self.stage, self.counted_from = stage, self.received_on if from_receipt else today
@@ -79,8 +79,7 @@ class Timed(Aggregate):
         self.count(book)
 
     def count(self, book: Rulebook) -> None:
-        """Count the deadline, by the calendar that is known today; there is none while the clock
-        stands."""
+        """Compute the deadline by the calendar of today; None while the clock is paused."""
         self.setting = (self.setting or 0) + 1
         self.calendar = book.calendar.code
         if self.paused_on is not None:
@@ -92,7 +91,7 @@ class Timed(Aggregate):
         self.rings_on = self._next_ring(book)
 
     def _next_ring(self, book: Rulebook) -> date | None:
-        """Return the day after which the next of the rungs is told; there may be none left."""
+        """Return the day after which the next escalation is due, or None."""
         if self.due_on is None or self.level >= len(book.complaint_rungs):
             return None
         grace = book.complaint_rungs[self.level].days
@@ -100,11 +99,11 @@ class Timed(Aggregate):
 
     @property
     def spans(self) -> list[Span]:
-        """The spans during which the complaint has stood still."""
+        """The spans of pauses."""
         return [(date.fromisoformat(a), date.fromisoformat(b)) for a, b in self.pauses]
 
     def counting(self, book: Rulebook) -> Counting:
-        """Return how the clock counts."""
+        """Return the parameters of the count."""
         return Counting(
             stage=Stage(self.stage),
             counted_from=self.counted_from,
@@ -127,32 +126,31 @@ class Timed(Aggregate):
         )
 
     def stand(self, today: date) -> None:
-        """Let the clock stand still from now on."""
+        """Pause the clock."""
         self.paused_on = self.paused_on or today
         self.due_on = self.rings_on = self.calendar_from = None
         self.setting += 1
 
     def run_on(self, book: Rulebook, today: date) -> None:
-        """Let the clock run on: the day on which it was stopped does not count, nor those after it;
-        today does."""
+        """Resume the clock: the days from the pause until yesterday do not count."""
         stopped, self.paused_on = cast("date", self.paused_on), None
         if today > stopped:
             self.pauses = [*self.pauses, [stopped.isoformat(), today.isoformat()]]
         self.count(book)
 
     def stop(self) -> None:
-        """End the clock with what it waited for."""
+        """End the clock."""
         self.due_on = self.rings_on = self.calendar_from = self.paused_on = None
         self.setting += 1
 
-    # -- what is done to a clock
+    # -- changes of a clock
 
     def must_be_acted_on(self) -> None:
-        """Refuse to touch a complaint that has ended, or that another one answers."""
+        """Raise an error if the complaint has ended, or is a duplicate."""
         raise NotImplementedError
 
     def pause(self, ground: Point, reason: str, today: date) -> ClockPaused:
-        """Stop the clock, on a legal ground."""
+        """Pause the clock, on a legal ground."""
         self.must_be_acted_on()
         if self.paused_on:
             raise self.conflict(base.ClockStands, paused_on=self.paused_on.isoformat())
@@ -162,7 +160,7 @@ class Timed(Aggregate):
         )
 
     def resume(self, book: Rulebook, today: date) -> ClockResumed:
-        """Let the clock run on."""
+        """Resume the clock."""
         self.must_be_acted_on()
         if self.paused_on is None:
             raise self.conflict(base.ClockRuns)
@@ -172,7 +170,7 @@ class Timed(Aggregate):
         )
 
     def extend(self, command: ExtendClock, book: Rulebook, today: date) -> ClockExtended:
-        """Return the clock the days that the head may add, once."""
+        """Extend the clock by the days that the head may add, once."""
         self.must_be_acted_on()
         if not self.extendable_by:
             raise self.conflict(base.NotExtendable, stage=self.stage)
@@ -185,7 +183,7 @@ class Timed(Aggregate):
         )
 
     def move(self, command: MoveDeadline, book: Rulebook) -> None:
-        """Count a running clock again by a later calendar; it moves only where that matters."""
+        """Recount a running clock by a later calendar, if that changes it."""
         if self.due_on is None or self.setting != command.setting:
             return
         before = self.due_on
@@ -203,7 +201,8 @@ class Timed(Aggregate):
             )
 
     def run_out(self, command: EscalateComplaint, book: Rulebook, today: date) -> None:
-        """Have passed the clock: each rung is told once, unless something has come between."""
+        """Escalate the expired clock, once for each rung, unless the clock has changed in the
+        meantime."""
         if (self.setting, self.level) != (command.setting, command.level):
             return
         if self.due_on is None or self.rings_on is None or self.rings_on >= today:

@@ -1,4 +1,4 @@
-"""A dispute or a report, from the call to the answer, and to what the caller says of that."""
+"""A dispute or a report, from the call to the answer, its rating and its reopening."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from services.complaints.model.clock import Timed
 from services.complaints.model.identity import Identified
 
 WORKED_ON = {Track.DISPUTE: Stage.MEDIATION, Track.REPORT: Stage.CASE}
-"""The clock of each track that starts when a complaint is taken up."""
+"""The clock of each track that starts on acceptance."""
 
 
 class Complaint(Identified, Timed, Base):
@@ -60,14 +60,14 @@ class Complaint(Identified, Timed, Base):
     channel: Mapped[str] = mapped_column(String(64))
     content: Mapped[str] = mapped_column(Text)
     is_named: Mapped[bool]
-    """Whether somebody gave a name, and so is to be told."""
+    """Whether the caller gave a name, and so is to be told the result."""
     reopen_until: Mapped[date | None]
     reopenings: Mapped[int]
     is_rated: Mapped[bool]
 
     @classmethod
     def receive(cls, command: FileComplaint, book: Rulebook, today: date) -> Complaint:
-        """Take a complaint in; the clock to its acceptance starts (Order No. 20, article 14)."""
+        """Receive a complaint; the clock to its acceptance starts (Order No. 20, article 14)."""
         made = cls(
             id=command.complaint_id,
             track=command.track,
@@ -98,18 +98,18 @@ class Complaint(Identified, Timed, Base):
 
     @property
     def is_to_be_told(self) -> bool:
-        """Whether there is somebody to tell: the parties to a dispute, a reporter with a name."""
+        """Whether there is a party to tell: those of a dispute, or a reporter with a name."""
         return self.track == Track.DISPUTE or self.is_named
 
     def must_not_have_ended(self) -> None:
-        """Refuse to touch a complaint that has ended."""
+        """Raise an error if the complaint has ended."""
         if self.has_ended:
             raise self.conflict(
                 base.AlreadyEnded, f"The complaint is {self.state}.", state=self.state
             )
 
     def must_be_acted_on(self) -> None:
-        """Refuse to touch a complaint that has ended, or that another one answers."""
+        """Raise an error if the complaint has ended, or is a duplicate."""
         self.must_not_have_ended()
         if self.main_id is not None:
             raise self.conflict(base.IsDuplicate, main_id=self.main_id)
@@ -117,7 +117,7 @@ class Complaint(Identified, Timed, Base):
     # -- from the call to the answer
 
     def accept(self, command: AcceptComplaint, book: Rulebook, today: date) -> ComplaintAccepted:
-        """Take the complaint up: the clock of its mediation, or of its check, starts."""
+        """Accept the complaint: the clock of its mediation, or of its check, starts."""
         self.must_be_acted_on()
         if self.state != ComplaintState.RECEIVED:
             raise self.conflict(base.AlreadyAccepted)
@@ -128,7 +128,7 @@ class Complaint(Identified, Timed, Base):
         )
 
     def refuse(self, command: RefuseComplaint, ground: Point, today: date) -> ComplaintRefused:
-        """Decline the complaint (article 15); one that was taken up must be answered instead."""
+        """Refuse the complaint (article 15); an accepted one must be answered instead."""
         self.must_be_acted_on()
         if self.state != ComplaintState.RECEIVED:
             raise self.conflict(base.AlreadyAccepted)
@@ -136,13 +136,13 @@ class Complaint(Identified, Timed, Base):
         return self.record(ComplaintRefused.echo(command, ground=ground, refused_on=today))
 
     def refer(self, command: ReferComplaint, today: date) -> ComplaintReferred:
-        """Hand the complaint over to another agency; our clock ends."""
+        """Refer the complaint to another agency; the clock ends."""
         self.must_be_acted_on()
         self._end(ComplaintState.REFERRED)
         return self.record(ComplaintReferred.echo(command, referred_on=today))
 
     def comment(self, command: CommentComplaint, today: date) -> ComplaintCommented:
-        """Note a remark. It starts no clock, stops none and moves none."""
+        """Record a remark, which changes no clock."""
         self.must_not_have_ended()
         return self.record(ComplaintCommented.echo(command, commented_on=today))
 
@@ -206,8 +206,7 @@ class Complaint(Identified, Timed, Base):
         substantiated: bool,
         main_id: str | None = None,
     ) -> ComplaintAnswered:
-        """Return the caller what came of it; from now on they have some days to have it
-        reopened."""
+        """Answer the caller, who may have the complaint reopened for some days."""
         self.must_not_have_ended()
         window = book.reopening
         self.reopen_until = book.counting(window.unit).after(today, window.days)
@@ -226,7 +225,7 @@ class Complaint(Identified, Timed, Base):
         )
 
     def penalise(self, points: list[Point], book: Rulebook, today: date) -> None:
-        """Impose a penalty on the enterprise, under the articles that its breaches are cited by
+        """Impose a penalty on the enterprise, under the articles of law cited for its breaches
         (依法予以處罰, the article)."""
         if self.enterprise_id:
             self.record(
@@ -247,7 +246,7 @@ class Complaint(Identified, Timed, Base):
             raise self.conflict(base.NotAccepted, state=self.state)
 
     def _conclude(self, book: Rulebook, today: date) -> None:
-        """Start the clock to telling whoever is to be told; end where nobody is."""
+        """Start the clock to telling the parties; end the complaint if there are none."""
         if self.is_to_be_told:
             self.state = ComplaintState.CONCLUDED
             self.start(Stage.TELLING, book, today)
@@ -262,10 +261,10 @@ class Complaint(Identified, Timed, Base):
         self.state = state
         self.stop()
 
-    # -- what the caller says of the answer
+    # -- the caller's response
 
     def reopen(self, command: ReopenComplaint, book: Rulebook, today: date) -> ComplaintReopened:
-        """Deal with the complaint again; its clock counts from today, by the rules of today."""
+        """Reopen the complaint; its clock counts from today, by today's rules."""
         self._must_be_answered()
         if self.reopen_until is not None and today > self.reopen_until:
             raise self.conflict(base.TooLateToReopen, last_day=self.reopen_until.isoformat())
@@ -283,12 +282,15 @@ class Complaint(Identified, Timed, Base):
         )
 
     def rate(self, command: RateAnswer, today: date) -> AnswerRated:
-        """Note whether the caller is satisfied, once for each answer; who is not says why."""
+        """Record whether the caller is satisfied, once for each answer; dissatisfaction needs a
+        reason."""
         self._must_be_answered()
         if self.is_rated:
             raise self.conflict(base.AlreadyRated)
         if not command.satisfied and not command.reason.strip():
-            raise base.NotAcceptable(errors=[at("reason", "says why the caller is not satisfied")])
+            raise base.NotAcceptable(
+                errors=[at("reason", "is needed if the caller is not satisfied")]
+            )
         self.is_rated = True
         return self.record(AnswerRated.echo(command, rated_on=today))
 

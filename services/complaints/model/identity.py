@@ -1,4 +1,4 @@
-"""What a complaint is about and where it is from: revisions, the enterprise, duplicates."""
+"""The subject and the origin of a complaint: revisions, the enterprise, duplicates."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from services.complaints.model.clock import Timed
 
 
 class Identified(Timed):
-    """Mixed into the complaint: what it is about, and which others are about the same."""
+    """Mixin of the complaint: its subject, and its links to others."""
 
     outside_number: Mapped[str | None] = mapped_column(String(64))
     revision: Mapped[int]
     against: Mapped[str] = mapped_column(Text)
     matchings: Mapped[int]
-    """How often a person has said which enterprise it is against."""
+    """The number of times that a person has matched it to an enterprise."""
     main_id: Mapped[str | None] = mapped_column(String(64))
     """The main complaint that answers this one."""
     content: Mapped[str]
@@ -45,20 +45,20 @@ class Identified(Timed):
         raise NotImplementedError
 
     def must_not_have_ended(self) -> None:
-        """Refuse to touch a complaint that has ended."""
+        """Raise an error if the complaint has ended."""
         raise NotImplementedError
 
     # -- revisions
 
     def says_the_same(self, command: FileComplaint) -> bool:
-        """Return whether a revision says what is on record; what is sealed cannot be compared."""
+        """Return whether a revision repeats the record; sealed data cannot be compared."""
         return (self.track, self.content) == (command.track, command.content) and (
             self.against == command.against and command.enterprise_id in (None, self.enterprise_id)
         )
 
     def revise(self, command: FileComplaint, today: date) -> ComplaintRevised | None:
-        """Take what a newer revision says. An older one, or the same again, changes nothing; one
-        that says something else under the same number is refused, so that nothing is lost."""
+        """Apply a newer revision. An older or identical one changes nothing; a different one with
+        the same number is rejected, so that nothing is lost."""
         if command.revision < self.revision:
             return None
         if command.revision == self.revision:
@@ -83,10 +83,10 @@ class Identified(Timed):
             )
         )
 
-    # -- whom it is against
+    # -- the enterprise
 
     def match(self, command: MatchComplaint, today: date) -> ComplaintMatched:
-        """Say which enterprise on record the described one is."""
+        """Record which enterprise on record the described one is."""
         self.must_not_have_ended()
         if self.enterprise_id is not None:
             raise self.conflict(base.AlreadyMatched, enterprise_id=self.enterprise_id)
@@ -97,7 +97,7 @@ class Identified(Timed):
         )
 
     def unmatch(self, command: UnmatchComplaint, today: date) -> ComplaintUnmatched:
-        """Take a wrong match back, as long as nobody has answered by what was found there."""
+        """Undo a wrong match, unless the complaint was answered by a check there."""
         self.must_not_have_ended()
         if self.enterprise_id is None:
             raise self.conflict(base.NotMatched)
@@ -108,15 +108,14 @@ class Identified(Timed):
             )
         )
 
-    # -- which others are about the same
+    # -- duplicates
 
     def link(
         self, command: LinkDuplicate, main: Identified, today: date, *, has_duplicates: bool
     ) -> DuplicateLinked:
-        """Link the complaint to the main one: its own clock stands, and the main one's counts.
+        """Link the complaint to the main one: its own clock is paused, and the main one's counts.
 
-        Links make no chains and no circles: a main complaint is linked to none, and a linked one
-        has none linked to it.
+        Links form no chains: a main complaint has no link, and a linked one has no duplicates.
         """
         self.must_be_acted_on()
         if main.id == self.id:
@@ -132,7 +131,7 @@ class Identified(Timed):
         return self.record(DuplicateLinked.echo(command, linked_on=today))
 
     def unlink(self, command: UnlinkDuplicate, book: Rulebook, today: date) -> DuplicateUnlinked:
-        """Let the complaint go its own way; the days while it was linked do not count."""
+        """Unlink the complaint; the days while it was linked do not count."""
         self.must_not_have_ended()
         if self.main_id is None or self.main_id != command.main_id:
             raise self.conflict(base.NotDuplicate, main_id=self.main_id)

@@ -1,6 +1,6 @@
-"""Filings: submitted, decided by the rules or by a person, and what they lead to.
+"""Handlers of filings: submitted, decided by the rules or by a person, and their results.
 
-So an enterprise reopens without meeting an official.
+By these an enterprise reopens without meeting an official.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from services.filing.model import Enterprise, Filing, FilingState
 
 @on(SubmitFiling)
 def submit(command: SubmitFiling, uow: Uow) -> FilingSubmitted:
-    """Submit a filing; deciding it is a reaction."""
+    """Submit a filing; its decision is a reaction."""
     enterprise = uow.require(Enterprise, command.enterprise_id)
     previous = uow.get_or_none(Filing, enterprise.last_filing_id)
     filing = enterprise.submit(command, previous, rules_of(uow), uow.today)
@@ -48,9 +48,9 @@ def submit(command: SubmitFiling, uow: Uow) -> FilingSubmitted:
 
 
 def load_previous_filings(messages: Iterable[Message], uow: Uow) -> None:
-    """Load by one query the filings that a batch's filings follow upon."""
+    """Load the previous filings of the batch's enterprises, in one query."""
     shops = (
-        uow.get(Enterprise, message.payload.enterprise_id)  # loaded before
+        uow.get(Enterprise, message.payload.enterprise_id)  # in the identity map
         for message in messages
         if isinstance(message.payload, SubmitFiling)
     )
@@ -75,7 +75,7 @@ def decide_by_hand(command: DecideFiling, uow: Uow) -> FilingApproved | FilingRe
 
 @on(ReopenEnterprise)
 def reopen_on_the_day(command: ReopenEnterprise, uow: Uow) -> None:
-    """Reopen an enterprise whose day has come, unless something has come between."""
+    """Reopen an enterprise whose day has come, unless it has changed in the meantime."""
     filing, enterprise = _both(uow, command.filing_id)
     enterprise.reopen(filing, uow.today)
 
@@ -85,28 +85,28 @@ def reopen_on_the_day(command: ReopenEnterprise, uow: Uow) -> None:
 
 @on(FilingSubmitted)
 def decide(event: FilingSubmitted, uow: Uow) -> None:
-    """Decide by the rules, as far as they go."""
+    """Decide a filing by the rules, as far as they go."""
     filing, enterprise = _both(uow, event.filing_id)
     filing.judge(enterprise, rules_of(uow), uow.today)
 
 
 @on(OnsiteReviewPassed)
 def go_on_after_review(event: OnsiteReviewPassed, uow: Uow) -> None:
-    """Approve what was seen and found fit, or leave it to a reviewer."""
+    """Approve a filing after a passed review, or refer it to a reviewer."""
     filing, enterprise = _both(uow, event.filing_id)
     filing.judge_after_review(enterprise, rules_of(uow), uow.today)
 
 
 @on(OnsiteReviewFailed)
 def return_after_review(event: OnsiteReviewFailed, uow: Uow) -> None:
-    """Return what was seen and found wanting."""
+    """Return a filing after a failed review."""
     filing, enterprise = _both(uow, event.filing_id)
     filing.return_after_review(enterprise, event.reasons, rules_of(uow))
 
 
 @on(FilingApproved)
 def reopen(event: FilingApproved, uow: Uow) -> None:
-    """Reopen at once when the day asked for has come."""
+    """Reopen immediately if the requested day has come."""
     filing, enterprise = _both(uow, event.filing_id)
     if filing.reopen_on <= uow.today:
         enterprise.reopen(filing, uow.today)
@@ -114,7 +114,7 @@ def reopen(event: FilingApproved, uow: Uow) -> None:
 
 @on(ClosureOrdered)
 def suspend(event: ClosureOrdered, uow: Uow) -> None:
-    """Suspend the enterprise; a live filing is returned."""
+    """Suspend the enterprise, and return its live filing."""
     enterprise = uow.require(Enterprise, event.enterprise_id)
     filing: Filing | None = uow.get_or_none(Filing, enterprise.live_filing_id)
     if filing is not None and filing.is_live:
@@ -132,7 +132,7 @@ def let_file_again(event: ClosureLifted, uow: Uow) -> None:
 
 
 def _both(uow: Uow, filing_id: str, command: Act | None = None) -> tuple[Filing, Enterprise]:
-    """Load a filing, as `command` saw it, and its enterprise."""
+    """Load a filing, in the version that `command` saw, and its enterprise."""
     filing = uow.require(Filing, filing_id, seen_by=command)
     return filing, uow.require(Enterprise, filing.enterprise_id)
 
@@ -141,7 +141,7 @@ def _both(uow: Uow, filing_id: str, command: Act | None = None) -> tuple[Filing,
 
 
 def due(uow: Uow, after: list[str], most: int) -> list[Due]:
-    """Find approved filings whose day has come, the earliest day first."""
+    """Return approved filings whose day has come, the earliest day first."""
     query = select(Filing.enterprise_id, Filing.id, Filing.reopen_on).where(
         Filing.state == FilingState.APPROVED, Filing.reopen_on <= uow.today
     )

@@ -1,8 +1,8 @@
-"""Liaison officers (掛鉤聯繫指導員): one to an enterprise, from its grid, the least loaded.
+"""Handlers of liaison officers (掛鉤聯繫指導員): one for each enterprise.
 
-Who is the least loaded depends on what other processes assign at the same moment. So a batch
-chooses at its end, when it holds the rows of all officers in question, and writes the choice and
-the loads in one transaction.
+The least loaded officer depends on concurrent assignments by other processes. So a batch chooses at
+its end, when it holds the rows of all candidates, and writes the choice and the loads in one
+transaction.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LEAST = "The least loaded officer of the grid"
 
 @on(AssignLiaison)
 def assign_by_hand(command: AssignLiaison, uow: Uow) -> LiaisonAssigned:
-    """Assign another liaison officer of its grid to an enterprise, with the reason."""
+    """Assign another liaison officer of its grid to an enterprise, with a reason."""
     enterprise = uow.require(Enterprise, command.enterprise_id, seen_by=command)
     if command.officer not in rules_of(uow).officers_of(enterprise.grid):
         raise NotAcceptable(errors=[at("officer", "is not an officer of the grid")])
@@ -50,13 +50,13 @@ def assign_by_hand(command: AssignLiaison, uow: Uow) -> LiaisonAssigned:
 
 @on(EnterpriseReopened)
 def give_an_officer(event: EnterpriseReopened, uow: Uow) -> None:
-    """Assign a liaison officer of its grid to a reopened enterprise, where it has none."""
+    """Assign a liaison officer of its grid to a reopened enterprise without one."""
     uow.state.unassigned[event.enterprise_id] = uow.message
 
 
 @on(EnterpriseCorrected)
 def change_the_officer_with_the_grid(event: EnterpriseCorrected, uow: Uow) -> None:
-    """Assign an officer of its grid to an enterprise that was found to be of another grid."""
+    """Assign an officer of the new grid to an enterprise whose grid was corrected."""
     if "grid" in event.changed and uow.require(Enterprise, event.enterprise_id).liaison:
         uow.state.unassigned[event.enterprise_id] = uow.message
 
@@ -73,7 +73,7 @@ def _assign(
 
 
 def choose_officers(uow: Uow, store: Store) -> None:
-    """Choose for all enterprises of a batch that want an officer, and update the loads."""
+    """Assign an officer to each enterprise of the batch that needs one, and update the loads."""
     unassigned, moved = uow.state.unassigned, uow.state.moved
     candidates: dict[str, tuple[str, ...]] = {}
     concerned = {*moved}
@@ -101,10 +101,10 @@ def choose_officers(uow: Uow, store: Store) -> None:
 
 
 def _lock(uow: Uow, store: Store, officers: set[str]) -> dict[str, Officer]:
-    """Load officers for writing, always in the same order; a new one begins with no enterprise."""
+    """Load officers for writing, in a fixed order; a new one begins with no enterprise."""
     if not officers:
         return {}
-    uow.flush()  # so that these locks are the last that the transaction takes
+    uow.flush()  # these locks must be the last of the transaction
     query = (
         select(Officer)
         .where(Officer.officer.in_(officers))

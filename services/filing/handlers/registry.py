@@ -1,4 +1,4 @@
-"""The registry of enterprises, each entered once, and the rosters of those that are open."""
+"""Handlers of the registry of enterprises and of rosters."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CODES = ("credit_code", "registration_number")
 
 @on(RegisterEnterprise)
 def register(command: RegisterEnterprise, uow: Uow) -> EnterpriseRegistered:
-    """Enter an enterprise, unless one of its codes or what it says of itself forbids it."""
+    """Register an enterprise, unless a code is taken or its data is not acceptable."""
     enterprise = Enterprise.register(command, rules_of(uow), uow.today)
     _claim_codes(command, uow)
     registered: EnterpriseRegistered = uow.add_new(enterprise)
@@ -37,7 +37,7 @@ def register(command: RegisterEnterprise, uow: Uow) -> EnterpriseRegistered:
 
 @on(CorrectEnterprise)
 def correct(command: CorrectEnterprise, uow: Uow) -> EnterpriseCorrected:
-    """Correct the record of an enterprise."""
+    """Correct the registry data of an enterprise."""
     enterprise = uow.require(Enterprise, command.enterprise_id, seen_by=command)
     _refuse_taken(command, uow)
     corrected = enterprise.correct(command, rules_of(uow), uow.today)
@@ -54,10 +54,10 @@ def report_roster(command: ReportRoster, uow: Uow) -> RosterReported:
 
 @on(ReportRosterLines)
 def report_roster_lines(command: ReportRosterLines, uow: Uow) -> dict[str, Any]:
-    """Record the staff of a day person by person, and return what came of each row.
+    """Record the staff of a day person by person, and return the result of each row.
 
-    No row is stored, and no event names a person: only the answer to the enterprise tells which
-    rows are not on duty, and why.
+    No row is stored, and no event names a person: only the response to the enterprise tells which
+    persons are not on duty, and why.
     """
     enterprise = uow.require(Enterprise, command.enterprise_id, seen_by=command)
     book = rules_of(uow)
@@ -70,7 +70,7 @@ def report_roster_lines(command: ReportRosterLines, uow: Uow) -> dict[str, Any]:
 
 
 def load_owners_of_codes(messages: Iterable[Message], uow: Uow) -> None:
-    """Find by one query for each kind of code which of a batch's codes are in the registry."""
+    """Load the owners of the batch's codes, one query for each kind of code."""
     payloads = [message.payload for message in messages]
     for name in CODES:
         codes = {getattr(payload, name, None) for payload in payloads} - {None}
@@ -81,7 +81,7 @@ def load_owners_of_codes(messages: Iterable[Message], uow: Uow) -> None:
 
 
 def _refuse_taken(command: RegisterEnterprise | CorrectEnterprise, uow: Uow) -> None:
-    """Raise `CodeTaken`, which names the enterprise that was first."""
+    """Raise `CodeTaken` with the enterprise that has the code."""
     taken = {
         name: owner
         for name in CODES
@@ -98,7 +98,7 @@ def _refuse_taken(command: RegisterEnterprise | CorrectEnterprise, uow: Uow) -> 
 
 
 def _claim_codes(command: RegisterEnterprise | CorrectEnterprise, uow: Uow) -> None:
-    """Claim codes for an enterprise, also against the rest of the batch."""
+    """Claim codes for an enterprise, so that the rest of the batch cannot take them."""
     _refuse_taken(command, uow)
     for name in CODES:
         if code := getattr(command, name):

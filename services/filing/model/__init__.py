@@ -1,4 +1,4 @@
-"""The registry, the reopening filings, the rosters: who may open, when, and with whom."""
+"""The aggregates of filing: enterprises, reopening filings, rosters and liaison officers."""
 
 from services.filing.model.base import (
     AlreadyOpen,

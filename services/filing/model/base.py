@@ -1,4 +1,4 @@
-"""What the tables of filing stand on, and why it refuses."""
+"""The declarative base of filing, the states of an enterprise, and its errors."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class CodeTaken(Conflict):
 
 
 class FilingLive(Conflict):
-    """The enterprise has a filing that is not finished."""
+    """The enterprise has an unfinished filing."""
 
 
 class AlreadyOpen(Conflict):
-    """The enterprise is open already."""
+    """The enterprise is already open."""
 
 
 class OrderedClosed(Conflict):
-    """The enterprise was ordered closed, and may not file until that is lifted."""
+    """The enterprise was ordered closed, and may not file until the closure is lifted."""
 
 
 class FilingFinished(Conflict):
@@ -40,15 +40,15 @@ class NotOpen(Conflict):
 
 
 class NothingToCorrect(Conflict):
-    """The registry says all this already."""
+    """The registry already has these values."""
 
 
 class NotAcceptable(Invalid):
-    """Some of what was given is not acceptable."""
+    """The data is not acceptable."""
 
 
 class Base(DeclarativeBase):
-    """The tables of filing."""
+    """The declarative base of filing's tables."""
 
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         list[str]: JSON,
@@ -57,7 +57,7 @@ class Base(DeclarativeBase):
 
 
 class EnterpriseState(StrEnum):
-    """Where an enterprise stands."""
+    """The state of an enterprise."""
 
     REGISTERED = "registered"
     OPEN = "open"

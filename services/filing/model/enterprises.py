@@ -1,4 +1,4 @@
-"""An enterprise: its record in the registry, and whether it may do business."""
+"""Enterprises: their registry data, and whether they may do business."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ RECORD = (
     "address",
     "key_project",
 )
-"""What the registry says of an enterprise, and may be corrected."""
+"""The registry data that may be corrected."""
 _FIGURES = ("staff", "revenue", "assets")
 _SIZED_BY = {"size", "industry", *_FIGURES}
 
@@ -67,10 +67,9 @@ _SIZED_BY = {"size", "industry", *_FIGURES}
 class Enterprise(Aggregate, Base):
     """An enterprise of the district, whatever its kind.
 
-    Always true of it: it has a credit code or a registration number, each of which no other has; it
-    has one live filing at the most; it is open only by a filing that was approved, and by no other
-    way; suspended, it neither files nor opens; a command that is refused states nothing and
-    changes nothing; `version` counts the facts that it has stated.
+    Always true of it: it has a credit code or a registration number, each unique; it has at most
+    one live filing; it is open only by an approved filing; suspended, it neither files nor opens; a
+    rejected command publishes nothing and changes nothing; `version` counts its events.
     """
 
     __tablename__ = "enterprises"
@@ -92,7 +91,7 @@ class Enterprise(Aggregate, Base):
     address: Mapped[str] = mapped_column(Text)
     key_project: Mapped[bool]
     rules: Mapped[str] = mapped_column(String(64))
-    """The edition by which the size class is known."""
+    """The edition of the rulebook behind the size class."""
     state: Mapped[str] = mapped_column(String(16), default=EnterpriseState.REGISTERED)
     live_filing_id: Mapped[str | None] = mapped_column(String(64))
     last_filing_id: Mapped[str | None] = mapped_column(String(64))
@@ -105,7 +104,7 @@ class Enterprise(Aggregate, Base):
 
     @classmethod
     def register(cls, command: RegisterEnterprise, book: Rulebook, today: date) -> Enterprise:
-        """Enter an enterprise; raises `NotAcceptable` with every fault at once."""
+        """Register an enterprise; raises `NotAcceptable` with every error at once."""
         faults = faults_of(command, book)
         if not (command.credit_code or command.registration_number):
             faults.insert(0, at("credit_code", "is needed, or a registration_number"))
@@ -124,10 +123,10 @@ class Enterprise(Aggregate, Base):
     def correct(
         self, command: CorrectEnterprise, book: Rulebook, today: date
     ) -> EnterpriseCorrected:
-        """Mend the record; the size class is looked at again where it may have changed.
+        """Correct the registry data; the size class is recomputed if it may have changed.
 
-        What was seen at a review is not exchanged under a live filing: the premises stay until it
-        has ended. Raises `NotAcceptable`, `NothingToCorrect`, `FilingLive`.
+        The premises cannot change while a filing is live, since a review may have seen them. Raises
+        `NotAcceptable`, `NothingToCorrect`, `FilingLive`.
         """
         given = {name: value for name in RECORD if (value := getattr(command, name)) is not None}
         faults = faults_of(command, book)
@@ -156,7 +155,7 @@ class Enterprise(Aggregate, Base):
         return size_class(given.get("industry", self.industry), figures, stated, book)
 
     def _record_as(self, book: Rulebook) -> dict[str, Any]:
-        """Return the record as events state it."""
+        """Return the registry data as events contain it."""
         names = (*RECORD, "size_by", "branch", "rules")
         return {name: getattr(self, name) for name in names} | {
             "enterprise_id": Key(self.id),
@@ -168,7 +167,7 @@ class Enterprise(Aggregate, Base):
     def submit(
         self, command: SubmitFiling, previous: Filing | None, book: Rulebook, today: date
     ) -> Filing:
-        """File to reopen. An enterprise has one live filing at the most."""
+        """Submit a filing to reopen; an enterprise has at most one live filing."""
         if self.state == EnterpriseState.SUSPENDED:
             raise self.conflict(OrderedClosed, closure_id=self.closure_id)
         if self.live_filing_id:
@@ -181,7 +180,7 @@ class Enterprise(Aggregate, Base):
         return Filing.submitted(command, previous, today)
 
     def reopen(self, filing: Filing, today: date) -> None:
-        """Resume business under an approved filing; nothing else opens an enterprise."""
+        """Reopen under an approved filing; nothing else opens an enterprise."""
         if not filing.leads_to_reopening():
             return
         self.state = EnterpriseState.OPEN
@@ -203,7 +202,7 @@ class Enterprise(Aggregate, Base):
     # -- closures
 
     def suspend(self, closure_id: str, today: date) -> None:
-        """Stop doing business: an order of closure stands."""
+        """Suspend business under an order of closure."""
         was_open = self.state == EnterpriseState.OPEN
         self.state = EnterpriseState.SUSPENDED
         self.closure_id = closure_id
@@ -217,7 +216,7 @@ class Enterprise(Aggregate, Base):
         )
 
     def release(self, closure_id: str, today: date) -> None:
-        """May file again: the closure was lifted."""
+        """Allow the enterprise to file again: the closure was lifted."""
         if self.closure_id != closure_id:
             return
         self.state, self.closure_id = EnterpriseState.REGISTERED, None
@@ -229,7 +228,7 @@ class Enterprise(Aggregate, Base):
     # -- its officer and its staff
 
     def assign(self, officer: str, why: Point, by: str, today: date) -> LiaisonAssigned | None:
-        """Have a liaison officer; the same one again changes nothing."""
+        """Assign a liaison officer; assigning the same one again changes nothing."""
         if self.liaison == officer:
             return None
         previous, self.liaison = self.liaison, officer
@@ -245,8 +244,8 @@ class Enterprise(Aggregate, Base):
         )
 
     def report(self, roster: ReportRoster, today: date, book: Rulebook) -> RosterReported:
-        """Take the staff of a day in numbers. Who does not meet the health rules is not on duty
-        (雇主、營業員未達到健康管理要求不得上崗)."""
+        """Record the staff of a day in numbers. Persons who do not meet the health rules are not on
+        duty (雇主、營業員未達到健康管理要求不得上崗)."""
         self._must_be_open()
         errors = self._faults_of_day(roster.day, today)
         if roster.unfit > roster.staff:
@@ -267,7 +266,7 @@ class Enterprise(Aggregate, Base):
     def report_lines(
         self, day: date, judged: Judged, today: date, book: Rulebook
     ) -> RosterReported:
-        """Take the staff of a day person by person."""
+        """Record the staff of a day person by person."""
         self._must_be_open()
         if errors := self._faults_of_day(day, today):
             raise NotAcceptable(errors=errors)
@@ -278,7 +277,7 @@ class Enterprise(Aggregate, Base):
             raise self.conflict(NotOpen)
 
     def _faults_of_day(self, day: date, today: date) -> Faults:
-        """Refuse a day to come, and one before the last that was reported."""
+        """Return the errors of a day in the future, or before the last roster."""
         errors = []
         if day > today:
             errors.append(at("day", f"lies after today, {today}"))
@@ -300,12 +299,12 @@ class Enterprise(Aggregate, Base):
 
 
 def _faults_of_filing(command: SubmitFiling, book: Rulebook, today: date) -> Faults:
-    """Find all that no filing can say."""
+    """Return the errors of a filing, whatever the enterprise's state."""
     errors = []
     if command.reopen_on < today:
         errors.append(at("reopen_on", f"lies before today, {today}"))
     if command.reopen_on > (last := book.last_day_to_ask_for(today)):
-        errors.append(at("reopen_on", f"lies too far ahead: {last} is the last day to ask for"))
+        errors.append(at("reopen_on", f"is too far ahead: the last possible day is {last}"))
     if command.out_of_province > command.headcount:
         errors.append(at("out_of_province", f"exceeds the headcount, {command.headcount}"))
     unknown = "is not a measure in the rulebook"
@@ -317,7 +316,7 @@ def _faults_of_filing(command: SubmitFiling, book: Rulebook, today: date) -> Fau
     counted: set[str] = set()
     for place, one in enumerate(command.stock):
         if one.measure not in book.measures or one.measure in counted:
-            why = "stands there twice" if one.measure in counted else unknown
+            why = "is repeated" if one.measure in counted else unknown
             errors.append(at(f"stock/{place}/measure", why))
         counted.add(one.measure)
     return errors

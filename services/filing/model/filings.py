@@ -1,4 +1,4 @@
-"""A filing to reopen: what it lacks, who decides it, what becomes of it."""
+"""Filings to reopen: their requirements, decisions and results."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BY_REVIEW = "on-site-review"
 
 
 class Filer(Protocol):
-    """The enterprise that files, as far as its filing needs to know it."""
+    """The enterprise that files, as its filing needs it."""
 
     premises: str
     industry: str
@@ -43,7 +43,7 @@ class Filer(Protocol):
 
 
 class FilingState(StrEnum):
-    """Where a filing stands; the first four are live."""
+    """The state of a filing; the first four are live."""
 
     SUBMITTED = "submitted"
     IN_REVIEW = "in_review"
@@ -67,8 +67,8 @@ class Filing(Aggregate, Base):
     """A filing to reopen (復工備案申請).
 
     Always true of it: it is live from its submission until it is returned, withdrawn or has led to
-    reopening, and is never live again; five-small premises are never approved unseen, whoever
-    decides; a return names every reason; `version` counts the facts that it has stated.
+    reopening, and is never live again; five-small premises are never approved without a review,
+    whoever decides; a return names every reason; `version` counts its events.
     """
 
     __tablename__ = "filings"
@@ -81,14 +81,14 @@ class Filing(Aggregate, Base):
     out_of_province: Mapped[int]
     measures: Mapped[list[str]]
     stock: Mapped[dict[str, Any]]
-    """How much there is of each measure that is kept in stock."""
+    """The quantity of each measure that is kept in stock."""
     pledge: Mapped[bool]
     state: Mapped[str] = mapped_column(String(16))
     seen_on_site: Mapped[bool] = mapped_column(default=False)
 
     @classmethod
     def submitted(cls, command: SubmitFiling, previous: Filing | None, today: date) -> Filing:
-        """State that a filing has come in, and what it says otherwise than the one before it."""
+        """Return a submitted filing, with its differences from the previous one."""
         made = cls(
             id=command.filing_id,
             enterprise_id=command.enterprise_id,
@@ -115,14 +115,15 @@ class Filing(Aggregate, Base):
 
     @property
     def is_live(self) -> bool:
-        """Whether the filing still waits for something."""
+        """Whether the filing is unfinished."""
         return self.state in LIVE
 
     # -- decided by the rules
 
     def judge(self, enterprise: Filer, book: Rulebook, today: date) -> None:
-        """Return what lacks something with every reason, have five-small premises seen, leave to a
-        reviewer what the rules name, and approve the rest without a meeting (零見面審核)."""
+        """Return a deficient filing with every reason, request an on-site review of five-small
+        premises, refer the cases that the rules name, and approve the rest without a meeting
+        (零見面審核)."""
         if self.state != FilingState.SUBMITTED:
             return
         if reasons := self._lacks(enterprise, book):
@@ -133,18 +134,18 @@ class Filing(Aggregate, Base):
             self._approve_or_refer(enterprise, RULE, book, today)
 
     def judge_after_review(self, enterprise: Filer, book: Rulebook, today: date) -> None:
-        """Go on with what was seen on site and found fit."""
+        """Continue after a passed on-site review."""
         if self.state == FilingState.IN_REVIEW:
             self.seen_on_site = True
             self._approve_or_refer(enterprise, BY_REVIEW, book, today)
 
     def return_after_review(self, enterprise: Filer, reasons: list[Point], book: Rulebook) -> None:
-        """Return what was seen on site and found wanting."""
+        """Return the filing after a failed on-site review."""
         if self.state == FilingState.IN_REVIEW:
             self.send_back(enterprise, reasons, BY_REVIEW, book)
 
     def _lacks(self, enterprise: Filer, book: Rulebook) -> list[Point]:
-        """Return everything that the rules ask of such an enterprise and that is not there."""
+        """Return all reasons against the filing."""
         asked = enterprise.premises, enterprise.industry, self.headcount
         reasons = [
             Point(
@@ -180,7 +181,7 @@ class Filing(Aggregate, Base):
             self._approve(by, book)
 
     def _ask_for_review(self, enterprise: Filer) -> None:
-        """Have the premises seen before they open."""
+        """Request an on-site review before opening."""
         self.state = FilingState.IN_REVIEW
         self.record(
             OnsiteReviewRequested(
@@ -192,7 +193,7 @@ class Filing(Aggregate, Base):
         )
 
     def _refer(self, reasons: list[Point], book: Rulebook) -> None:
-        """Leave it to a reviewer, who reads why."""
+        """Refer the filing to a reviewer, with the reasons."""
         self.state = FilingState.REFERRED
         self.record(
             FilingReferred(
@@ -213,7 +214,7 @@ class Filing(Aggregate, Base):
         by: str,
         book: Rulebook,
     ) -> FilingApproved | FilingReturned:
-        """Decide by hand; nobody may approve five-small premises that were not seen."""
+        """Decide by hand; five-small premises cannot be approved without a review."""
         self.must_be_live()
         if decision is Decision.RETURN:
             if not reasons:
@@ -225,10 +226,10 @@ class Filing(Aggregate, Base):
             raise self.conflict(FilingFinished, "The filing is already approved.")
         return self._approve(by, book)
 
-    # -- what becomes of it
+    # -- results
 
     def _approve(self, by: str, book: Rulebook) -> FilingApproved:
-        """Approve: the enterprise may reopen on the day asked for."""
+        """Approve the filing: the enterprise may reopen on its requested day."""
         self.state = FilingState.APPROVED
         return self.record(
             FilingApproved(
@@ -256,7 +257,7 @@ class Filing(Aggregate, Base):
         )
 
     def withdraw(self, enterprise: Filer, reason: str) -> FilingWithdrawn:
-        """Take the filing back."""
+        """Withdraw the filing."""
         self.must_be_live()
         self._finish(enterprise, FilingState.WITHDRAWN)
         return self.record(
@@ -266,14 +267,14 @@ class Filing(Aggregate, Base):
         )
 
     def leads_to_reopening(self) -> bool:
-        """Use an approval up; False where there is none."""
+        """Consume the approval and return True; return False without one."""
         if self.state != FilingState.APPROVED:
             return False
         self.state = FilingState.REOPENED
         return True
 
     def must_be_live(self) -> None:
-        """Refuse to touch a filing that is finished."""
+        """Raise an error if the filing is finished."""
         if not self.is_live:
             raise self.conflict(FilingFinished, f"The filing is {self.state}.", state=self.state)
 

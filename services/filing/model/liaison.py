@@ -1,4 +1,4 @@
-"""Liaison officers (掛鉤聯繫指導員), and how many enterprises each has."""
+"""Liaison officers (掛鉤聯繫指導員) and the number of their enterprises."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from services.filing.model.base import Base
 class Officer(Base):
     """A liaison officer, by staff number.
 
-    Always true: `load` is the number of enterprises whose officer it is. It is changed in the
-    transaction in which theirs is, with the row locked, so that officers who are chosen at the same
-    time by several processes are chosen one after the other.
+    Always true: `load` is the number of enterprises whose officer it is. It is changed in the same
+    transaction as the enterprise, with the row locked, so that concurrent choices by several
+    processes happen one after the other.
     """
 
     __tablename__ = "officers"
@@ -25,5 +25,5 @@ class Officer(Base):
 
 
 def least_loaded(officers: Collection[str], loads: Mapping[str, int]) -> str:
-    """Choose the officer with the fewest enterprises; of several the one with the lowest number."""
+    """Return the officer with the fewest enterprises; of several the one with the lowest number."""
     return min(officers, key=lambda officer: (loads.get(officer, 0), officer))

@@ -1,4 +1,4 @@
-"""What the registry may say of an enterprise: its codes, its trade, its place, its size class."""
+"""Registry data of an enterprise: its codes, its trade, its place, its size class."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OLD_DIGITS = 15
 
 
 class Placed(Protocol):
-    """Whatever says of an enterprise what its codes, its trade and its place are, or some of it."""
+    """A command with some of an enterprise's codes, trade and place."""
 
     @property
     def credit_code(self) -> str | None:
@@ -49,7 +49,7 @@ class Placed(Protocol):
 
 
 def faults_of(command: Placed, book: Rulebook) -> Faults:
-    """Find all that cannot stand in the registry, of what is given."""
+    """Return the errors of the given registry data."""
     found = _credit_code_faults(command.credit_code, book) if command.credit_code else []
     if command.registration_number:
         found += _number_faults(
@@ -65,21 +65,20 @@ def faults_of(command: Placed, book: Rulebook) -> Faults:
 
 
 def _credit_code_faults(code: str, book: Rulebook) -> Faults:
-    """Look at both check characters: the code's own, and the organisation code's inside it."""
+    """Check both check characters: the code's own, and the organisation code's inside it."""
     try:
         if uscc.validate(code) != code:
-            return [at("credit_code", "must be written as 18 capitals and digits")]
+            return [at("credit_code", "must be 18 capital letters and digits")]
     except NumberError as error:
         return [at("credit_code", f"is not a credit code (GB 32100-2015): {error}")]
     if code in book.accepted_codes or _is_organisation(code[8:17]):
         return []
-    what = "holds no organisation code: its check character is wrong (GB 11714-1997)"
-    return [at("credit_code", f"{what}, and the rulebook knows of no such exception")]
+    what = "contains an organisation code with a wrong check character (GB 11714-1997)"
+    return [at("credit_code", f"{what}, and is no exception in the rulebook")]
 
 
 def _is_organisation(code: str) -> bool:
-    """Return whether the ninth character of an organisation code follows from the eight before
-    it."""
+    """Return whether the ninth character of an organisation code follows from the first eight."""
     values = (_ALPHABET.index(character) for character in code[:8])
     total = sum(value * weight for value, weight in zip(values, _WEIGHTS, strict=True))
     return code[8] == _CHECKS[total % 11]
@@ -96,10 +95,10 @@ def _number_faults(number: str, *, checked: bool) -> Faults:
 def size_class(
     industry: str, figures: Mapping[str, int | None], stated: Size | None, book: Rulebook
 ) -> tuple[dict[str, Any], Faults]:
-    """Return the size class and how it is known, or why it is not.
+    """Return the size class and its basis, or the errors if it is unknown.
 
-    It is computed by 〔2011〕300號 where all figures are given that the trade's limits look at, and
-    then what is stated does not count.
+    It is computed by 〔2011〕300號 if all figures that the trade's limits need are given; a stated
+    size is then ignored.
     """
     branch = book.branch_of(industry)
     computed = book.size_of(branch, figures) if branch else None

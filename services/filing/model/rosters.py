@@ -1,4 +1,4 @@
-"""The roster of a day, person by person: who is fit for duty, and who is not and why."""
+"""Rosters of a day, person by person: fit for duty, or unfit with reasons."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from rulebook import Rulebook
 
 PROVINCE = 2
-"""How many digits of a division code name the province."""
+"""The number of digits of a division code that name the province."""
 DIVISION = 6
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What came of a roster: a result for each row, and what they add up to.
+    """The result of a roster: one for each row, and the totals.
 
-    Who is on duty is fit, and stands on a row that could be read; so nobody is counted twice, and
-    `staff` is `on_duty`, `unfit` and `unread` together.
+    Only a person who is fit, on a readable row, is on duty; so nobody is counted twice, and `staff`
+    is the sum of `on_duty`, `unfit` and `unread`.
     """
 
     rows: Sequence[dict[str, Any]]
@@ -33,7 +33,7 @@ class Judged:
 
 
 def judge(command: ReportRosterLines, book: Rulebook) -> Judged:
-    """Judge every row by the health rules; one that says what cannot be is not read."""
+    """Judge every row by the health rules; a contradictory row counts as unread."""
     rows: dict[int, dict[str, Any]] = {}
     for unread in command.unread:
         rows[unread.row] = _unread(unread.row, [fault.to_data() for fault in unread.errors])
@@ -73,10 +73,10 @@ def _result(row: int, reasons: list[Point]) -> dict[str, Any]:
 
 
 def _faults_of(line: RosterLine, day: date, seen: dict[str, int]) -> Faults:
-    """Find what contradicts itself, the day, or a row before it."""
+    """Return the contradictions of a row in itself, with the day, or with an earlier row."""
     faults = []
     if line.worker_ref in seen:
-        faults.append(at("worker", f"stands on row {seen[line.worker_ref]} already"))
+        faults.append(at("worker", f"is already on row {seen[line.worker_ref]}"))
     if not _is_division(line.home):
         faults.append(at("home", f"is not a division code of {DIVISION} digits"))
     if line.arrived_from is not None and not _is_division(line.arrived_from):
@@ -95,10 +95,10 @@ def _is_division(code: str) -> bool:
 
 
 def _unfit_for(line: RosterLine, day: date, book: Rulebook) -> list[Point]:
-    """Return every reason why somebody is not on duty that day.
+    """Return every reason why a person is not on duty that day.
 
-    Of an arrival the rules of its own day decide: an area that is taken off the list later frees
-    nobody who came from it before.
+    An arrival is judged by the rules of its own day: later removal of an area from the list changes
+    nothing for those who came earlier.
     """
     reasons = []
     if line.arrived_on is not None and line.arrived_from is not None:

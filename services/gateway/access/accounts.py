@@ -1,7 +1,7 @@
-"""Accounts of the district's own: names and passwords, for which its issuer gives tokens.
+"""The district's own accounts: names and passwords, exchanged for tokens.
 
-Passwords are kept as Argon2id hashes. Looking one takes memory and time on purpose, so it is done
-in a thread of its own, a few at once, and a name whose password was wrong too often has to wait.
+Passwords are stored as Argon2id hashes. Verification is costly on purpose, so it runs in threads, a
+few at a time, and an account is locked for a while after too many wrong passwords.
 """
 
 from __future__ import annotations
@@ -29,38 +29,38 @@ from services.gateway.resources.roles import Role
 from services.gateway.tables import accounts
 
 GOOD_FOR = 3600.0
-"""Seconds for which a token for a password is good."""
+"""Lifetime of a token, in seconds."""
 SHORTEST, LONGEST = 10, LONGEST_PASSWORD
-"""Characters of a password."""
+"""Minimum and maximum length of a password, in characters."""
 MOST_WRONG, WAIT = 5, 60.0
-"""Wrong passwords of a name, after which it waits for so many seconds."""
+"""Wrong passwords before an account is locked, and the seconds of the lock."""
 LARGEST = 8 * 1024
-"""Bytes of a body that asks for a token: anybody may send one."""
+"""Largest body of a token request, in bytes; the endpoint is public."""
 AT_ONCE = 2
 REMEMBERED = 10_000
 HASHER = PasswordHasher()
 
 
 class NoAccounts(Rejected):
-    """The district has no issuer of its own: its callers get their tokens elsewhere."""
+    """The district has no accounts of its own; get a token from its identity provider."""
 
     status = 404
 
 
 class TooOften(Rejected):
-    """The password was wrong too often; try again in a minute."""
+    """Too many wrong passwords; try again in a minute."""
 
     status = 429
 
 
 @cache
 def _hash_of_nobody() -> str:
-    """Return what a password is compared with where there is no account: that takes as long."""
+    """Return the hash that is verified for an unknown account, so that timing reveals nothing."""
     return HASHER.hash("nobody has this password, and who is not there takes as long")
 
 
 class Accounts:
-    """Gives tokens for passwords."""
+    """Issues tokens for passwords."""
 
     def __init__(self, store: Store, issuer: Issuer | None) -> None:
         self.store = store
@@ -70,7 +70,7 @@ class Accounts:
         self._nobody = _hash_of_nobody()
 
     def token(self, request: Request) -> Response:
-        """Answer with a token, or refuse: never whether it was the name that was wrong."""
+        """Return a token or an error; the error does not reveal whether the account exists."""
         if self.issuer is None:
             raise NoAccounts
         asked: dict[str, Any] = load(Credentials(), json_body(request, LARGEST))
@@ -90,7 +90,7 @@ class Accounts:
         return answer(body, Cache_Control="no-store")
 
     def _count(self, name: str) -> None:
-        """Count a try before it is judged, so that many at once are many."""
+        """Count an attempt before its verification, so that parallel attempts all count."""
         now = time.monotonic()
         if len(self._wrong) >= REMEMBERED:
             self._wrong.clear()
@@ -105,7 +105,7 @@ class Accounts:
 
 
 def caller_of(row: Any) -> Caller:
-    """Read whom an account stands for."""
+    """Return the caller of an account."""
     return Caller(
         row.name,
         frozenset(map(Role, json.loads(row.roles))),
@@ -116,7 +116,7 @@ def caller_of(row: Any) -> Caller:
 
 
 def row_of(caller: Caller, password: str) -> dict[str, Any]:
-    """Write an account as a row."""
+    """Return the row of an account."""
     return {
         "name": caller.subject,
         "hash": HASHER.hash(password),

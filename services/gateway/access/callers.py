@@ -1,7 +1,7 @@
-"""Who calls: roles, and how far each reaches.
+"""Callers: their roles and their scope.
 
-A caller is known by a token; what it may do follows from its roles (`permissions`) and from what
-the token ties it to: the enterprise to what is its own, officers to their grids.
+A token names the caller. What a caller may do follows from its roles (`permissions`) and from what
+the token assigns to it: an enterprise its own data, officers their grids.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from services.gateway.resources.roles import Role, ScopeLevel
 ENVIRON = "bihuan.caller"
 _DERIVED = re.compile(r"~[0-9a-f]{48}")
 _LONGEST_SCOPE = 380
-"""Characters; with what goes before and after it is stored in 400."""
+"""Longest subject, in characters; with its prefix and suffix it is stored in 400."""
 
 
 class Unauthenticated(Rejected):
-    """A bearer token that is valid here is needed."""
+    """A valid bearer token is needed."""
 
     status = 401
 
@@ -38,13 +38,13 @@ class Forbidden(Rejected):
 
 @dataclass(frozen=True)
 class Caller:
-    """Somebody with a valid token.
+    """The holder of a valid token.
 
-    `grids` are nodes of the grid tree, with all below them; the district's own code is the whole of
-    it. `enterprises` are ids, credit codes or registration numbers. One who `speaks_for_others`, a
-    desk's or a department's system, may say in `by` which of its people acts; for all others `by`
-    is who they are. `issuer` is who vouches for the caller, and empty where that is the district's
-    own issuer, or the only one: a subject is one and the same person only within an issuer.
+    `grids` are nodes of the grid tree, each with all nodes below; the district's code means all.
+    `enterprises` are ids, credit codes or registration numbers. A caller with `speaks_for_others`,
+    such as the system of a desk or a department, may name the acting person in `by`; for all others
+    `by` is the caller. `issuer` is empty for the district's own issuer, or the only one: a subject
+    is unique only within an issuer.
     """
 
     subject: str
@@ -56,26 +56,27 @@ class Caller:
 
     @property
     def known_as(self) -> str:
-        """The name under which is kept whose something is: no two callers have the same.
+        """The unique name under which the caller's things are stored.
 
-        Of the district's own it is the subject itself, of others it is derived from issuer and
-        subject, and so it is of a subject that looks like one that is derived.
+        For the district's own issuer it is the subject. For other issuers, and for a subject that
+        looks derived, it is derived from issuer and subject.
         """
         if not self.issuer and not _DERIVED.fullmatch(self.subject):
             return self.subject
         return f"~{_digest(self.issuer, self.subject)}"
 
     def principal(self, allowed: Iterable[Role]) -> Principal:
-        """Return the caller in those of its roles that are allowed; raises `Forbidden` without."""
+        """Return the caller in those of its roles that are allowed; raises `Forbidden` if there are
+        none."""
         roles = self.roles & frozenset(allowed)
         if not roles:
-            raise Forbidden(f"That takes one of the roles {', '.join(sorted(allowed)) or '-'}.")
+            raise Forbidden(f"Allowed roles: {', '.join(sorted(allowed)) or 'none'}.")
         return Principal(self, roles)
 
 
 @dataclass(frozen=True)
 class Principal:
-    """A caller in the roles in which it does one thing; `reach` is how far these go."""
+    """A caller in the roles of one request; `reach` is their widest level."""
 
     caller: Caller
     roles: frozenset[Role]
@@ -90,26 +91,27 @@ class Principal:
         return ScopeLevel.DISTRICT in self.level
 
     def signs(self, said: Any) -> str:
-        """Return who acts, where the request may say so; raises `Forbidden` for somebody else."""
+        """Return the acting person that a request names, or the caller; raises `Forbidden` if the
+        caller may not act for others."""
         me = self.caller.subject
         if said is None or said == me or self.caller.speaks_for_others:
             return me if said is None else said
         raise Forbidden(
-            "Only a caller that speaks for others may name somebody else.",
+            "The caller may not act for another person.",
             errors=[{"pointer": "#/by", "detail": f"must be {me}, or be left out"}],
         )
 
 
 def caller_of(request: Request) -> Caller:
-    """Return who asks; the door has let nobody in without."""
+    """Return the caller of a request; the route has authorized it."""
     caller: Caller = request.environ[ENVIRON]
     return caller
 
 
 class Scope(NamedTuple):
-    """Under what a request is kept, so that it is known again: its route, caller and key.
+    """The scope of an idempotency key: its route, caller and key.
 
-    `before` is how an earlier version wrote that, where it could mean another caller too.
+    `before` is the ambiguous form of an earlier version.
     """
 
     text: str
@@ -122,10 +124,10 @@ class Scope(NamedTuple):
 
 
 def scope_of(caller: Caller, path: str, key: str) -> Scope:
-    """Keep the key of one route and one caller apart from that of every other.
+    """Return a scope that is unique for route, caller and key.
 
-    A space ends the path, which has none, and another the caller, whose own are escaped. What is
-    too long to be stored begins with %, as no path does.
+    A space ends the path, which contains none, and another the caller's name, whose spaces are
+    escaped. A scope too long to store is hashed and begins with %, as no path does.
     """
     name = caller.known_as.replace("%", "%25").replace(" ", "%20")
     text = f"{path} {name} {key}"

@@ -1,6 +1,6 @@
-"""What each role may do: which endpoints it may use, as the declarations say.
+"""Permissions: the endpoints that each role may use, derived from the declarations.
 
-What is declared nowhere nobody may do. docs/roles.md is generated from this table, and a test walks
+An undeclared route is forbidden. docs/roles.md is generated from this table, and a test requests
 every route with every role.
 """
 
@@ -25,13 +25,13 @@ _NOBODY: Roles = frozenset()
 
 
 def allowed(method: str, path: str) -> Roles:
-    """Return the roles that may use a route; nobody may use one that is not declared."""
+    """Return the roles that may use a route; none for an undeclared route."""
     return routes_and_roles().get((method, path), _NOBODY)
 
 
 @cache
 def routes_and_roles() -> Mapping[tuple[str, str], Roles]:
-    """Return every route that needs a token, by method and path, with the roles that may use it."""
+    """Return the roles of every route that needs a token, by method and path."""
     table = {("POST", each.path): each.roles for each in (*POSTS, *SHEETS, *DISCLOSURES)}
     table |= {("POST", post.batch_path): post.roles for post in BATCHES}
     table |= {("GET", view.path): view.readers for view in VIEWS.values()}

@@ -18,11 +18,11 @@ from services.gateway.tables import events
 
 Conditions = list[ColumnElement[bool]]
 ACCESS = "bihuan.sight"
-"""Name under which a request holds what its caller sees."""
+"""Key of the request environment that holds the caller's scope."""
 
 
 class AccessScope:
-    """What a caller sees while it does one thing; the grid tree is the rulebook's."""
+    """The scope of a caller in one request; `book` has the grid tree."""
 
     def __init__(self, book: Rulebook, principal: Principal) -> None:
         self.principal = principal
@@ -30,7 +30,8 @@ class AccessScope:
         self._of_views: dict[str, Conditions] = {}
 
     def of(self, view: View) -> Conditions:
-        """Return what a document must fulfil to be seen, in a query of the view's table."""
+        """Return the conditions under which a document is visible, for a query of the view's
+        table."""
         if self.principal.everywhere:
             return []
         if view.name not in self._of_views:
@@ -46,9 +47,10 @@ class AccessScope:
         return [or_(*ways)] if ways else [false()]
 
     def of_events(self) -> Conditions:
-        """Return what an event must fulfil to be seen, in a query of the kept events.
+        """Return the conditions under which an event is visible, for a query of the stored events.
 
-        A role sees the events that make what it may read; a department all that are published.
+        A role sees the events behind the documents that it may read; a department sees all public
+        events.
         """
         ways: Conditions = []
         caller, grids = self.principal.caller, self.grids
@@ -66,9 +68,9 @@ class AccessScope:
         return [or_(*ways)] if ways else [false()]
 
     def judge(self, command: type[Command], data: Mapping[str, Any], *, new: bool) -> None:
-        """Judge where a command would put a thing, and whose it makes it; raises `Forbidden`.
+        """Check where a command puts a thing and to whom it belongs; raises `Forbidden`.
 
-        What it names that exists has been looked for among what the caller sees.
+        Existing things that the command names were already looked up within the scope.
         """
         principal, place = self.principal, data.get("grid")
         if principal.everywhere:
@@ -82,24 +84,25 @@ class AccessScope:
             named = {data.get("credit_code"), data.get("registration_number")} - {None}
             if not new or (named and named <= principal.caller.enterprises):
                 return
-        raise Forbidden("That lies outside of what the caller is in charge of.")
+        raise Forbidden("The thing is outside the caller's scope.")
 
 
 def access_of(request: Request) -> AccessScope:
-    """Return what the caller of a request sees."""
+    """Return the scope of a request."""
     seen: AccessScope = request.environ[ACCESS]
     return seen
 
 
 def nodes_below(book: Rulebook, grids: Collection[str]) -> frozenset[str]:
-    """Name these nodes of the grid tree and all below them; the district's code is all of it."""
+    """Return these nodes of the grid tree and all below them; the district's code means all
+    nodes."""
     if book.district.code in grids:
         return frozenset(book.grids)
     return frozenset(code for code in book.grids if not {*grids}.isdisjoint(book.way_up(code)))
 
 
 def seen_by(role: Role) -> set[str]:
-    """Name the types of the events that a role sees: those that feed a list that it may read."""
+    """Return the types of events that a role sees: those of the lists that it may read."""
     return {
         kind.type for kind, views in FED_BY.items() if any(role in view.readers for view in views)
     }

@@ -1,8 +1,8 @@
 """Tokens: JSON Web Tokens (RFC 7519), signed with EdDSA or RS256, and the keys that verify them.
 
-The keys come from any OpenID provider, as a JWKS in a file or at a URL, or from the small issuer
-that a district has of its own. Keys are asked for again when they are old, and when a token names
-one that is not known; no oftener than every few seconds, whatever comes in.
+Keys come from any OpenID provider, as a JWKS in a file or at a URL, or from the district's own
+issuer. They are fetched again when they are old and when a token names an unknown key, with a
+minimum interval.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from services.gateway.resources.roles import Role
 
 ALGORITHMS = ("EdDSA", "RS256")
 ISSUER = "bihuan"
-"""Who the district's own issuer says it is."""
+"""The issuer claim of the district's own issuer."""
 OLD_AFTER = 600.0
-"""Seconds after which keys are asked for again."""
+"""Maximum age of fetched keys, in seconds."""
 ASK_EVERY = 10.0
-"""Seconds before they are asked for once more, because of a key that is not known."""
+"""Minimum interval between fetches for unknown keys, in seconds."""
 REMEMBERED, HEAVIEST = 10_000, 16 * 1024 * 1024
-"""Tokens whose verification is remembered, and characters of all of them."""
+"""Size of the cache of verified tokens: entries, and characters in total."""
 LEEWAY = 30.0
-"""Seconds by which the clocks of issuer and district may differ."""
+"""Allowed clock skew between issuer and district, in seconds."""
 _TIMES = ("exp", "nbf", "iat")
 _JUDGED_HERE = {f"verify_{name}": False for name in _TIMES}
 
@@ -44,7 +44,7 @@ Keys = Mapping[str, PyJWK]
 
 
 class Issuer:
-    """Signs tokens of the district's own with an Ed25519 key; `now` tells it the time."""
+    """Signs the district's own tokens with an Ed25519 key; `now` returns the time."""
 
     def __init__(self, seed: bytes, audience: str = ISSUER) -> None:
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
@@ -56,7 +56,8 @@ class Issuer:
 
     @classmethod
     def from_file(cls, path: Path, audience: str, *, create: bool) -> Issuer:
-        """Read the key, 64 hexadecimal digits, from a file; an embedded district makes its own."""
+        """Read the key, 64 hexadecimal digits, from a file; an embedded district creates the
+        file."""
         if create and not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_name(f"{path.name}.{os.getpid()}")
@@ -72,12 +73,12 @@ class Issuer:
         return cls(seed, audience)
 
     def jwks(self) -> dict[str, Any]:
-        """Return the key that verifies, as a JWKS."""
+        """Return the public key as a JWKS."""
         use = {"kid": self.key_id, "alg": "EdDSA", "use": "sig"}
         return {"keys": [self._public | use]}
 
     def issue(self, caller: Caller, seconds: float) -> str:
-        """Sign a token for a caller that is good for so long."""
+        """Return a signed token for a caller, valid for some seconds."""
         now = int(self.now())
         claims: dict[str, Any] = {
             "iss": ISSUER,
@@ -97,7 +98,7 @@ class Issuer:
 
 
 class Trust:
-    """The keys of one issuer, which may change, and who it says it is."""
+    """The name and the current keys of one trusted issuer."""
 
     def __init__(self, issuer: str, fetch: Callable[[], dict[str, Any]]) -> None:
         self.issuer = issuer
@@ -106,7 +107,7 @@ class Trust:
         self._asked = float("-inf")
 
     def key(self, key_id: str) -> PyJWK | None:
-        """Return a key by its id; asks for the keys again where they are old, or this is new."""
+        """Return a key by its id; fetches the keys if they are old or the id is unknown."""
         age = time.monotonic() - self._asked
         if age > OLD_AFTER or (key_id not in self._keys and age > ASK_EVERY):
             self._asked = time.monotonic()
@@ -114,7 +115,7 @@ class Trust:
         return self._keys.get(key_id)
 
     def _read(self) -> Keys:
-        """Read the keys; those that are known are kept where nobody answers."""
+        """Fetch the keys; keeps the earlier ones if the fetch fails."""
         try:
             found = PyJWKSet.from_dict(self._fetch())
         except (NotFetched, jwt.PyJWTError) as error:
@@ -124,9 +125,9 @@ class Trust:
 
 
 class Verifier:
-    """Tells by a token who calls; `now` tells it the time.
+    """Verifies tokens; `now` returns the time.
 
-    The first that is trusted is the issuer whose subjects are known by their bare names.
+    The first trusted issuer is the one whose subjects are used without a prefix.
     """
 
     def __init__(self, trusted: list[Trust], audience: str, roles: str) -> None:
@@ -139,7 +140,7 @@ class Verifier:
         self._weight = 0
 
     def caller(self, token: str) -> Caller:
-        """Return whom a token names; raises `Unauthenticated`, which says why."""
+        """Return the caller that a token names; raises `Unauthenticated` with the reason."""
         known = self._known.get(token)
         if known and known[0] > self.now():
             return known[1]
@@ -158,10 +159,10 @@ class Verifier:
             said = jwt.decode(token, options={"verify_signature": False})
             trust = self._trusted.get(str(said.get("iss")))
             if trust is None:
-                raise Unauthenticated("The token is by an issuer that is not trusted here.")
+                raise Unauthenticated("The token's issuer is not trusted.")
             key = trust.key(str(head.get("kid", "")))
             if key is None:
-                raise Unauthenticated("The token is signed with a key that is not known.")
+                raise Unauthenticated("The token is signed with an unknown key.")
             claims: dict[str, Any] = jwt.decode(
                 token,
                 key,
@@ -176,7 +177,7 @@ class Verifier:
         return claims
 
     def _judge_times(self, claims: Mapping[str, Any]) -> None:
-        """Refuse a token that has expired, or is of the future, by the clock of the district."""
+        """Reject a token that has expired or is not yet valid, by the district's clock."""
         try:
             times = {name: int(claims[name]) for name in _TIMES if name in claims}
         except (TypeError, ValueError, OverflowError):
@@ -207,7 +208,8 @@ class Verifier:
 
 
 def issuer_of(settings: Settings) -> Issuer | None:
-    """Return the district's own issuer: by its key file, or in the data folder of one process."""
+    """Return the district's own issuer: from its key file, or from the data folder of one
+    process."""
     if settings.issuer_key_file:
         file = Path(settings.issuer_key_file)
         return Issuer.from_file(file, settings.token_audience, create=False)
@@ -218,7 +220,7 @@ def issuer_of(settings: Settings) -> Issuer | None:
 
 
 def verifier_of(settings: Settings, own: Issuer | None) -> Verifier:
-    """Make the verifier that the settings ask for; `Misconfigured` where nobody is trusted."""
+    """Return the configured verifier; raises `Misconfigured` without a trusted issuer."""
     trusted = [Trust(ISSUER, own.jwks)] if own else []
     if settings.jwks:
         if not settings.token_issuer:
@@ -227,12 +229,12 @@ def verifier_of(settings: Settings, own: Issuer | None) -> Verifier:
             raise Misconfigured(f"TOKEN_ISSUER must not be {ISSUER}, the district's own issuer.")
         trusted.append(Trust(settings.token_issuer, partial(fetch, settings.jwks)))
     if not trusted:
-        raise Misconfigured("JWKS or ISSUER_KEY_FILE must say by which keys callers are known.")
+        raise Misconfigured("Set JWKS or ISSUER_KEY_FILE: without keys no token can be verified.")
     return Verifier(trusted, settings.token_audience, settings.token_roles)
 
 
 def _texts(found: Any) -> list[str]:
-    """Read a claim that is a list of texts, or one."""
+    """Return a claim that is a text or a list of texts as a list."""
     if isinstance(found, str):
         return found.split()
     return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []

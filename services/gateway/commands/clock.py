@@ -1,7 +1,7 @@
-"""Time enters here: a timer says that an hour has begun, once however many gateways run.
+"""The clock: publishes that an hour has begun, once for all gateways.
 
-The time is that of the database's clock, and no hour begins while the clock of this machine says
-otherwise: what an hour makes overdue is never taken back.
+The time is the database's, and no hour begins while this machine's clock disagrees: what an hour
+makes overdue cannot be undone.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from contracts.shared import SWEEPERS, CommandSettled, HourSwept, SweepHour
 from services.gateway.tables import clock, hours
 
 LOOK_EVERY = 1.0
-"""Seconds between looks whether an hour has begun."""
+"""Interval of checks for a new hour, in seconds."""
 
 
 class ClockIsReal(Conflict):
-    """The clock of this district is the real one, and nobody sets it."""
+    """The district runs on the real clock, which cannot be set."""
 
 
 class ClockNotSet(Conflict):
-    """The manual clock has not been set: say what time it is by POST /v1/clock."""
+    """The manual clock has not been set; set it by POST /v1/clock."""
 
 
 class ClockRunsForward(Conflict):
-    """The clock is later than that already."""
+    """The clock is already later than that."""
 
 
 class NotAnHour(Invalid):
@@ -51,7 +51,7 @@ class NotAnHour(Invalid):
 
 
 class Clock:
-    """The time of the district: real, or set by hand in a replay."""
+    """The time of the district: real, or manual for replays."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Clock:
         self.manual = manual
         self._wake = wake
         self._quiet = quiet
-        """Return whether nothing is under way anywhere, where one process can know."""
+        """Return whether the district is idle, where one process can know."""
         self._withheld = False
         self._log = log("gateway")
 
@@ -86,7 +86,8 @@ class Clock:
             return self.now(session).astimezone(SHANGHAI).date()
 
     def set(self, moment: datetime) -> str:
-        """Move the manual clock to the beginning of an hour, and say so; return the hour's id."""
+        """Move the manual clock to the beginning of an hour and publish it; return the hour's
+        id."""
         if not self.manual:
             raise ClockIsReal
         moment = moment.astimezone(UTC)
@@ -105,7 +106,7 @@ class Clock:
         return identity
 
     def run(self) -> None:
-        """Say each hour of the real clock as it begins, and at the start the one that runs."""
+        """Publish each hour of the real clock as it begins, and the current one at the start."""
         said = None
         while not self.manual:
             hour = _hour_of(datetime.fromtimestamp(self.store.now(), UTC))
@@ -113,13 +114,13 @@ class Clock:
                 try:
                     said = self._begin_hour(said)
                 except IntegrityError:
-                    said = hour  # another gateway has said it at the same moment
+                    said = hour  # another gateway has published it
                 except STORAGE_ERRORS:
-                    pass  # the next look is soon
+                    pass  # it is checked again soon
             pause(LOOK_EVERY)
 
     def _begin_hour(self, said: datetime | None) -> datetime | None:
-        """Say the hour that has begun, if the clocks agree at this moment; return the last said."""
+        """Publish the current hour if the clocks agree; return the last published hour."""
         with self.store.write() as uow:
             now = self.store.seconds(uow)
             if not self.store.clock.agrees:
@@ -134,7 +135,8 @@ class Clock:
         return hour
 
     def wait_until_swept(self, hour_id: str, seconds: float) -> bool:
-        """Wait until every service has handled an hour and what fell due; False if time is up."""
+        """Wait until every service has handled an hour and its due cases; return False after a
+        timeout."""
         until = monotonic() + seconds
         while not (self.all_swept(hour_id) and (self._quiet is None or self._quiet())):
             if monotonic() >= until:
@@ -143,7 +145,7 @@ class Clock:
         return True
 
     def all_swept(self, hour_id: str) -> bool:
-        """Return whether every service has handled the hour, and each case that it made due."""
+        """Return whether every service has handled the hour and each of its due cases."""
         with self.store.read() as session:
             rows = session.execute(select(hours).where(hours.c.hour_id == hour_id)).all()
         finished = {row.service for row in rows if row.last and row.settled >= row.cases}
@@ -151,7 +153,7 @@ class Clock:
 
 
 def tally(store: Store, uow: UnitOfWork, messages: list[Message]) -> None:
-    """Count what services say of an hour: the cases they found, and those that are settled."""
+    """Count the cases that services found due in an hour, and the settled ones."""
     sums: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for message in messages:
         fact, source = message.payload, message.envelope.source
@@ -171,7 +173,7 @@ def tally(store: Store, uow: UnitOfWork, messages: list[Message]) -> None:
 
 
 def _of_an_hour(message: Message) -> bool:
-    """Return whether this settles a case that a service sent itself in an hour."""
+    """Return whether the message settles a case that a service sent to itself in an hour."""
     fact = message.payload
     return (
         isinstance(fact, CommandSettled)

@@ -1,4 +1,4 @@
-"""Taking commands in: singly, in batches, the clock; and telling what became of each."""
+"""Command endpoints: single commands, batches, the clock; and the records of their outcomes."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ if TYPE_CHECKING:
     from services.gateway.access.scope import AccessScope
 
 PAGE = 100
-"""Rows of a batch whose outcome is read and told at once."""
+"""Rows of a batch whose outcomes are read at once."""
 LONGEST_WAIT = 60.0
 
 
 class CommandEndpoints:
-    """Takes commands in and answers with what became of them."""
+    """Submits commands and returns their outcomes."""
 
     def __init__(
         self,
@@ -66,12 +66,12 @@ class CommandEndpoints:
         self._intake = intake
         self.store = intake.store
         self._wait = wait
-        """Seconds for which a caller waits who does not say how long."""
+        """Seconds for which a request waits by default."""
         self._turn = Semaphore(1)
-        """Has the rows of one batch after the other in memory as commands."""
+        """Limits the rows in memory as commands to one batch at a time."""
 
     def single(self, post: Post, request: Request, path_id: str | None = None) -> Response:
-        """Take one command in; 201 or 200 with the result, the problem, or 202."""
+        """Submit one command; return 201 or 200 with the result, the problem, or 202."""
         scope = self.scope(post.path.replace("<id>", path_id or ""), request)
         body = json_body(request)
         match = parse_if_match(request.headers)
@@ -88,7 +88,7 @@ class CommandEndpoints:
         try:
             seen = self._as_seen(post, body, path_id, match, access) if match else body
         except (PreconditionFailed, Contradiction):
-            # a repeat has its answer, which may be what has changed the thing
+            # a repeat gets its response: the first request may have changed the thing
             if (identity := self._intake.known(entry)) is None:
                 raise
             return self._answer_of(identity, request.headers)
@@ -102,7 +102,8 @@ class CommandEndpoints:
     def _as_seen(
         self, post: Post, body: dict[str, Any], path_id: str | None, match: str, access: AccessScope
     ) -> dict[str, Any]:
-        """Add to a body what If-Match says; raises `PreconditionFailed` and `Contradiction`."""
+        """Add the version of If-Match to a body; raises `PreconditionFailed` and
+        `Contradiction`."""
         if post.of is None or path_id is None:
             raise NotAPrecondition(NO_THING)
         text = self.reads.require(post.of, path_id, access.of(post.of))
@@ -111,7 +112,7 @@ class CommandEndpoints:
         return with_seen(body, match, json.loads(text))
 
     def settle(self, entry: Entry, headers: Headers) -> Response:
-        """Have a command carried out, and answer with what became of it while the caller waits."""
+        """Submit a command, and return its outcome if it is settled in time."""
         return self._answer_of(self._intake.submit(entry), headers, entry)
 
     def _answer_of(self, identity: str, headers: Headers, entry: Entry | None = None) -> Response:
@@ -127,13 +128,14 @@ class CommandEndpoints:
 
     @staticmethod
     def scope(path: str, request: Request) -> Scope:
-        """Read the key of a request, and keep it apart from those of others."""
+        """Return the scope of a request's idempotency key."""
         return scope_of(caller_of(request), path, idempotency_key(request.headers))
 
     # -- batches
 
     def batch(self, post: Post, request: Request) -> Response:
-        """Take a command a row in; a bad row is told why, and the others go on."""
+        """Submit a command for each row; an invalid row gets an error, and the others are
+        handled."""
         scope = self.scope(post.batch_path, request)
         shapes = post.command.describe()
         with rows_of(request, shapes, self.parser.seal.referring) as taken, self._turn:
@@ -155,7 +157,7 @@ class CommandEndpoints:
     def _take_in(
         self, post: Post, head: Entry, scope: Scope, taken: Rows, access: AccessScope
     ) -> tuple[str, list[str] | None]:
-        """Store a batch; give its id, and its rows' where it is new."""
+        """Store a batch; return its id, and its rows' ids if it is new."""
         rows = self._entries(post, head, scope, taken, access)
         identity = self._intake.submit(head, rows)
         return identity, [row.id for row in rows if row.command] if identity == head.id else None
@@ -181,7 +183,7 @@ class CommandEndpoints:
         return entries
 
     def _judge(self, post: Post, entry: Entry, row: Row, access: AccessScope) -> None:
-        """Make a row's command, or say why it is none."""
+        """Validate a row and make its command, or record its errors."""
         if isinstance(row, Rejected):
             entry.refuse(row)
             return
@@ -207,7 +209,7 @@ class CommandEndpoints:
         return in_pieces(self._told(batch_id, encode(counted)), JSON)
 
     def _told(self, batch_id: str, counted: str) -> Iterator[str]:
-        """Return what became of the rows, a page of them after the other."""
+        """Return the outcomes of the rows as JSON, page by page."""
         yield f'{counted[:-1]},"items":['
         after = 0
         while page := self._intake.records.rows_of(batch_id, after, PAGE):
@@ -215,10 +217,10 @@ class CommandEndpoints:
             after = page[-1].row or 0
         yield "]}\n"
 
-    # -- what became of it
+    # -- records
 
     def read(self, request: Request, identity: str) -> Response:
-        """Say what became of a command, to whoever has sent it."""
+        """Return the record of a command to its caller; raises `NotFound` to all others."""
         record = self._record(request, identity)
         body: dict[str, Any] = {
             "id": record.id,
@@ -242,7 +244,7 @@ class CommandEndpoints:
         return answer(body)
 
     def read_rows(self, request: Request, identity: str) -> Response:
-        """Say what became of each row of a batch."""
+        """Return the outcome of each row of a batch."""
         self._record(request, identity)
         limit, after = page_of(once(request.args, PAGES))
         found = self._intake.records.rows_of(identity, after, limit + 1)
@@ -261,7 +263,7 @@ class CommandEndpoints:
     # -- time
 
     def set_clock(self, request: Request) -> Response:
-        """Move the manual clock; answers when every service has handled what that made due."""
+        """Move the manual clock; the response comes when every service has handled the hour."""
         refuse_if_match(request.headers)
         idempotency_key(request.headers)
         moment: datetime = load(ClockBody(), json_body(request))["at"]
@@ -272,7 +274,7 @@ class CommandEndpoints:
         return answer(body, 200 if swept else 202)
 
     def _patience(self, headers: Headers, default: float | None = None) -> float:
-        """Return how long the caller is ready to wait, in seconds (RFC 7240)."""
+        """Return the seconds for which the client waits (RFC 7240)."""
         prefer = headers.get("Prefer", "")
         if asked := re.search(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})", prefer):
             return min(float(asked[1]), LONGEST_WAIT)
@@ -303,7 +305,7 @@ def _outcome(record: Answered) -> Response:
 
 
 def _status(record: Answered) -> int:
-    """Return what was made from what was there already, which only the outcome knows."""
+    """Return the status of a success, 201 if the thing was created; only the outcome knows."""
     return 201 if record.created and (record.outcome or {}).get("created", True) else 200
 
 

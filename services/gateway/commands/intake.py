@@ -1,7 +1,8 @@
-"""The door: takes commands in, many requests to a commit, and tells each caller what became of it.
+"""The command intake: stores commands, many requests in one commit, and wakes each caller with the
+outcome.
 
-A command and its idempotency record are written with the outbox row, in one transaction. Requests
-that arrive together share it. What is personal in a command that is new is sealed there.
+A command and its idempotency record are written with the outbox row in one transaction, which
+concurrent requests share. Personal data of a new command is sealed in it.
 """
 
 from __future__ import annotations
@@ -23,23 +24,23 @@ from services.gateway.tables import commands
 
 MOST_TOGETHER = 500
 LOOK_EVERY = 0.25
-"""Seconds between looks at the database, for outcomes that another process has projected."""
+"""Polling interval, in seconds, for outcomes projected by another process."""
 
 Group = Sequence[Entry]
 """One request: a single command, or the head of a batch with its rows."""
 _Asked = tuple[Group, Event]
-"""A request, and what tells whoever asks."""
+"""A request, and the event that wakes its caller."""
 
 
 class _Waiter(Event):
-    """What the callers of one command wait at, and how many hold it. It comes with how the command
-    ended, where this process has projected that, and otherwise with nothing."""
+    """The event on which the callers of a command wait, and their number. Its value is the outcome
+    if this process has projected it, else nothing."""
 
     holders = 0
 
 
 class CommandIntake:
-    """Takes commands in and waits for their outcomes."""
+    """Submits commands and waits for their outcomes."""
 
     def __init__(
         self, store: Store, wake: Callable[[], None], now: Now, people: PersonKeys
@@ -55,13 +56,13 @@ class CommandIntake:
         self._call = Event()
         self._closing = False
 
-    # -- in
+    # -- submitting
 
     def submit(self, head: Entry, rows: Sequence[Entry] = ()) -> str:
-        """Store a request that is new, and give the id of the command that it stands for.
+        """Store a new request; return the id of its command.
 
-        One whose key was used before stands for that command, and its rows for the rows of that;
-        raises `KeyReused` where that was another request.
+        A request with a known key gets the id of the earlier command, and its rows the earlier
+        rows' ids; raises `KeyReused` if that was a different request.
         """
         if head.scope.before is not None and (earlier := self.known(head)) is not None:
             return earlier
@@ -74,8 +75,8 @@ class CommandIntake:
         return kept.id
 
     def known(self, entry: Entry) -> str | None:
-        """Return the command that a request stands for whose key was used before, and store
-        nothing; raises `KeyReused` where that was another request."""
+        """Return the id of an earlier command with the same key, or None, and store nothing; raises
+        `KeyReused` if that was a different request."""
         with self.store.engine.connect() as connection:
             row = connection.execute(entry.asked(*KEPT)).first()
         if row is not None and not entry.repeats(row):
@@ -83,7 +84,7 @@ class CommandIntake:
         return row.id if row else None
 
     def run(self) -> None:
-        """Write what has come in, as much as is there in one transaction."""
+        """Store submitted requests, as many as are waiting in one transaction."""
         while True:
             together = self._together()
             try:
@@ -92,15 +93,15 @@ class CommandIntake:
                 self._take_each(together, error)
 
     def _take(self, together: Sequence[_Asked]) -> None:
-        """Write requests in one transaction, and tell those who ask."""
+        """Store requests in one transaction, and wake their callers."""
         known = self._write([group for group, _ in together])
         for _, done in together:
             done.send(known)
         self._wake()
 
     def _take_each(self, together: Sequence[_Asked], error: Exception) -> None:
-        """Write each request by itself, since one of them may be why they could not be written
-        together; where storage fails a second of them too, it is not the requests."""
+        """Store each request separately, since one of them may be the cause of the failure; after a
+        second storage error the others fail too."""
         failed = 0 if self.store.answers() else 2
         for asked in together:
             if len(together) > 1 and failed < 2:
@@ -113,8 +114,8 @@ class CommandIntake:
             asked[1].send_exception(error)
 
     def _together(self) -> list[_Asked]:
-        """Wait for a request, and take those that came with it, as many as share a transaction; a
-        large one has its own."""
+        """Wait for a request, and return it with those that share its transaction; a large one has
+        its own."""
         together = [self._next or self._queue.get()]
         self._next, size = None, len(together[0][0])
         while size < MOST_TOGETHER and not self._queue.empty():
@@ -127,7 +128,7 @@ class CommandIntake:
         return together
 
     def _write(self, groups: Sequence[Group]) -> dict[str, Kept]:
-        """Store the groups whose head is new, whole or not at all; give each head's command."""
+        """Store the groups with a new head, all or none; return each head's command."""
         by_key: dict[str, Group] = {}
         for group in groups:
             by_key.setdefault(group[0].idempotency, group)
@@ -140,7 +141,7 @@ class CommandIntake:
                 self._seal(uow, fresh)
                 for group in fresh:
                     self._send(uow, group, now, waiters)
-                self._waiters |= waiters  # before the commit: no outcome comes sooner
+                self._waiters |= waiters  # before the commit: no outcome can come sooner
                 known = {key: by_key[key][0].kept for key in new}
                 return known | self._old(uow, by_key.keys() - new)
         except BaseException:
@@ -149,7 +150,7 @@ class CommandIntake:
             raise
 
     def _insert(self, uow: UnitOfWork, by_key: dict[str, Group]) -> set[str]:
-        """Insert the heads that are new, with their rows; give their keys."""
+        """Insert the new heads with their rows; return their keys."""
         at = self.store.now()
         heads = [by_key[key][0].columns(at) for key in sorted(by_key)]
         statement = self.store.statements.insert_new(commands).returning(commands.c.idempotency)
@@ -160,7 +161,7 @@ class CommandIntake:
         return new
 
     def _seal(self, uow: UnitOfWork, groups: Sequence[Group]) -> None:
-        """Seal what is personal, each person's with a key of their own: in one query, as a rule."""
+        """Seal personal data, each person's with their own key, usually in one query."""
         told = [entry for group in groups for entry in group if entry.personal and entry.command]
         if not told:
             return
@@ -172,7 +173,7 @@ class CommandIntake:
 
     @staticmethod
     def _send(uow: UnitOfWork, group: Group, now: str, waiters: dict[str, _Waiter]) -> None:
-        """Put the commands of a group in the outbox."""
+        """Add the commands of a group to the outbox."""
         for entry in group:
             if (command := entry.command) is not None:
                 uow.outbox.append(entry.message(command, now))
@@ -180,7 +181,7 @@ class CommandIntake:
 
     @staticmethod
     def _old(uow: UnitOfWork, keys: Iterable[str]) -> dict[str, Kept]:
-        """Find the commands that came in earlier under these keys."""
+        """Return the earlier commands with these keys."""
         columns = commands.c.idempotency, *KEPT
         wanted = list(keys)
         if not wanted:
@@ -188,14 +189,14 @@ class CommandIntake:
         rows = uow.execute(select(*columns).where(commands.c.idempotency.in_(wanted)))
         return {row.idempotency: Kept(row.id, row.fingerprint, row.caller) for row in rows}
 
-    # -- out
+    # -- waiting
 
     def wait_for(
         self, identities: Sequence[str], seconds: float
     ) -> dict[str, CommandSettled] | None:
-        """Wait until every one of these commands is settled; None when the time is up.
+        """Wait until all these commands are settled; return None after a timeout.
 
-        Gives how those ended of which this process knows; of others the records tell.
+        The result has the outcomes known to this process; the records have the others.
         """
         waiters = self._hold(identities)
         in_time = False
@@ -204,7 +205,7 @@ class CommandIntake:
                 for waiter in waiters.values():
                     waiter.wait()
                 in_time = True
-            # outside of the time-out, which would cut a conversation with the database short
+            # outside of the timeout, which would interrupt a database query
             if not ((in_time and not self._closing) or self._all_settled(identities)):
                 return None
             return {
@@ -222,7 +223,7 @@ class CommandIntake:
         return len(self.records.settled(identities)) == len(identities)
 
     def _hold(self, identities: Iterable[str]) -> dict[str, _Waiter]:
-        """Hold the ticket of each command; those that nobody held are looked up at once."""
+        """Hold the waiter of each command; commands without a waiter are looked up immediately."""
         held, others = {}, set()
         for identity in identities:
             if identity not in self._waiters:
@@ -231,21 +232,21 @@ class CommandIntake:
             held[identity] = self._waiters[identity]
             held[identity].holders += 1
         if others:
-            self.settled(self.records.settled(others))  # after holding: none is missed
+            self.settled(self.records.settled(others))  # after holding, so that none is missed
         if self._closing:
             self.settled(held)
         return held
 
     def settled(self, identities: Iterable[str]) -> None:
-        """Wake whoever waits for these commands: the records tell how they ended."""
+        """Wake the callers of these commands: the records have the outcomes."""
         for identity in identities:
             waiter = self._waiters.get(identity)
             if waiter is not None and not waiter.ready():
                 waiter.send()
 
     def tell(self, facts: Iterable[CommandSettled]) -> bool:
-        """Wake whoever waits for commands that have ended, and say how; tell whether any came in
-        by another process."""
+        """Wake the callers of settled commands with the outcomes; return whether some were
+        submitted by another process."""
         elsewhere = False
         for fact in facts:
             waiter = self._waiters.get(fact.command_id)
@@ -256,13 +257,12 @@ class CommandIntake:
         return elsewhere
 
     def called(self) -> None:
-        """Look soon: another process has settled something."""
+        """Poll soon: another process has settled commands."""
         if not self._call.ready():
             self._call.send()
 
     def look(self) -> None:
-        """Look whether what is waited for was settled by another process: when called, and now
-        and then."""
+        """Poll for commands settled by another process: after a notification, and at intervals."""
         while True:
             with Timeout(LOOK_EVERY, exception=False):
                 self._call.wait()
@@ -271,9 +271,9 @@ class CommandIntake:
             try:
                 self.settled(self.records.settled(waiting))
             except STORAGE_ERRORS:
-                continue  # the next look is soon; an error here would end the process
+                continue  # it is polled again soon; an error here would end the process
 
     def close(self) -> None:
-        """Let everybody who waits go: their commands are durable."""
+        """Wake every waiting caller: their commands are durable."""
         self._closing = True
         self.settled(list(self._waiters))

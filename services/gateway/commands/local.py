@@ -1,7 +1,7 @@
-"""What is done to the gateway's own things: once for each Idempotency-Key, recorded and audited.
+"""Commands to the gateway itself: executed once for each Idempotency-Key, recorded and audited.
 
-No other service takes part, so it is done and recorded in one transaction. What is refused leaves
-no trace, and may be tried again under the same key.
+No other service takes part, so execution and record share a transaction. A rejected command leaves
+no trace, and may be retried under the same key.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from services.gateway.event_log.chain import AUDIT
 from services.gateway.tables import DONE, commands
 
 Do = Callable[[UnitOfWork, str], dict[str, Any]]
-"""Does it, under a command's id, and gives the result, whose `id` names the thing."""
+"""Executes the command, given its id; returns the result, whose `id` names the thing."""
 Done = tuple[str, dict[str, Any]]
 """The id of the command, and its result."""
 
 
 @dataclass(frozen=True)
 class LocalCommand:
-    """What is asked: in which scope, by whom, what, and the body that says so."""
+    """A command to the gateway: its scope, caller, kind and body."""
 
     scope: Scope
     kind: str
     by: Caller
     body: dict[str, Any]
     creates: str = ""
-    """Where what this makes will be found, up to its id."""
+    """The path of the thing that it creates, without the id."""
     signed: str = ""
-    """Who acts, where that is not who calls."""
+    """The acting person, if not the caller."""
     noted: Mapping[str, Any] = field(default_factory=dict)
-    """What the audit holds of it beside, in clear."""
+    """Additional fields of the audit entry, in clear text."""
 
 
 class LocalCommands:
-    """Does what is asked, once."""
+    """Executes commands once."""
 
     def __init__(self, store: Store, seal: Seal, now: Now) -> None:
         self.store = store
@@ -56,10 +56,10 @@ class LocalCommands:
         self._now = now
 
     def once(self, local: LocalCommand, do: Do, judge: Callable[[], None] = lambda: None) -> Done:
-        """Return the command's id and its result, whether it was done now or before.
+        """Return the command's id and its result, executed now or earlier.
 
-        What is new is judged first, where that takes longer than a transaction may. Raises
-        `KeyReused` where the key was used for something else, and what `judge` and `do` raise.
+        A new command is first validated by `judge`, outside the transaction. Raises `KeyReused` if
+        the key was used for something else, and the errors of `judge` and `do`.
         """
         body = json.dumps(local.body, sort_keys=True)
         entry = Entry(
@@ -78,7 +78,7 @@ class LocalCommands:
             statement = self.store.statements.insert_new(commands).returning(commands.c.id)
             new = uow.scalars(statement, [entry.columns(uow.clock())]).first() is not None
             if not new and (before := self._before(uow, entry)) is not None:
-                return before  # it was asked for twice at the same moment
+                return before  # a concurrent request had the same key
             result = do(uow, entry.id)
             self._record(uow, local, entry, result)
         return entry.id, result
@@ -95,7 +95,7 @@ class LocalCommands:
     def _record(
         self, uow: UnitOfWork, local: LocalCommand, entry: Entry, result: dict[str, Any]
     ) -> None:
-        """Record the result, and, last in the transaction, who had it done."""
+        """Record the result and, last in the transaction, the audit entry."""
         about = str(result["id"])
         location = f"{local.creates}/{about}" if local.creates else None
         values = {"state": DONE, "outcome": encode(result), "settled_at": uow.clock()}

@@ -1,7 +1,8 @@
-"""The edge: what a request must look like, and the command that it becomes.
+"""The command parser: validates request bodies and turns them into commands.
 
-Bodies are judged by the command's own schema, less what the path and the gateway supply. Personal
-data is taken out here, so that no command holds it in clear, and sealed at the door.
+A body is validated by the command's schema, without the fields of the path and the gateway.
+Personal data is taken out here, so that no command contains it in clear text, and sealed by the
+intake.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from services.gateway.resources.view import Document, View
 
 if TYPE_CHECKING:
     from rulebook.chapters.identities import Identities
-    from services.gateway.access.scope import AccessScope  # which knows every route
+    from services.gateway.access.scope import AccessScope  # scope imports every route
 
 LONGEST_SEALED = 80
-"""Characters of a name, a phone or an identity number; sealed, they fit where they are stored."""
+"""Longest name, phone or identity number in characters; the sealed form fits its column."""
 NOT_SEALED = f"Must be 1 to {LONGEST_SEALED} characters, not all blank."
 
 
@@ -38,8 +39,8 @@ Look = Callable[[View, str, Sequence[ColumnElement[bool]]], Document | None]
 
 
 class Understood(NamedTuple):
-    """A body as a command, the thing that it makes or changes, and whether it makes it; and what
-    is personal in it, in clear."""
+    """A parsed body: the command, the thing that it creates or changes, whether it creates it, and
+    its personal data in clear text."""
 
     command: Command
     thing: str
@@ -48,7 +49,7 @@ class Understood(NamedTuple):
 
 
 class CommandParser:
-    """Turns bodies into commands."""
+    """Parses bodies into commands."""
 
     def __init__(self, seal: Seal, look: Look, papers: Callable[[], Identities]) -> None:
         self.seal = seal
@@ -58,10 +59,10 @@ class CommandParser:
     def command(
         self, post: Post, body: dict[str, Any], path_id: str | None, access: AccessScope
     ) -> Understood:
-        """Understand a body, as one who sees so much.
+        """Parse a body within a scope.
 
-        Raises `Invalid` with a pointer for each field that is wrong, `NotFound` for an id
-        that names nothing that the caller sees, `Forbidden` for what it may not ask for.
+        Raises `Invalid` with a pointer for each invalid field, `NotFound` for an id that the caller
+        cannot see, `Forbidden` for a command outside the caller's scope.
         """
         errors = [at(escaped(name), UNKNOWN) for name in sorted(post.supplied & body.keys())]
         data = {name: value for name, value in body.items() if name not in post.supplied}
@@ -87,7 +88,7 @@ class CommandParser:
     def _documents(
         self, post: Post, data: dict[str, Any], path_id: str | None, access: AccessScope
     ) -> list[Document]:
-        """Find the things that the path and the body name, among what the caller sees."""
+        """Return the documents of the things that the path and the body name, within the scope."""
         found = []
         if post.of and path_id is not None:
             document = self.look(post.of, path_id, access.of(post.of))
@@ -100,17 +101,17 @@ class CommandParser:
         for name, view in wanted.items():
             value = data.get(name)
             if not isinstance(value, str) or not IDENTIFIER.fullmatch(value):
-                continue  # absent, or no identifier: the schema says so
+                continue  # absent or invalid: the schema reports it
             document = self.look(view, value, access.of(view))
             if document is None:
-                errors = [at(name, "names nothing that is known")]
+                errors = [at(name, "is unknown")]
                 raise not_found(value, f"the {view.name}", errors)
             found.append(document)
         return found
 
     @staticmethod
     def _identities(post: Post, data: dict[str, Any], path_id: str | None) -> tuple[str, bool]:
-        """Fill in the ids that the gateway supplies; give the thing's, and whether it is new."""
+        """Add the ids that the gateway supplies; return the thing's, and whether it is new."""
         if post.of:
             data[post.of.id_field] = path_id
         if not post.creates:
@@ -128,16 +129,16 @@ class CommandParser:
     def _take_out(
         self, post: Post, data: dict[str, Any]
     ) -> tuple[Personal | None, list[dict[str, str]]]:
-        """Take personal data out, and say which of it is not acceptable: no schema sees it."""
+        """Take personal data out and return it with its errors: the schema never sees it."""
         errors, clear = [], {}
         for name in sorted(sealed_fields(post.command.type) & data.keys()):
             value = data[name]
             if not isinstance(value, str):
-                continue  # of a wrong type: the schema says so
+                continue  # of a wrong type: the schema reports it
             data[name] = HIDDEN
             if can_be_sealed(value):
                 clear[name] = value
-            else:  # and nobody looks at it any more, however long it is
+            else:  # it is not validated further, however long it is
                 errors.append(at(name, NOT_SEALED))
         if post.reference:
             known, wrong = self._known(post.reference.source, clear)
@@ -149,9 +150,9 @@ class CommandParser:
         return (Personal(person, clear) if clear else None), errors
 
     def _known(self, source: str, clear: Mapping[str, str]) -> tuple[Known, list[dict[str, str]]]:
-        """Return who shows a paper, and whether it is one."""
+        """Return the references of a paper's holder, and the error of an invalid number."""
         if source not in clear:
-            return _NOBODY, []  # the schema says so
+            return _NOBODY, []  # the schema reports it
         papers = self.papers()
         number = number_of(clear[source], papers)
         if number is None:
@@ -160,16 +161,16 @@ class CommandParser:
 
 
 _NOBODY = Known("-", [])
-"""Stands in a command that is refused."""
+"""Placeholder in a rejected command."""
 
 
 def can_be_sealed(text: str) -> bool:
-    """Return whether a text is one that stands for a person."""
+    """Return whether a text can be sealed."""
     return bool(text.strip()) and len(text) <= LONGEST_SEALED
 
 
 def _derived(post: Post, data: dict[str, Any]) -> str | None:
-    """Make the id of what is known elsewhere by its fields, where all of them are given."""
+    """Return the id derived from the fields of a thing, or None if one is missing."""
     given = [data.get(name) for name in post.derives]
     if not given or not all(isinstance(value, str) and value for value in given):
         return None

@@ -1,4 +1,4 @@
-"""The record of every command: what was asked under which key, and what became of it."""
+"""Command records: the request under each idempotency key, and its outcome."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class Entry:
-    """A command to take in, or one row that was refused before it became a command.
+    """A command to submit, or a row rejected before it became a command.
 
-    What is `personal` in the command is sealed when it is known to be new.
+    Its `personal` data is sealed once the command is known to be new.
     """
 
     id: str
@@ -49,7 +49,8 @@ class Entry:
     location: str | None = None
     created: bool = False
     refused: int | None = None
-    """The status with which it was refused, and, as text, the problem: thousands may wait here."""
+    """The status of the rejection, and the problem as text: thousands of entries may be in
+    memory."""
     problem: str | None = None
     batch_id: str | None = None
     row: int | None = None
@@ -60,12 +61,12 @@ class Entry:
 
     @property
     def idempotency(self) -> str:
-        """Under what it is kept, and known again."""
+        """The key under which it is stored."""
         return self.scope.text
 
     def asked(self, *columns: Any) -> Select[Any]:
-        """Ask for what came in earlier under the same key, also by an earlier version: of what that
-        wrote in a way that may mean two callers, the caller tells whose it is."""
+        """Build the query for an earlier request under the same key, including the key's earlier
+        form, which may belong to several callers and is matched by caller too."""
         kept, own = commands.c.idempotency == self.scope.text, commands.c.caller == self.caller
         if self.scope.before is not None:
             formerly = commands.c.idempotency == self.scope.before
@@ -74,19 +75,19 @@ class Entry:
 
     @property
     def kept(self) -> Kept:
-        """What is kept of it."""
+        """The stored part of the entry."""
         return Kept(self.id, self.fingerprint, self.caller)
 
     def repeats(self, kept: Any) -> bool:
-        """Return whether what was kept under its key is the same request, of the same caller."""
+        """Return whether a stored request is the same one, of the same caller."""
         return kept.fingerprint == self.fingerprint and kept.caller in (None, self.caller)
 
     def refuse(self, error: Rejected) -> None:
-        """Note why it becomes no command."""
+        """Record why the entry becomes no command."""
         self.refused, self.problem = error.status, encode(error.problem())
 
     def columns(self, now: float) -> dict[str, Any]:
-        """Write the entry, accepted now (s since 1970), as a row of the commands table."""
+        """Return the entry, accepted now (s since 1970), as a row of the commands table."""
         refused = self.refused is not None
         return {
             "id": self.id,
@@ -107,12 +108,12 @@ class Entry:
         }
 
     def message(self, command: Contract, now: str) -> Message:
-        """Write the message that takes the command along, at the beginning of a chain."""
+        """Return the command as a message that begins a chain."""
         named = self.id, "gateway", command.type, now, command.key, self.id
         return Message.of(command, Envelope(*named, traceparent=self.traceparent))
 
     def ended(self, event: CommandSettled, now: float) -> Answered:
-        """Return what became of the command, as its record does."""
+        """Return the outcome of the command in the form of its record."""
         state, status, outcome = _ending(event)
         return Answered(
             self.id, state, status, outcome, self.location, self.created, self.type,
@@ -121,7 +122,7 @@ class Entry:
 
 
 class Kept(NamedTuple):
-    """What is kept of a request, by which a repeat of it is known."""
+    """The stored part of a request, by which a repeat is recognized."""
 
     id: str
     fingerprint: str
@@ -130,7 +131,7 @@ class Kept(NamedTuple):
 
 @dataclass
 class Answered:
-    """What became of a command so far."""
+    """The outcome of a command so far."""
 
     id: str
     state: str
@@ -147,7 +148,7 @@ class Answered:
 
     @classmethod
     def of(cls, row: Any) -> Answered:
-        """Read a row of the commands table."""
+        """Return the outcome of a row of the commands table."""
         return cls(
             row.id,
             row.state,
@@ -165,19 +166,19 @@ class Answered:
 
 
 class Records:
-    """Reads what became of commands."""
+    """Reads command records."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
 
     def read(self, identity: str) -> Answered | None:
-        """Read what became of a command."""
+        """Return the record of a command, or None."""
         with self.store.engine.connect() as connection:
             row = connection.execute(_BY_ID, {"identity": identity}).first()
             return Answered.of(row) if row else None
 
     def rows_of(self, batch_id: str, after: int, most: int) -> list[Answered]:
-        """Read what became of the rows of a batch, in order."""
+        """Return the records of a batch's rows, in order."""
         with self.store.read() as session:
             rows = session.execute(
                 select(commands)
@@ -198,13 +199,13 @@ class Records:
             return {row.state: row.number for row in session.execute(query)}
 
     def settled(self, identities: Iterable[str]) -> set[str]:
-        """Return which of these commands are settled; one that is still being written is not."""
+        """Return which of these commands are settled, as far as committed."""
         wanted = list(identities)
         settled = commands.c.state != PENDING
         return self._ids(commands.c.id.in_(wanted), settled) if wanted else set()
 
     def pending_rows(self, batch_id: str) -> set[str]:
-        """Return which rows of a batch are not settled yet."""
+        """Return the ids of a batch's unsettled rows."""
         return self._ids(commands.c.batch_id == batch_id, commands.c.state == PENDING)
 
     def _ids(self, *which: ColumnElement[bool]) -> set[str]:
@@ -215,7 +216,8 @@ class Records:
 KEPT = commands.c.id, commands.c.fingerprint, commands.c.caller
 _BY_ID = select(commands).where(commands.c.id == bindparam("identity"))
 _PENDING = literal_column(f"'{PENDING}'")
-"""Not a parameter, which is one of each row. What is settled stays as it is."""
+"""A condition and no parameter, which would be one of each row. A settled record stays
+unchanged."""
 _SETTLE = (
     update(commands)
     .where(commands.c.id == bindparam("command"), commands.c.state == _PENDING)
@@ -229,7 +231,7 @@ _SETTLE = (
 
 
 def settle(uow: UnitOfWork, facts: Sequence[CommandSettled]) -> None:
-    """Note the outcomes of commands that came in by this gateway's database."""
+    """Record the outcomes of commands that were submitted through this database."""
     if facts:
         now = uow.clock()
         rows = [_settled(fact) | {"now": now} for fact in facts]
@@ -248,7 +250,8 @@ def _settled(event: CommandSettled) -> dict[str, Any]:
 
 
 def _ending(event: CommandSettled) -> tuple[str, int | None, dict[str, Any]]:
-    """Return how a command ended: its state, the status of a refusal, and its result or problem."""
+    """Return how a command ended: its state, the status of a rejection, and its result or
+    problem."""
     if event.outcome is Outcome.DONE:
         hidden = sealed_fields(event.command)
         shown = {name: value for name, value in (event.result or {}).items() if name not in hidden}
@@ -258,4 +261,4 @@ def _ending(event: CommandSettled) -> tuple[str, int | None, dict[str, Any]]:
 
 
 class KeyReused(Invalid):
-    """The Idempotency-Key was used for another request."""
+    """The Idempotency-Key was already used for another request."""

@@ -1,8 +1,8 @@
-"""Sheets: the roster of a day, a person a row, in CSV or NDJSON; one command, and an answer a row.
+"""Roster sheets: the roster of a day, one person a row, in CSV or NDJSON, submitted as one command
+with an outcome for each row.
 
-A staff number becomes a keyed hash here. A name is looked at and let go: nobody needs it later, so
-nothing is stored or sent of it, not even sealed. A row that cannot be read travels as what is wrong
-with it, so that the answer tells of every row.
+A staff number is replaced by a keyed hash here. A name is validated and dropped: it is neither
+stored nor sent. An unreadable row is sent as its errors, so that the response covers every row.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ if TYPE_CHECKING:
     from services.gateway.commands.endpoints import CommandEndpoints
 
 MOST_TOLD = 8
-"""Errors that are told of a row, which has seven columns; of more it is told how many there are."""
+"""Reported errors of a row, which has seven columns; further ones are only counted."""
 _FILLED_BY_THE_PARSER = ("row", "worker_ref")
 COLUMNS: dict[str, Any] = {"worker": {"type": "string"}} | {
     name: shape
     for name, shape in RosterLine.describe().items()
     if name not in _FILLED_BY_THE_PARSER
 }
-"""The columns of a sheet: `worker` is the number under which the enterprise knows somebody."""
+"""The columns of a sheet: `worker` is the enterprise's staff number."""
 
 
 class Sheets:
-    """Turns sheets into commands, and has them taken in."""
+    """Converts sheets into commands and submits them."""
 
     def __init__(self, endpoints: CommandEndpoints) -> None:
         self.endpoints, self.parser = endpoints, endpoints.parser
 
     def take(self, sheet: Sheet, request: Request, identity: str) -> Response:
-        """Take the sheet of a day in; raises `NotFound` and `Invalid`."""
+        """Submit the sheet of a day; raises `NotFound` and `Invalid`."""
         day = once(request.args, ["day"]).get("day")
         with rows_of(request, COLUMNS, self.parser.seal.referring, f"{day}") as rows:
             access = access_of(request)
@@ -85,7 +85,7 @@ class Sheets:
     def _line(
         self, identity: str, number: int, row: Row
     ) -> tuple[dict[str, Any], list[dict[str, str]]]:
-        """Judge a row by its schema, and close what is personal; give it, and what is wrong."""
+        """Validate a row by its schema and hash its personal data; return it with its errors."""
         if isinstance(row, Rejected):
             return {}, row.errors or [{"pointer": "#", "detail": row.detail}]
         errors = [at(escaped(name), UNKNOWN) for name in sorted(row.keys() - COLUMNS.keys())]
@@ -110,7 +110,7 @@ class Sheets:
 
 
 def _tenths(given: Any) -> int | None:
-    """Read degrees Celsius as tenths of a degree; None for what is none."""
+    """Return degrees Celsius as tenths of a degree; None for an invalid value."""
     if isinstance(given, bool) or not isinstance(given, int | float | str):
         return None
     try:

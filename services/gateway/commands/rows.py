@@ -1,7 +1,7 @@
-"""Rows: the body of a batch or a sheet, read as it arrives, NDJSON or CSV, a row at a time.
+"""Rows: the body of a batch or a sheet, NDJSON or CSV, read as it arrives, one row at a time.
 
-It is held once, as it came, and each row becomes values only when it is its turn. What is blank
-costs nothing, and what is too much is refused before the rest has arrived.
+The body is held once, as received, and each row is parsed when it is due. Blank lines cost nothing,
+and a body over the limit is rejected before the rest has arrived.
 """
 
 from __future__ import annotations
@@ -37,37 +37,37 @@ from services.gateway.http.request import UNKNOWN
 
 LARGEST_BATCH = 5000
 LONGEST_ROW = 256 * 1024
-"""Bytes of one row."""
+"""Largest row, in bytes."""
 MOST_HELD = 32 * 1024 * 1024
-"""Bytes of all bodies that are held at once, in a process."""
+"""Total bytes of all bodies held in a process."""
 BREATH = 0.01
-"""Seconds for which rows are judged before other requests have their turn."""
+"""Seconds of validation before other requests run."""
 _PIECE = 64 * 1024
-"""Bytes of a body that are looked at before other requests have their turn."""
+"""Bytes of a body to scan before other requests run."""
 _ENDS = frozenset((b"\n", b"\r\n", b"\r"))
 _MARK = b"\xef\xbb\xbf"
 _NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 Row = dict[str, Any] | Rejected
-"""What a row holds, or why it cannot be read."""
+"""The values of a row, or the reason why it cannot be read."""
 Unread = Callable[[], Row]
-"""A row as it came; called, it is read."""
+"""An unread row; calling it parses it."""
 
 
 class RowTooLong(Rejected):
-    """A row has 256 KiB at the most."""
+    """A row is limited to 256 KiB."""
 
     status = 413
 
 
 class NoRoom(Rejected):
-    """Many large bodies are being dealt with; send this one again soon."""
+    """Too many large bodies are being handled; retry soon."""
 
     status = 503
 
 
 class _Room:
-    """What the bodies take up that are held: one may always be."""
+    """The memory of the bodies held; one body is always allowed."""
 
     held = 0
 
@@ -75,28 +75,28 @@ class _Room:
         self.size = 0
 
     def take(self, size: int) -> None:
-        """Take up more; raises `NoRoom`."""
+        """Reserve memory; raises `NoRoom`."""
         if _Room.held > self.size and _Room.held + size > MOST_HELD:
             raise NoRoom
         self.size += size
         _Room.held += size
 
     def leave(self) -> None:
-        """Take up nothing more."""
+        """Release the memory."""
         _Room.held -= self.size
 
 
 class Rows:
-    """The rows of a body, each read and let go of when it is its turn.
+    """The rows of a body, each parsed and released in turn.
 
-    `fingerprint` stands for the whole body, and for `about`, which goes before it.
+    `fingerprint` identifies `about` and the whole body.
     """
 
     def __init__(self, unread: Iterator[Unread], reference: Referring) -> None:
         self._left = deque(islice(unread, LARGEST_BATCH + 1))
         self.count = len(self._left)
         if not 1 <= self.count <= LARGEST_BATCH:
-            raise Unreadable(f"A batch has 1 to {LARGEST_BATCH} rows.")
+            raise Unreadable(f"A batch must have 1 to {LARGEST_BATCH} rows.")
         self.fingerprint = reference()
 
     def __len__(self) -> int:
@@ -115,7 +115,7 @@ class Rows:
 def rows_of(
     request: Request, shapes: Mapping[str, Any], referring: Callable[[str], Referring], *about: str
 ) -> Iterator[Rows]:
-    """Take the rows of a body in, and hold them until the block ends.
+    """Read the rows of a body, and hold them until the block ends.
 
     Raises `UnsupportedType`, `Unreadable`, `Invalid` and `NoRoom`.
     """
@@ -140,12 +140,12 @@ def _taken(unread: Iterator[Unread], reference: Referring) -> Rows:
 
 
 def _pieces(request: Request, reference: Referring, room: _Room) -> Iterator[bytes]:
-    """Read a body piece by piece, without the mark in front, and add each to its hash."""
+    """Read a body in pieces, without a byte order mark, and add each to the hash."""
     size, most = 0, request.max_content_length
     begun = _arrived(request, len(_MARK))
     while piece := begun or _arrived(request, _PIECE):
         size += len(piece)
-        if most is not None and size >= most:  # which is one more than a body may have
+        if most is not None and size >= most:  # one byte more than allowed
             raise RequestEntityTooLarge
         room.take(len(piece))
         if begun:
@@ -157,7 +157,7 @@ def _pieces(request: Request, reference: Referring, room: _Room) -> Iterator[byt
 
 
 def _arrived(request: Request, most: int) -> bytes:
-    """Read the next of a body, up to so many bytes; nothing at its end. Raises `Unreadable`."""
+    """Read up to `most` bytes of a body; empty at its end. Raises `Unreadable`."""
     try:
         piece: bytes = request.stream.read(most)
         while 0 < len(piece) < len(_MARK) and (more := request.stream.read(most - len(piece))):
@@ -171,7 +171,7 @@ def _arrived(request: Request, most: int) -> bytes:
 
 
 def _ndjson_rows(pieces: Iterator[bytes]) -> Iterator[Unread]:
-    """Return one JSON object a line; a line that is none becomes the reason why."""
+    """Return one JSON object for each line; an invalid line becomes its error."""
     for line in _lines(pieces):
         if len(line) > LONGEST_ROW:
             yield RowTooLong
@@ -180,8 +180,8 @@ def _ndjson_rows(pieces: Iterator[bytes]) -> Iterator[Unread]:
 
 
 def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Split at LF, and at no other of Unicode's line ends, leaving out what is empty; of a line
-    that is too long comes one byte more than it may have, or some more."""
+    """Split at LF only, omitting empty lines; a line that is too long is cut at least one byte over
+    the limit."""
     rest = b""
     for piece in pieces:
         *whole, rest = (rest + piece).split(b"\n")
@@ -199,10 +199,10 @@ def _json_row(line: bytes) -> dict[str, Any]:
 
 
 class _CsvLines:
-    """The lines of CSV with their ends, LF, CRLF or CR, as the standard library wants them.
+    """The lines of CSV with their ends, LF, CRLF or CR, as the standard library needs them.
 
-    Raises `Unreadable` where those that make a row are too long: who has read it sets `size` to 0.
-    An empty line between two rows is left out.
+    Raises `Unreadable` if the lines of a row are too long: the reader of a row resets `size` to 0.
+    An empty line between two rows is omitted.
     """
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
@@ -234,10 +234,10 @@ class _CsvLines:
 
 
 def _csv_rows(pieces: Iterator[bytes], shapes: Mapping[str, Any]) -> Iterator[Unread]:
-    """Return the rows of CSV with a header; columns become what the fields need, empty ones
-    nothing.
+    """Return the rows of CSV with a header; cells are converted to their fields' types, empty ones
+    omitted.
 
-    Raises `Unreadable` for what is no CSV, and `Invalid` for columns that are no fields.
+    Raises `Unreadable` for invalid CSV, and `Invalid` for unknown columns.
     """
     lines = _CsvLines(pieces)
     reader = csv.reader(lines, strict=True)
@@ -254,15 +254,15 @@ def _csv_rows(pieces: Iterator[bytes], shapes: Mapping[str, Any]) -> Iterator[Un
 
 
 def _columns(header: Sequence[str], fields: Mapping[str, Any]) -> list[str]:
-    """Read the header: every column is a field, and none is there twice."""
+    """Parse the header: every column is a field, and none is repeated."""
     if not header:
-        raise Unreadable("The first row of CSV names the columns.")
+        raise Unreadable("CSV needs a header row with the names of its columns.")
     if len(header) > MOST_NAMES:
-        raise TooMuch(f"CSV has {MOST_NAMES} columns at the most, and not {len(header):,}.")
+        raise TooMuch(f"CSV is limited to {MOST_NAMES} columns; this header has {len(header):,}.")
     names = [name.strip() for name in header]
     errors = [at(escaped(name), UNKNOWN) for name in names if name not in fields]
     twice = {name for name in names if names.count(name) > 1 and name in fields}
-    errors += [at(name, "The column is there twice.") for name in sorted(twice)]
+    errors += [at(name, "The column is repeated.") for name in sorted(twice)]
     if errors:
         raise Invalid(errors=errors)
     return names
@@ -286,11 +286,12 @@ def _row(read: Callable[..., dict[str, Any]], *given: Any) -> Row:
     try:
         return read(*given)
     except Rejected as error:
-        return error.with_traceback(None)  # which would keep what was read
+        return error.with_traceback(None)  # drops the reference to the row
 
 
 def _typed(text: str, kind: str) -> Any:
-    """Read a cell as its field needs it; one that cannot be is left, and the schema names it."""
+    """Convert a cell to its field's type; an invalid one stays as it is, and the schema reports
+    it."""
     if kind == "integer" and _NUMBER.fullmatch(text):
         return int(text)
     if kind == "boolean":

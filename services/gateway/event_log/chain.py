@@ -1,9 +1,9 @@
-"""Chains: every entry is sealed together with all that stand before it, so that a change shows.
+"""Hash chains: every entry is hashed with all entries before it, so that a change shows.
 
-There are two: `events`, which the gateway keeps all, and `audit`, which says how each command ended
-and who had asked for it. An entry's digest is the SHA-256 of the digest before it, its position and
-its content. Positions have no gap: they are drawn under a lock, last in the transaction that writes
-the entries (docs/decisions/0014), so that no lower one can appear after a higher one.
+There are two: `events`, with all events, and `audit`, with the outcome and the author of each
+command. An entry's digest is the SHA-256 of the previous digest, its position and its content.
+Positions have no gaps: they are assigned under a lock, last in the transaction that writes the
+entries (docs/decisions/0014), so that no lower position appears after a higher one.
 """
 
 from __future__ import annotations
@@ -24,24 +24,25 @@ from services.gateway.tables import audit, events, heads
 
 PAGE = 2000
 BEGINNING = "0" * 64
-"""What stands before the first entry."""
+"""The digest before the first entry."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """The end of a chain: who keeps it elsewhere can tell later that nothing before it changed."""
+    """The end of a chain: compared with a copy stored elsewhere it proves that no earlier entry
+    changed."""
 
     chain: str
     position: int
     digest: str
 
     def __str__(self) -> str:
-        """Write it as an operator copies it."""
+        """Return the form that an operator copies."""
         return f"{self.chain}:{self.position}:{self.digest}"
 
     @classmethod
     def parse(cls, text: str) -> Head:
-        """Read one as it was written; raises `ValueError`."""
+        """Parse a head; raises `ValueError`."""
         chain, position, digest = text.strip().split(":")
         if chain not in CHAINS or len(digest) != len(BEGINNING) or int(digest, 16) < 0:
             raise ValueError(text)
@@ -50,7 +51,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Break:
-    """The first place at which a chain is broken, and how, in a few words."""
+    """The first broken position of a chain, and the reason."""
 
     chain: str
     position: int
@@ -58,7 +59,7 @@ class Break:
 
 
 class HashChain:
-    """One chain: its table, and the columns that are sealed."""
+    """A hash chain: its table, and the hashed columns."""
 
     def __init__(self, table: Table, sealed: Sequence[str]) -> None:
         self.table = table
@@ -67,11 +68,11 @@ class HashChain:
         self._insert = insert(table)
 
     def append(self, store: Store, uow: UnitOfWork, rows: list[dict[str, Any]]) -> None:
-        """Write entries at the end, as `append` does."""
+        """Append entries, as the function `append` does."""
         append(store, uow, {self: rows})
 
     def seal(self, uow: UnitOfWork, end: Head, rows: list[dict[str, Any]]) -> Head:
-        """Seal entries after an end, and have all of it written; return the new end."""
+        """Hash entries after an end and store them; return the new end."""
         position, digest = end.position, end.digest
         for row in rows:
             position += 1
@@ -82,7 +83,7 @@ class HashChain:
         return Head(self.name, position, digest)
 
     def head(self, store: Store) -> Head:
-        """Return the end of the chain as the database states it."""
+        """Return the end of the chain as stored."""
         with store.engine.connect() as connection:
             found = connection.execute(select(heads).where(heads.c.chain == self.name)).first()
         return Head(self.name, *(found[1:] if found else (0, BEGINNING)))
@@ -93,9 +94,9 @@ class HashChain:
         anchor: Head | None = None,
         progress: Callable[[int], None] = lambda _: None,
     ) -> tuple[Head, Break | None]:
-        """Follow the chain from its beginning; give where it ends, and the first break if any.
+        """Verify the chain from its beginning; return its end, and the first break or None.
 
-        `anchor` is an end that was written down elsewhere: the chain must go through it.
+        `anchor` is an end stored elsewhere: the chain must contain it.
         """
         stated = self.head(store)
         end = Head(self.name, 0, BEGINNING)
@@ -119,8 +120,8 @@ class HashChain:
         return None
 
     def _entries(self, store: Store, until: int) -> Iterator[Row[Any]]:
-        """Read the entries up to a position, in their order; what came after it is not judged."""
-        after = -(2**63)  # whatever somebody may have written
+        """Read the entries up to a position, in order; later ones are not verified."""
+        after = -(2**63)  # also negative positions, in case somebody wrote one
         columns = self.table.c
         query = select(self.table).order_by(columns.position).limit(PAGE)
         while True:
@@ -137,8 +138,8 @@ class HashChain:
 def append(
     store: Store, uow: UnitOfWork, entries: Mapping[HashChain, list[dict[str, Any]]]
 ) -> None:
-    """Write entries at the ends of chains. It is the last thing that a transaction does: from here
-    to its commit every other one that has entries waits."""
+    """Append entries to chains. It must be the last step of a transaction: until its commit every
+    other transaction with entries waits."""
     ends: dict[str, Head] = uow.info.setdefault("ends of chains", {})
     grows = {chain.name: chain for chain, rows in entries.items() if rows}
     if unknown := sorted(grows.keys() - ends.keys()):
@@ -148,7 +149,7 @@ def append(
 
 
 def _ends(store: Store) -> Any:
-    """Build the query for the ends of some chains, or give the one that was built before."""
+    """Return the query for the ends of some chains; a constant object, so it is compiled once."""
     return store.statements.build_once(
         "ends of chains",
         lambda: (
@@ -161,7 +162,7 @@ def _ends(store: Store) -> Any:
 
 
 def _locked(store: Store, uow: UnitOfWork, names: list[str]) -> dict[str, Head]:
-    """Lock the ends of chains, in one order whoever asks; one that has none begins."""
+    """Lock the ends of chains, in a fixed order; create missing ends."""
     asked = Statement(_ends(store), {"names": store.dialect.array(names)})
     (found,) = store.execute_many(uow, asked)
     if missing := {*names}.difference(name for name, *_ in found):
@@ -172,7 +173,7 @@ def _locked(store: Store, uow: UnitOfWork, names: list[str]) -> dict[str, Head]:
 
 
 def link(before: str, position: int, content: Sequence[Any]) -> str:
-    """Seal an entry together with what stands before it, in hexadecimal digits."""
+    """Return the digest of an entry and its predecessors, in hexadecimal."""
     return sha256(f"{before}\n{position}\n{encode(list(content))}".encode()).hexdigest()
 
 
@@ -193,9 +194,9 @@ CHAINS = {chain.name: chain for chain in (EVENTS, AUDIT)}
 
 
 def ended(facts: Iterable[tuple[CommandSettled, str]]) -> list[dict[str, Any]]:
-    """Write how commands ended, and when they were asked for, as entries of the audit.
+    """Return audit entries of command outcomes and request times.
 
-    That a service went on looking for what is due is no act of anybody's, and is left out.
+    Steps that services take by themselves are no act of a person, and are omitted.
     """
     return [
         {
@@ -217,12 +218,11 @@ def ended(facts: Iterable[tuple[CommandSettled, str]]) -> list[dict[str, Any]]:
 
 
 def last_event(connection: Connection) -> dict[str, Any]:
-    """Return the last event that is known: what is read afterwards holds all that follows from
-    it."""
+    """Return the last known event: reads after it include all its effects."""
     last = connection.execute(_LAST).first()
     return {"position": last.position if last else 0, "time": last.time if last else None}
 
 
 _LAST = select(events.c.position, events.c.time).order_by(events.c.position.desc()).limit(1)
 END = select(heads.c.position).where(heads.c.chain == "events")
-"""The query for the position of the last event that is chained."""
+"""The query for the position of the last event in the chain."""

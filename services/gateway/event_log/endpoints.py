@@ -18,7 +18,7 @@ def stream(streams: Streams, request: Request) -> Response:
 
 
 def list_events(feed: Feed, request: Request) -> Response:
-    """List events after a position; where to go on is always told, at the end too."""
+    """List events after a position; the response always has the next position, even at the end."""
     wanted, limit, after = feed.asked(request.args, PAGES)
     page = feed.page(wanted, after, limit, access_of(request).of_events())
     items, following = ",".join(map(cloud_event, page.rows)), str(page.following)

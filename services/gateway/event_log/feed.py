@@ -1,7 +1,7 @@
-"""The feed: every event that is offered outside, in one order that has no gap and never changes.
+"""The feed: every public event, in one order without gaps that never changes.
 
-A page looks through so many positions at the most and says how far it has come: so it costs as much
-for what is rare as for what is common, and no filter needs an index. docs/feed.md tells people.
+A page scans a limited number of positions and returns how far it got: so a rare filter costs no
+more than a frequent one, and no filter needs an index. docs/feed.md documents it.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from services.gateway.resources import VIEWS
 from services.gateway.tables import events
 
 WINDOW = 1000
-"""Positions that one query looks through."""
+"""Positions to scan in one query."""
 WINDOWS = 20
-"""Queries of one page at the most."""
+"""Maximum queries of a page."""
 TURNS = 3
-"""Streams, and likewise webhooks, that use the database at once: requests find a connection."""
+"""Concurrent database uses by streams, and likewise by webhooks: requests need connections too."""
 HELD = 1000
-"""Events at the end among which one about an enterprise that is still unknown is waited for."""
+"""Number of last events among which an event of an unknown enterprise delays the feed."""
 FILTERS = ["type", "source", "enterprise", "grid"]
 _enterprises = VIEWS["enterprises"].table
 
@@ -40,17 +40,17 @@ Scope = Sequence[ColumnElement[bool]]
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which events are asked for: all, or those of some types, sources, an enterprise, a grid."""
+    """An event filter: all events, or those of some types, sources, an enterprise, a grid."""
 
     types: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     enterprise: str | None = None
     grid: str | None = None
     grids: tuple[str, ...] = ()
-    """The grid that is asked for and all below it."""
+    """The filtered grid and all nodes below it."""
 
     def query(self) -> Select[Any]:
-        """Ask for these events, and no others."""
+        """Return the query for the matching events."""
         query = select(events)
         if self.types:
             query = query.where(events.c.type.in_(self.types))
@@ -66,30 +66,30 @@ class Wanted:
 
 @dataclass(frozen=True)
 class FeedPage:
-    """Some events in their order, the position from which the feed goes on, and the last event."""
+    """Some events in order, the position after which the feed continues, and the last event."""
 
     rows: Sequence[Row[Any]]
     following: int
     as_of: dict[str, Any]
     ends: bool
-    """Nothing more could be given at the time."""
+    """No more events were available at the time."""
 
 
 class Feed:
-    """Reads the events that are kept, from a position on."""
+    """Reads stored events from a position on."""
 
     def __init__(self, store: Store, book: Rulebook, offered: Mapping[str, str | None]) -> None:
         self.store = store
         self.offered = offered
-        """The types that are offered, each with its source."""
+        """The public types, each with its source."""
         self._book = book
 
-    # -- what is asked
+    # -- requests
 
     def asked(self, given: MultiDict[str, str], also: Sequence[str]) -> tuple[Wanted, int, int]:
-        """Understand a query string: what is wanted, how many, and after which position.
+        """Parse a query string into filter, page size and position.
 
-        Raises `BadRequest`, which tells all that is wrong.
+        Raises `BadRequest`, which lists every error.
         """
         asked = once(given, [*also, *FILTERS])
         said: list[str] = []
@@ -112,16 +112,17 @@ class Feed:
         grid: str | None,
         said: list[str],
     ) -> Wanted:
-        """Put a filter together, and say what is wrong with it."""
+        """Build a filter; append an error sentence for each invalid value."""
         if enterprise is not None and not IDENTIFIER.fullmatch(enterprise):
             said.append("enterprise must be the id of an enterprise.")
         grids = self.beneath(grid) if grid is not None else ()
         if grid is not None and not grids:
-            said.append(f"There is no grid {grid}.")
+            said.append(f"Unknown grid {grid}.")
         return Wanted(tuple(types), tuple(sources), enterprise, grid, grids)
 
     def beneath(self, grid: str) -> tuple[str, ...]:
-        """Return a node of the grid and all below it, in any edition of the rules, or nothing."""
+        """Return a node of the grid and all below it, in any edition of the rulebook, or
+        nothing."""
         found = {
             code
             for edition in self._book.editions
@@ -134,28 +135,27 @@ class Feed:
     def _some(
         query: Mapping[str, str], name: str, known: Collection[str], said: list[str]
     ) -> tuple[str, ...]:
-        """Read one value or several with commas between; an unknown one is a slip of the pen."""
+        """Parse one or several comma-separated values; an unknown one is an error."""
         if name not in query:
             return ()
         values = sorted({*query[name].split(",")})
         if unknown := [value for value in values if value not in known]:
             said.append(
-                f"There is no {name} {', '.join(unknown) or 'without a name'}; "
-                f"there are {', '.join(sorted(known))}."
+                f"Unknown {name} {', '.join(unknown) or '(empty)'}. "
+                f"Allowed: {', '.join(sorted(known))}."
             )
         return tuple(values)
 
     # -- pages
 
     def page(self, wanted: Wanted, after: int, limit: int, scope: Scope = ()) -> FeedPage:
-        """Return the events after a position; raises `BadRequest` for one that is not reached
-        yet."""
+        """Return the events after a position; raises `BadRequest` for a future position."""
         query = wanted.query().where(*scope).order_by(events.c.position)
         with self.store.engine.connect() as connection:
             as_of = last_event(connection)
             end = as_of["position"]
             if after > end:
-                raise BadRequest(f"after is {after}, and the last event so far is {end}.")
+                raise BadRequest(f"after is {after}, but the last event is {end}.")
             if wanted.grid is not None or scope:
                 end = min(end, self._known(connection, after, end))
             width = end - after if wanted.enterprise else WINDOW
@@ -164,10 +164,10 @@ class Feed:
 
     @staticmethod
     def _known(connection: Connection, after: int, end: int) -> int:
-        """Return up to which of the last events every enterprise is known.
+        """Return the last position before which every enterprise is known.
 
-        What one service says of an enterprise may be here before the registration that another has
-        said. Whether it belongs to a grid is not known then, and leaving it out would be a gap.
+        An event about an enterprise may arrive before its registration, which another service
+        publishes. Until then its grid is unknown, and skipping it would leave a gap.
         """
         here = events.outerjoin(_enterprises, _enterprises.c.id == events.c.enterprise_id)
         first = (
@@ -184,7 +184,7 @@ class Feed:
         return end if found is None else found - 1
 
     def event(self, wanted: Wanted, identity: str) -> Row[Any] | None:
-        """Find one of the events that are wanted by its id."""
+        """Return a matching event by its id, or None."""
         query = wanted.query().where(events.c.id == identity)
         with self.store.engine.connect() as connection:
             return connection.execute(query).first()
@@ -198,7 +198,7 @@ class Feed:
 def _look_through(
     connection: Connection, query: Select[Any], between: tuple[int, int], limit: int, width: int
 ) -> tuple[list[Row[Any]], int]:
-    """Look window by window, until the page is full; give the rows, and how far it has come."""
+    """Scan window by window until the page is full; return the rows, and the position reached."""
     reached, end = between
     rows: list[Row[Any]] = []
     for _ in range(WINDOWS):
@@ -214,7 +214,7 @@ def _look_through(
 
 
 def cloud_event(row: Row[Any]) -> str:
-    """Write an event as CloudEvents 1.0 in JSON, with its position, without personal data."""
+    """Return an event as CloudEvents 1.0 in JSON, with its position, without personal data."""
     attributes = {
         "specversion": "1.0",
         "id": row.id,

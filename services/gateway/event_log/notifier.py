@@ -1,5 +1,5 @@
-"""News: wakes those who wait for events, at once for what this gateway keeps, and soon for what
-another has kept."""
+"""The event notifier: wakes requests that wait for events, immediately for events of this gateway
+and soon for those of another."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from chassis.storage.store import Store
 from services.gateway.event_log.chain import END
 
 LOOK_EVERY = 0.25
-"""Seconds between looks at the database, for what another gateway has kept."""
+"""Polling interval, in seconds, for events that another gateway has stored."""
 
 
 class EventNotifier:
-    """Knows the last position, and who waits for the next."""
+    """Holds the last position and the requests that wait for the next."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -27,20 +27,20 @@ class EventNotifier:
         self._call = Event()
 
     def tell(self, position: int) -> None:
-        """Say that the events up to a position are there."""
+        """Publish that the events up to a position are readable."""
         if position > self.position:
             self.position = position
             self._wake()
 
     def wait(self, after: int, seconds: float) -> None:
-        """Wait until there is an event after a position, at the most so long, or until closed."""
+        """Wait for an event after a position, until a timeout or until closed."""
         if self.position <= after and not self.closed:
             with Timeout(seconds, exception=False):
                 self._next.wait()
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Have the database looked at while this goes on."""
+        """Poll the database within this context."""
         self._watchers += 1
         try:
             yield
@@ -48,12 +48,13 @@ class EventNotifier:
             self._watchers -= 1
 
     def called(self) -> None:
-        """Look soon: another gateway has called."""
+        """Poll soon: another gateway has sent a notification."""
         if not self._call.ready():
             self._call.send()
 
     def look(self) -> None:
-        """Look, as long as somebody watches, for what others have kept; alone there are none."""
+        """Poll while somebody waits, for events that others have stored; does nothing in a single
+        process."""
         while self.store.dialect.is_shared:
             with Timeout(LOOK_EVERY, exception=False):
                 self._call.wait()
@@ -64,10 +65,10 @@ class EventNotifier:
                 with self.store.engine.connect() as connection:
                     self.tell(connection.scalar(END) or 0)
             except STORAGE_ERRORS:
-                continue  # the next look is soon; an error here would end the process
+                continue  # it is polled again soon; an error here would end the process
 
     def close(self) -> None:
-        """Let everybody go."""
+        """Wake every waiting request."""
         self.closed = True
         self._wake()
 

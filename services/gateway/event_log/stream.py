@@ -1,7 +1,7 @@
-"""The stream: the feed as server-sent events, which goes on where a client has stopped.
+"""The event stream: the feed as server-sent events, resumable after a disconnect.
 
-What is sent is read from the feed page by page, as fast as the client takes it. So a slow one holds
-nothing but its own page, and nobody up.
+Events are read from the feed page by page, as fast as the client reads. A slow client holds only
+its own page and delays no other.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from services.gateway.http.media_types import EVENT_STREAM
 AT_ONCE = 100
 """Events of one page."""
 KEEP_ALIVE = 15.0
-"""Seconds of silence, after which the client is told that the connection is alive."""
+"""Seconds of silence before a keep-alive is sent."""
 RETRY = 1000
-"""Milliseconds after which a client should come again when the stream has ended."""
+"""Milliseconds after which a client reconnects."""
 
 
 class Streams:
-    """The streams that are open here, so many at the most."""
+    """The open streams of this process, limited in number."""
 
     def __init__(self, feed: Feed, notifier: EventNotifier, most: int) -> None:
         self.feed = feed
@@ -39,14 +39,16 @@ class Streams:
         self._open = 0
 
     def answer(self, request: Request, scope: Scope = ()) -> Response:
-        """Open a stream after `Last-Event-ID`, or after `after`; raises `BadRequest`."""
+        """Open a stream after `Last-Event-ID` or `after`; raises `BadRequest`."""
         given = MultiDict(request.args)
         if reached := request.headers.get("Last-Event-ID", "").strip():
             given.setlist("after", [reached])
         wanted, _, after = self.feed.asked(given, ["after"])
-        self.feed.page(wanted, after, 1, scope)  # a position that is none is told at once
+        self.feed.page(
+            wanted, after, 1, scope
+        )  # an invalid position is rejected before the stream begins
         if self._open >= self.most or self.notifier.closed:
-            return unavailable("As many streams are open here as may be.")
+            return unavailable("The maximum number of streams is open.")
         return streamed(request, self._sent(wanted, after, scope), EVENT_STREAM)
 
     def _sent(self, wanted: Wanted, after: int, scope: Scope) -> Iterator[str]:
@@ -57,7 +59,7 @@ class Streams:
                 yield f"retry: {RETRY}\n\n"
                 yield from self._pages(wanted, after, scope)
         except STORAGE_ERRORS:
-            return  # the client comes again, and goes on where it was
+            return  # the client reconnects, and resumes where it stopped
         finally:
             self._open -= 1
             metrics.STREAMS.dec()
@@ -75,4 +77,4 @@ class Streams:
                 known = page.as_of["position"]
                 self.notifier.wait(known, self.keep_alive)
                 if self.notifier.position <= known and not self.notifier.closed:
-                    yield f": alive\nid: {after}\n\n"  # the id alone moves where it would go on
+                    yield f": alive\nid: {after}\n\n"  # moves the position of a reconnect

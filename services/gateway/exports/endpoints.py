@@ -1,4 +1,4 @@
-"""Exports over HTTP: a list as a file at once, or, where it is long, a link to one that is made."""
+"""Export endpoints: a list as a file in the response or, if it is long, a link to an export job."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from services.gateway.resources.view import View
 from services.gateway.tables import DONE, FAILED
 
 MOST_AT_ONCE = 10_000
-"""Rows that are given at once; more are an export that is made, and then read."""
+"""Rows of the largest file sent in the response; a longer list becomes an export job."""
 Scope = Sequence[ColumnElement[bool]]
 
 
 class NoSuchFormat(Rejected):
-    """The list is there as JSON, CSV and XLSX."""
+    """Lists are available as JSON, CSV and XLSX."""
 
     status = 406
 
 
 class NotYetWritten(Conflict):
-    """The export is not written yet, or has failed; look at it for how it stands."""
+    """The export is not written yet, or has failed; read its status."""
 
 
 def wanted_format(request: Request) -> Format | None:
-    """Return in which format a list is wanted: that which is named, or else that which is accepted.
+    """Return the format that a request names or accepts.
 
     None stands for JSON; raises `BadRequest` and `NoSuchFormat`.
     """
@@ -58,23 +58,23 @@ def wanted_format(request: Request) -> Format | None:
     types = {JSON: None} | {each.mimetype: each for each in FORMATS.values()}
     best = accepted.best_match(types)
     if best is None:
-        raise NoSuchFormat(f"The list is there as {', '.join(types)}.")
+        raise NoSuchFormat(f"The list is available as {', '.join(types)}.")
     return types[best]
 
 
 class Exports:
-    """Answers lists, and what becomes of long exports."""
+    """Answers lists, as pages or files, and export jobs."""
 
     def __init__(self, exporting: Exporting) -> None:
         self.exporting = exporting
         self.reads = exporting.reads
 
     def of_view(self, view: View, request: Request) -> Response:
-        """List what the caller sees of a read model."""
+        """List the documents of a read model that the caller sees."""
         return self.listing(view, request, request.args, access_of(request).of(view))
 
     def of_thing(self, sublist: Sublist, request: Request, identity: str) -> Response:
-        """List what belongs to a thing, in the order in which it arrived; raises `NotFound`."""
+        """List the entries of a thing in order of arrival; raises `NotFound`."""
         access = access_of(request)
         self.reads.require(sublist.of, identity, access.of(sublist.of))
         given = MultiDict(request.args)
@@ -84,7 +84,7 @@ class Exports:
     def listing(
         self, view: View, request: Request, given: MultiDict[str, str], scope: Scope
     ) -> Response:
-        """Answer with a page of a list as JSON, or with all of it as a file or a link to one."""
+        """Return a page of a list as JSON, or the whole list as a file or a link to one."""
         wanted = wanted_format(request)
         if wanted is None:
             body, following = self.reads.listing(view, asked_of(view, given, scope))
@@ -105,7 +105,7 @@ class Exports:
         asked = replace(asked_of(view, given, scope), limit=PAGE)
         query = {name: value for name, value in given.items() if name != FORMAT}
         if query.keys() & {*PAGES}:
-            raise BadRequest(f"An export is the whole list: it takes no {' and no '.join(PAGES)}.")
+            raise BadRequest(f"An export is the whole list: {' and '.join(PAGES)} are not allowed.")
         if self.reads.is_longer(view, asked, MOST_AT_ONCE):
             caller = caller_of(request)
             identity = self.exporting.ask(caller, view, query, wanted)
@@ -114,7 +114,7 @@ class Exports:
         return _file(export, wanted, wanted.write(export, self.reads.pages(view, asked)))
 
     def read(self, request: Request, identity: str) -> Response:
-        """Return how an export stands; raises `NotFound` to all but who asked for it."""
+        """Return the status of an export; raises `NotFound` unless the caller requested it."""
         once(request.args, [])
         return self._told(self._mine(request, identity), 200)
 
@@ -139,7 +139,7 @@ class Exports:
 
     @staticmethod
     def _told(row: Any, status: int) -> Response:
-        """Return of an export: how many rows are written, and where its file is once it is done."""
+        """Return the status of an export: rows written, and a link to the file when it is done."""
         path = f"/v1/exports/{row.id}"
         said = {
             "export_id": row.id,
@@ -162,7 +162,7 @@ class Exports:
 
 
 def _file(export: Export, wanted: Format, pieces: Iterator[bytes]) -> Response:
-    """Answer with a file that says in its name and in a header as of when it is."""
+    """Return a file with its as-of date in its name and in a header."""
     response = in_pieces(pieces, wanted.mimetype)
     name = f"{export.stem}.{wanted.name}"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'

@@ -1,8 +1,7 @@
-"""Lists as files for spreadsheets: CSV (RFC 4180) and XLSX (ISO/IEC 29500), written page by page.
+"""Lists as spreadsheet files: CSV (RFC 4180) and XLSX (ISO/IEC 29500), written page by page.
 
-What people have written is never a formula: in CSV a text that would pass for one begins with an
-apostrophe (OWASP, CSV injection), in XLSX a text is a cell of that type. docs/reading.md tells
-people of the rest.
+User text never becomes a formula: in CSV a text that looks like one gets an apostrophe in front
+(OWASP, CSV injection), in XLSX a text is a text cell. docs/reading.md documents the rest.
 """
 
 from __future__ import annotations
@@ -28,18 +27,18 @@ if TYPE_CHECKING:
     from xlsxwriter import Workbook
 
 FORMULA = re.compile(r"[\t\r\n]|[\s\0\u200b\ufeff]*[=+\-@＝＋－＠]")
-"""How a text begins that a spreadsheet takes for a formula; some read full width as half, and pass
-over what is blank or not seen."""
+"""The beginnings of a text that a spreadsheet takes for a formula. Some spreadsheets treat
+full-width characters as half-width, and skip blank and invisible ones."""
 ROWS_PER_SHEET = 250_000
-"""A worksheet may have 1,048,576 rows, but no more than 2 GB of XML."""
+"""Rows of a worksheet: 1,048,576 are allowed, but no more than 2 GB of XML."""
 LONGEST_TEXT = 32_767
-"""UTF-16 units in a cell of XLSX."""
+"""Longest cell of XLSX, in UTF-16 code units."""
 MOST_DIGITS = 10**15
-"""From here on a spreadsheet's numbers are not exact."""
+"""Largest number that spreadsheets store exactly."""
 PIECE = 64 * 1024
-"""Bytes of a file that are read at once."""
+"""Bytes of a file to read at once."""
 BREATH = 50
-"""Rows that are written before others have their turn."""
+"""Rows to write before yielding to other greenlets."""
 _BOM = "\ufeff"
 
 Pages = Iterable[Sequence[Document]]
@@ -47,26 +46,26 @@ Pages = Iterable[Sequence[Document]]
 
 @dataclass(frozen=True)
 class Export:
-    """What a file is of: a view, and as of which event."""
+    """The contents of a file: a view as of an event."""
 
     view: View
     as_of: dict[str, Any]
 
     @property
     def moment(self) -> datetime | None:
-        """When the last event was, of which the file tells; None where there was none."""
+        """The time of the last event in the file; None without events."""
         time = self.as_of["time"]
         return moment_from_json(time).astimezone(SHANGHAI) if time else None
 
     @property
     def stem(self) -> str:
-        """The name of the file, without its ending: the list, and the day in Shanghai."""
+        """The file name without its extension: the list and the day in Shanghai."""
         return f"{self.view.name}-{self.moment:%Y-%m-%d}" if self.moment else self.view.name
 
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of file: its name, which is its ending too, its media type, and what writes it."""
+    """A file format: its name, which is also its extension, its media type and its writer."""
 
     name: str
     mimetype: str
@@ -90,7 +89,7 @@ def _csv(export: Export, pages: Pages) -> Iterator[bytes]:
 
 
 def _value(value: Any) -> Any:
-    """Write a value for a cell of CSV."""
+    """Return a value as a cell of CSV."""
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
         return value
     said = _text(value)
@@ -102,8 +101,8 @@ def _text(value: Any) -> str:
 
 
 def _xlsx(export: Export, pages: Pages) -> Iterator[bytes]:
-    """Write the rows into a folder for a time, and then give the file that is put together."""
-    from xlsxwriter import Workbook  # few ever ask for one
+    """Write the rows into a temporary folder, then return the finished file."""
+    from xlsxwriter import Workbook  # few processes need it
 
     with TemporaryDirectory(prefix="bihuan-export-") as folder:
         path = Path(folder) / "export.xlsx"
@@ -121,7 +120,7 @@ def _xlsx(export: Export, pages: Pages) -> Iterator[bytes]:
 
 
 class _Sheets:
-    """The worksheets of a workbook: the next begins when one is full."""
+    """The worksheets of a workbook: a new one begins when one is full."""
 
     def __init__(self, book: Workbook, export: Export) -> None:
         self._book, self._view = book, export.view
@@ -134,7 +133,7 @@ class _Sheets:
         self._begin()
 
     def _describe(self, export: Export) -> None:
-        """Say in the properties of the file of what it is, and as of when."""
+        """Write the list's name and the last event into the file properties."""
         time, position = export.as_of["time"], export.as_of["position"]
         about = {"title": export.view.name, "comments": f"As of event {position}, {time or '-'}"}
         created = {"created": export.moment.replace(tzinfo=None)} if export.moment else {}
@@ -152,7 +151,7 @@ class _Sheets:
         self._row = 0
 
     def add(self, document: Document) -> None:
-        """Write a document as the next row."""
+        """Append a document as a row."""
         if self._row == ROWS_PER_SHEET:
             self._begin()
         self._row += 1
@@ -174,7 +173,7 @@ class _Sheets:
 
 
 def _moment(value: Any, shape: str) -> date | datetime | None:
-    """Read a day, or an instant as the clocks of Shanghai show it; None for what is neither."""
+    """Return a day, or an instant in Shanghai time; None for any other value."""
     if shape not in {"date", "date-time"} or not isinstance(value, str):
         return None
     if shape == "date":
@@ -184,7 +183,7 @@ def _moment(value: Any, shape: str) -> date | datetime | None:
 
 
 def _fitting(text: str) -> str:
-    """Leave of a text what a cell of XLSX takes; a cut one ends in an ellipsis."""
+    """Shorten a text to what a cell of XLSX holds; a shortened text ends in an ellipsis."""
     units = text.encode("utf-16-le")
     if len(units) <= 2 * LONGEST_TEXT:
         return text

@@ -1,7 +1,7 @@
-"""Long exports: asked for, written by one gateway into the database, and read from any.
+"""Export jobs: requested from any gateway, written by one into the database, readable from all.
 
-An export is a row, and its file many more. Whoever writes it holds it by a lease that ends by
-itself, and writes each piece only while it does; another begins anew where a gateway has died.
+An export is one row, and its file many rows. The writing gateway holds a lease that expires, and
+writes each chunk only while it holds it; if that gateway dies, another starts the file again.
 """
 
 from __future__ import annotations
@@ -34,30 +34,30 @@ from services.gateway.resources.view import Document, View
 from services.gateway.tables import DONE, FAILED, PENDING, export_chunks, exports
 
 PAGE = 500
-"""Rows that are read at once."""
+"""Rows to read at once."""
 CHUNK = 256 * 1024
-"""Bytes of a file that make a row of the database, or some more."""
+"""Minimum bytes of a chunk, which is one row of the database."""
 LEASE = 30.0
-"""Seconds for which a gateway holds an export that it does not renew."""
+"""Lease of an export, in seconds."""
 RENEW_EVERY = 5.0
 LOOK_EVERY = 2.0
-"""Seconds between looks for exports that another gateway has been asked for, or has left."""
+"""Polling interval, in seconds, for exports requested from another gateway or abandoned by it."""
 ALIKE_WITHIN = 60.0
-"""Seconds within which the same question is answered by the same export."""
+"""Seconds for which an identical request gets the same export."""
 MOST_ATTEMPTS = 3
 DAYS_KEPT = 1.0
 
 
 class ExportBrokeOff(Invalid):
-    """The export did not come to its end; ask for it again."""
+    """The export ended early; request it again."""
 
 
 class _Lost(Exception):
-    """Another gateway writes the export by now, or it is gone."""
+    """Another gateway holds the export now, or it was deleted."""
 
 
 class Exporting:
-    """Takes long exports in, and writes them, one at a time."""
+    """Accepts long exports and writes them, one at a time."""
 
     def __init__(self, reads: Reads, book: Rulebook) -> None:
         self.reads = reads
@@ -70,11 +70,11 @@ class Exporting:
         self._rows = 0
         self._closing = False
 
-    # -- in
+    # -- requests
 
     def ask(self, caller: Caller, view: View, query: Mapping[str, str], wanted: Format) -> str:
-        """Have a list exported for a caller; return the export's id, that of one that is alike if
-        it is pending or was asked for just now."""
+        """Request an export of a list; return its id, or that of an identical pending or recent
+        export."""
         asker = encode(_caller_data(caller))
         asked = encode([asker, view.name, sorted(query.items()), wanted.name])
         fingerprint = _digest(asked)
@@ -103,16 +103,17 @@ class Exporting:
             self._call.send()
         return str(known)
 
-    # -- out
+    # -- results
 
     def find(self, identity: str, owner: str) -> Any:
-        """Return an export's row, if it is this caller's."""
+        """Return an export's row if the caller owns it."""
         query = select(exports).where(exports.c.id == identity, exports.c.subject == owner)
         with self.store.engine.connect() as connection:
             return connection.execute(query).first()
 
     def content(self, row: Any) -> Iterator[bytes]:
-        """Return the file of an export, piece by piece; raises `ExportBrokeOff` if it goes away."""
+        """Return the file of an export, chunk by chunk; raises `ExportBrokeOff` if it is
+        deleted."""
         query = select(export_chunks.c.content).where(export_chunks.c.export_id == row.id)
         for number in range(row.chunks):
             with self.store.engine.connect() as connection:
@@ -121,25 +122,25 @@ class Exporting:
                 raise ExportBrokeOff
             yield bytes(chunk)
 
-    # -- the work
+    # -- writing
 
     def run(self) -> None:
-        """Write what has been asked for, one export after the other, for ever."""
+        """Write requested exports, one after the other, forever."""
         while True:
             call, self._call = self._call, Event()
             try:
                 while (row := self._claim()) is not None:
-                    self._uow(row)
+                    self._export(row)
             except STORAGE_ERRORS as error:
                 self._log.warning("exports put off", error=str(error))
-            except Exception:  # one that cannot even be ended is left, and tried again
+            except Exception:  # an export that cannot be ended stays, and is tried again
                 self._log.exception("exports put off")
             if not call.ready():
                 with Timeout(LOOK_EVERY, exception=False):
                     self._call.wait()
 
     def keep(self) -> None:
-        """Renew the lease of what is being written, for ever, and note how far it has come."""
+        """Renew the lease of the current export and record its progress, forever."""
         while True:
             pause(RENEW_EVERY)
             if self._held is not None:
@@ -147,12 +148,12 @@ class Exporting:
                     with self.store.write(durable=False) as uow:
                         self._renew(uow, self._held)
                 except _Lost:
-                    continue  # whoever writes will notice
+                    continue  # the writer will notice
                 except STORAGE_ERRORS as error:
                     self._log.warning("lease not renewed", error=str(error))
 
     def close(self) -> None:
-        """Leave what is being written to others, at once."""
+        """Release the current export to other gateways."""
         self._closing = True
         held = and_(exports.c.worker == self._me, exports.c.state == PENDING)
         left = {"until": 0.0, "worker": None, "attempts": exports.c.attempts - 1}
@@ -163,14 +164,14 @@ class Exporting:
             self._log.warning("export not released", error=str(error))
 
     def _claim(self) -> Any:
-        """Take the oldest export that nobody writes, and begin it anew."""
+        """Claim the oldest unclaimed export and start it from the beginning."""
         query = select(exports).where(exports.c.state == PENDING).order_by(exports.c.id)
         with self.store.engine.connect() as connection:
             if self._closing or connection.execute(query.limit(1)).first() is None:
                 return None
         with self.store.write() as uow:
             now = self.store.seconds(uow)
-            left = or_(exports.c.until < now, exports.c.until > now + 2 * LEASE)  # a wrong clock's
+            left = or_(exports.c.until < now, exports.c.until > now + 2 * LEASE)  # clock skew
             free = query.where(left).limit(1).with_for_update(skip_locked=True)
             row = uow.execute(free).first()
             if row is not None:
@@ -183,8 +184,8 @@ class Exporting:
                 uow.execute(delete(export_chunks).where(export_chunks.c.export_id == row.id))
         return row
 
-    def _uow(self, row: Any) -> None:
-        """Write an export to its end, however it ends; what the database cut short is left."""
+    def _export(self, row: Any) -> None:
+        """Write an export and record its result; after a storage error the export stays pending."""
         self._held, self._rows = row.id, 0
         try:
             if row.attempts >= MOST_ATTEMPTS:
@@ -192,7 +193,7 @@ class Exporting:
                 return
             self._write(row)
         except _Lost:
-            self._log.info("export left to another", export=row.id)
+            self._log.info("export lost to another gateway", export=row.id)
         except STORAGE_ERRORS:
             raise
         except Rejected as error:
@@ -224,7 +225,7 @@ class Exporting:
             yield page
 
     def _end(self, row: Any, state: str, **ended: Any) -> None:
-        """Note how an export has ended; one that failed is no answer to the same question."""
+        """Record how an export ended; a failed export answers no later request."""
         written = {name: encode(v) if isinstance(v, dict) else v for name, v in ended.items()}
         sameness = {"sameness": row.id} if state == FAILED else {}
         try:
@@ -232,10 +233,11 @@ class Exporting:
                 now = self.store.seconds(uow)
                 self._renew(uow, row.id, state=state, ended_at=now, **written, **sameness)
         except _Lost:
-            self._log.info("export left to another", export=row.id)
+            self._log.info("export lost to another gateway", export=row.id)
 
     def _renew(self, uow: UnitOfWork, identity: str, **values: Any) -> None:
-        """Hold an export for longer, and change it; raises `_Lost` where it is another's."""
+        """Extend the lease of an export and update it; raises `_Lost` if another gateway holds
+        it."""
         mine = and_(exports.c.id == identity, exports.c.worker == self._me)
         held = self.store.seconds(uow) + LEASE
         changed = uow.execute(
@@ -267,7 +269,7 @@ def _digest(*parts: Any) -> str:
 
 
 def _chunks(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Put pieces together to some that are worth a row."""
+    """Join pieces into chunks large enough for a row."""
     held: list[bytes] = []
     for piece in pieces:
         held.append(piece)
@@ -279,7 +281,7 @@ def _chunks(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _caller_data(caller: Caller) -> dict[str, Any]:
-    """Write who asks, with all from which follows what they may see."""
+    """Return the caller with all that determines what it may see."""
     return {
         "subject": caller.subject,
         "roles": sorted(caller.roles),

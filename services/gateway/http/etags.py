@@ -1,8 +1,8 @@
-"""Entity tags, and If-Match: who acts on a thing says which state of it they have seen.
+"""Entity tags and If-Match: optimistic concurrency over HTTP.
 
-A tag stands for a document as the gateway keeps it. Where the tag that is given is not that of the
-document, the thing has changed, and nothing is asked of its service. Where it is, the document's
-version travels along as the one that was seen, and the service decides: it may know more by now.
+A tag identifies a document as the gateway stores it. If the given tag differs, the thing has
+changed and the command is rejected here. If it matches, the command carries the document's version,
+and the service decides, as it may have a later version.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from chassis.errors import Invalid, Rejected, at
 
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 _TAGS = re.compile(rf"[ \t]*(?:{_TAG})(?:[ \t]*,[ \t]*(?:{_TAG}))*[ \t]*")
-NO_THING = "There is no one thing here that If-Match could be about."
+NO_THING = "If-Match needs a path that names one thing."
 SEEN = "seen_version"
 
 
 class NotAPrecondition(Rejected):
-    """If-Match holds * or entity tags in double quotes, of the thing that the path names."""
+    """If-Match must be * or entity tags in double quotes, of the thing in the path."""
 
     status = 400
 
 
 class PreconditionFailed(Rejected):
-    """The thing has changed since it was seen."""
+    """The thing has changed since the client read it."""
 
     status = 412
 
 
 class Contradiction(Invalid):
-    """If-Match and the body do not speak of the same version."""
+    """If-Match and the body name different versions."""
 
 
 def tag_of(document: str) -> str:
@@ -44,13 +44,13 @@ def tag_of(document: str) -> str:
 
 
 def refuse_if_match(headers: Headers) -> None:
-    """Refuse If-Match where there is no thing whose state could have been seen."""
+    """Reject If-Match where the path names no thing."""
     if "If-Match" in headers:
         raise NotAPrecondition(NO_THING)
 
 
 def parse_if_match(headers: Headers) -> str | None:
-    """Read If-Match as it stands, if there is one; raises `NotAPrecondition`."""
+    """Return the If-Match header, or None; raises `NotAPrecondition`."""
     lines = headers.getlist("If-Match")
     text = ", ".join(lines).strip()
     if not lines:
@@ -61,12 +61,12 @@ def parse_if_match(headers: Headers) -> str | None:
 
 
 def matches(asked: str, document: str) -> bool:
-    """Return whether a document is the one that was seen; a weak tag never says so."""
+    """Return whether If-Match matches a document; a weak tag never does."""
     return asked == "*" or f'"{tag_of(document)}"' in re.findall(_TAG, asked)
 
 
 def with_seen(body: dict[str, Any], asked: str, known: Mapping[str, Any]) -> dict[str, Any]:
-    """Add to a body the version that was seen; raises `Contradiction` if it names another."""
+    """Add the document's version to a body; raises `Contradiction` if the body names another."""
     if asked == "*":
         return body
     version = known.get("version", 0)

@@ -1,4 +1,4 @@
-"""The media types of what is sent and received."""
+"""Media types of requests and responses."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ CSV = "text/csv"
 NDJSON = "application/x-ndjson"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 CLOUD_EVENTS = "application/cloudevents-batch+json"
-"""Events alone, one after the other, by CloudEvents 1.0."""
+"""Bare events, one after the other, in CloudEvents 1.0."""
 EVENT_STREAM = "text/event-stream"

@@ -1,4 +1,4 @@
-"""The API described: an OpenAPI 3.1 document made from what the routes are made from."""
+"""The OpenAPI 3.1 document, generated from the declarations of the routes."""
 
 from services.gateway.openapi.document import document, document_text
 

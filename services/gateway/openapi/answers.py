@@ -1,4 +1,4 @@
-"""The shapes of what is answered, by name."""
+"""Schemas of responses, by name."""
 
 from __future__ import annotations
 
@@ -105,9 +105,9 @@ SCHEMAS: Json = {
         },
         ["type", "title", "status"],
     )
-    | {"description": "What is wrong (RFC 9457); some kinds tell more."},
+    | {"description": "An RFC 9457 problem; some types have more members."},
     "AsOf": _AS_OF
-    | {"description": "The last event that the gateway knew: all that follows from it is in."},
+    | {"description": "The last event known to the gateway; the response includes its effects."},
     "Accepted": opened(
         {"command_id": IDENTIFIER, "state": {"const": PENDING}}, ["command_id", "state"]
     ),
@@ -197,7 +197,7 @@ FEED: Json = {
 
 
 def listed(name: str) -> Json:
-    """Describe a page of a list of these."""
+    """Return the schema of a page of a list."""
     return opened(
         {"items": array(ref(name)), "next": _NEXT, "as_of": ref("AsOf")},
         ["items", "next", "as_of"],

@@ -1,4 +1,4 @@
-"""Operations of the endpoints that take commands, from their declarations."""
+"""Operations of the command endpoints, from their declarations."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from services.gateway.resources.post import Disclosure, Post, Sheet
 
 
 def described() -> Iterator[Described]:
-    """Describe every endpoint that takes commands."""
+    """Describe every command endpoint."""
     yield from map(_post, POSTS)
     yield from map(_batch, BATCHES)
     yield from map(_sheet, SHEETS)
@@ -39,7 +39,7 @@ def _post(post: Post) -> Described:
     found = (404,) if post.of or post.refers or post.adopts else ()
     answers: Json = {}
     if post.creates:
-        answers["201"] = said("Done, and it is new.", _result(post), "Location")
+        answers["201"] = said("Done; the thing is new.", _result(post), "Location")
     if not post.creates or post.adopts or post.derives:
         there = ["Location"] if post.creates else []
         answers["200"] = said("Done.", _result(post), *there)
@@ -63,16 +63,16 @@ def _result(post: Post) -> Json:
 
 
 def _accepted() -> Json:
-    what = "Taken in, and not yet done: `Location` tells what becomes of it."
+    what = "Accepted, not yet done; `Location` is the address of the record."
     return {"202": said(what, ref("Accepted"), "Location")}
 
 
 def _batch(post: Post) -> Described:
     name = post.command.__name__
     doc = (
-        f"{sentence(post.command).partition('. ')[0].rstrip('.')}, many at once. "
-        f"1 to {LARGEST_BATCH:,} rows of {LONGEST_ROW // 1024} KiB at the most; a bad row is "
-        "told why, and the others go on."
+        f"{sentence(post.command).partition('. ')[0].rstrip('.')}, in a batch. "
+        f"1 to {LARGEST_BATCH:,} rows of at most {LONGEST_ROW // 1024} KiB; an invalid row gets "
+        "an error, and the others are handled."
     )
     done = said("Every row is done or refused.", ref("BatchAnswer"))
     return operation(
@@ -94,13 +94,13 @@ def _sheet(sheet: Sheet) -> Described:
         "name": "day",
         "in": "query",
         "required": field.required,
-        "description": "The day that the sheet is of.",
+        "description": "The day of the sheet.",
         "schema": of_field(field),
         "example": "2020-02-10",
     }
     doc = f"{sentence(sheet.command)} The columns are {', '.join(COLUMNS)}."
     of = sheet.of.id_field
-    done = said("Done; `rows` says what became of each.", opened({of: IDENTIFIER}, [of]))
+    done = said("Done; `rows` has the outcome of each.", opened({of: IDENTIFIER}, [of]))
     return operation(
         "POST",
         sheet.path,
@@ -122,12 +122,12 @@ def _rows(rows: Iterable[Mapping[str, Any]]) -> Json:
 
 
 def as_ndjson(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Write rows as one JSON object a line."""
+    """Return rows as NDJSON."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def as_csv(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Write rows as CSV with a header; what is a list has no place in it."""
+    """Return rows as CSV with a header, without list fields."""
     flat = [{k: v for k, v in row.items() if not isinstance(v, list)} for row in rows]
     out = io.StringIO()
     writer = csv.DictWriter(out, list(flat[0]), lineterminator="\n")
@@ -152,11 +152,11 @@ def _disclosure(disclosure: Disclosure) -> Described:
         "POST",
         disclosure.path,
         f"open{one.capitalize()}",
-        f"Open what is personal of a {one}: {', '.join(shown)}. "
-        "Who did so, in which role and why, stands in the audit before the answer is given. Put "
-        "nothing personal into the reason.",
+        f"Disclose the personal data of a {one}: {', '.join(shown)}. "
+        "Caller, role and reason are recorded in the audit before the response. Put "
+        "no personal data into the reason.",
         disclosure.roles,
-        {"201": said("In clear; not to be kept.", schema, example=example)}
+        {"201": said("In clear text; do not store it.", schema, example=example)}
         | problems(*TAKES_A_BODY, 404, 410),
         requestBody=body_of("DisclosureBody", {"reason": "回電核實"}),
         **parameters(disclosure.path, "idempotency-key"),

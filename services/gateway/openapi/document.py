@@ -1,4 +1,4 @@
-"""The whole document, put together once."""
+"""The complete OpenAPI document, built once."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from services.gateway.resources.gateway import DisclosureBody
 ABOUT = """\
 A district reopens its businesses during an epidemic and keeps watch over them.
 
-What is asked for is a command, by POST: it needs an `Idempotency-Key` and may be repeated. It is \
-answered when it is done or refused, or by 202 with a `Location` that tells what becomes of it. \
-What is read comes from read models that follow every event. What is wrong is an RFC 9457 problem. \
-Each operation names in `x-roles` who may use it."""
+A change is a command, sent by POST: it needs an `Idempotency-Key` and may be repeated. It is \
+answered when it is done or refused, or with 202 and the `Location` of its record. \
+Reads come from read models that follow every event. Errors are RFC 9457 problems. \
+Each operation lists its roles in `x-roles`."""
 
 
 @cache
 def document() -> Json:
-    """Make the OpenAPI document of the gateway."""
+    """Return the OpenAPI document of the gateway."""
     return {
         "openapi": "3.1.0",
         "info": {"title": "Bihuan 閉環", "version": "1", "description": ABOUT},
@@ -47,7 +47,7 @@ def document() -> Json:
 
 @cache
 def document_text() -> str:
-    """Write the document as `/openapi.json` gives it."""
+    """Return the document as `/openapi.json` serves it."""
     return encode(document()) + "\n"
 
 

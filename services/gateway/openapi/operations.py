@@ -1,4 +1,4 @@
-"""Operations: what all have in common, and those that are declared whole."""
+"""Operations: their shared parts, and those declared completely."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Described(NamedTuple):
 def operation(
     method: str, path: str, name: str, doc: str, roles: Roles | None, answers: Json, **more: Any
 ) -> Described:
-    """Describe an operation; where no roles are given it needs no token."""
+    """Describe an operation; without roles it needs no token."""
     summary, _, _rest = doc.partition(". ")
     made = {
         "operationId": name,
@@ -44,36 +44,36 @@ def operation(
 
 
 def parameters(path: str, *names: str, also: Iterable[Json] = ()) -> Json:
-    """Name the parameters of an operation: of its path, of its own, and of all the like."""
+    """List the parameters of an operation: those of its path, its own, and the shared ones."""
     found = ["id"] if "<id>" in path else []
     shared = [ref(name, "parameters") for name in [*found, *names]]
     return {"parameters": [*shared[: len(found)], *also, *shared[len(found) :]]}
 
 
 def sentence(thing: object) -> str:
-    """Return what a docstring says, in one line."""
+    """Return a docstring in one line."""
     return " ".join((inspect.getdoc(thing) or "").split())
 
 
 def singular(view: View) -> str:
-    """Name one document of a view: an enterprise, a policy."""
+    """Return the name of one document of a view: an enterprise, a policy."""
     stem = view.id_field.removesuffix("_id")
     return stem if view.name.startswith(stem[:4]) else view.name
 
 
 def title(view: View) -> str:
-    """Name the schema of a view's documents."""
+    """Return the schema name of a view's documents."""
     return singular(view).capitalize()
 
 
 def body_of(name: str, example: Any) -> Json:
-    """Describe a body of this name."""
+    """Return a JSON request body with a schema and an example."""
     content = {JSON: {"schema": ref(name), "example": example}}
     return {"required": True, "content": content}
 
 
 def described() -> Iterator[Described]:
-    """Describe the operations of the gateway's own and of the process."""
+    """Describe the gateway's own operations and those of the process."""
     yield from map(_operation, (*OPERATIONS, *PROBES))
 
 
@@ -110,5 +110,5 @@ def _answer(answer: Answer) -> Json:
 
 
 def plain_path(path: str) -> str:
-    """Write a path as OpenAPI does."""
+    """Return a path in OpenAPI's notation."""
     return re.sub(r"<(\w+)>", r"{\1}", path)

@@ -30,14 +30,14 @@ def described() -> Iterator[Described]:
 
 
 def _listing(view: View) -> Described:
-    page = said("A page of the list; or all of it, as a file.", listed(title(view)), "Link")
+    page = said("A page of the list, or the whole list as a file.", listed(title(view)), "Link")
     page["content"] |= {each.mimetype: {} for each in FORMATS.values()}
-    long = said("The file is long, and is being written.", ref("Export"), "Location")
+    long = said("The file is long and is being written.", ref("Export"), "Location")
     return operation(
         "GET",
         view.path,
         f"list{view.name.capitalize()}",
-        f"List {view.name}. Filters, ranges, an order, words and pages: see docs/reading.md.",
+        f"List {view.name}. For filters, ranges, order, search and pages see docs/reading.md.",
         view.readers,
         {"200": page, "202": long} | problems(*READS, 406),
         **parameters(view.path, *PAGED, "format", also=asked_of(view)),
@@ -66,7 +66,7 @@ def _timeline(timeline: Timeline) -> Described:
         "GET",
         timeline.path,
         f"get{title(view)}Timeline",
-        f"Read what happened to one of the {view.name}, each entry with its cause.",
+        f"Read the timeline of one of the {view.name}, each entry with its cause.",
         timeline.roles,
         {"200": said("A page of events.", listed("TimelineEntry"), "Link")} | problems(*READS, 404),
         **parameters(timeline.path, *PAGED),
@@ -87,7 +87,7 @@ def _sublist(sublist: Sublist) -> Described:
 
 
 def asked_of(view: View, without: Iterable[str] = ()) -> list[Json]:
-    """Describe what a view may be asked for, beside its pages."""
+    """Describe the query parameters of a view, except those of paging."""
     made = [
         {"name": name, "in": "query"} | _filter(kind)
         for name, kind in view.columns.items()
@@ -95,11 +95,11 @@ def asked_of(view: View, without: Iterable[str] = ()) -> list[Json]:
     ]
     if view.words:
         words: Json = {"type": "string", "minLength": SHORTEST, "maxLength": LONGEST_QUESTION}
-        what = "Words, each of which stands in a name, a code or a text of the document."
+        what = "Search terms, each part of a name, a code or a text of the document."
         made.append({"name": "q", "in": "query", "description": what, "schema": words})
     if view.sorts:
         order = [sign + name for name in view.sorts for sign in ("", "-")]
-        what = "The order; as they arrived unless given. With `-` in front the reverse."
+        what = "The sort order; by default that of arrival. `-` in front reverses it."
         sort = {"type": "string", "enum": order}
         made.append({"name": "sort", "in": "query", "description": what, "schema": sort})
     return made
@@ -107,9 +107,9 @@ def asked_of(view: View, without: Iterable[str] = ()) -> list[Json]:
 
 def _filter(kind: Kind) -> Json:
     if not kind.ranges:
-        what = "Exactly this value" + ("; several with commas between." if kind.several else ".")
+        what = "Exactly this value" + ("; several separated by commas." if kind.several else ".")
         return {"description": what, "schema": {"type": "string", "pattern": "^[^\\u0000]*$"}}
     one = _DAY if "day" in kind.example else _NUMBER
     pattern = rf"^({one}(,{one})*|{one}\.\.({one})?|\.\.{one})$"
-    what = f"It is {kind.example}, several with commas between, or a range (`a..b`, `a..`, `..b`)."
+    what = f"It is {kind.example}, several separated by commas, or a range (`a..b`, `a..`, `..b`)."
     return {"description": what, "schema": {"type": "string", "pattern": pattern}}

@@ -1,4 +1,4 @@
-"""JSON schemas: of what is judged by marshmallow, and of what follows from events."""
+"""JSON schemas of marshmallow fields, and of documents that follow from events."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SEALED: Json = {
     "minLength": 1,
     "maxLength": LONGEST_SEALED,
     "pattern": NOT_BLANK,
-    "description": "Personal data: sealed before it is stored, and never shown.",
+    "description": "Personal data: sealed before it is stored, never returned.",
 }
 _SAID_DAY = "^(19|2[01])[0-9]{2}-[0-9]{2}-[0-9]{2}$"
 _KINDS: tuple[tuple[type[fields.Field[Any]], Json], ...] = (
@@ -47,24 +47,24 @@ _KINDS: tuple[tuple[type[fields.Field[Any]], Json], ...] = (
 )
 _LENGTHS = {"string": ("minLength", "maxLength"), "array": ("minItems", "maxItems")}
 _PAPER = (
-    "The number of an identity card (GB 11643) or of another paper in the rulebook, however it is "
-    "spelled. Sealed before it is stored, and never shown."
+    "The number of an identity card (GB 11643) or of another paper in the rulebook, in any "
+    "spelling. Sealed before it is stored, never returned."
 )
-_BY = "Who acts: the caller, unless one that speaks for others says whom."
+_BY = "The person who acts: the caller, unless the caller may act for others."
 
 
 def ref(name: str, among: str = "schemas") -> Json:
-    """Refer to a component."""
+    """Return a reference to a component."""
     return {"$ref": f"#/components/{among}/{name}"}
 
 
 def closed(properties: Mapping[str, Json], required: Iterable[str] = ()) -> Json:
-    """Describe an object that has these properties and no others."""
+    """Return a schema of an object with these properties and no others."""
     return opened(properties, required) | {"additionalProperties": False}
 
 
 def opened(properties: Mapping[str, Json], required: Iterable[str] = ()) -> Json:
-    """Describe an object that has these properties, and may have others one day."""
+    """Return a schema of an object with these properties, which may get others later."""
     names = sorted(required)
     made: Json = {"type": "object", "properties": dict(properties)}
     return made | ({"required": names} if names else {})
@@ -76,7 +76,7 @@ def array(items: Json) -> Json:
 
 
 def or_null(schema: Json) -> Json:
-    """Let a value be null as well."""
+    """Return a schema that also allows null."""
     kinds = _types(schema)
     made = schema | {"type": kinds if "null" in kinds else [*kinds, "null"]}
     if "enum" in made and None not in made["enum"]:
@@ -84,18 +84,18 @@ def or_null(schema: Json) -> Json:
     return made
 
 
-# -- what comes in
+# -- requests
 
 
 def of_schema(schema: Schema, without: Iterable[str] = ()) -> Json:
-    """Describe what a marshmallow schema takes; unknown fields are errors."""
+    """Describe the input of a marshmallow schema; unknown fields are errors."""
     left = {name: field for name, field in schema.fields.items() if name not in {*without}}
     required = [name for name, field in left.items() if field.required]
     return closed({name: of_field(field) for name, field in left.items()}, required)
 
 
 def of_field(field: fields.Field[Any]) -> Json:
-    """Describe what a marshmallow field takes."""
+    """Describe the input of a marshmallow field."""
     if isinstance(field, fields.Nested):
         made = of_schema(field.schema)
     elif isinstance(field, fields.List):
@@ -124,7 +124,7 @@ def _bounds(validator: Any, kind: str) -> Json:
 
 
 def of_body(post: Post) -> Json:
-    """Describe the body of a POST: its command, less what the edge supplies."""
+    """Describe the body of a POST: its command, without the fields that the gateway supplies."""
     made = of_schema(post.command.schema(), post.supplied)
     properties = made["properties"]
     for name in sealed_fields(post.command.type) & properties.keys():
@@ -139,11 +139,11 @@ def of_body(post: Post) -> Json:
     return made | ({"required": required} if required else {})
 
 
-# -- what goes out
+# -- responses
 
 
 def of_shape(shape: Mapping[str, Any]) -> Json:
-    """Describe a value of an event, as it was once said: by its type, not by its bounds."""
+    """Describe a value of an event by its type, without its bounds."""
     made = {name: shape[name] for name in ("type", "format", "enum") if name in shape}
     if "items" in shape:
         made["items"] = of_shape(shape["items"])
@@ -153,7 +153,7 @@ def of_shape(shape: Mapping[str, Any]) -> Json:
 
 
 def of_documents(view: View) -> Json:
-    """Describe the documents of a view, as far as its declaration tells: they may hold more."""
+    """Describe the documents of a view as far as declared; they may contain more."""
     known: dict[str, list[Json]] = {}
     for effect in view.fed_by:
         shapes = effect.event.describe()
@@ -169,7 +169,7 @@ def of_documents(view: View) -> Json:
     properties = {name: _one_of(schemas) for name, schemas in sorted(known.items())}
     fixed: Json = {"id": IDENTIFIER, "updated_at": MOMENT}
     if any(issubclass(kind, Change) and kind not in view.others for kind in view.changes):
-        fixed["version"] = COUNT | {"description": "Counts the changes of the thing."}
+        fixed["version"] = COUNT | {"description": "The number of changes of the thing."}
     return opened(properties | fixed, ["id", "updated_at"])
 
 
@@ -179,14 +179,14 @@ def _of_constant(value: Any) -> Json:
 
 
 def _one_of(schemas: list[Json]) -> Json:
-    """Describe a field that several events set: by all its types, and what else they agree on."""
+    """Describe a field that several events set: all its types, and the keywords they share."""
     kinds = list(dict.fromkeys(kind for one in schemas for kind in _types(one)))
     told = {json.dumps(_but_type(one), sort_keys=True) for one in schemas if _but_type(one)}
     common: Json = json.loads(told.pop()) if len(told) == 1 else {}
     if "enum" in common and any(
         _types(one) == ["string"] and not _but_type(one) for one in schemas
     ):
-        common = {}  # a constant may be a word that the event does not know
+        common = {}  # a constant may be absent from the event's own values
     if "enum" in common and "null" in kinds:
         common["enum"] = [*common["enum"], None]
     return common | {"type": kinds if len(kinds) > 1 else kinds[0]}

@@ -1,7 +1,7 @@
-"""The page on which the API is read and tried, and all that it needs: nothing comes from outside.
+"""The page for reading and trying the API, with all its files: nothing is loaded from outside.
 
-Swagger UI is the npm package swagger-ui-dist 5.35.0 (github.com/swagger-api/swagger-ui), as it was
-published by SmartBear Software under the Apache License 2.0; its licences lie beside it.
+Swagger UI is the npm package swagger-ui-dist 5.35.0 (github.com/swagger-api/swagger-ui), published
+by SmartBear Software under the Apache License 2.0; its licences are beside it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ KINDS = {
     "swagger-ui.css": "text/css",
     "icon.png": "image/png",
 }
-"""The files that are served, and what they are."""
+"""The served files and their media types."""
 
 
 class NoSuchFile(NotFound):
@@ -34,7 +34,7 @@ class NoSuchFile(NotFound):
 
 def openapi_document(request: Request) -> Response:
     """Return the description of the API."""
-    from services.gateway.openapi import document_text  # few ever ask for it
+    from services.gateway.openapi import document_text  # few processes need it
 
     return _kept(Response(document_text(), mimetype=JSON), request)
 
@@ -55,7 +55,7 @@ def file(request: Request, name: str = PAGE) -> Response:
 
 
 def _kept(response: Response, request: Request) -> Response:
-    """Let a browser keep an answer, and ask whether it still holds."""
+    """Allow a browser to cache an answer, with revalidation."""
     response.headers["Cache-Control"] = "no-cache"
     response.add_etag()
     return response.make_conditional(request)

@@ -1,7 +1,7 @@
-"""Openings: what is personal of one thing, shown to a role that may see it, each time on record.
+"""Disclosures: personal data of one thing, shown to an authorized role and recorded.
 
-Who opened what, in which role, why and when stands in the audit before the answer is given. What is
-kept of the request says which event it was opened from, never what that holds in clear.
+The audit entry, with caller, role, reason and time, is committed before the response. The stored
+request refers to the opened event and contains none of its data in clear text.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from services.gateway.tables import OF_PEOPLE, events
 
 
 class NothingSealed(NotFound):
-    """Nothing personal is known of it."""
+    """No personal data of it is known."""
 
 
 class Disclosures:
-    """Opens what is personal, and records who has seen it."""
+    """Opens personal data and records each access."""
 
     def __init__(self, people: PersonKeys, local_commands: LocalCommands, reads: Reads) -> None:
         self.people = people
@@ -44,10 +44,10 @@ class Disclosures:
         self.reads = reads
 
     def open(self, disclosure: Disclosure, request: Request, identity: str) -> Response:
-        """Answer with what is personal of a thing, once that stands in the audit.
+        """Return the personal data of a thing, after recording the access in the audit.
 
-        Raises `NotFound` out of the caller's sight, and `Destroyed`. A repeat under the same key
-        opens the same again, without another entry.
+        Raises `NotFound` outside the caller's scope, and `Destroyed`. A repeat under the same key
+        opens the same data without another entry.
         """
         refuse_if_match(request.headers)
         access = access_of(request)
@@ -79,7 +79,7 @@ class Disclosures:
 
     @staticmethod
     def _told(session: Session, disclosure: Disclosure, thing: Document) -> str:
-        """Find the latest event that tells of people: for most things there is but one."""
+        """Return the id of the latest event with persons: most things have only one."""
         kinds = [kind.type for kind in disclosure.told_by]
         query = (
             select(events.c.id, events.c.body)
@@ -99,7 +99,7 @@ class Disclosures:
     def _boxes(
         self, session: Session, disclosure: Disclosure, event_id: str
     ) -> dict[str, str | None]:
-        """Open what an event holds; raises `Destroyed`, and `CannotOpen`."""
+        """Open the sealed fields of an event; raises `Destroyed`, and `CannotOpen`."""
         text = session.scalar(select(events.c.body).where(events.c.id == event_id))
         data = json.loads(text or "{}")
         boxes = {name: Sealed(data[name]) for name in disclosure.shown if data.get(name)}

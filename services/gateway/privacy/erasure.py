@@ -1,7 +1,7 @@
-"""Erasing: what is kept about a person, and the destruction of the key without which it is noise.
+"""Erasure: what is stored about a person, and the destruction of the key that opens it.
 
-What was sealed stays where it has travelled: events, services, queues, backups. None of them holds
-the key in clear, so with the key all of it is gone.
+Sealed data stays where it has travelled: events, services, queues, backups. None of these contains
+the key in clear text, so destroying the key makes all of it unreadable.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from services.gateway.tables import OF_PEOPLE, events, person_keys
 
 DESTROY = "destroy-person"
 NAMES = ("caller", "claimant", "name")
-"""The sealed fields that say what somebody is called."""
+"""The sealed fields with a person's name."""
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What is kept about a person: keys, the ids of things that tell of them, by list, and how many
-    different names the keys in use have sealed: of strangers, where there are several."""
+    """What is stored about a person: keys, ids of things that mention them, by list, and the number
+    of different names sealed by active keys; more than one suggests several persons."""
 
     person: str
     keys: Sequence[Row[Any]]
@@ -48,13 +48,13 @@ class Kept:
 
 
 class Erasing:
-    """Tells what is kept about people, and ends it."""
+    """Reports what is stored about persons, and erases it."""
 
     def __init__(self, people: PersonKeys) -> None:
         self.people = people
 
     def owners(self, references: Iterable[str]) -> list[str]:
-        """Name the people who have or had a key under some references, by what they are now."""
+        """Return the current references of persons who have or had a key under these references."""
         given = [*references]
         keys = self._keys([or_(person_keys.c.person.in_(given), person_keys.c.joined.in_(given))])
         return sorted({key.joined or key.person for key in keys})
@@ -69,9 +69,9 @@ class Erasing:
             return connection.execute(query).all()
 
     def kept(self, person: str) -> Kept:
-        """Return what is kept about a person; the events of all people are looked through.
+        """Return what is stored about a person; reads the personal events of all persons.
 
-        Raises `CannotOpen` where a key that is in use cannot be opened.
+        Raises `CannotOpen` if an active key cannot be opened.
         """
         keys = self._keys([belongs_to(person)])
         opened = {
@@ -94,7 +94,7 @@ class Erasing:
         return Kept(person, keys, {name: [*ids] for name, ids in things.items()}, len(names))
 
     def persons_of(self, thing: str) -> list[str]:
-        """Name the people of whom a thing tells: complaints/ID, medics/ID, claims/ID."""
+        """Return the persons mentioned by a thing: complaints/ID, medics/ID, claims/ID."""
         name, _, identity = thing.partition("/")
         disclosure = next((each for each in DISCLOSURES if each.view.name == name), None)
         found = disclosure and Reads(self.people.store).look(disclosure.view, identity)
@@ -113,8 +113,8 @@ class Erasing:
         return sorted({key.joined or key.person for key in found})
 
     def destroy(self, kept: Kept, by: str, reason: str, now: Callable[[Session], datetime]) -> bool:
-        """Destroy the keys of a person, and say so in the audit, in one transaction; tells whether
-        the database holds no trace of them any more."""
+        """Destroy the keys of a person and record it in the audit, in one transaction; return
+        whether no trace of them is left in the database."""
         store = self.people.store
         content = {
             "reason": reason,
@@ -137,7 +137,7 @@ class Erasing:
 
 
 def _names(data: dict[str, Any], keys: Mapping[str, PersonKey]) -> Iterator[str]:
-    """Open the names in an event that some keys have sealed; no spelling makes another name."""
+    """Open the names in an event sealed by some keys; spellings of one name count once."""
     for name in NAMES:
         box = data.get(name)
         if box and (key := keys.get(key_of(box))):

@@ -1,4 +1,5 @@
-"""Rotation: what a district's earlier keys have sealed is sealed with the first one, in steps."""
+"""Key rotation: data sealed with earlier keys of the district is sealed with the first key, in
+steps."""
 
 from __future__ import annotations
 
@@ -25,17 +26,17 @@ _NEWLY = {
 
 
 class Rotating:
-    """Moves everything to the first key, while gateways run."""
+    """Reseals everything with the first key, while gateways run."""
 
     def __init__(self, store: Store, seal: Seal) -> None:
         self.store = store
         self.seal = seal
 
     def hanging(self) -> dict[str, int]:
-        """Count what hangs on an earlier key, by what it is.
+        """Count what still depends on an earlier key, by kind.
 
-        Events are among it where they were sealed before people had keys: a chain is not rewritten,
-        so these need their key as long as somebody is to open them.
+        This includes events sealed before person keys existed: the hash chain is not rewritten, so
+        their key is needed for as long as they are to be readable.
         """
         asked: dict[str, tuple[Table, ColumnElement[bool]]] = {
             PEOPLE: (person_keys, self._of_people()),
@@ -53,14 +54,14 @@ class Rotating:
         return counted
 
     def used(self) -> dict[str, int]:
-        """Count the keys of people by the district's key that wraps them."""
+        """Count the person keys by the district's key that wraps them."""
         column = person_keys.c.wrapped_by
         query = select(column, func.count().label("number")).group_by(column)
         with self.store.engine.connect() as connection:
             return {row[0]: row[1] for row in connection.execute(query.where(column.is_not(None)))}
 
     def run(self, progress: Callable[[str, int], None]) -> None:
-        """Move everything that can be moved, a few hundred in a transaction."""
+        """Reseal everything that can be, some hundred rows in a transaction."""
         for what in (PEOPLE, SECRETS):
             after = ""
             while rows := self._step(what, after):
@@ -68,7 +69,7 @@ class Rotating:
                 progress(what, len(rows))
 
     def _step(self, what: str, after: str) -> list[str]:
-        """Move the next few; a row that has changed meanwhile, or was destroyed, stays so."""
+        """Reseal the next rows; a row that was changed or destroyed meanwhile is left."""
         with self.store.write() as uow:
             if what == PEOPLE:
                 c = person_keys.c

@@ -1,8 +1,8 @@
-"""Moving: what is stored of people comes under the normal form of what identifies them.
+"""Migration of persons to the references of their normalized numbers.
 
-A key is joined to the person whose data it has sealed, and goes on opening them. Insurance, which
-knows medics by the same references, is told by a command for each, and may refuse: the gateway's
-records say how it ended. All of it may be broken off and done again, while the district runs.
+A key is joined to the person whose data it sealed, and still opens it. Insurance, which knows
+medics by the same references, gets a command for each medic and may reject it; the gateway records
+the outcome. The migration may be interrupted and repeated while the district runs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _One = TypeVar("_One")
 
 
 class Moving:
-    """Moves what a survey has found."""
+    """Applies the results of a survey."""
 
     def __init__(self, store: Store, seal: Seal) -> None:
         self.store = store
@@ -40,8 +40,7 @@ class Moving:
         self.records = Records(store)
 
     def join(self, keys: Mapping[str, str]) -> None:
-        """Join keys to the people whose data they have sealed; one that is destroyed meanwhile
-        stays as it is."""
+        """Join keys to the persons whose data they sealed; a key destroyed meanwhile is left."""
         rows = [{"of": key, "to": person} for key, person in sorted(keys.items())]
         for some in _parts(rows):
             with self.store.write() as uow:
@@ -50,7 +49,7 @@ class Moving:
     def tell(
         self, medics: Mapping[str, str], by: str, now: Callable[[Session], datetime]
     ) -> dict[str, str]:
-        """Tell insurance who medics are; return the medic of each command."""
+        """Send insurance the correct reference of each medic; return the medic of each command."""
         told: dict[str, str] = {}
         for some in _parts(sorted(medics.items())):
             asked = [
@@ -73,11 +72,11 @@ class Moving:
         return Entry(identity, scope, fingerprint, command.type)
 
     def pending(self, told: Sequence[str]) -> int:
-        """Count the commands that have not ended yet."""
+        """Count the unsettled commands."""
         return len(told) - sum(len(self.records.settled(some)) for some in _parts(told))
 
     def refused(self, told: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Return the medics whose commands were refused, and the problem of each."""
+        """Return the medics whose commands were rejected, and the problem of each."""
         for command, medic in told.items():
             answer = self.records.read(command)
             if answer is not None and answer.state == REJECTED:
@@ -85,6 +84,6 @@ class Moving:
 
 
 def _parts(rows: Sequence[_One]) -> Iterator[Sequence[_One]]:
-    """Return rows so many at a time as a transaction takes."""
+    """Return rows in groups of one transaction."""
     for begin in range(0, len(rows), TOGETHER):
         yield rows[begin : begin + TOGETHER]

@@ -1,4 +1,4 @@
-"""A survey of what is sealed: who is filed otherwise than by the normal form of their number."""
+"""Survey of sealed data: persons stored under another reference than their normalized number's."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ from services.gateway.tables import OF_PEOPLE, events, person_keys
 
 MEDICS = VIEWS["medics"]
 _STAYS = ""
-"""Stands for the person under whom a key is filed already."""
+"""The reference under which the person's key is already stored."""
 _VIEWS = {kind.type: disclosure.view for disclosure in DISCLOSURES for kind in disclosure.told_by}
 
 
 @dataclass
 class Found:
-    """What a survey finds."""
+    """The results of a survey."""
 
     keys: dict[str, str] = field(default_factory=dict)
-    """Keys that are not filed under the person whose data they seal, and who that is."""
+    """Keys not stored under the person whose data they seal, with that person."""
     joined: dict[str, int] = field(default_factory=dict)
-    """The people who come to have several keys, and how many."""
+    """The persons who get several keys, and the number of keys."""
     strangers: list[str] = field(default_factory=list)
-    """The references of people who are several, or may be: what they gave identifies nobody, or
-    more than one. Nothing can part them, since one key has sealed it all."""
+    """References that several persons share, or may share: their numbers identify nobody, or more
+    than one person. They cannot be separated, since one key sealed all their data."""
     medics: dict[str, str] = field(default_factory=dict)
-    """Medics who are known by another reference than they should be, and by which they should."""
+    """Medics stored under another reference than their number's, with the correct one."""
     twins: list[list[str]] = field(default_factory=list)
-    """Medics on record who are one person."""
+    """Medics who are the same person."""
     unknown: list[str] = field(default_factory=list)
-    """Medics whose number is that of no paper."""
+    """Medics without a valid number."""
     unread: list[str] = field(default_factory=list)
     """Things that cannot be opened, although their key was not destroyed."""
     destroyed: int = 0
-    """How often something cannot be opened, since its key was destroyed."""
+    """The number of fields that cannot be opened because their key was destroyed."""
 
 
 class _Box(NamedTuple):
-    """What is sealed in one field of an event, and the thing that the event tells of."""
+    """A sealed field of an event, and the thing of the event."""
 
     name: str
     sealed: Sealed
@@ -57,7 +57,7 @@ class _Box(NamedTuple):
 
 
 class Survey:
-    """Looks through all that is sealed, some hundred events at a time, and changes nothing."""
+    """Reads all sealed data, some hundred events at a time, and changes nothing."""
 
     def __init__(self, people: PersonKeys, papers: Identities) -> None:
         self._people = people
@@ -68,13 +68,13 @@ class Survey:
         self._found = Found()
 
     def size(self) -> int:
-        """Count the events that are to be looked through."""
+        """Return the number of events to read."""
         query = select(func.count()).select_from(events).where(OF_PEOPLE)
         with self._people.store.engine.connect() as connection:
             return connection.scalar(query) or 0
 
     def run(self, progress: Callable[[int], None]) -> Found:
-        """Look through everything; raises `KeyMissing` where a key of the district is not here."""
+        """Read all sealed data; raises `KeyMissing` if a key of the district is missing."""
         after = -1
         while rows := self._page(after):
             after = rows[-1].position
@@ -113,12 +113,12 @@ class Survey:
             self._note(box, key, self._person(box, clear))
 
     def _clear(self, sealed: Sealed, key: Any) -> str:
-        """Open a box; before people had keys, the district's own sealed it."""
+        """Open a value; before person keys existed, the district's key sealed it."""
         seal = self._people.seal
         return (seal.unwrap(key.id, key.wrapped) if key else seal).open(sealed)
 
     def _person(self, box: _Box, clear: str) -> str | None:
-        """Return who gives a number; None for what identifies nobody."""
+        """Return the person with a number; None for a number that identifies nobody."""
         seal = self._people.seal
         if box.name == "identity":
             number = number_of(clear, self._papers)
@@ -140,7 +140,7 @@ class Survey:
             self._of_several[key.id] = filed
 
     def _count_joined(self) -> None:
-        """Count the keys of those who have several: the ones that move, and their own."""
+        """Count the keys of persons with several: the moved ones and their own."""
         counted = Counter(self._found.keys.values())
         persons, c = sorted(counted), person_keys.c
         owner = func.coalesce(c.joined, c.person)
@@ -168,7 +168,7 @@ class Survey:
 
 
 def _boxes(rows: Iterable[Any]) -> Iterator[_Box]:
-    """Return what identifies people in some events."""
+    """Return the identifying fields of some events."""
     for row in rows:
         data, view = json.loads(row.body), _VIEWS[row.type]
         identity = data[view.id_field]

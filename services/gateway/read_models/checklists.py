@@ -1,4 +1,4 @@
-"""Checklists as phones take them along: what is asked of which premises, under which version."""
+"""Checklists for mobile clients: the questions for a kind of premises, under a version."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from services.gateway.http.request import BadRequest, once
 
 
 def checklist(book: Rulebook, given: MultiDict[str, str], today: date) -> dict[str, Any]:
-    """Return the checklist for `premises`: as it stands `on` a day, today unless told, or as it
-    stood under a `version`. Raises `BadRequest`, and `NotFound` for a version that never was."""
+    """Return the checklist for `premises`: as of the day `on`, by default today, or under a
+    `version`. Raises `BadRequest`, and `NotFound` for an unknown version."""
     asked = once(given, ["premises", "on", "version"])
     premises, day = asked.get("premises"), _day(asked.get("on"), today)
     if premises not in book.premises:
         raise BadRequest(f"premises must be one of {', '.join(book.premises)}.")
     if "version" in asked and "on" in asked:
-        raise BadRequest("Ask for a day or for a version, not for both.")
+        raise BadRequest("Only one of on and version is allowed.")
     version = asked.get("version")
     found = book.checklist_under(version, date.max) if version else book.on(day).checklist
     if found is None:
@@ -52,7 +52,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
 
 
 def _item(item: Item, of: Checklist) -> dict[str, Any]:
-    """Write an item: what does not concern its kind of answer is left out."""
+    """Return an item as JSON, with only the properties of its kind of answer."""
     bounds = {
         name: value
         for name in ("passes", "lowest", "highest", "at_least", "at_most")

@@ -21,7 +21,7 @@ from services.gateway.resources.view import View
 
 
 def officers(reads: Reads, request: Request) -> Response:
-    """List the liaison officers who have enterprises, by staff number, and how many."""
+    """List the liaison officers who have enterprises, by staff number, with the count."""
     once(request.args, [])
     counted = reads.counted(OFFICERS)
     items = [{"officer": name, "enterprises": count} for name, count in counted.items()]
@@ -37,7 +37,7 @@ def document(reads: Reads, view: View, request: Request, identity: str) -> Respo
 
 
 def timeline(reads: Reads, declared: Timeline, request: Request, identity: str) -> Response:
-    """List the events that concern a thing, causes first; raises `NotFound`."""
+    """List the events of a thing, causes first; raises `NotFound`."""
     limit, after = page_of(once(request.args, PAGES))
     access, view = access_of(request), declared.view
     reads.require(view, identity, access.of(view))
@@ -49,10 +49,10 @@ def timeline(reads: Reads, declared: Timeline, request: Request, identity: str) 
 
 
 def rules(book: Rulebook, today: Callable[[], date], request: Request) -> Response:
-    """Return the checklist of a day."""
+    """Return the checklist of a day or a version."""
     return answer(checklist(book, request.args, today()))
 
 
 def statistics(reads: Reads, _request: Request) -> Response:
-    """Return the figures of the district."""
+    """Return the district's statistics."""
     return answer(reads.statistics())

@@ -1,6 +1,6 @@
-"""What is asked of a list: filters, ranges, words, an order and a page, understood or refused.
+"""List queries: filters, ranges, search terms, sort order and page, parsed from a query string.
 
-docs/reading.md tells people of it.
+docs/reading.md documents them.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from services.gateway.resources.view import View
 
 MOST_WORDS = 10
 LONGEST_QUESTION = 200
-"""Characters of `q`."""
+"""Longest `q`, in characters."""
 _RANGE = ".."
 FORMAT = "format"
-"""Says in which format a list is wanted; it changes nothing of what is listed."""
+"""Selects the format of a list, not its contents."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a page ends: the last document's value in the order, and its position."""
+    """The end of a page: the last document's sort value and its position."""
 
     value: Any
     position: int
@@ -39,7 +39,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked of a list, understood."""
+    """A parsed list query."""
 
     conditions: tuple[ColumnElement[bool], ...] = ()
     words: tuple[str, ...] = ()
@@ -48,10 +48,10 @@ class Asked:
     limit: int = 50
     after: Place | None = None
     mark: str = ""
-    """Tells this list from every other: a cursor of one is none of another."""
+    """Identifies the list: a cursor is valid only for the list it came from."""
 
     def cursor(self, place: Place) -> str:
-        """Write where the page ends, so that only the same list can be read on from there."""
+        """Return the cursor of a place, valid for this list only."""
         text = json.dumps([place.value, place.position], ensure_ascii=False)
         return base64.urlsafe_b64encode(f"{_seal(self.mark, text)}{text}".encode()).decode()
 
@@ -63,8 +63,8 @@ def _seal(mark: str, text: str) -> str:
 def asked_of(
     view: View, given: MultiDict[str, str], scope: Sequence[ColumnElement[bool]] = ()
 ) -> Asked:
-    """Understand what is asked of a view, within a scope; raises `BadRequest`, which tells all that
-    is wrong."""
+    """Parse the query string of a view, within a scope; raises `BadRequest`, which lists every
+    error."""
     asked = once(given, view.known)
     said: list[str] = []
     conditions = []
@@ -78,8 +78,8 @@ def asked_of(
     sort = asked.get("sort", "")
     if "sort" in asked and sort.removeprefix("-") not in view.sorts:
         said.append(
-            f"The list cannot be sorted by {sort.removeprefix('-') or 'an empty name'}; "
-            f"it can by {', '.join(view.sorts) or 'nothing'}, with - in front for the reverse."
+            f"Unknown sort field {sort.removeprefix('-') or '(empty)'}. "
+            f"Allowed: {', '.join(view.sorts) or 'none'}; - in front reverses the order."
         )
     words = _words(asked["q"], said) if "q" in asked else ()
     limit = limit_of(asked, said)
@@ -93,7 +93,7 @@ def asked_of(
 
 
 def _condition(column: ColumnElement[Any], kind: Kind, text: str) -> ColumnElement[bool]:
-    """Understand a value, several, or a range with one open end at the most."""
+    """Parse a value, several values, or a range with at most one open end."""
     if kind.ranges and _RANGE in text:
         first, _, last = text.partition(_RANGE)
         ends = [kind.read(end) if end else None for end in (first, last)]
@@ -113,23 +113,23 @@ def _ranges(kind: Kind) -> str:
 def _words(text: str, said: list[str]) -> tuple[str, ...]:
     words = tuple(dict.fromkeys(filter(None, map(plain, text.split()))))
     if len(text) > LONGEST_QUESTION or len(words) > MOST_WORDS:
-        said.append(f"q takes {MOST_WORDS} words and {LONGEST_QUESTION} characters at the most.")
+        said.append(f"q is limited to {MOST_WORDS} words and {LONGEST_QUESTION} characters.")
     elif not words or min(map(len, words)) < SHORTEST:
-        said.append(f"q needs words of {SHORTEST} letters or digits at the least.")
+        said.append(f"q needs words of at least {SHORTEST} letters or digits.")
     return words
 
 
 def _place(cursor: str, mark: str, *, sort: bool) -> Place:
-    """Read a cursor back; raises `BadRequest` for one of another list, and for one that is none."""
+    """Parse a cursor; raises `BadRequest` for an invalid cursor and for that of another list."""
     try:
         decoded = base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
-        raise BadRequest("after must be a cursor from an answer.") from None
+        raise BadRequest("after must be a cursor from a response.") from None
     seal, text = decoded[:12], decoded[12:]
     if seal != _seal(mark, text):
         raise BadRequest(
-            "after must be a cursor from an answer to the same list, "
-            "with the same filters, words and order."
+            "after must be a cursor from a response of the same list, "
+            "with the same filters, search terms and sort order."
         )
     value, position = json.loads(text)
     return Place(value if sort else None, position)

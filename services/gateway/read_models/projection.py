@@ -1,4 +1,4 @@
-"""Projection: what a batch of events makes of the documents of the read models."""
+"""Projection: how a batch of events changes the documents of the read models."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from contracts.message import Change, Event
 from services.gateway.resources.view import Document, View
 
 Changed = tuple[Document | None, Document]
-"""A document as it was, if it was there, and as it is."""
+"""A document before the batch, if it existed, and after it."""
 
 
 class Page:
-    """The documents that one batch touches: loaded at once, changed in memory, written at once."""
+    """The documents that a batch touches: loaded together, changed in memory, written together."""
 
     def __init__(self, store: Store, views: dict[type[Event], list[View]]) -> None:
         self._store = store
@@ -28,7 +28,7 @@ class Page:
         self._now: dict[tuple[str, str], Document] = {}
 
     def load(self, uow: UnitOfWork, messages: Iterable[Message], *first: Statement) -> None:
-        """Load every document that these messages may change, once `first` has been asked."""
+        """Load every document that the messages may change, after executing `first`."""
         wanted: dict[View, set[str]] = {}
         for message in messages:
             for view in self._views.get(type(message.payload), ()):
@@ -46,7 +46,7 @@ class Page:
                     self._now[view.name, identity] = found[identity]
 
     def apply(self, message: Message) -> None:
-        """Change the documents that a message is about."""
+        """Change the documents that a message concerns."""
         fact = message.payload
         for view in self._views.get(type(fact), ()):
             key = view.name, getattr(fact, view.id_field)
@@ -58,7 +58,7 @@ class Page:
                 self._now[key] = document
 
     def write(self, uow: UnitOfWork, views: dict[str, View]) -> Counter[str]:
-        """Write the changed documents; give by how much each figure moved."""
+        """Write the changed documents; return the change of each counter."""
         moved: Counter[str] = Counter()
         changed: dict[str, list[Changed]] = {}
         for key, document in self._now.items():
@@ -75,10 +75,10 @@ class Page:
 
 
 def write_documents(store: Store, uow: UnitOfWork, view: View, changed: Iterable[Changed]) -> None:
-    """Write documents, each with what it was before, if anything.
+    """Write documents, each with its previous state if it existed.
 
-    Of one that was there before only the columns that differ are written: every other would cost
-    an entry in an index, even with the same value.
+    Of an existing document only changed columns are written: each written column costs an index
+    entry, even with an unchanged value.
     """
     new: list[dict[str, Any]] = []
     updates: dict[tuple[str, ...], list[dict[str, Any]]] = {}

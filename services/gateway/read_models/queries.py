@@ -1,4 +1,5 @@
-"""Reading: documents by id, lists in pages, timelines that name each cause, statistics."""
+"""Queries of the read models: documents by id, lists in pages, timelines with causes,
+statistics."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ class Reads:
     def document(
         self, view: View, identity: str, scope: Sequence[ColumnElement[bool]] = ()
     ) -> str | None:
-        """Return a document as JSON text, if there is one within the scope."""
+        """Return a document as JSON text if it is within the scope, else None."""
         if scope:
             with self.store.engine.connect() as connection:
                 limited: str | None = connection.scalar(view.by_id.where(*scope), {"id": identity})
@@ -47,7 +48,7 @@ class Reads:
         return found
 
     def _find(self, view: View) -> None:
-        """Find the documents that are wanted by now, in one query: many may ask at once."""
+        """Load all documents requested so far in one query."""
         wanted = self._wanted.pop(view)
         try:
             given = {"ids": self.store.dialect.array(wanted)}
@@ -56,7 +57,7 @@ class Reads:
             for come in wanted.values():
                 come.send_exception(error)
             return
-        except BaseException:  # the caller has gone: the next who asks finds them
+        except BaseException:  # the client is gone: the next request loads them
             self._wanted[view] = wanted | self._wanted[view]
             raise
         for identity, come in wanted.items():
@@ -65,21 +66,21 @@ class Reads:
     def look(
         self, view: View, identity: str, scope: Sequence[ColumnElement[bool]] = ()
     ) -> Document | None:
-        """Return a document, if there is one within the scope."""
+        """Return a document if it is within the scope, else None."""
         text = self.document(view, identity, scope)
         return json.loads(text) if text else None
 
     def require(self, view: View, identity: str, scope: Sequence[ColumnElement[bool]] = ()) -> str:
-        """Return a document as JSON text; raises `NotFound` where none is within the scope."""
+        """Return a document as JSON text; raises `NotFound` if none is within the scope."""
         text = self.document(view, identity, scope)
         if text is None:
             raise not_found(identity, f"the {view.name}")
         return text
 
     def listing(self, view: View, query: Asked) -> tuple[str, str | None]:
-        """Return a page of a view as JSON text, and the cursor of the next page, if there is one.
+        """Return a page of a view as JSON text, and the cursor of the next page or None.
 
-        What the list says was so at `as_of` at the earliest, for all that the gateway knew then.
+        The page contains everything that follows from the events up to `as_of`.
         """
         with self.store.engine.connect() as connection:
             as_of = last_event(connection)
@@ -95,9 +96,9 @@ class Reads:
         )
 
     def pages(self, view: View, query: Asked) -> Iterator[list[Document]]:
-        """Return a whole list, page after page, as it is read by cursors; one at the least.
+        """Return all pages of a list, read by cursor; at least one.
 
-        Between two pages nothing is held of the database, and others have their turn.
+        No database resource is held between two pages, and other requests run in between.
         """
         while True:
             with self.store.engine.connect() as connection:
@@ -110,19 +111,19 @@ class Reads:
             pause(0)
 
     def is_longer(self, view: View, asked: Asked, rows: int) -> bool:
-        """Return whether a list has more than so many rows."""
+        """Return whether a list has more than `rows` rows."""
         (query,) = self._pages(view, replace(asked, sort=None, descending=False, after=None))
         next_row = query.with_only_columns(view.table.c.position).offset(rows).limit(1)
         with self.store.engine.connect() as connection:
             return connection.scalar(next_row) is not None
 
     def as_of(self) -> dict[str, Any]:
-        """Return the last event that is known."""
+        """Return the last known event."""
         with self.store.engine.connect() as connection:
             return last_event(connection)
 
     def _rows(self, connection: Connection, view: View, asked: Asked) -> list[Any]:
-        """Read the rows of a page, and one more if there is one."""
+        """Read the rows of a page, and one more if it exists."""
         rows: list[Any] = []
         near = None
         if asked.words and view.words and asked.sort is None:
@@ -141,7 +142,7 @@ class Reads:
         return rows
 
     def _pages(self, view: View, asked: Asked, found: Any = None) -> Iterator[Select[Any]]:
-        """Return the queries that make a page, one after the other: what has no value comes
+        """Return the queries that make up a page, in order: documents without a sort value come
         last."""
         table, position, after = view.table, view.table.c.position, asked.after
         column = null() if asked.sort is None else table.c[asked.sort]
@@ -166,11 +167,11 @@ class Reads:
         after: int,
         scope: Sequence[ColumnElement[bool]] = (),
     ) -> tuple[dict[str, Any], str | None]:
-        """Return a page of what happened, each entry naming its cause, and where the next begins.
+        """Return a page of events, each with its cause, and the cursor of the next page or None.
 
-        Pages follow each other as the events arrived, and so nothing that is added later is
-        missed. In a page causes stand before their effects. An effect may have arrived before its
-        cause, which another service has published: a page ends before one whose cause is to come.
+        Pages follow the order of arrival, so no later event is missed. Within a page causes precede
+        effects. An effect may arrive before a cause that another service published: the page then
+        ends before that effect.
         """
         query = select(events).where(about, *scope)
         with self.store.engine.connect() as connection:
@@ -190,8 +191,7 @@ class Reads:
         return {"items": items, "next": following, "as_of": as_of}, following
 
     def counted(self, prefix: str) -> dict[str, int]:
-        """Return the figures whose name begins so, without those words, where there is
-        something."""
+        """Return the non-zero counters whose name has a prefix, without the prefix."""
         last = prefix[:-1] + chr(ord(prefix[-1]) + 1)
         query = (
             select(counters.c.name, counters.c.value)
@@ -203,7 +203,7 @@ class Reads:
             return {row.name.removeprefix(prefix): row.value for row in rows}
 
     def statistics(self) -> dict[str, Any]:
-        """Return the figures, and as of which event they hold."""
+        """Return the statistics and the event as of which they hold."""
         with self.store.engine.connect() as connection:
             as_of = last_event(connection)
             counted = {row.name: row.value for row in connection.execute(select(counters))}
@@ -211,7 +211,7 @@ class Reads:
 
 
 def _onward(query: Select[Any], asked: Asked, begin: Mapping[Any, Any]) -> Select[Any]:
-    """Order by these columns, and begin after these values, if there are any."""
+    """Order by these columns, and start after these values if there are any."""
     columns, values = [*begin], [*begin.values()]
     if values[-1] is not None:
         here = tuple_(*columns) if len(columns) > 1 else columns[0]
@@ -221,7 +221,8 @@ def _onward(query: Select[Any], asked: Asked, begin: Mapping[Any, Any]) -> Selec
 
 
 def _parted(rows: list[Any], late: set[str]) -> list[Any]:
-    """End a page before the first effect whose cause is late, unless nothing would be left."""
+    """End a page before the first effect whose cause arrives later, unless the page would be
+    empty."""
     ends = (number for number, row in enumerate(rows) if number and row.causationid in late)
     end = next(ends, len(rows))
     if end == len(rows):
@@ -230,8 +231,7 @@ def _parted(rows: list[Any], late: set[str]) -> list[Any]:
 
 
 def causes_first(rows: Sequence[Any]) -> list[Any]:
-    """Order events so that none stands before its cause or before an earlier one of its stream, and
-    otherwise as they arrived."""
+    """Order events by arrival, but each after its cause and after earlier events of its stream."""
     by_id = {row.id: row for row in rows}
     needs: dict[str, list[Any]] = {}
     last_of: dict[tuple[str, str], Any] = {}

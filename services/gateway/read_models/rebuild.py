@@ -1,7 +1,8 @@
-"""Rebuilding the read models: the kept events are projected anew beside the live documents, by the
-same code, into an empty database; then what differs is put right, while gateways go on projecting.
+"""Rebuild of the read models.
 
-docs/decisions/0013 says why nothing is swapped.
+The stored events are projected again by the same code into an empty database beside the live one;
+then differing documents are repaired while gateways keep projecting. docs/decisions/0013 explains
+why nothing is swapped.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ from services.gateway.resources.view import View
 from services.gateway.tables import counters, events
 
 PAGE = 2000
-"""Events that are projected, or documents that are compared, at once."""
+"""Events to project, or documents to compare, in one step."""
 IN_ONE_LOCK = 500
-"""Documents that are put right while gateways wait."""
+"""Documents to repair while gateways wait."""
 MANY = 20_000
-"""Documents that may be held in memory as suspects before they are dealt with."""
+"""Candidates that may be held in memory before they are compared again."""
 TRIES = 10
-"""Times that a lock is asked for, of some 5 s each on PostgreSQL."""
+"""Attempts to get a lock, of about 5 s each on PostgreSQL."""
 CHANGED, MISSING, SURPLUS = "changed", "missing", "surplus"
 
 Progress = Callable[[str, int, int], None]
@@ -45,31 +46,32 @@ ResultT = TypeVar("ResultT")
 
 
 class NotProjectable(Exception):
-    """A kept event cannot be projected; the message is one sentence."""
+    """A stored event cannot be projected; the message is one sentence."""
 
 
 @dataclass
 class Found:
-    """What a rebuild found; a document is `changed`, `missing` or `surplus` among the live ones."""
+    """The result of a rebuild: documents that are `changed`, `missing` or `surplus` in the live
+    database."""
 
     events: int = 0
     documents: dict[str, int] = field(default_factory=dict)
     differing: dict[str, dict[str, str]] = field(default_factory=dict)
     counters: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Of each counter that differed, what it was and what it should be."""
+    """Each counter that differed: its value, and the correct value."""
     longest_lock: float = 0.0
-    """Seconds for which gateways were kept out at most."""
+    """Longest lock on the gateways, in seconds."""
 
     @property
     def equal(self) -> bool:
-        """Return whether the live read models are what follows from the events."""
+        """Return whether the live read models match the events."""
         return not any(self.differing.values()) and not self.counters
 
 
 class Rebuilding:
-    """Projects the events of `live` into `beside`, an empty database, and compares.
+    """Projects the events of `live` into `beside`, an empty database, and compares the two.
 
-    With `repair`, live documents and counters that differ are put right.
+    With `repair`, differing live documents and counters are corrected.
     """
 
     def __init__(
@@ -81,11 +83,11 @@ class Rebuilding:
         self.repair = repair
         self.found = Found(differing={name: {} for name in self.views})
         self._position = 0
-        self._compared = False  # from then on a document that moves is looked at again
-        self._candidates: dict[Candidate, None] = {}  # in the order in which they were met
+        self._compared = False  # from then on a moved document is compared again
+        self._candidates: dict[Candidate, None] = {}  # in order of discovery
 
     def run(self, progress: Progress) -> Found:
-        """Do it all; `progress` is told what is under way, how much is done, and of how much."""
+        """Run the rebuild; `progress` is called with the step, the amount done and the total."""
         _make_room(self.beside)
         until = self._settled()
         while until > self._position:
@@ -101,12 +103,12 @@ class Rebuilding:
     # -- projecting
 
     def _settled(self) -> int:
-        """Return the position of the last event: none before it can appear any more."""
+        """Return the position of the last event that no earlier event can follow."""
         with self.live.engine.connect() as connection:
             return connection.scalar(select(func.max(events.c.position))) or 0
 
     def _project(self, until: int, progress: Progress = lambda *_: None) -> None:
-        """Project the events up to a position that is settled, page by page."""
+        """Project the events up to a settled position, page by page."""
         while self._position < until:
             with self.live.engine.connect() as connection:
                 rows = connection.execute(_EVENTS, {"after": self._position, "until": until}).all()
@@ -132,7 +134,8 @@ class Rebuilding:
     # -- comparing
 
     def _compare(self, view: View, progress: Progress) -> None:
-        """Compare all documents of a view while they change: what differs is only suspect."""
+        """Compare all documents of a view while they change; every difference is only a
+        candidate."""
         total, alike = _count(self.beside, view), 0
         self.found.documents[view.name] = total
         for number, rows in enumerate(_pages(self.live, view), 1):
@@ -151,7 +154,7 @@ class Rebuilding:
         return len(rows) - len(unlike)
 
     def _repair_candidates(self, *, finish: bool = False) -> None:
-        """Look at suspects again while gateways are kept out, some at a time."""
+        """Compare candidates again while gateways are locked out, a part at a time."""
         self._project(self._settled())
         self._drop_equal()
         last = not (self._candidates or finish)
@@ -162,7 +165,7 @@ class Rebuilding:
             pause(self.live.dialect.lock_interval)
 
     def _drop_equal(self) -> None:
-        """Let go of those that are equal by now, before anybody has to wait for it."""
+        """Drop candidates that have become equal, before any gateway is locked out."""
         for view, identities in self._by_view(self._candidates):
             for start in range(0, len(identities), PAGE):
                 some = identities[start : start + PAGE]
@@ -172,7 +175,7 @@ class Rebuilding:
                         del self._candidates[view.name, identity]
 
     def _repair(self, uow: UnitOfWork, *, finish: bool) -> tuple[list[Candidate], bool]:
-        """Compare some suspects when nothing moves; with the last of them go the counters."""
+        """Compare some candidates under the lock, and the counters with the last of them."""
         self._project(self._settled())
         chosen = list(islice(self._candidates, IN_ONE_LOCK))
         for view, identities in self._by_view(chosen):
@@ -216,16 +219,16 @@ class Rebuilding:
         return [(self.views[name], identities) for name, identities in found.items()]
 
     def _alone(self, do: Callable[[UnitOfWork], ResultT]) -> ResultT:
-        """Do something in a transaction from which projecting gateways are kept out.
+        """Run `do` in a transaction that locks projecting gateways out.
 
-        A gateway locks `events` before it loads documents, and so it never writes one that it has
-        loaded before a repair. What is done may be done again, if the lock is long in coming.
+        A gateway locks `events` before it loads documents, so it never overwrites a repair with an
+        older document. `do` runs again if the lock is not granted in time.
         """
         lock = self.live.dialect.lock_table(events, "SHARE ROW EXCLUSIVE")
         for tries in count(1):
             try:
                 with self.live.write() as uow:
-                    uow.connection()  # on SQLite this alone keeps others out
+                    uow.connection()  # SQLite needs no other lock
                     self.live.execute_many(uow, *lock)
                     started = time.monotonic()
                     result = do(uow)
@@ -253,7 +256,7 @@ _EVENTS = (
 
 
 def _make_room(beside: Store) -> None:
-    """Create the tables; nobody filters or searches these documents."""
+    """Create the tables, without filter columns' indexes or search indexes."""
     migrations.apply(beside)
     with beside.write() as uow:
         for view in VIEWS.values():
@@ -264,14 +267,14 @@ def _make_room(beside: Store) -> None:
 
 
 def _message(row: Row[Any]) -> Message:
-    """Read a kept event back as the message that it was; raises `NotProjectable`."""
+    """Return a stored event as the message it was; raises `NotProjectable`."""
     envelope = Envelope(
         row.id, row.source, row.type, row.time, row.partitionkey, row.correlationid,
         row.causationid, row.causationtype,
     )  # fmt: skip
     message = Message(envelope, row.body, f"{row.source}.events", seq=row.position)
     try:
-        message.payload  # noqa: B018  (reads the body)
+        message.payload  # noqa: B018  (parses the body)
     except Undecodable as error:
         raise NotProjectable(f"Event {row.position} cannot be read: {error}.") from error
     return message
@@ -293,7 +296,7 @@ def _count(store: Store, view: View) -> int:
 
 
 def _rows(view: View) -> Select[Any]:
-    """Build the query for whole rows: position, id, filter columns, document, and its words."""
+    """Build the query for whole rows: position, id, filter columns, document, search terms."""
     if not view.words:
         return select(view.table)
     words = view.words.table
@@ -302,7 +305,7 @@ def _rows(view: View) -> Select[Any]:
 
 
 def _take_away(uow: UnitOfWork, view: View, surplus: Collection[str]) -> None:
-    """Delete documents that follow from nothing, and their words."""
+    """Delete documents that follow from no event, and their search terms."""
     if not surplus:
         return
     gone = view.table.c.id.in_(surplus)
@@ -328,7 +331,7 @@ def _pages(store: Store, view: View) -> Iterator[Sequence[Row[Any]]]:
 
 
 def _contents(store: Store, view: View, identities: Collection[str]) -> dict[str, tuple[Any, ...]]:
-    """Read some documents as they are in their rows, without their positions."""
+    """Return the contents of some documents without their positions."""
     query = _rows(view).where(view.table.c.id.in_(identities))
     with store.engine.connect() as connection:
         return {row.id: tuple(row[1:]) for row in connection.execute(query)}

@@ -1,4 +1,4 @@
-"""The figures of the district, as `/v1/statistics` shows them."""
+"""The district's statistics, as `/v1/statistics` shows them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FIGURES: dict[str, tuple[str, ...]] = {
 
 
 def statistics(counters: dict[str, int]) -> dict[str, Any]:
-    """Arrange the counters as the API shows them; what was never counted is 0."""
+    """Arrange the counters as the API shows them; an absent counter is 0."""
     made: dict[str, Any] = {
         group: {name: counters.get(f"{group}.{name}", 0) for name in names}
         for group, names in FIGURES.items()

@@ -1,7 +1,7 @@
-"""What the gateway serves: every read model and endpoint, each declared once, by service.
+"""Everything the gateway serves: read models and endpoints, each declared once, by service.
 
-The routes, the rights of each role, OpenAPI and docs/roles.md follow from the declarations. The
-figures are those of the article: `reopened` and `on_duty` count enterprises that are open now.
+Routes, permissions, OpenAPI and docs/roles.md are derived from the declarations. The statistics are
+those of the article: `reopened` and `on_duty` count currently open enterprises.
 """
 
 from __future__ import annotations

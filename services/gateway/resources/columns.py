@@ -1,7 +1,7 @@
-"""What a list is filtered, sorted and ranged by: columns beside a document, each of one kind.
+"""Kinds of columns by which lists are filtered, sorted and ranged.
 
-Days are written as ISO 8601 has them, names are compared by code point, and numbers are numbers:
-so PostgreSQL and SQLite give every list in the same order, whatever their locale.
+Days are ISO 8601, names are compared by code point, and numbers are numeric, so PostgreSQL and
+SQLite sort every list alike, whatever their locale.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from sqlalchemy.types import TypeEngine
 from services.gateway.tables import POSITION
 
 LONGEST = 64
-"""Characters of a text column; an index takes no text of any length."""
+"""Length of a text column in characters; an index limits it."""
 _DIGEST = 16
-"""Bytes of the digest that stands for the rest of a long text."""
+"""Length of the digest that replaces the rest of a long text, in bytes."""
 _NUMBER = re.compile(r"-?[0-9]{1,15}")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def column_text(value: Any) -> str | None:
-    """Write a value as a text column holds it: of a long one the beginning, and a digest."""
+    """Return a value as stored in a text column: a long one is cut and ends in a digest."""
     if value is None:
         return None
     text = str(value).lower() if isinstance(value, bool) else str(value)
@@ -55,9 +55,9 @@ def _number(text: str) -> int:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of column: how it is stored, written from a document and read from a query.
+    """A kind of column: its type, its value in a document, and its parser for queries.
 
-    `read` raises `ValueError` for what is none; `example` is what people are told then.
+    `read` raises `ValueError` for an invalid value; `example` is then shown to the client.
     """
 
     type: TypeEngine[Any]
@@ -65,18 +65,18 @@ class Kind:
     read: Callable[[str], Any] = column_text
     example: str = ""
     sorts: bool = True
-    """A list may be ordered by it."""
+    """Lists can be sorted by it."""
     ranges: bool = False
-    """It may be asked for by a range."""
+    """It accepts a range."""
     several: bool = True
-    """It may be asked for by several values, with commas between."""
+    """It accepts several values, separated by commas."""
 
 
 CODE = Kind(String(LONGEST), sorts=False)
-"""An identity, a state, a code: looked for as a whole."""
+"""An id, a state, a code: matched as a whole."""
 NAME = Kind(
     String(LONGEST).with_variant(String(LONGEST, collation="C"), "postgresql"), several=False
 )
-"""A text in people's words: looked for as a whole, and lists are sorted by how it begins."""
+"""A text written by people: matched as a whole, sorted by its beginning."""
 DAY = Kind(String(10), _as_it_is, _day, "a day such as 2020-02-10", ranges=True)
 NUMBER = Kind(POSITION, _as_it_is, _number, "a whole number", ranges=True)

@@ -1,4 +1,4 @@
-"""Complaints: their read model, and the endpoints of what changes them."""
+"""Complaints: their read model and command endpoints."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _figures(document: Document) -> dict[str, int]:
 
 
 def _clock(_document: Document, event: Any) -> Document:
-    """Return what lists filter by: the clock's stage, and the day on which it is due."""
+    """Return the filter columns of the clock: its stage, and its due day."""
     counting = event.to_data()["counting"]
     if counting is None:
         return {"clock": ENDED, "due_on": None}

@@ -1,4 +1,4 @@
-"""Issues, notices, closures, slips: their read models and the endpoints of what changes them."""
+"""Issues, notices, closures and slips: their read models and command endpoints."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ notices = View(
     numbers=("level",),
     worklists=("due_on",),
 )  # fmt: skip
-"""A notice as a re-inspection needs it: what is `open`, and all that came before."""
+"""Notices, as a re-inspection needs them: the `open` issues, and the whole history."""
 
 
 def _lifted(_document: Document, event: ClosureLifted) -> Document:

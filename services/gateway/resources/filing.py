@@ -1,4 +1,4 @@
-"""Enterprises, filings and rosters: their read models and the endpoints of what changes them."""
+"""Enterprises, filings and rosters: their read models and command endpoints."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ from services.gateway.resources.view import Document, View, begins, follows
 from services.gateway.tables import events
 
 OFFICERS = "officers."
-"""Begins the name of a figure that counts the enterprises of a liaison officer."""
+"""Prefix of the counters of enterprises by liaison officer."""
 OF_ENTERPRISE = {"enterprise_id": "enterprise_id"}
-"""A command takes the enterprise from the document that it concerns."""
+"""The command takes the enterprise from the document of its thing."""
 INVOLVED = ON_SITE | {ENTERPRISE, AUDITOR}
 
 
@@ -67,7 +67,7 @@ def _filing_figures(document: Document) -> dict[str, int]:
 
 
 def _assigned(document: Document, event: LiaisonAssigned) -> Document:
-    """Return the liaison officer, and the history: who, from when on and why."""
+    """Return the liaison officer and the history: officer, since when, and why."""
     entry = {
         "officer": event.officer,
         "since": event.assigned_on.isoformat(),
@@ -239,6 +239,6 @@ TIMELINE = Timeline(enterprises, events.c.enterprise_id, INVOLVED)
 ROSTERS = Sublist(
     enterprises,
     rosters,
-    "List the rosters of an enterprise, a day each, as they were reported.",
+    "List the rosters of an enterprise, one for each day, as reported.",
     INVOLVED,
 )

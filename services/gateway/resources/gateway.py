@@ -1,4 +1,4 @@
-"""The gateway's own endpoints: exports, events, commands, the clock, tokens, and its documents."""
+"""The gateway's own endpoints: exports, events, commands, the clock, tokens and documents."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from services.gateway.resources.roles import (
 LONGEST_PASSWORD = 200
 """Characters."""
 PAGE_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
-"""Swagger UI sets styles and draws icons itself; else nothing but our own files is loaded."""
+"""Swagger UI needs inline styles and data icons; everything else is our own files."""
 _NOT_MODIFIED = Answer("Nothing has changed.")
 _PAGED = ("limit", "after")
 
 
 class ClockBody(Schema):
-    """What sets the clock: a moment with its offset."""
+    """A moment with its offset, to which the clock moves."""
 
     at = fields.AwareDateTime(
         required=True,
@@ -42,14 +42,14 @@ class ClockBody(Schema):
 
 
 class Credentials(Schema):
-    """Who asks for a token."""
+    """A token request."""
 
     account = fields.String(required=True, validate=validate.Length(1, 64))
     password = fields.String(required=True, validate=validate.Length(1, LONGEST_PASSWORD))
 
 
 class DisclosureBody(Schema):
-    """Why somebody wants to see what is personal; `by` is who that is, if not the caller."""
+    """The reason for a disclosure; `by` is the person, if not the caller."""
 
     reason = fields.String(required=True, validate=NotBlank(min=1, max=LONGEST_TEXT))
     by = fields.String(validate=NotBlank(min=1, max=64))
@@ -60,33 +60,33 @@ EXPORTS = (
         "GET",
         "/v1/exports/<id>",
         "getExport",
-        "Read how a long export stands. It is there for who asked for it, for a day.",
+        "Read the status of a long export. It is kept for its caller, for a day.",
         READERS,
-        {200: Answer("How it stands.", "Export")},
+        {200: Answer("The status.", "Export")},
         (*READS, 404),
     ),
     Operation(
         "GET",
         "/v1/exports/<id>/file",
         "getExportFile",
-        "Read the file of a long export. It is a 409 as long as it is being written.",
+        "Read the file of a long export. The response is 409 until it is written.",
         READERS,
         {200: Answer("The file.", {CSV: {}, XLSX: {}})},
         (*READS, 404, 409),
     ),
 )
 _FILTERS = (
-    parameter("type", "Types of events, with commas between."),
-    parameter("source", "Services that say them, with commas between."),
+    parameter("type", "Types of events, separated by commas."),
+    parameter("source", "Publishing services, separated by commas."),
     parameter("enterprise", "The id of an enterprise."),
-    parameter("grid", "A node of the grid, with all below it."),
+    parameter("grid", "A node of the grid, with all nodes below."),
 )
 EVENTS = (
     Operation(
         "GET",
         "/v1/events",
         "listEvents",
-        "Read what has happened, in one order without a gap. See docs/feed.md.",
+        "List events in one order without gaps. See docs/feed.md.",
         READERS | {DEPARTMENT},
         {
             200: Answer(
@@ -108,15 +108,15 @@ EVENTS = (
         "GET",
         "/v1/events/stream",
         "streamEvents",
-        "Hear what happens, as it happens. See docs/feed.md.",
+        "Stream events as they are recorded. See docs/feed.md.",
         READERS | {DEPARTMENT},
-        {200: Answer("Server-sent events, without end.", {EVENT_STREAM: {}})},
+        {200: Answer("Server-sent events, in an endless stream.", {EVENT_STREAM: {}})},
         parameters=("after",),
         query=(
             *_FILTERS,
             parameter(
                 "Last-Event-ID",
-                "The position after which to go on; goes before `after`.",
+                "The position after which to resume; overrides `after`.",
                 place="header",
             ),
         ),
@@ -127,21 +127,21 @@ _READ_WHOLE = (
         "GET",
         "/v1/officers",
         "listOfficers",
-        "List the liaison officers who have enterprises, and how many.",
+        "List the liaison officers with their numbers of enterprises.",
         {OFFICE, AUDITOR},
-        {200: Answer("All of them.", "Officers")},
+        {200: Answer("The officers.", "Officers")},
     ),
     Operation(
         "GET",
         "/v1/checklists",
         "getChecklist",
-        "Read the checklist for a kind of premises. As it stands on a day, or under a version.",
+        "Read the checklist for a kind of premises. As of a day, or under a version.",
         ANY,
         {200: Answer("The checklist.", "Checklist")},
         (*READS, 404, 409),
         query=(
             parameter("premises", required=True, example="shop"),
-            parameter("on", "Today unless given.", schema={"type": "string", "format": "date"}),
+            parameter("on", "By default today.", schema={"type": "string", "format": "date"}),
             parameter("version", "Instead of a day."),
         ),
         scoped=False,
@@ -150,9 +150,9 @@ _READ_WHOLE = (
         "GET",
         "/v1/statistics",
         "getStatistics",
-        "Read the figures of the district.",
+        "Read the statistics of the district.",
         ANY,
-        {200: Answer("The figures.", "Statistics")},
+        {200: Answer("The statistics.", "Statistics")},
         (401, 403, 503),
         scoped=False,
     ),
@@ -162,7 +162,7 @@ _COMMANDS = (
         "GET",
         "/v1/commands/<id>",
         "getCommand",
-        "Read what became of a command, to whoever has sent it.",
+        "Read the record of a command. Only its caller can read it.",
         ANY,
         {200: Answer("The record.", "CommandRecord")},
         (401, 403, 404, 503),
@@ -172,7 +172,7 @@ _COMMANDS = (
         "GET",
         "/v1/commands/<id>/rows",
         "listCommandRows",
-        "List what became of each row of a batch.",
+        "List the outcome of each row of a batch.",
         ANY,
         {200: Answer("A page of rows.", "CommandRows", ("Link",))},
         (*READS, 404),
@@ -184,11 +184,11 @@ _CLOCK = Operation(
     "POST",
     "/v1/clock",
     "setClock",
-    "Move the manual clock forward, by whole hours. Answers when all that was due is done.",
+    "Move the manual clock forward, by whole hours. The response comes when all due work is done.",
     {OFFICE, OPERATOR},
     {
-        200: Answer("The hour is over everywhere.", "Clock"),
-        202: Answer("Some services are still at it.", "Clock"),
+        200: Answer("Every service has handled the hour.", "Clock"),
+        202: Answer("Some services are still handling the hour.", "Clock"),
     },
     TAKES_A_BODY,
     ("idempotency-key", "prefer"),
@@ -199,7 +199,7 @@ _TOKEN = Operation(
     "POST",
     "/v1/token",
     "getToken",
-    "Get a token for the password of an account of the district's own.",
+    "Get a token for an account's password.",
     ANY,
     {200: Answer("The token.", "Token")},
     (400, 401, 404, 413, 415, 422, 429, 503),
@@ -236,7 +236,7 @@ _DOCUMENTS = (
         "GET",
         "/asyncapi.json",
         "getAsyncapi",
-        "Read the description of the events that are published on the bus.",
+        "Read the description of the events on the bus.",
         ANY,
         {200: Answer("AsyncAPI 3.0.", {JSON: {"type": "object"}}, ("ETag",)), 304: _NOT_MODIFIED},
         (),
@@ -262,7 +262,7 @@ _DOCUMENTS = (
         "GET",
         "/docs/<file>",
         "getDocsFile",
-        "Read a file that the page needs.",
+        "Read a file of the page.",
         ANY,
         {200: Answer("The file.", {"*/*": {}}), 304: _NOT_MODIFIED},
         (404,),
@@ -280,11 +280,11 @@ PROBES = (
         "GET",
         "/livez",
         "isAlive",
-        "Ask whether the process answers.",
+        "Check whether the process is alive.",
         ANY,
         {
             200: Answer(
-                "It does.",
+                "The process is alive.",
                 {
                     JSON: {
                         "type": "object",
@@ -301,11 +301,11 @@ PROBES = (
         "GET",
         "/readyz",
         "isReady",
-        "Ask whether the process can work.",
+        "Check whether the process is ready.",
         ANY,
         {
-            200: Answer("All of its parts are ready.", "Ready"),
-            503: Answer("Those that say false are not.", "Ready"),
+            200: Answer("All parts are ready.", "Ready"),
+            503: Answer("The parts with false are not ready.", "Ready"),
         },
         (),
         always=True,
@@ -321,4 +321,4 @@ PROBES = (
         always=True,
     ),
 )
-"""What the chassis answers in every process."""
+"""The endpoints that the chassis serves in every process."""

@@ -1,4 +1,4 @@
-"""Patrols, plans and visits: their read models and the endpoints of what changes them."""
+"""Patrols, plans and visits: their read models and command endpoints."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ visits = View(
     days=("day",),
     worklists=("day",),
 )
-"""An enterprise reads no visit before it is there."""
+"""Enterprises cannot read visits, so none is announced to them."""
 
 plans = View(
     "plans",

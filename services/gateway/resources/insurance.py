@@ -1,4 +1,4 @@
-"""Policies, medics, claims and who lacks cover: their read models, and the endpoints."""
+"""Policies, medics, claims and missing cover: their read models and endpoints."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ READERS = INSURERS | {AUDITOR}
 
 
 def _policy_figures(document: Document) -> dict[str, int]:
-    """Count the cover that runs: what has ended counts no more."""
+    """Count active cover; ended cover does not count."""
     if document["state"] != "active":
         return {}
     if document["holder_kind"] == "enterprise":

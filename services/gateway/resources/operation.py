@@ -1,4 +1,4 @@
-"""Declarations of the endpoints that are neither a command nor a read model of their own."""
+"""Declarations of endpoints that belong to no command and no read model."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from services.gateway.resources.view import View
 Json = dict[str, Any]
 
 TAKES_A_BODY = (400, 401, 403, 409, 413, 415, 422, 429, 503)
-"""The problems with which every endpoint that takes a body may answer."""
+"""The problems of every endpoint with a body."""
 READS = (400, 401, 403, 429, 503)
-"""The problems with which an endpoint that reads a query string may answer."""
+"""The problems of an endpoint with a query string."""
 
 
 class Answer(NamedTuple):
-    """What an operation answers: in words, its content by media type, and its headers.
+    """A response: its description, its content by media type, and its headers.
 
-    A shape is a JSON schema or the name of one; content that is a shape alone is JSON.
+    A shape is a JSON schema or the name of one; content given as a shape is JSON.
     """
 
     description: str
@@ -34,11 +34,11 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Operation:
-    """An endpoint of its own: its route, its words, who may use it, and what it takes and answers.
+    """An endpoint: its route, its description, its roles, its request and its responses.
 
-    One that is `public` needs no token, and one that is `always` open answers also before the
-    database is there. One that is not `scoped` answers alike whoever asks. `problems` are the
-    statuses by which it may refuse, `parameters` the shared ones that it takes, `query` its own.
+    A `public` endpoint needs no token; one that is `always` open answers before the database is
+    ready. One that is not `scoped` answers every caller alike. `problems` are the statuses of its
+    errors, `parameters` the shared parameters that it has, `query` its own.
     """
 
     method: str
@@ -65,7 +65,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Timeline:
-    """The endpoint of what happened to a thing: its read model, and the column that names it."""
+    """The endpoint of a timeline: the read model of the thing, and the column with its id."""
 
     view: View
     column: Column[Any]
@@ -79,7 +79,7 @@ class Timeline:
 
 @dataclass(frozen=True)
 class Sublist:
-    """The endpoint of a list of what belongs to one thing."""
+    """The endpoint of a list that belongs to one thing."""
 
     of: View
     view: View
@@ -101,7 +101,7 @@ def parameter(
     schema: Json | None = None,
     example: str = "",
 ) -> Json:
-    """Describe a parameter of an operation, a text unless its schema is given."""
+    """Describe a parameter of an operation, a text unless a schema is given."""
     made: Json = {"name": name, "in": place}
     if description:
         made["description"] = description

@@ -1,4 +1,4 @@
-"""Declarations of the endpoints that take commands, and of those that disclose what is personal."""
+"""Declarations of command endpoints and of endpoints that disclose personal data."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from services.gateway.resources.roles import Roles
 from services.gateway.resources.view import View
 
 TODAY = "2020-02-10"
-"""The day on which tests execute the examples; the ids in them are made up."""
+"""The day of the examples, which tests execute; the ids in them are made up."""
 ENTERPRISE_ID = "0170ad1c-9d40-7c3e-8f21-5b8e4d1a6c02"
 POLICY_ID = "0170ad1c-9d3f-7a11-b0c4-2f6d9e8a7b01"
 COMPLAINT_ID = "0170ad1c-9d3e-7d02-9a37-81c5e6b4f903"
 
 
 class Reference(NamedTuple):
-    """How a command says of whom it is: two fields that are filled from another, whose paper it is.
+    """How a command refers to a person: two fields filled from a field with the person's number.
 
-    The one gets the person's reference, the other those by which the person may be known from
-    before.
+    The first gets the person's reference, the second the references under which earlier versions
+    may know the person.
     """
 
     target: str
@@ -32,14 +32,14 @@ class Reference(NamedTuple):
 
 @dataclass(frozen=True)
 class Post:
-    """An endpoint that takes a command in, with the roles that may use it and an example of a body.
+    """A command endpoint, with its roles and an example of a body.
 
-    `creates` names the read model of what is made, whose id the gateway assigns; `of` that of the
+    `creates` names the read model of the new thing, whose id the gateway assigns; `of` that of the
     thing in the path; `refers` the fields of the body that must name an existing thing. `adopts`:
-    the body may name an existing thing instead of making one. `copies` takes fields of the command
-    from the documents found. `reference` fills fields with the keyed hash of another. `derives`
-    names fields from which the created id follows where the body gives them all: what has them
-    alike has one identity, and so one partition key.
+    the body may name an existing thing instead of creating one. `copies` takes fields of the
+    command from the documents found. `reference` fills fields with the keyed hash of another.
+    `derives` names fields that determine the created id if all are given: equal fields mean one id,
+    and so one partition key.
     """
 
     path: str
@@ -57,12 +57,12 @@ class Post:
 
     @property
     def batch_path(self) -> str:
-        """The path of the endpoint that takes many of these commands at once."""
+        """The path of the batch endpoint."""
         return f"{self.path}/batch"
 
     @property
     def supplied(self) -> set[str]:
-        """The fields that a body may not hold, since the gateway supplies them."""
+        """The fields that the gateway supplies and a body must not contain."""
         names = {self.creates.id_field} if self.creates and not self.adopts else set()
         if self.of:
             names.add(self.of.id_field)
@@ -73,7 +73,7 @@ class Post:
 
 @dataclass(frozen=True)
 class Sheet:
-    """An endpoint that takes a sheet for the thing in its path, with an example of its rows."""
+    """An endpoint that accepts a sheet for the thing in its path, with an example of its rows."""
 
     path: str
     command: type[Command]
@@ -84,9 +84,9 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Disclosure:
-    """An endpoint that discloses the people known of a thing: by which events, under which key.
+    """An endpoint that discloses the persons known of a thing: their events, and the events' key.
 
-    `example` is what is shown of one.
+    `example` is the disclosed data of one person.
     """
 
     view: View
@@ -102,5 +102,5 @@ class Disclosure:
 
     @property
     def shown(self) -> list[str]:
-        """The fields that are opened."""
+        """The fields to open."""
         return sorted({*(name for kind in self.told_by for name in sealed_fields(kind.type))})

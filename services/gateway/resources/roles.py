@@ -1,4 +1,4 @@
-"""Roles, how far each reaches, and the sets of roles that endpoints are open to."""
+"""Roles, their scope levels, and the sets of roles that endpoints allow."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class ScopeLevel(StrEnum):
-    """How far a role reaches: what is the caller's own, what lies in its grids, the district."""
+    """The scope of a role: the caller's own things, its grids, or the district."""
 
     OWN = "own"
     GRID = "grid"
@@ -15,7 +15,7 @@ class ScopeLevel(StrEnum):
 
 
 class Role(StrEnum):
-    """What a caller is to the district."""
+    """A role of a caller."""
 
     ENTERPRISE = "enterprise"
     GRID_OFFICER = "grid-officer"
@@ -30,7 +30,7 @@ class Role(StrEnum):
 
     @property
     def level(self) -> ScopeLevel:
-        """How far the role reaches."""
+        """The scope level of the role."""
         if self is Role.ENTERPRISE:
             return ScopeLevel.OWN
         return ScopeLevel.GRID if self in OFFICERS else ScopeLevel.DISTRICT
@@ -53,5 +53,5 @@ CASES: Roles = {AGENCY_HEAD, HOTLINE, OFFICE}
 INSURERS: Roles = {INSURER, OFFICE}
 APPLICANTS: Roles = {ENTERPRISE, GRID_OFFICER, OFFICE}
 READERS: Roles = ANY - {DEPARTMENT, OPERATOR}
-"""Those who may read some list."""
+"""The roles that may read a list."""
 SUBSCRIBERS: Roles = {DEPARTMENT, OFFICE}

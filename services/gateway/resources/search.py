@@ -1,11 +1,10 @@
-"""Finding documents by words: any part of a name, a code or an address, of two characters or more.
+"""Full-text search: any part of a name, a code or an address, of two characters or more.
 
-The words of a document are kept as its grams, the pairs of characters that follow each other, in a
-row of their own that is written only when the words change: 閉環小館 becomes 閉環 環小 小館. A
-part of it is the same grams in the same order. SQLite finds them by FTS5, which knows where each
-stands; PostgreSQL by GIN indexes that know which rows hold all of them, and a look at the order.
-Pairs are common where numbers are: a word of three characters or more is found by its threes, which
-PostgreSQL makes of the grams by itself.
+The search text of a document is its bigrams, pairs of adjacent characters, in a row of its own that
+is written only when the text changes: 閉環小館 becomes 閉環 環小 小館. A substring has the same
+bigrams in order. SQLite finds them by FTS5, which stores positions; PostgreSQL by GIN indexes that
+find the rows with all bigrams, and by a check of the order. Pairs of digits are frequent, so a term
+of three characters or more uses trigrams, which PostgreSQL derives from the bigrams.
 """
 
 from __future__ import annotations
@@ -38,11 +37,11 @@ from chassis.storage.unit_of_work import UnitOfWork
 from services.gateway.tables import POSITION, metadata
 
 SHORTEST = 2
-"""Characters of the shortest word that is looked for."""
+"""Length of the shortest search term, in characters."""
 NEAR = 1000
-"""Documents that are looked through, before all that have a word are looked for."""
+"""Documents to scan before the index is used."""
 BETWEEN = "x"
-"""Stands between two fields: no pair of characters, and so no part of any word."""
+"""Separates two fields: it is in no bigram, so no term matches across fields."""
 POSTGRESQL = (
     "CREATE INDEX {words}_grams ON {words} USING gin (string_to_array(words, ' '))",
     """
@@ -88,29 +87,29 @@ CREATE TRIGGER {words}_removed AFTER DELETE ON {words} BEGIN
 END
 """,
 )
-"""The index, which FTS5 keeps beside the table, and the triggers by which it follows."""
+"""The FTS5 index, and the triggers that update it."""
 
 
 def plain(said: str) -> str:
-    """Leave of a text what is looked for: letters, digits and ideographs, in one case and width."""
+    """Normalize a text for search: letters, digits and ideographs, in one case and width."""
     folded = unicodedata.normalize("NFKC", said).casefold()
     return "".join(filter(str.isalnum, folded))
 
 
 def bigrams(said: str) -> str:
-    """Write a text as its grams."""
+    """Return the bigrams of a text, separated by spaces."""
     kept = plain(said)
     return " ".join(kept[at : at + SHORTEST] for at in range(len(kept) - SHORTEST + 1))
 
 
 def trigrams(word: str) -> list[str]:
-    """Return the threes of a word: the characters that follow each other, by three."""
+    """Return the trigrams of a term."""
     kept = plain(word)
     return [kept[at : at + 3] for at in range(len(kept) - 2)]
 
 
 class SearchIndex:
-    """The words by which the documents of a view are found: from which fields, and where kept."""
+    """The search index of a view: its fields and its table."""
 
     def __init__(self, view: str, documents: Table, fields: Iterable[str]) -> None:
         self.fields = tuple(fields)
@@ -136,7 +135,7 @@ class SearchIndex:
                 event.listen(self.table, "after_create", ddl)
 
     def no_index(self) -> list[str]:
-        """Return what takes the index of SQLite away again."""
+        """Return the statements that drop the index of SQLite."""
         triggers = ("added", "changed", "removed")
         return [
             *(f"DROP TRIGGER {self.name}_{trigger}" for trigger in triggers),
@@ -144,26 +143,26 @@ class SearchIndex:
         ]
 
     def of(self, document: dict[str, Any]) -> str:
-        """Write the words of a document."""
+        """Return the search text of a document."""
         written = (bigrams(document.get(name) or "") for name in self.fields)
         return f" {BETWEEN} ".join(filter(None, written))
 
     def differ(self, before: dict[str, Any] | None, after: dict[str, Any]) -> bool:
-        """Return whether a document may have other words than before."""
+        """Return whether the search text of a document may have changed."""
         return before is None or any(before.get(name) != after.get(name) for name in self.fields)
 
     def write(self, uow: UnitOfWork, written: Iterable[tuple[str, str]]) -> None:
-        """Keep the words of documents that are stored by then, each with its id."""
+        """Store the search texts of documents that are already stored, each with its id."""
         rows = [{"id": identity, "words": words} for identity, words in written]
         uow.at_end(self._upsert, rows)
 
     def found(
         self, wanted: Sequence[str], dialect: str
     ) -> tuple[FromClause, ColumnElement[int], ColumnElement[bool]]:
-        """Return where all of these words are found: rows, their position, and the condition.
+        """Return rows, their position and the condition that they contain all terms.
 
-        FTS5 gives them by position, one at a time. PostgreSQL finds all of them at once: it is not
-        left to guess that some are common and to look for them from the first row to the last.
+        FTS5 returns rows by position. PostgreSQL computes all of them in a subquery, so that the
+        planner does not scan the whole table for a frequent term.
         """
         if dialect == "sqlite":
             match = " AND ".join(f'"{bigrams(word)}"' for word in wanted)
@@ -183,9 +182,9 @@ class SearchIndex:
     def near(
         self, wanted: Sequence[str], after: int, dialect: str
     ) -> tuple[FromClause, ColumnElement[int], ColumnElement[bool]] | None:
-        """Return the same among the next few documents only: enough for words that are common.
+        """Return the same for the next few documents only, which suffices for frequent terms.
 
-        FTS5 needs no such help.
+        None for SQLite, whose FTS5 is fast without it.
         """
         if dialect == "sqlite":
             return None
@@ -196,6 +195,6 @@ class SearchIndex:
 
 
 def in_order(words: ColumnElement[str], wanted: Iterable[str]) -> list[ColumnElement[bool]]:
-    """Return the conditions that the grams of each word stand one after the other."""
+    """Return the conditions that the bigrams of each term are adjacent and in order."""
     padded = literal(" ").concat(words).concat(" ")
     return [padded.like(f"% {bigrams(word)} %") for word in wanted]

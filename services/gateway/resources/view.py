@@ -1,8 +1,8 @@
-"""Read models: documents that follow from events, and the figures that follow from documents.
+"""Read models: documents that follow from events, and counters that follow from documents.
 
-A view's documents are fed by one publisher and are keyed by the identity of a thing; a document is
-touched only by messages of one partition key. Figures are kept incrementally: what a document
-contributes after a batch, less what it contributed before.
+A view is fed by one publisher and keyed by the id of a thing; all events of a document have one
+partition key. Counters are incremental: the contribution of a document after a batch less that
+before.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from services.gateway.tables import POSITION, metadata
 Document = dict[str, Any]
 Figures = Callable[[Document], dict[str, int]]
 Then = Callable[[Document, Any], Document]
-"""Returns the fields that an event changes, from the document as it was and the event."""
+"""Returns the changed fields, from the document before the event and the event."""
 
 _OF_EVERY_DOCUMENT = {"version": "", "updated_at": "date-time"}
 
@@ -37,11 +37,11 @@ def _nothing(_document: Document) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Effect:
-    """What an event makes of a document.
+    """The effect of an event on a document.
 
     `fields` of the event are copied, `constants` are set, and each list of `append` gets an entry
-    of some fields of the event; `then` computes what is left. `writes` names those of its fields
-    that no other event has written before. An effect that `begins` a document drops the earlier
+    with some fields of the event; `then` computes the rest. `writes` names the computed fields that
+    no other event has written before. An effect that `begins` a document replaces an earlier
     document, unless it `keeps` it.
     """
 
@@ -55,7 +55,7 @@ class Effect:
     keeps: bool = True
 
     def apply(self, id_field: str, document: Document, event: Event) -> Document:
-        """Return the document as it is after the event."""
+        """Return the document after the event."""
         data = event.to_data()
         changed = {**document} if self.keeps else {}
         if self.begins:
@@ -79,7 +79,7 @@ def begins(
     keeps: bool = False,
     **constants: Any,
 ) -> Effect:
-    """Declare that an event begins a document: its data, less what is sealed, and constants."""
+    """Declare that an event begins a document: its unsealed fields, and constants."""
     shown = tuple(name for name in event.names() if name not in sealed_fields(event.type))
     return Effect(event, shown, constants, {}, then, writes, begins=True, keeps=keeps)
 
@@ -99,12 +99,12 @@ def follows(
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A collection of documents: who reads it, what feeds it, how it is queried, what it counts.
+    """A collection of documents: its readers, events, queries and counters.
 
-    It is filtered by `filters`, `names`, `days` and `numbers`; by the last three it is also sorted,
-    and by the last two a range may be asked for. `worklists` are the days by which those in one
-    state are worked through. `search` names the fields in whose words documents are found. `others`
-    are events that state the change of another thing, and change this one's document too.
+    Lists are filtered by `filters`, `names`, `days` and `numbers`, sorted by the last three, and
+    ranged by the last two. `worklists` are the days by which the documents in one state are
+    processed. `search` names the fields of the full-text search. `others` are events about another
+    thing that also change this one's document.
     """
 
     name: str
@@ -120,13 +120,13 @@ class View:
     search: tuple[str, ...] = ()
     others: tuple[type[Event], ...] = ()
     changes: dict[type[Event], Callable[[Document, Any], Document]] = field(init=False)
-    """What each event makes of a document."""
+    """The effect of each event on a document."""
     _updates: dict[tuple[str, ...], Update] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         changes = {each.event: partial(each.apply, self.id_field) for each in self.fed_by}
         object.__setattr__(self, "changes", changes)
-        _ = self.table, self.words  # so that the metadata knows them
+        _ = self.table, self.words  # registers them with the metadata
 
     @property
     def path(self) -> str:
@@ -140,7 +140,7 @@ class View:
 
     @cached_property
     def columns(self) -> dict[str, Kind]:
-        """What a list is filtered and sorted by."""
+        """The columns by which a list is filtered and sorted."""
         return {
             **dict.fromkeys(self.filters, CODE),
             **dict.fromkeys(self.names, NAME),
@@ -169,7 +169,7 @@ class View:
 
     @cached_property
     def words(self) -> SearchIndex | None:
-        """The index of the words in which documents are found."""
+        """The full-text index, if the view has one."""
         return SearchIndex(self.name, self.table, self.search) if self.search else None
 
     @cached_property
@@ -179,7 +179,8 @@ class View:
 
     @cached_property
     def fields(self) -> dict[str, str]:
-        """What a document may hold, in a fixed order, each with the format of its JSON shape."""
+        """The possible fields of a document, in a fixed order, each with the format of its JSON
+        schema."""
         held = {"id": ""}
         for effect in self.fed_by:
             shapes = effect.event.describe()
@@ -195,17 +196,17 @@ class View:
 
     @property
     def known(self) -> list[str]:
-        """The names that a query string may hold."""
+        """The allowed query parameters."""
         sort, search = (["sort"] if self.sorts else []), (["q"] if self.words else [])
         return [*self.columns, *search, *sort, "limit", "after", "format"]
 
     def row(self, document: Document) -> dict[str, Any]:
-        """Write a document as a row."""
+        """Return a document as a row."""
         written = {name: kind.write(document.get(name)) for name, kind in self.columns.items()}
         return {"id": document["id"], **written, "doc": encode(document)}
 
     def changed(self, before: Document, document: Document) -> dict[str, Any]:
-        """Write what differs in the row of a document, and `of` which it is."""
+        """Return the changed columns of a document's row, and `of`, its id."""
         written = {
             name: kind.write(document.get(name))
             for name, kind in self.columns.items()
@@ -214,7 +215,8 @@ class View:
         return {"of": document["id"], **written, "doc": encode(document)}
 
     def some(self, store: Store) -> Any:
-        """Return the query for the documents with some `ids`; always the same one."""
+        """Return the query for the documents with some `ids`; a constant object, so it is compiled
+        once."""
         stored = self.table.c
         return store.statements.build_once(
             f"some {self.name}",
@@ -222,7 +224,8 @@ class View:
         )
 
     def update(self, names: tuple[str, ...]) -> Update:
-        """Return the statement that writes these columns; always the same one."""
+        """Return the statement that writes some columns; a constant object, so it is compiled
+        once."""
         if names not in self._updates:
             self._updates[names] = update(self.table).where(self.table.c.id == bindparam("of"))
         return self._updates[names]

@@ -1,4 +1,4 @@
-"""The endpoints of webhooks; docs/feed.md tells people of them."""
+"""The endpoints of webhooks; docs/feed.md documents them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STATES = (WAITING, DELIVERED, GIVEN_UP)
 
 
 class NewWebhook(Schema):
-    """Which events are wanted, and where they are to be posted."""
+    """A subscription: the events and the URL."""
 
     url = fields.String(required=True, validate=validate.Length(max=LONGEST_TEXT))
     types = fields.List(fields.String(), load_default=list, validate=validate.Length(max=100))
@@ -33,11 +33,11 @@ class NewWebhook(Schema):
 
 
 class Nothing(Schema):
-    """A body that says nothing."""
+    """An empty body."""
 
 
 class Again(Schema):
-    """What is to be delivered again: one of the two."""
+    """The events to deliver again: one of the two fields."""
 
     after = fields.Integer(strict=True, validate=validate.Range(0, 10**15))
     event = fields.String(validate=validate.Length(1, 64))
@@ -84,13 +84,9 @@ OPERATIONS = (
         "POST",
         "/v1/webhooks",
         "registerWebhook",
-        "Have an address called for each event.",
+        "Register an address for events.",
         SUBSCRIBERS,
-        {
-            201: Answer(
-                "Registered; `secret` is told here and never again.", "Webhook", ("Location",)
-            )
-        },
+        {201: Answer("Registered; `secret` is returned only here.", "Webhook", ("Location",))},
         TAKES_A_BODY,
         ("idempotency-key",),
         body=NewWebhook,
@@ -105,7 +101,7 @@ OPERATIONS = (
         "/v1/webhooks",
         "listWebhooks",
         "List the caller's own webhooks.",
-        Answer("All of them.", "Webhooks"),
+        Answer("The webhooks.", "Webhooks"),
     ),
     _read(
         "/v1/webhooks/<id>",
@@ -117,24 +113,30 @@ OPERATIONS = (
     _read(
         "/v1/webhooks/<id>/deliveries",
         "listDeliveries",
-        "List what was sent, what waits, and what was given up.",
+        "List the deliveries: sent, waiting and given up.",
         Answer("The latest first.", "Deliveries", ("Link",)),
         problems=(*READS, 404),
         parameters=("limit", "after"),
-        query=(parameter("state", "Only those.", schema={"type": "string", "enum": [*STATES]}),),
+        query=(
+            parameter(
+                "state",
+                "The state of the deliveries.",
+                schema={"type": "string", "enum": [*STATES]},
+            ),
+        ),
     ),
     _change(
         "secret",
         "rotateSecret",
-        "Make a new secret. The earlier one signs too for a day.",
+        "Create a new secret. The earlier one also signs for a day.",
         {200: Answer("The new secret.", {JSON: _SECRET})},
     ),
-    _change("disabling", "disableWebhook", "Send nothing more, until it is enabled.", {200: _ONE}),
-    _change("enabling", "enableWebhook", "Send again, from where it stopped.", {200: _ONE}),
+    _change("disabling", "disableWebhook", "Stop deliveries until it is enabled.", {200: _ONE}),
+    _change("enabling", "enableWebhook", "Resume deliveries.", {200: _ONE}),
     _change(
         "redelivery",
         "redeliver",
-        "Deliver again, one event or all after a position.",
+        "Deliver one event again, or all after a position.",
         {202: Answer("It will be sent.", {JSON: {"type": "object"}})},
         Again,
         {"after": 0},

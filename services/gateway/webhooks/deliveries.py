@@ -1,10 +1,9 @@
-"""Deliveries as they are stored: which events a webhook is still to get, and what was tried.
+"""Stored deliveries: the events that each webhook is still to get, and the attempts.
 
-The events themselves are not copied: up to its cursor a webhook has a row for each event that it
-wants, and beyond it the feed says what there is.
+Events are not copied: up to its cursor a webhook has a row for each wanted event, beyond it the
+feed is read.
 
-Whoever writes both a webhook and deliveries of it writes the webhook first, so that no two wait for
-each other.
+A transaction that writes a webhook and its deliveries writes the webhook first, to avoid deadlocks.
 """
 
 from __future__ import annotations
@@ -43,21 +42,21 @@ from services.gateway.tables import (
 )
 
 MOST_WAITING = 1000
-"""Deliveries of a webhook that may wait; until there are fewer, no more is taken from the feed."""
+"""Waiting deliveries of a webhook at which reading from the feed pauses."""
 KEPT = 7 * 86_400.0
-"""Seconds for which is kept what became of a delivery."""
+"""Seconds for which settled deliveries are kept."""
 AT_ONCE = 500
-"""Rows that go in one transaction."""
+"""Rows of one transaction."""
 _END = END.scalar_subquery()
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """What came of one attempt, and what it means for the delivery and for its webhook.
+    """The result of an attempt, for the delivery and its webhook.
 
-    `state` is that of the delivery from now on. `try_at` is when it is tried again, if it is.
-    `counts` says whether this was one of the attempts that there are. `pause_until` leaves the
-    webhook alone until then, and `disabled` for good, for the reason given.
+    `state` is the new state of the delivery. `try_at` is the time of the next attempt, if any.
+    `counts` tells whether the attempt counts towards the maximum. `pause_until` pauses the webhook,
+    and `disabled` is the reason to disable it.
     """
 
     state: str
@@ -70,20 +69,20 @@ class Attempt:
     disabled: str = ""
 
     def entry(self) -> dict[str, Any]:
-        """Write it as a line of the delivery's history."""
+        """Return the attempt as an entry of the delivery's history."""
         return {"at": self.at, "status": self.status, "error": self.error or None}
 
 
 class Deliveries:
-    """Reads and writes the deliveries of the webhooks."""
+    """Reads and writes the deliveries of all webhooks."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    # -- what is to be done
+    # -- reading
 
-    def with_uow(self, now: float) -> list[str]:
-        """Name the webhooks for which there is something to do, or may be."""
+    def with_work(self, now: float) -> list[str]:
+        """Return the ids of the webhooks that may have work to do."""
         behind = webhooks.c.cursor < _END
         due = exists().where(
             deliveries.c.webhook_id == webhooks.c.id,
@@ -95,13 +94,13 @@ class Deliveries:
             return list(connection.scalars(ready))
 
     def ready(self, identity: str, now: float) -> Row[Any] | None:
-        """Return a webhook, if it may be sent to now."""
+        """Return a webhook if it may be sent to now, else None."""
         with self.store.engine.connect() as connection:
             asked = select(webhooks).where(webhooks.c.id == identity, *_ready(now))
             return connection.execute(asked).first()
 
     def room(self, identity: str) -> bool:
-        """Return whether more may be taken from the feed."""
+        """Return whether more events may be read from the feed."""
         waiting = select(func.count()).where(*_waiting(deliveries, identity))
         with self.store.engine.connect() as connection:
             return int(connection.scalar(waiting) or 0) < MOST_WAITING
@@ -109,13 +108,14 @@ class Deliveries:
     def due(
         self, identity: str, now: float, busy: Collection[str], most: int
     ) -> Sequence[Row[Any]]:
-        """Return what is due, the first of each key: what waits before it holds it back."""
+        """Return due deliveries, the first of each key: an earlier one that waits blocks the
+        key."""
         with self.store.engine.connect() as connection:
             rows = connection.execute(first_of_keys(identity, now).limit(most + len(busy)))
             return [row for row in rows if row.partitionkey not in busy][:most]
 
     def secrets(self, identity: str, now: float) -> list[str]:
-        """Return the secrets that sign, sealed, the latest first."""
+        """Return the sealed secrets that sign, the latest first."""
         valid = or_(webhook_secrets.c.ends_at.is_(None), webhook_secrets.c.ends_at > now)
         query = select(webhook_secrets.c.secret).where(
             webhook_secrets.c.webhook_id == identity, valid
@@ -124,7 +124,7 @@ class Deliveries:
             return list(connection.scalars(query.order_by(webhook_secrets.c.id.desc())))
 
     def oldest(self) -> float | None:
-        """Return since when the oldest delivery waits (s since 1970)."""
+        """Return the waiting time's start of the oldest delivery (s since 1970), or None."""
         query = select(func.min(deliveries.c.since)).where(deliveries.c.state == WAITING)
         with self.store.engine.connect() as connection:
             since: float | None = connection.scalar(query)
@@ -133,7 +133,7 @@ class Deliveries:
     def latest(
         self, identity: str, state: str | None, before: int, most: int
     ) -> Sequence[Row[Any]]:
-        """Return deliveries of a webhook, those of the latest events first; `before` a position."""
+        """Return deliveries of a webhook, the latest events first; `before` is a position."""
         query = select(deliveries).where(deliveries.c.webhook_id == identity)
         if state is not None:
             query = query.where(deliveries.c.state == state)
@@ -143,11 +143,11 @@ class Deliveries:
             found = query.order_by(deliveries.c.position.desc()).limit(most)
             return connection.execute(found).all()
 
-    # -- what changes
+    # -- writing
 
     def take(self, hook: Row[Any], rows: Sequence[Row[Any]], reached: int) -> None:
-        """Note that events are to be delivered, and how far the feed has been read; not where the
-        webhook has been told to go back meanwhile, or to stop."""
+        """Record deliveries to make and the new cursor, unless the webhook was rewound or stopped
+        meanwhile."""
         moved = (
             update(webhooks)
             .where(
@@ -162,7 +162,7 @@ class Deliveries:
                 wait_for(uow, hook.id, rows)
 
     def settle(self, row: Row[Any], attempt: Attempt) -> bool:
-        """Note what came of an attempt; False where somebody else has noted something before."""
+        """Record the result of an attempt; return False if another writer was first."""
         settled = attempt.state != WAITING
         done = (
             update(deliveries)
@@ -189,7 +189,7 @@ class Deliveries:
 
     @staticmethod
     def _note(uow: UnitOfWork, identity: str, attempt: Attempt) -> None:
-        """Note on the webhook that it took something, or did not."""
+        """Record on the webhook whether it accepted the delivery."""
         hook = update(webhooks).where(webhooks.c.id == identity)
         if attempt.state == DELIVERED:
             uow.execute(
@@ -205,12 +205,12 @@ class Deliveries:
         uow.execute(hook.values(**values))
 
     def forget(self, now: float) -> None:
-        """Take away what was settled long ago, some at a time."""
+        """Delete old settled deliveries, some at a time."""
         old = (
             select(deliveries.c.webhook_id, deliveries.c.position)
             .where(deliveries.c.settled_at < now - KEPT)
             .limit(AT_ONCE)
-            .with_for_update(skip_locked=True)  # who has them in hand sends them again
+            .with_for_update(skip_locked=True)  # a gateway that has them in hand sends them again
         )
         gone = delete(deliveries).where(
             deliveries.c.webhook_id == bindparam("of"), deliveries.c.position == bindparam("at")
@@ -222,11 +222,11 @@ class Deliveries:
 
 
 AT_MOST = 20
-"""Attempts that a history tells of: the last ones."""
+"""Attempts in a history: the last ones."""
 
 
 def wait_for(uow: UnitOfWork, identity: str, rows: Sequence[Row[Any]]) -> None:
-    """Have events delivered, again where they were before."""
+    """Schedule deliveries of events, again if they were scheduled before."""
     now = uow.clock()
     positions = [row.position for row in rows]
     here = and_(deliveries.c.webhook_id == identity, deliveries.c.position.in_(positions))
@@ -252,7 +252,7 @@ def wait_for(uow: UnitOfWork, identity: str, rows: Sequence[Row[Any]]) -> None:
 
 
 def first_of_keys(identity: str, now: float) -> Select[Any]:
-    """Ask for what is due, where nothing of the same key waits before it."""
+    """Build the query for due deliveries without an earlier waiting one of the same key."""
     before = deliveries.alias("before")
     stands_before = exists().where(
         *_waiting(before, identity),

@@ -1,8 +1,8 @@
-"""Sending webhooks: each event that one wants is posted, in the order of each key, until it is
-taken or given up.
+"""The webhook dispatcher: posts each wanted event, in order of its key, until it is accepted or
+given up.
 
-One gateway sends, the one that relays. What it has in hand when it is killed comes again: at least
-once, and the receiver knows a repeat by its id.
+Only the relaying gateway sends. After a crash its unfinished requests are sent again: delivery is
+at least once, and the receiver recognizes a repeat by its id.
 """
 
 from __future__ import annotations
@@ -35,30 +35,30 @@ MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 SCHEDULE = (
     5.0, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR,
 )  # fmt: skip
-"""Seconds after each failure until the next attempt: Standard Webhooks recommends these."""
+"""Seconds after each failure until the next attempt, as Standard Webhooks recommends."""
 JITTER = 0.1
-"""The part of a wait by which it is longer or shorter, so that not all come at once."""
+"""Jitter of a wait, as a fraction of it."""
 PATIENCE = 5 * DAY
-"""Seconds of nothing but failures after which a webhook is disabled."""
+"""Seconds of continuous failure after which a webhook is disabled."""
 LONGEST_PAUSE = DAY
-"""Seconds for which a receiver can ask to be left alone."""
+"""Longest `Retry-After` that is honoured, in seconds."""
 LANES = 8
-"""Requests to one webhook at a time; one, as long as the last has failed."""
+"""Concurrent requests to one webhook; one after a failure."""
 AT_ONCE = 100
-"""Events that are taken from the feed at once."""
+"""Events to read from the feed at once."""
 LOOK_EVERY = 1.0
-"""Seconds between looks for what is due again, or was changed by another gateway."""
+"""Polling interval, in seconds, for due deliveries and for changes by other gateways."""
 BREATH = 0.05
-"""Seconds between looks, however much there is to hear."""
+"""Minimum interval between polls, in seconds."""
 FORGET_EVERY = 60.0
 HOME_EVERY = 10.0
-"""Seconds between looks whether this is still the home; it is looked at always while it is not."""
+"""Seconds between checks that this database is the home; while it is not, every poll checks."""
 STOP_WITHIN = 2.0
-"""Seconds that a stop waits for the answers to what has been sent."""
+"""Seconds for which a stop waits for responses."""
 
 
 class Dispatcher:
-    """Sends to every webhook, to each by itself: one that is slow holds up no other."""
+    """Sends to each webhook independently, so that a slow one delays no other."""
 
     def __init__(
         self,
@@ -90,11 +90,11 @@ class Dispatcher:
 
     @property
     def goes_on(self) -> bool:
-        """Whether this gateway is the one that sends."""
+        """Return whether this gateway sends."""
         return self._is_leader() and not self._held and not self.notifier.closed
 
     def stop(self) -> None:
-        """Wait a little for what is on its way, and give the rest up: it is sent again."""
+        """Wait briefly for the requests under way, then abandon them: they are sent again."""
         with Timeout(STOP_WITHIN, exception=False):
             while self._serving:
                 pause(0.01)
@@ -102,7 +102,7 @@ class Dispatcher:
             lanes.kill()
 
     def run(self) -> None:
-        """Serve each webhook for which there is something to do, for ever."""
+        """Serve every webhook with work to do, forever."""
         while not self.notifier.closed:
             known = self.notifier.position
             try:
@@ -111,18 +111,18 @@ class Dispatcher:
                 elif self._is_home(time.monotonic()):
                     self._look(self.store.now())
             except STORAGE_ERRORS as error:
-                self._home_until = 0.0  # another database may answer next
+                self._home_until = 0.0  # the database may have been replaced
                 self.log.warning("webhooks put off", error=str(error))
             pause(BREATH)
             self.notifier.wait(known, LOOK_EVERY)
 
     def _leave_to_others(self) -> None:
         self._held, self._home_until = False, 0.0
-        metrics.WEBHOOKS_OLDEST.set(0)  # it is another's to tell
+        metrics.WEBHOOKS_OLDEST.set(0)  # the sending gateway sets it
         metrics.WEBHOOKS_HELD.set(0)
 
     def _is_home(self, now: float) -> bool:
-        """Return whether webhooks are sent from here, and say so where that has changed."""
+        """Return whether this database is the home of its webhooks, and log a change."""
         if self._held or now >= self._home_until:
             known, before = self._home.look(), self._held
             self._held, self._home_until = bool(known.held), now + HOME_EVERY
@@ -130,11 +130,11 @@ class Dispatcher:
             if self._held and not before:
                 self.log.warning("webhooks held", home=known.place, here=known.held)
             elif before and not self._held:
-                self.log.info("webhooks go on", home=known.place)
+                self.log.info("webhooks resumed", home=known.place)
         return not self._held
 
     def _look(self, now: float) -> None:
-        for identity in self.deliveries.with_uow(now):
+        for identity in self.deliveries.with_work(now):
             if identity not in self._serving and self._rested(identity):
                 self._serving[identity] = Lanes(self, identity)
                 spawn(self._serve, identity)
@@ -147,7 +147,7 @@ class Dispatcher:
     # -- one webhook
 
     def _serve(self, identity: str) -> None:
-        """Serve a webhook; one for which that fails is left alone, for longer each time."""
+        """Serve a webhook; after an error pause it, each time longer."""
         try:
             self._serving[identity].run()
         except STORAGE_ERRORS as error:
@@ -156,7 +156,7 @@ class Dispatcher:
             self.log.warning("webhook put off", webhook=identity, error=str(error))
         except Exception:
             self._rest(identity)
-            self.log.exception("webhook fails", webhook=identity)
+            self.log.exception("webhook failed", webhook=identity)
         else:
             self._put_off.pop(identity, None)
         finally:
@@ -170,7 +170,7 @@ class Dispatcher:
         return time.monotonic() >= self._put_off.get(identity, (0, 0.0))[1]
 
     def take(self, hook: Row[Any]) -> bool:
-        """Take some more from the feed; tell whether there is yet more."""
+        """Read more events from the feed; return whether there are more."""
         if not self.deliveries.room(hook.id):
             return False
         page = self.feed.page(self.wanted(hook), hook.cursor, AT_ONCE)
@@ -179,13 +179,13 @@ class Dispatcher:
         return not page.ends
 
     def wanted(self, hook: Row[Any]) -> Wanted:
-        """Read what a webhook wants."""
+        """Return the filter of a webhook."""
         types = tuple(json.loads(hook.types))
         grids = self.feed.beneath(hook.grid) if hook.grid else ()
         return Wanted(types, (), hook.enterprise_id, hook.grid, grids)
 
     def attempt(self, hook: Row[Any], row: Row[Any]) -> None:
-        """Try to deliver once, and note what came of it."""
+        """Try to deliver once, and record the result."""
         made = self.judge(hook, row, self._answer(hook, row))
         with self.turns:
             first = self.deliveries.settle(row, made)
@@ -197,7 +197,7 @@ class Dispatcher:
             self.log.warning("delivery given up", webhook=hook.id, id=row.event_id)
 
     def _answer(self, hook: Row[Any], row: Row[Any]) -> Answer:
-        """Post an event; any error is an answer like another, unless it is the storage's."""
+        """Post an event and return the answer; every error except the storage's is an answer."""
         now = self.store.now()
         try:
             with self.turns:
@@ -223,7 +223,7 @@ class Dispatcher:
         return self.http_client.post(hook.url, body.encode(), headers)
 
     def judge(self, hook: Row[Any], row: Row[Any], answer: Answer) -> Attempt:
-        """Return what an answer means: taken, to be tried again, given up, or never again."""
+        """Return what an answer means: delivered, retry, given up, or webhook disabled."""
         now, status, error = self.store.now(), answer.status, answer.error
         if status is not None and 200 <= status < 300:
             return Attempt(DELIVERED, now, status)
@@ -231,7 +231,7 @@ class Dispatcher:
             return Attempt(WAITING, now, status, try_at=now, disabled="It answered 410 Gone.")
         disabled = ""
         if hook.failing_since is not None and now - hook.failing_since > self.patience:
-            disabled = f"It took nothing for {self.patience / DAY:g} days."
+            disabled = f"It accepted nothing for {self.patience / DAY:g} days."
         if status in (429, 503) and answer.retry_after is not None:
             until = now + min(max(answer.retry_after, 1.0), LONGEST_PAUSE)
             return Attempt(
@@ -245,7 +245,7 @@ class Dispatcher:
 
 
 class Lanes:
-    """What is on its way to one webhook: one delivery of a key at a time, of several keys."""
+    """The workers of one webhook: one delivery of a key at a time, several keys in parallel."""
 
     def __init__(self, dispatcher: Dispatcher, identity: str) -> None:
         self.dispatcher = dispatcher
@@ -256,8 +256,8 @@ class Lanes:
         self._failed: Exception | None = None
 
     def run(self) -> None:
-        """Deliver until there is nothing to do, or nothing may be done; raises what stood in the
-        way of noting what came of an attempt."""
+        """Deliver until nothing is due or allowed; raises the error that prevented the recording of
+        an attempt."""
         try:
             while self.dispatcher.goes_on and self._failed is None and self._step():
                 pass
@@ -267,7 +267,7 @@ class Lanes:
             raise self._failed
 
     def kill(self) -> None:
-        """Break off what is on its way."""
+        """Stop all workers."""
         end(*self._pool.coroutines_running)
 
     def _step(self) -> bool:
@@ -277,7 +277,7 @@ class Lanes:
             if hook is None:
                 return False
             more = self.dispatcher.take(hook)
-            busy = frozenset(self._busy)  # of now: what is noted meanwhile may be read as it was
+            busy = frozenset(self._busy)  # a copy: a concurrent change must not affect the query
             room = (LANES if hook.failing_since is None else 1) - len(busy)
             due = deliveries.due(self.identity, now, busy, room) if room > 0 else []
         for row in due:

@@ -1,6 +1,6 @@
-"""Webhooks: who wants to be told of which events, and where; how that is said and changed.
+"""Webhook endpoints: registration and changes.
 
-docs/feed.md tells people of them.
+docs/feed.md documents them.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ from services.gateway.webhooks.signing import new_secret
 from services.gateway.webhooks.views import WebhookReads, own
 
 MOST = 100
-"""Webhooks that may be active."""
+"""Maximum number of active webhooks."""
 OVERLAP = DAY
-"""Seconds for which an earlier secret goes on signing beside a new one."""
+"""Seconds for which an earlier secret also signs after a rotation."""
 
 
 class TooManyWebhooks(Conflict):
-    """As many webhooks are active as may be."""
+    """The maximum number of active webhooks is reached."""
 
 
 Hook = Row[Any]
@@ -57,7 +57,7 @@ Do = Callable[[UnitOfWork, Hook, Body, str], dict[str, Any]]
 
 
 class Webhooks:
-    """Registers webhooks and changes them."""
+    """Registers and changes webhooks."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Webhooks:
     # -- registering
 
     def register(self, request: Request) -> Response:
-        """Register a webhook of the caller; the answer is the only one that holds its secret."""
+        """Register a webhook of the caller; only this response contains the secret."""
         owner, body = caller_of(request), json_body(request)
         asked = load(NewWebhook(), body)
         scope = scope_of(owner, "/v1/webhooks", idempotency_key(request.headers))
@@ -96,16 +96,18 @@ class Webhooks:
         return answer(made, 201, Location=f"/v1/webhooks/{result['id']}")
 
     def _judge(self, asked: Mapping[str, Any]) -> None:
-        """Refuse what cannot be wanted, and an address that is not spoken to."""
+        """Reject an invalid filter and an address that is not allowed."""
         said: list[str] = []
         self.feed.wanted((), (), asked["enterprise"], None, said)
         errors = [at("enterprise", one) for one in said]
         unknown = sorted({*asked["types"]} - self.feed.offered.keys())
         if unknown:
             known = ", ".join(sorted(self.feed.offered))
-            errors.append(at("types", f"There is no {', '.join(unknown)}; there are {known}."))
+            errors.append(
+                at("types", f"Unknown event type {', '.join(unknown)}. Allowed: {known}.")
+            )
         if asked["grid"] is not None and not self.feed.beneath(asked["grid"]):
-            errors.append(at("grid", "There is no such grid."))
+            errors.append(at("grid", "Unknown grid."))
         try:
             self._http_client.check(asked["url"])
         except Forbidden as error:
@@ -125,7 +127,8 @@ class Webhooks:
         uow.execute(webhook_secrets.insert(), [row])
 
     def _secret(self, command_id: str) -> dict[str, Any]:
-        """Return the secret that a command has made: a repeat of it is answered alike."""
+        """Return the secret that a command created: a repeat of the command gets the same
+        response."""
         query = select(webhook_secrets.c.secret).where(webhook_secrets.c.id == command_id)
         with self.store.engine.connect() as connection:
             sealed = connection.scalar(query)
@@ -134,29 +137,29 @@ class Webhooks:
     # -- changing
 
     def rotate(self, request: Request, identity: str) -> Response:
-        """Make a new secret; the earlier one signs too for a while."""
+        """Create a new secret; the earlier one also signs for a while."""
         command_id, result = self._change(request, identity, "secret", Nothing, self._rotate)
         return answer(result | self._secret(command_id))
 
     def disable(self, request: Request, identity: str) -> Response:
-        """Send nothing more, until it is enabled."""
+        """Stop deliveries until the webhook is enabled."""
         self._change(request, identity, "disabling", Nothing, self._disable)
         return answer(self.reads.document(identity))
 
     def enable(self, request: Request, identity: str) -> Response:
-        """Send again, from where it stopped; what waits is tried at once."""
+        """Resume deliveries; waiting ones are tried immediately."""
         self._change(request, identity, "enabling", Nothing, self._enable)
         return answer(self.reads.document(identity))
 
     def redeliver(self, request: Request, identity: str) -> Response:
-        """Deliver again: one event, or every one after a position."""
+        """Deliver one event again, or all after a position."""
         _, result = self._change(request, identity, "redelivery", Again, self._redeliver)
         return answer(result, 202)
 
     def _change(
         self, request: Request, identity: str, what: str, shape: type[Schema], do: Do
     ) -> tuple[str, dict[str, Any]]:
-        """Change a webhook of the caller, once; raises `Invalid` and `NotFound`."""
+        """Change a webhook of the caller once; raises `Invalid` and `NotFound`."""
         body, by = json_body(request), caller_of(request)
         asked = load(shape(), body)
         self.reads.row(identity, own(by))
@@ -189,7 +192,7 @@ class Webhooks:
 
     def _redeliver(self, uow: UnitOfWork, hook: Hook, body: Body, _id: str) -> dict[str, Any]:
         if len(body) != 1:
-            raise Invalid("Say either after which position, or which event.")
+            raise Invalid("Exactly one of after and event_id is needed.")
         if "event" in body:
             wait_for(uow, hook.id, [self._wanted_event(hook, body["event"])])
             return {"event": body["event"]}
@@ -207,7 +210,7 @@ class Webhooks:
 
 
 def _locked(identity: str, body: Body, do: Do, uow: UnitOfWork, command_id: str) -> dict[str, Any]:
-    """Do something to a webhook that is locked meanwhile."""
+    """Call `do` on a locked webhook."""
     locked = select(webhooks).where(webhooks.c.id == identity).with_for_update()
     return {"id": identity} | do(uow, uow.execute(locked).one(), body, command_id)
 
@@ -219,7 +222,7 @@ def _set(uow: UnitOfWork, hook: Hook, **values: Any) -> None:
 def _row(
     identity: str, owner: str, asked: Mapping[str, Any], end: int, now: float
 ) -> dict[str, Any]:
-    """Write a new webhook as its row; it begins with what comes from now on, unless told."""
+    """Return the row of a new webhook; it starts with future events unless `after` is given."""
     after = asked["after"]
     if after is not None and after > end:
         raise Invalid(errors=[at("after", f"The last event so far is {end}.")])

@@ -1,8 +1,7 @@
-"""The home of a district: the one place of its database from which webhooks are sent.
+"""The home of a district: the place of the database from which webhooks are sent.
 
-A copy, restored from a backup say, knows by what it has copied where the other lives. It sends
-nothing until an operator has said that it is the live one. docs/decisions/0025 says what a place
-is, and what it cannot tell.
+A copy, for example a restored backup, finds the original's place in its data. It sends nothing
+until an operator declares it live. docs/decisions/0025 defines a place and its limits.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ _HOME, _PLACE, _SINCE, _HELD, _HELD_SINCE = _NAMES = (
     "home", "home place", "home since", "held place", "held since",
 )  # fmt: skip
 _WIDTH = 64
-"""Characters of a value in the table."""
+"""Longest value in the table, in characters."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a database is: what makes it another than its copies, and how people would say it."""
+    """The place of a database: what distinguishes it from its copies, and its description."""
 
     print: str
     words: str
@@ -34,8 +33,8 @@ class Place:
 
 @dataclass(frozen=True)
 class Known:
-    """What a database says of its home: where it is and since when (s since 1970), and likewise
-    where webhooks are held instead."""
+    """The stored home: its place and since when (s since 1970), and likewise the place where
+    webhooks are held."""
 
     home: str = ""
     place: str = ""
@@ -45,14 +44,15 @@ class Known:
 
 
 class Home:
-    """Knows whether this is the home; `name` is what an operator calls the deployment."""
+    """Determines whether this database is the home; `name` is the operator's name of the
+    deployment."""
 
     def __init__(self, store: Store, name: str = "") -> None:
         self.store = store
         self._name = name
 
     def known(self) -> Known:
-        """Read what the database says."""
+        """Return the stored home."""
         query = select(deployment).where(deployment.c.name.in_(_NAMES))
         with self.store.engine.connect() as connection:
             found = {row.name: row.value for row in connection.execute(query)}
@@ -65,8 +65,8 @@ class Home:
         )
 
     def look(self) -> Known:
-        """Return whether webhooks are held here, and note it; where no home is known, this is
-        it."""
+        """Return whether webhooks are held here, and record it; without a stored home, this is the
+        home."""
         known, here = self.known(), self._here()
         if known.home in ("", here.print):
             if not known.home:
@@ -83,8 +83,8 @@ class Home:
         return self.known()
 
     def adopt(self) -> None:
-        """Forget the home: the gateway that runs here, or starts next, makes this its own, and
-        sends what has waited as if it had not."""
+        """Delete the stored home: the gateway that runs here, or starts next, becomes the home and
+        sends what is waiting as if nothing had happened."""
         waits = deliveries.c.state == WAITING
         with self.store.write() as uow:
             _forget(uow, *_NAMES)
@@ -100,7 +100,7 @@ class Home:
             uow.at_end(self.store.statements.insert_new(deployment), rows)
 
     def _here(self) -> Place:
-        """Return where the database is."""
+        """Return the place of the database."""
         words, facts = self.store.dialect.identity()
         told = "\n".join([*facts, self._name])
         made = hashlib.sha256(told.encode()).hexdigest()

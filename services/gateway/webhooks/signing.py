@@ -1,4 +1,4 @@
-"""Signatures of webhooks, as Standard Webhooks has them: HMAC-SHA-256 over id, time and body."""
+"""Webhook signatures by Standard Webhooks: HMAC-SHA-256 over id, time and body."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from standardwebhooks import Webhook
 
 LENGTH = 32
-"""Bytes of a secret; the standard asks for 24 to 64."""
+"""Length of a secret, in bytes; the standard requires 24 to 64."""
 
 
 def new_secret() -> str:
-    """Make a secret."""
+    """Return a new random secret."""
     return "whsec_" + base64.b64encode(os.urandom(LENGTH)).decode()
 
 

@@ -1,4 +1,4 @@
-"""Webhooks as they are shown: where each stands, and what became of its deliveries."""
+"""Read access to webhooks and their deliveries."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from services.gateway.webhooks.home import Home
 
 
 class WebhookReads:
-    """Shows webhooks, never their secrets."""
+    """Shows webhooks, without their secrets."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self._home = Home(store)
 
     def listing(self, request: Request) -> Response:
-        """List the caller's webhooks, in the order in which they were made."""
+        """List the caller's webhooks, in order of creation."""
         once(request.args, [])
         with self.store.engine.connect() as connection:
             scope = own(caller_of(request))
@@ -37,11 +37,11 @@ class WebhookReads:
         return answer({"items": [self._written(row) for row in rows], "next": None})
 
     def one(self, request: Request, identity: str) -> Response:
-        """Show a webhook of the caller, without its secret."""
+        """Return a webhook of the caller, without its secret."""
         return answer(self._written(self.row(identity, own(caller_of(request)))))
 
     def history(self, request: Request, identity: str) -> Response:
-        """List the deliveries of a webhook, the latest event first: what was tried, what waits."""
+        """List the deliveries of a webhook with their attempts, the latest event first."""
         asked = once(request.args, [*PAGES, "state"])
         limit, before = page_of(asked)
         if asked.get("state", WAITING) not in STATES:
@@ -61,7 +61,7 @@ class WebhookReads:
         return row
 
     def document(self, identity: str) -> dict[str, Any]:
-        """Write a webhook as it is shown."""
+        """Return the JSON form of a webhook."""
         return self._written(self.row(identity, ()))
 
     def _written(self, row: Row[Any]) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class WebhookReads:
 
 
 def own(caller: Caller) -> Scope:
-    """Return the condition that a webhook is the caller's."""
+    """Return the condition that the caller owns a webhook."""
     return [webhooks.c.owner == caller.known_as]
 
 

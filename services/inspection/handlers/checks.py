@@ -1,5 +1,5 @@
-"""Checks for complaints: planned when it is known whom one is against, cancelled when the complaint
-needs none any more."""
+"""Handlers of complaint checks: planned once the enterprise is known, cancelled when no longer
+needed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ENDS = (ComplaintAnswered, ComplaintRefused, ComplaintReferred, ComplaintClosed,
 
 
 def load_checks(messages: Iterable[Message], uow: Uow) -> None:
-    """Load by one query the checks that are planned for complaints that need none any more."""
+    """Load the planned checks of complaints that no longer need one, in one query."""
     ended = {
         message.payload.complaint_id for message in messages if isinstance(message.payload, ENDS)
     }
@@ -48,19 +48,19 @@ def load_checks(messages: Iterable[Message], uow: Uow) -> None:
 
 @on(ComplaintReceived)
 def plan_check(event: ComplaintReceived, uow: Uow) -> None:
-    """Plan an urgent check of an enterprise on record; one only described cannot be visited."""
+    """Plan an urgent check of an enterprise on record; a described one cannot be visited."""
     _check(event, derived_id("check", event.complaint_id), uow)
 
 
 @on(ComplaintMatched)
 def plan_check_of_match(event: ComplaintMatched, uow: Uow) -> None:
-    """Plan the check when it is known which enterprise a complaint is against."""
+    """Plan the check once the enterprise of a complaint is known."""
     _check(event, derived_id("check", event.complaint_id, "matched", event.matching), uow)
 
 
 @on(ComplaintReopened)
 def plan_check_again(event: ComplaintReopened, uow: Uow) -> None:
-    """Plan another check when the caller has had the complaint reopened."""
+    """Plan another check of a reopened complaint."""
     _check(event, derived_id("check", event.complaint_id, "reopened", event.reopening), uow)
 
 
@@ -89,8 +89,8 @@ def drop_check(
     | ComplaintUnmatched,
     uow: Uow,
 ) -> None:
-    """Order the check to be cancelled that a complaint needs no more: it has ended, or is against
-    another. The key is the enterprise, under which the visit may be on its way."""
+    """Order the cancellation of a check that a complaint no longer needs. The command has the
+    enterprise's key, as the visit may still be on its way under it."""
     for visit in uow.state.checks.get(event.complaint_id, ()):
         if visit.is_planned:
             words = rules_of(uow).say("The complaint needs no check any more.")

@@ -1,4 +1,4 @@
-"""Closures: ordered by hand, by a grave issue or by a lapse, and lifted when nothing stands."""
+"""Handlers of closures: ordered by hand, by a grave issue or by a missed deadline, and lifted."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from services.inspection.numbers import enter
 
 @on(OrderClosure)
 def order_closure(command: OrderClosure, uow: Uow) -> ClosureOrdered:
-    """Order an enterprise closed by hand."""
+    """Order the closure of an enterprise by hand."""
     reason = Words(zh=command.reason, en=command.reason)
     premises = premises_of(uow, command.enterprise_id)
     closure = Closure.order(command.closure_id, premises, Grounds.ORDER, reason, uow.today)
@@ -40,8 +40,8 @@ def order_closure(command: OrderClosure, uow: Uow) -> ClosureOrdered:
 
 @on(ReinspectClosure)
 def reinspect_closure(command: ReinspectClosure, uow: Uow) -> VisitRecorded:
-    """Look again at all that is open at a closed enterprise: what no longer stands is put right,
-    and so are the notices that still wait for it."""
+    """Re-inspect all open issues of a closed enterprise: those that no longer stand are rectified,
+    with their notices."""
     closure = uow.require(Closure, command.closure_id, seen_by=command)
     issues = open_issues(uow, command.enterprise_id)
     closure.must_allow(command, issues)
@@ -69,7 +69,7 @@ def close(
     uow: Uow, enterprise_id: str, grounds: Grounds, reason: Words,
     *, issue_id: str | None = None, notice_id: str | None = None,
 ) -> None:  # fmt: skip
-    """Order premises closed, unless they are closed already."""
+    """Order the closure of premises, unless they are closed already."""
     premises = premises_of(uow, enterprise_id)
     if premises.closure_id is None:
         closure_id = derived_id("closure", issue_id, notice_id)
@@ -78,7 +78,7 @@ def close(
 
 
 def open_issues(uow: Uow, enterprise_id: str) -> dict[str, Issue]:
-    """Find all that is open at an enterprise, by its identity."""
+    """Return all open issues of an enterprise, by id."""
     query = select(Issue).where(
         Issue.enterprise_id == enterprise_id, Issue.state == IssueState.OPEN
     )
@@ -86,7 +86,7 @@ def open_issues(uow: Uow, enterprise_id: str) -> dict[str, Issue]:
 
 
 def notices_of(uow: Uow, enterprise_id: str) -> Sequence[Notice]:
-    """Find every notice that an enterprise has had."""
+    """Return all notices of an enterprise."""
     query = select(Notice).where(Notice.enterprise_id == enterprise_id)
     return uow.scalars(query.order_by(Notice.id)).all()
 

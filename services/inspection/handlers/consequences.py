@@ -1,7 +1,7 @@
-"""What a visit leads to: issues, and the end of what it was made for.
+"""Handlers of a visit's consequences: issues, and the result for its filing or complaint.
 
-A visit that one team records for all ends as it is recorded, a joint one when all have signed.
-Words and severity are those of the checklist that the visit pins.
+A visit that one team records for all agencies ends when it is recorded, a joint one when all have
+signed. Words and severity are those of the checklist that the visit pins.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from services.inspection.model import Issue, Visit
 
 @on(VisitRecorded, PartRecorded)
 def name_issues(event: VisitRecorded | PartRecorded, uow: Uow) -> None:
-    """Record each fault as an issue; a grave one that still stands closes the enterprise."""
+    """Record each finding as an issue; a grave one that still stands closes the enterprise."""
     part = [event.agency] if isinstance(event, PartRecorded) else []
     checklist = checklist_of(uow.state.rulebook, event.checklist_version, event.day)
     for number, finding in enumerate(event.findings):
@@ -55,7 +55,7 @@ def name_issues(event: VisitRecorded | PartRecorded, uow: Uow) -> None:
 
 @on(VisitRecorded)
 def conclude_at_once(event: VisitRecorded, uow: Uow) -> None:
-    """Conclude what one team has recorded for all."""
+    """Conclude a visit that one team recorded for all agencies."""
     if (event.filing_id or event.complaint_id) and not event.joint:
         found = [
             (finding.rule, event.checklist_version, not finding.rectified_on_the_spot)
@@ -79,10 +79,9 @@ def _conclude(
     visit_id: str,
     found: Sequence[tuple[str, str | None, bool]],
 ) -> None:
-    """Record how a review or a check ended.
+    """Record the result of a review or a check.
 
-    A review is passed if nothing that it found still stands; any finding substantiates a
-    complaint.
+    A review is passed if no fault still stands; any finding substantiates a complaint.
     """
     points = [
         (checklist_of(uow.state.rulebook, version, visit.day).rules[rule].point, stands)

@@ -1,4 +1,4 @@
-"""Notices: what is wrong is pressed for until it is right."""
+"""Handlers of notices: issued, re-inspected, extended and escalated until they are met."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from services.inspection.numbers import enter
 
 @on(IssueFound)
 def issue_notice(event: IssueFound, uow: Uow) -> None:
-    """Issue a notice with a deadline by severity, unless the issue was rectified on the spot and
-    is not to be on record."""
+    """Issue a notice with a deadline by severity, unless the issue was rectified on the spot and is
+    not to be recorded."""
     if not event.rectified_on_the_spot or event.on_record:
         until = rules_of(uow).notice_until(event.severity, uow.now)
         enter(uow, Notice.issue(event, until, uow.today))
@@ -37,7 +37,7 @@ def issue_notice(event: IssueFound, uow: Uow) -> None:
 
 @on(Reinspect)
 def reinspect(command: Reinspect, uow: Uow) -> VisitRecorded:
-    """Look again at what a notice leaves open, and at nothing else."""
+    """Re-inspect the open parts of a notice."""
     notice = uow.require(Notice, command.notice_id, seen_by=command)
     notice.must_allow(command)
     recorded = look_again(command, uow, notice.id)
@@ -56,7 +56,7 @@ def extend(command: ExtendNotice, uow: Uow) -> NoticeExtended:
 
 @on(PressNotice)
 def press(command: PressNotice, uow: Uow) -> None:
-    """Press for a notice that has passed its deadline, unless something has come between."""
+    """Escalate an overdue notice, unless it has changed in the meantime."""
     notice = uow.require(Notice, command.notice_id)
     if not notice.is_open or (notice.level, notice.due_at) != (command.level, command.due_at):
         return
@@ -73,7 +73,7 @@ def press(command: PressNotice, uow: Uow) -> None:
 
 @on(MoveNoticeDeadline)
 def move(command: MoveNoticeDeadline, uow: Uow) -> None:
-    """Count a deadline in working days by the calendar that holds now."""
+    """Count a deadline in working days by the current calendar."""
     notice = uow.require(Notice, command.notice_id)
     book = rules_of(uow)
     if notice.is_open and notice.calendar not in {None, book.calendar.code}:
@@ -82,7 +82,7 @@ def move(command: MoveNoticeDeadline, uow: Uow) -> None:
 
 
 def due(uow: Uow, after: list[str], most: int) -> list[Due]:
-    """Find open notices past their deadline, the oldest first, of every officer."""
+    """Return open notices past their deadline, the oldest first."""
     query = select(Notice.enterprise_id, Notice.id, Notice.level, Notice.due_at).where(
         Notice.state == NoticeState.OPEN, Notice.due_at <= uow.now
     )
@@ -98,7 +98,7 @@ def due(uow: Uow, after: list[str], most: int) -> list[Due]:
 
 
 def moved(uow: Uow, after: list[str], most: int) -> list[Due]:
-    """Find open notices whose working days were counted by a calendar that no longer holds."""
+    """Return open notices whose working days were counted by an outdated calendar."""
     calendar = rules_of(uow).calendar.code
     query = select(Notice.enterprise_id, Notice.id, Notice.due_at).where(
         Notice.state == NoticeState.OPEN, Notice.calendar != calendar
@@ -115,7 +115,7 @@ def moved(uow: Uow, after: list[str], most: int) -> list[Due]:
 
 
 def _page_of(query: Any, after: list[str], most: int) -> Any:
-    """Order by deadline and identity, the oldest first, and go on after a cursor of the two."""
+    """Order by deadline and id, the oldest first, after a cursor of the two."""
     if after:
         due = literal(moment_from_json(after[0]), Moment())
         query = query.where(tuple_(Notice.due_at, Notice.id) > tuple_(due, after[1]))

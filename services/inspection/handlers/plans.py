@@ -1,4 +1,5 @@
-"""The patrol plan: whom the officers of a grid are to visit on a day, and why."""
+"""Handlers of patrol plans: the enterprises that the officers of a grid visit on a day, with
+reasons."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ from services.inspection.model.visits import named
 
 
 class _Case(NamedTuple):
-    """Premises that may come on a plan; cases sort as they are to be visited."""
+    """Premises that may come on a plan; cases sort in the order of the visits."""
 
     rank: int
     day: date
@@ -37,9 +38,9 @@ ORDER = (Why.URGENT, Why.OVERDUE, Why.DUE, Why.RISK)
 
 @on(DrawPatrolPlan)
 def draw_plan(command: DrawPatrolPlan, uow: Uow) -> PatrolPlanDrawn:
-    """Draw up a day's plan: visits that are due first, the urgent and the overdue before the
-    others, then open premises by risk that were not visited that day; as many as the officers
-    can visit. Premises on another plan of the day, or closed, are left out."""
+    """Draw a day's plan: due visits first, urgent and overdue before others, then open premises by
+    risk that were not visited that day, up to the officers' capacity. Closed premises, and those on
+    another plan of the day, are left out."""
     faults = named("officers", command.officers)
     if command.grid not in rules_of(uow).grids:
         faults.append(at("grid", "is not a grid of the district"))
@@ -65,7 +66,7 @@ def draw_plan(command: DrawPatrolPlan, uow: Uow) -> PatrolPlanDrawn:
 
 
 def _on_plans(uow: Uow, command: DrawPatrolPlan) -> set[str]:
-    """Return the enterprises that are on another plan of that day."""
+    """Return the enterprises on another plan of that day."""
     query = select(PatrolPlan.enterprises).where(
         PatrolPlan.grid == command.grid, PatrolPlan.day == command.day
     )
@@ -73,7 +74,7 @@ def _on_plans(uow: Uow, command: DrawPatrolPlan) -> set[str]:
 
 
 def _due(uow: Uow, command: DrawPatrolPlan, book: Rulebook, taken: set[str]) -> list[_Case]:
-    """Find the visits that are to be made by that day, one for each of the premises not closed."""
+    """Return the visits due by that day, one for each of the premises not closed."""
     query = (
         select(Visit, Premises)
         .join(Premises, Premises.enterprise_id == Visit.enterprise_id)
@@ -98,7 +99,7 @@ def _due(uow: Uow, command: DrawPatrolPlan, book: Rulebook, taken: set[str]) -> 
 
 
 def _at_risk(uow: Uow, command: DrawPatrolPlan, book: Rulebook, taken: set[str]) -> Iterable[_Case]:
-    """Assess the open premises of the grid that were not visited that day."""
+    """Return the open premises of the grid that were not visited that day, with their risk."""
     query = select(Premises).where(
         Premises.grid == command.grid, Premises.is_open, Premises.closure_id.is_(None)
     )
@@ -130,7 +131,7 @@ def _stop(case: _Case, book: Rulebook) -> Stop:
 
 
 def factors(record: Record, assessed: Assessment, book: Rulebook) -> list[Factor]:
-    """Return the three factors of a risk, and what made each."""
+    """Return the three factors of a risk with their explanations."""
     last = max((day for day, _ in record.visits), default=None)
     impact = book.say(
         "%(premises)s, size %(size)s, %(others)s of %(staff)s staff from other provinces",

@@ -1,4 +1,5 @@
-"""What inspection keeps of the enterprises, from what filing says and from its own visits."""
+"""Handlers that keep inspection's knowledge of enterprises, from filing's events and its own
+visits."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ def premises_of(uow: Uow, enterprise_id: str) -> Premises:
 
 @on(EnterpriseRegistered)
 def know(event: EnterpriseRegistered, uow: Uow) -> None:
-    """Add the premises of an enterprise: open without approval, they may be visited too."""
+    """Add the premises of an enterprise, which may be visited before it is approved to open."""
     uow.add(
         Premises(
             enterprise_id=event.enterprise_id,
@@ -40,7 +41,7 @@ def know(event: EnterpriseRegistered, uow: Uow) -> None:
 
 @on(EnterpriseCorrected)
 def know_better(event: EnterpriseCorrected, uow: Uow) -> None:
-    """Update what the registry says of an enterprise."""
+    """Update the registry data of an enterprise."""
     premises = premises_of(uow, event.enterprise_id)
     premises.name, premises.kind = event.name, event.premises
     premises.grid, premises.size = event.grid, event.size
@@ -48,25 +49,25 @@ def know_better(event: EnterpriseCorrected, uow: Uow) -> None:
 
 @on(EnterpriseReopened)
 def know_open(event: EnterpriseReopened, uow: Uow) -> None:
-    """Record that an enterprise is open, and how many work there."""
+    """Record that an enterprise is open, and its staff."""
     premises_of(uow, event.enterprise_id).opened(event)
 
 
 @on(EnterpriseSuspended)
 def know_shut(event: EnterpriseSuspended, uow: Uow) -> None:
-    """Record that an enterprise is no longer open."""
+    """Record that an enterprise is closed."""
     premises_of(uow, event.enterprise_id).is_open = False
 
 
 @on(RosterReported)
 def know_staff(event: RosterReported, uow: Uow) -> None:
-    """Record how many work there on a day."""
+    """Record the staff of a day."""
     premises_of(uow, event.enterprise_id).reported(event)
 
 
 @on(VisitRecorded)
 def remember_visit(event: VisitRecorded, uow: Uow) -> None:
-    """Record what a visit found; one for a complaint that found something shows it true."""
+    """Record the findings of a visit; findings of a check substantiate the complaint."""
     true = event.complaint_id is not None and bool(event.findings)
     premises = premises_of(uow, event.enterprise_id)
     premises.was_visited(event.day, len(event.findings), complaint_true=true)
@@ -74,5 +75,5 @@ def remember_visit(event: VisitRecorded, uow: Uow) -> None:
 
 @on(PartRecorded)
 def remember_part(event: PartRecorded, uow: Uow) -> None:
-    """Record what a further part of a visit found."""
+    """Record the findings of a further part of a visit."""
     premises_of(uow, event.enterprise_id).broke_more(event.day, len(event.findings))

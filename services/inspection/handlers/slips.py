@@ -1,4 +1,4 @@
-"""The four slips (四單): each is a reaction to an event of its own kind.
+"""Handlers that issue the four slips (四單), each in reaction to events of its own kind.
 
 提示單明重點、問題單疏漏洞、督辦單抓落實、反饋單示結果 (the article).
 """
@@ -35,7 +35,7 @@ from services.inspection.batch import Uow
 from services.inspection.handlers.premises import premises_of
 from services.inspection.model import Slip
 from services.inspection.numbers import PAPERS, enter
-from services.inspection.wording import addressed_to, parked_message, subject_of
+from services.inspection.wording import addressed_to, letter, subject_of
 
 ENTERPRISE, DISTRICT_OFFICE = "enterprise", "district-office"
 NOT_DONE = {
@@ -45,7 +45,7 @@ NOT_DONE = {
     Stage.DECISION: "The case has not been decided by %(day)s.",
     Stage.TELLING: "The result has not been told by %(day)s.",
 }
-"""What a supervision slip says of a complaint past its clock."""
+"""The sentence of a supervision slip for each overdue clock of a complaint."""
 
 
 @on(EnterpriseReopened)
@@ -57,7 +57,7 @@ def prompt(event: EnterpriseReopened, uow: Uow) -> None:
 
 @on(IssueFound)
 def name_the_fault(event: IssueFound, uow: Uow) -> None:
-    """Inform the enterprise of what was found, and of the day by which it must be right."""
+    """Inform the enterprise of a fault and of the deadline to rectify it."""
     until = None
     if not event.rectified_on_the_spot:
         until = rules_of(uow).notice_until(event.severity, uow.now)
@@ -67,7 +67,7 @@ def name_the_fault(event: IssueFound, uow: Uow) -> None:
 
 @on(NoticeOverdue)
 def press_for_the_notice(event: NoticeOverdue, uow: Uow) -> None:
-    """Inform an office, by the ladder, that a notice was not met, and what comes next."""
+    """Inform an office, by the ladder, that a notice is overdue, and of the next step."""
     book, until = rules_of(uow), None
     about = {"number": event.notice_number, "day": Until(event.due_at).words}
     if event.next_due_at:
@@ -87,7 +87,7 @@ def press_for_the_notice(event: NoticeOverdue, uow: Uow) -> None:
 
 @on(ComplaintOverdue)
 def press_for_the_complaint(event: ComplaintOverdue, uow: Uow) -> None:
-    """Inform whose turn it is that a clock has run out: the complaints desk first."""
+    """Inform the office that is responsible for an overdue complaint: the complaints desk first."""
     words = rules_of(uow).say(NOT_DONE[event.stage], day=event.due_on)
     points = [Point(code=f"overdue-{event.stage}", words=words)]
     _write(uow, SupervisionSlipIssued, event, event.addressee, points)
@@ -95,14 +95,14 @@ def press_for_the_complaint(event: ComplaintOverdue, uow: Uow) -> None:
 
 @on(NoticeSatisfied)
 def report_the_notice_met(event: NoticeSatisfied, uow: Uow) -> None:
-    """Report that what a notice asked for was done."""
+    """Report that a notice was met."""
     words = rules_of(uow).say("Put right: %(point)s", point=event.point.words)
     _feed_back(uow, event, event.point.code, words)
 
 
 @on(IssueRectified)
 def report_put_right_on_the_spot(event: IssueRectified, uow: Uow) -> None:
-    """Report that a fault was put right on the spot."""
+    """Report that a fault was rectified on the spot."""
     if event.on_the_spot:
         words = rules_of(uow).say("Put right on the spot: %(point)s", point=event.point.words)
         _feed_back(uow, event, event.point.code, words)
@@ -131,12 +131,12 @@ def report_answered(event: ComplaintAnswered, uow: Uow) -> None:
 
 @on(AcknowledgeSlip)
 def acknowledge(command: AcknowledgeSlip, uow: Uow) -> SlipAcknowledged:
-    """Record that a slip was read by its recipient."""
+    """Record that the recipient has read a slip."""
     slip = uow.require(Slip, command.slip_id, seen_by=command)
     return slip.acknowledge(command, uow.now)
 
 
-# -- writing
+# -- issuing
 
 
 def _feed_back(uow: Uow, event: Contract, code: str, words: Words) -> None:
@@ -153,14 +153,14 @@ def _write(
     found_on: date | None = None,
     until: Until | None = None,
 ) -> None:
-    """Write a slip about the complaint, or else the enterprise, that an event is about."""
+    """Issue a slip about the complaint, or else the enterprise, of an event."""
     book = rules_of(uow)
     on_complaint = isinstance(event, ComplaintOverdue | ComplaintAnswered)
     complaint_id = Id(event.complaint_id) if on_complaint else None
     premises = None if on_complaint else premises_of(uow, event.enterprise_id)
     to = addressed_to(book, addressee, premises)
     subject = subject_of(book, premises, complaint_id)
-    text = parked_message(
+    text = letter(
         book, PAPERS[kind], to, subject, points, today=uow.today, found_on=found_on, until=until
     )
     slip = kind(

@@ -1,4 +1,4 @@
-"""Visits: what they are planned for, what they find, and what follows from that."""
+"""Handlers of patrols and visits, from the plan to the signature."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ from services.inspection.model.visits import named
 PLANS = (PlanVisit, RecordVisit, ReplanVisit)
 """Commands that may send a second team to the same premises on the same day."""
 DECIDED = (EnterpriseReopened, FilingReturned, FilingWithdrawn)
-"""Events after which a filing waits for no review."""
+"""Events after which a filing needs no review."""
 
 
 def load_visits(messages: Iterable[Message], uow: Uow) -> None:
-    """Load the visits on the days for which a batch plans or records some, and the reviews that are
-    planned for filings that a batch decides."""
+    """Load the visits on the days for which the batch plans or records visits, and the planned
+    reviews of filings that the batch decides."""
     messages, state = [*messages], uow.state
     state.of_day, state.reviews = [], {}
     commands = [message.payload for message in messages if isinstance(message.payload, PLANS)]
@@ -72,7 +72,7 @@ def load_visits(messages: Iterable[Message], uow: Uow) -> None:
 
 
 def _warnings(uow: Uow, command: PlanVisit | RecordVisit | ReplanVisit) -> list[VisitWarning]:
-    """Return a warning of each other visit to the same premises on the same day, by any agency."""
+    """Return a warning for each other visit to the same premises on the same day, by any agency."""
     others = sorted(
         (
             visit
@@ -99,12 +99,12 @@ def _warnings(uow: Uow, command: PlanVisit | RecordVisit | ReplanVisit) -> list[
     ]
 
 
-# -- what filing says
+# -- reactions to filing
 
 
 @on(OnsiteReviewRequested)
 def plan_review(event: OnsiteReviewRequested, uow: Uow) -> None:
-    """Plan the visit without which five-small premises may not open."""
+    """Plan the on-site review that five-small premises need before opening."""
     visit = Visit.plan(
         derived_id("review", event.filing_id),
         premises_of(uow, event.enterprise_id),
@@ -118,7 +118,7 @@ def plan_review(event: OnsiteReviewRequested, uow: Uow) -> None:
 
 @on(EnterpriseReopened)
 def plan_first_patrol(event: EnterpriseReopened, uow: Uow) -> None:
-    """Plan a patrol where the trade's risk asks for one."""
+    """Plan a first patrol if the trade's risk requires one."""
     days = rules_of(uow).patrol_within(event.premises)
     if days is not None:
         uow.add(
@@ -133,7 +133,7 @@ def plan_first_patrol(event: EnterpriseReopened, uow: Uow) -> None:
 
 @on(*DECIDED)
 def drop_review(event: EnterpriseReopened | FilingReturned | FilingWithdrawn, uow: Uow) -> None:
-    """Cancel the visit that a filing needs no more: it was withdrawn, or decided by hand."""
+    """Cancel the review that a withdrawn or decided filing no longer needs."""
     visit = uow.state.reviews.get(derived_id("review", event.filing_id))
     if visit is not None and visit.is_planned:
         words = rules_of(uow).say("The filing needs no on-site review any more.")
@@ -141,7 +141,7 @@ def drop_review(event: EnterpriseReopened | FilingReturned | FilingWithdrawn, uo
 
 
 def cancellation(visit: Visit, reason: str) -> CancelVisit:
-    """Make the command by which the rules cancel a planned visit."""
+    """Return the command by which the rules cancel a planned visit."""
     return CancelVisit(
         visit_id=Id(visit.id), enterprise_id=Key(visit.enterprise_id), reason=reason, by=RULE
     )
@@ -192,14 +192,14 @@ def cancel(command: CancelVisit, uow: Uow) -> VisitCancelled:
 
 @on(RecordVisit)
 def record(command: RecordVisit, uow: Uow) -> VisitRecorded:
-    """Record a visit, planned or not; what follows from its findings are reactions. What a device
-    sends again changes nothing, and is answered as it was."""
+    """Record a visit, planned or not; its consequences are reactions. A repeat by a device changes
+    nothing and gets the same result."""
     premises = premises_of(uow, command.enterprise_id)
     visit = uow.get(Visit, command.visit_id)
     if visit is None:
         visit = Visit.unplanned(command.visit_id, premises, Purpose.PATROL)
     elif visit.enterprise_id != command.enterprise_id:
-        raise NotAcceptable(errors=[at("enterprise_id", "is not the one that is visited")])
+        raise NotAcceptable(errors=[at("enterprise_id", "is not the enterprise of the visit")])
     elif before := visit.sent_before(command):
         return before
     else:

@@ -1,4 +1,4 @@
-"""Patrols, visits, issues, notices and closures: what is wrong on the ground, until it is right."""
+"""The aggregates of inspection: patrols, visits, issues, notices, closures and slips."""
 
 from services.inspection.model.base import Base, NotAcceptable, Premises
 from services.inspection.model.closures import AlreadyClosed, AlreadyLifted, Closure, NotReinspected

@@ -1,4 +1,4 @@
-"""What the tables of inspection stand on, and what it knows of an enterprise."""
+"""The declarative base of inspection, and its knowledge of enterprises."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from contracts.filing import EnterpriseReopened, RosterReported
 from rulebook.chapters.risk import Record
 
 REMEMBERED = 20
-"""Visits that are kept in mind: more than the formula looks at."""
+"""Visits to keep: more than the risk formula uses."""
 
 
 class NotAcceptable(Invalid):
-    """Some of what was given is not acceptable."""
+    """The data is not acceptable."""
 
 
 class Base(DeclarativeBase):
-    """The tables of inspection."""
+    """The declarative base of inspection's tables."""
 
     type_annotation_map = {
         list[str]: JSON,
@@ -32,11 +32,10 @@ class Base(DeclarativeBase):
 
 
 class Premises(Base):
-    """What inspection knows of an enterprise: where and what it is, who works there, its closure,
-    and what its last visits found.
+    """Inspection's knowledge of an enterprise: place, kind, staff, closure, and latest visits.
 
     `visits` holds the day and the number of violations of the latest visits, the latest first;
-    `true_complaints` the days of the checks that found a complaint true.
+    `true_complaints` the days of the checks that substantiated a complaint.
     """
 
     __tablename__ = "premises"
@@ -57,19 +56,20 @@ class Premises(Base):
     true_complaints: Mapped[list[str]] = mapped_column(default=list)
 
     def opened(self, event: EnterpriseReopened) -> None:
-        """Be open again, with the staff that the filing states, unless a roster has said more."""
+        """Record that the enterprise is open, with the staff of its filing unless a roster is
+        newer."""
         self.is_open = True
         if self.roster_on is None:
             self.staff, self.out_of_province = event.headcount, event.out_of_province
 
     def reported(self, event: RosterReported) -> None:
-        """Have this staff, if no roster of a later day is known."""
+        """Record the staff of a roster, unless a later day's roster is known."""
         if self.roster_on is None or event.day >= self.roster_on:
             self.roster_on = event.day
             self.staff, self.out_of_province = event.on_duty, event.out_of_province
 
     def was_visited(self, on: date, violations: int, *, complaint_true: bool = False) -> None:
-        """Remember a visit, which may come in later than those of a later day."""
+        """Record a visit, which may arrive after those of later days."""
         known = [[on.isoformat(), violations], *(self.visits or ())]
         self.visits = sorted(known, key=lambda visit: visit[0], reverse=True)[:REMEMBERED]
         self.visited_on = max(on, self.visited_on or on)
@@ -77,7 +77,7 @@ class Premises(Base):
             self.true_complaints = sorted([*(self.true_complaints or ()), on.isoformat()])
 
     def broke_more(self, on: date, violations: int) -> None:
-        """Add what a further part of a visit of that day found."""
+        """Add the violations of a further part of that day's visit."""
         visits = [[*visit] for visit in self.visits or ()]
         for visit in visits:
             if visit[0] == on.isoformat():
@@ -87,7 +87,7 @@ class Premises(Base):
 
     @property
     def record(self) -> Record:
-        """What the risk of the premises is reckoned from."""
+        """The data from which the risk of the premises is computed."""
         return Record(
             self.kind,
             self.size or "",

@@ -1,4 +1,4 @@
-"""Closures (關停): one stands at a time, until a re-inspection finds nothing standing."""
+"""Closures (關停): one at a time, until a re-inspection finds no open issue."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from services.inspection.model.papers import Paper
 
 
 class AlreadyClosed(Conflict):
-    """The enterprise is under an order of closure already."""
+    """The enterprise is already closed by order."""
 
 
 class AlreadyLifted(Conflict):
-    """The closure has been lifted already."""
+    """The closure has already been lifted."""
 
 
 class NotReinspected(Conflict):
-    """No re-inspection of the closure has found that nothing stands; an approver may lift it."""
+    """No re-inspection of the closure has found all issues settled; an approver may lift it."""
 
 
 class Closure(Paper, Aggregate, Base):
-    """An order that closes an enterprise (關停); one stands at a time.
+    """An order that closes an enterprise (關停); one at a time.
 
-    `clean_visit_id` is its latest re-inspection, where that found nothing standing.
+    `clean_visit_id` is the latest re-inspection, if it found no open issue.
     """
 
     __tablename__ = "closures"
@@ -63,7 +63,7 @@ class Closure(Paper, Aggregate, Base):
         issue_id: str | None = None,
         notice_id: str | None = None,
     ) -> Closure:
-        """Close the premises; refused while another closure stands."""
+        """Order the premises closed; rejected while another closure stands."""
         if premises.closure_id:
             raise AlreadyClosed(closure_id=premises.closure_id)
         premises.closure_id = closure_id
@@ -82,8 +82,8 @@ class Closure(Paper, Aggregate, Base):
         return made
 
     def must_allow(self, command: ReinspectClosure, open_issues: Collection[str]) -> None:
-        """Refuse a re-inspection after the closure was lifted or before it was ordered, or one that
-        finds standing what is not open."""
+        """Raise an error for a re-inspection after the lifting or before the order, or with issues
+        that are not open."""
         self.must_stand()
         errors = [
             at(f"standing/{n}", "is no open issue of the enterprise")
@@ -96,7 +96,7 @@ class Closure(Paper, Aggregate, Base):
             raise NotAcceptable(errors=errors)
 
     def reinspect(self, command: ReinspectClosure) -> ClosureReinspected:
-        """Note what a re-inspection found standing."""
+        """Record the issues that a re-inspection found standing."""
         clean = not command.standing
         self.clean_visit_id = command.visit_id if clean else None
         return self.record(ClosureReinspected.echo(command, clean=clean))
@@ -105,8 +105,8 @@ class Closure(Paper, Aggregate, Base):
         self, command: LiftClosure, premises: Premises, rule: Extension, today: date,
         *, standing: Collection[str] = (),
     ) -> ClosureLifted:  # fmt: skip
-        """Let the enterprise file again: after a re-inspection since which nothing stands, or as an
-        exception, for which an approver answers who does not ask for it."""
+        """Lift the closure: after a re-inspection without open issues, or as an exception that an
+        approver other than the requester answers for."""
         self.must_stand()
         if command.approver is None:
             visit = command.visit_id or self.clean_visit_id
@@ -121,6 +121,6 @@ class Closure(Paper, Aggregate, Base):
         return self.record(ClosureLifted.echo(command, lifted_on=today, **on))
 
     def must_stand(self) -> None:
-        """Refuse to touch a closure that has been lifted."""
+        """Raise an error if the closure has been lifted."""
         if self.lifted_on:
             raise self.conflict(AlreadyLifted, lifted_on=self.lifted_on.isoformat())

@@ -1,4 +1,4 @@
-"""Issues and rectification notices (整改通知書): what is wrong, and by when it must be right."""
+"""Issues and rectification notices (整改通知書): faults, and the deadlines to rectify them."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ from services.inspection.model.papers import Moment, Paper
 
 
 class AlreadyRectified(Conflict):
-    """The issue has been put right already."""
+    """The issue has already been rectified."""
 
 
 class NoticeSettled(Conflict):
-    """The notice is satisfied already, or has ended in a closure."""
+    """The notice is already satisfied, or has ended in a closure."""
 
 
 class ExtendedTooOften(Conflict):
-    """The notice has been extended as often as the rules allow."""
+    """The notice has already been extended as often as the rules allow."""
 
 
 class IssueState(StrEnum):
-    """Where an issue stands."""
+    """The state of an issue."""
 
     OPEN = "open"
     RECTIFIED = "rectified"
 
 
 class Issue(Aggregate, Base):
-    """A fault that a visit found, under the checklist of its day."""
+    """A fault found by a visit, under the checklist of its day."""
 
     __tablename__ = "issues"
 
@@ -64,7 +64,8 @@ class Issue(Aggregate, Base):
 
     @classmethod
     def find(cls, event: IssueFound) -> Issue:
-        """Name a fault; one that was rectified on the spot is found and put right at once."""
+        """Return the issue of a fault; a fault rectified on the spot is found and rectified
+        together."""
         made = cls(
             id=event.issue_id,
             enterprise_id=event.enterprise_id,
@@ -78,7 +79,7 @@ class Issue(Aggregate, Base):
         return made
 
     def rectify(self, on: date, *, on_the_spot: bool = False) -> None:
-        """Be put right."""
+        """Record that the issue is rectified."""
         if self.state != IssueState.OPEN:
             raise self.conflict(AlreadyRectified)
         self.state = IssueState.RECTIFIED
@@ -94,7 +95,7 @@ class Issue(Aggregate, Base):
 
 
 class NoticeState(StrEnum):
-    """Where a notice stands."""
+    """The state of a notice."""
 
     OPEN = "open"
     SATISFIED = "satisfied"
@@ -104,10 +105,10 @@ class NoticeState(StrEnum):
 class Notice(Paper, Aggregate, Base):
     """A rectification notice (整改通知書): one issue, and the moment by which it must be met.
 
-    `left` are the parts that a re-inspection found open, in the officer's words; as long as nobody
-    has named parts, the whole of it is open. `level` counts the lapses. Where the deadline counts
-    working days, `counted_from` is the day after which it does, and `calendar` by which notice of
-    the State Council it was counted last.
+    `left` are the parts that a re-inspection found open, in the officer's words; without named
+    parts the whole issue is open. `level` counts the missed deadlines. If the deadline counts
+    working days, `counted_from` is the day after which they count, and `calendar` the State
+    Council's notice by which they were last counted.
     """
 
     __tablename__ = "notices"
@@ -129,8 +130,8 @@ class Notice(Paper, Aggregate, Base):
 
     @classmethod
     def issue(cls, found: IssueFound, until: Until, today: date) -> Notice:
-        """Return time to put a fault right. What was rectified on the spot is put on record by a
-        notice that is satisfied as it is issued."""
+        """Issue a notice with a deadline. For an issue rectified on the spot the notice is
+        satisfied as it is issued, for the record."""
         made = cls(
             id=derived_id("notice", found.issue_id),
             enterprise_id=found.enterprise_id,
@@ -158,15 +159,15 @@ class Notice(Paper, Aggregate, Base):
         return made
 
     def reinspect(self, command: Reinspect) -> None:
-        """Note what a re-inspection found; whoever calls it has made sure by `must_allow`."""
+        """Record the result of a re-inspection, which `must_allow` has accepted."""
         self.left = [] if command.rectified else command.left or self.left
         self.record(NoticeReinspected.echo(command, left=list(self.left)))
         if command.rectified:
             self.satisfy(command.day)
 
     def must_allow(self, command: Reinspect) -> None:
-        """Refuse a re-inspection of what is settled, or one that contradicts itself. What was found
-        done stays done: parts that were left earlier can only become fewer."""
+        """Raise an error for a settled notice or a contradictory re-inspection. Finished parts stay
+        finished: the parts left earlier can only become fewer."""
         self.must_be_open()
         if command.rectified and command.left:
             raise NotAcceptable(errors=[at("left", "is nothing, since it is rectified")])
@@ -181,7 +182,7 @@ class Notice(Paper, Aggregate, Base):
             raise NotAcceptable(errors=errors)
 
     def satisfy(self, on: date) -> None:
-        """Have been met."""
+        """Record that the notice is met."""
         self.must_be_open()
         self.state = NoticeState.SATISFIED
         self.record(
@@ -195,7 +196,7 @@ class Notice(Paper, Aggregate, Base):
         )
 
     def extend(self, command: ExtendNotice, rule: Extension, today: date) -> NoticeExtended:
-        """Be given a later day, by a named approver and for a reason; so often, and no more."""
+        """Extend the deadline, with a named approver and a reason, as often as the rules allow."""
         self.must_be_open()
         if self.extensions >= rule.times:
             raise self.conflict(ExtendedTooOften, extensions=self.extensions)
@@ -212,8 +213,8 @@ class Notice(Paper, Aggregate, Base):
         return self.record(NoticeExtended.echo(command, due_at=self.due_at, was_due_on=was))
 
     def move(self, until: Until, today: date) -> None:
-        """Count the working days by a later calendar. What a lapse would become that day is given
-        until its end: a calendar makes nothing overdue in hindsight."""
+        """Count the working days by a later calendar. A deadline that would thereby already be over
+        is moved to the end of today: a calendar makes nothing overdue in hindsight."""
         was = self.due_on
         at = max(until.at, min(self.due_at, end_of(today)))
         self._fall_due(Until(at, until.since, until.working_days, until.calendar))
@@ -230,8 +231,8 @@ class Notice(Paper, Aggregate, Base):
             )
 
     def press(self, addressee: str, grace: Until | None) -> None:
-        """Note that the deadline has passed, once more. Without grace there is no further one: the
-        enterprise is to close."""
+        """Record another missed deadline. Without grace there is no further deadline: the
+        enterprise is to be closed."""
         lapsed_on, lapsed_at = self.due_on, self.due_at
         self.level += 1
         if grace:
@@ -260,26 +261,26 @@ class Notice(Paper, Aggregate, Base):
 
     @property
     def due_on(self) -> date:
-        """The last day on which it can be met in time."""
+        """The last day on which the notice can be met in time."""
         return Until(self.due_at).on
 
     @property
     def is_grave(self) -> bool:
-        """Whether a lapse closes at once."""
+        """Whether a missed deadline leads to closure at once."""
         return self.severity == Severity.GRAVE
 
     @property
     def words(self) -> Point:
-        """What the notice is about."""
+        """The subject of the notice."""
         point: Point = Point.from_data(self.point)
         return point
 
     @property
     def is_open(self) -> bool:
-        """Whether the notice still waits to be met."""
+        """Whether the notice is still to be met."""
         return self.state == NoticeState.OPEN
 
     def must_be_open(self) -> None:
-        """Refuse to touch a notice that is settled."""
+        """Raise an error if the notice is settled."""
         if not self.is_open:
             raise self.conflict(NoticeSettled, f"The notice is {self.state}.", state=self.state)

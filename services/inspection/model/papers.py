@@ -1,4 +1,4 @@
-"""What all papers have: a number of their own, and deadlines to the second."""
+"""Papers: aggregates with consecutive numbers, and moments to the second."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from services.inspection.model.base import Base
 
 
 class Moment(TypeDecorator[datetime]):
-    """A moment, to the second, in UTC: as text, so that it sorts alike in every database."""
+    """A moment in UTC, to the second; stored as text, so that every database sorts it alike."""
 
     impl = String(20)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, _dialect: Any) -> str | None:
-        """Write it."""
+        """Return the stored text of a moment."""
         return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if value else None
 
     def process_result_value(self, value: Any | None, _dialect: Any) -> datetime | None:
-        """Read it."""
+        """Return the moment of a stored text."""
         return datetime.fromisoformat(value) if value else None
 
 
 class Series(Base):
-    """How far the numbers of one kind of paper have come in one year of a district."""
+    """The last number of one kind of paper in one year of a district."""
 
     __tablename__ = "series"
 
@@ -37,10 +37,10 @@ class Series(Base):
 
 
 class Paper:
-    """Mixed into an aggregate that begins with a paper; no two of a kind bear one number."""
+    """Mixin of aggregates that begin with a paper; numbers are unique within a kind."""
 
     number: Mapped[str | None] = mapped_column(String(64), unique=True, sort_order=2)
 
     def bear(self, number: str) -> None:
-        """Take the number, which is drawn when all else is written."""
+        """Set the number, which is drawn after everything else is written."""
         self.number = number

@@ -1,4 +1,4 @@
-"""Patrol plans: whom the officers of a grid visit on a day."""
+"""Patrol plans: the enterprises that the officers of a grid visit on a day."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from services.inspection.model.base import Base
 
 
 class PatrolPlan(Aggregate, Base):
-    """A day's plan for a grid; what stands on it is on no other plan of that day."""
+    """A day's plan for a grid; its stops are on no other plan of that day."""
 
     __tablename__ = "patrol_plans"
     __table_args__ = (Index("patrol_plans_of_day", "grid", "day"),)
@@ -34,7 +34,7 @@ class PatrolPlan(Aggregate, Base):
         left_out: int,
         rules_version: str,
     ) -> PatrolPlan:
-        """Keep the plan as it was drawn."""
+        """Record a plan as drawn."""
         made = cls(
             id=command.plan_id,
             grid=command.grid,

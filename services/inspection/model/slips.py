@@ -1,4 +1,4 @@
-"""The four slips (四單), as they were written."""
+"""The four slips (四單), as issued."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from services.inspection.model.papers import Moment, Paper
 
 
 class AlreadyAcknowledged(Conflict):
-    """Somebody else has acknowledged the slip."""
+    """Another person has already acknowledged the slip."""
 
 
 class Slip(Paper, Aggregate, Base):
-    """One of the four slips (四單), as it was written."""
+    """One of the four slips (四單), as issued."""
 
     __tablename__ = "slips"
 
@@ -41,7 +41,7 @@ class Slip(Paper, Aggregate, Base):
 
     @classmethod
     def issue(cls, event: SlipIssued) -> Slip:
-        """Write a slip; its words are those of this day, whatever the rulebook says later."""
+        """Return a slip; its words stay those of its day, whatever the rulebook says later."""
         made = cls(
             id=event.slip_id,
             kind=event.type,
@@ -58,12 +58,13 @@ class Slip(Paper, Aggregate, Base):
         return made
 
     def bear(self, number: str) -> None:
-        """Take the number, which stands above the text too."""
+        """Set the number, also above the text."""
         super().bear(number)
         self.text = {language: f"{number}\n{said}" for language, said in self.text.items()}
 
     def acknowledge(self, command: AcknowledgeSlip, now: datetime) -> SlipAcknowledged:
-        """Have been read by whom it went to; said again by the same one, it changes nothing."""
+        """Record that the recipient has read the slip; a repeat by the same person changes
+        nothing."""
         first = self.acknowledged_at is None
         if not first and self.acknowledged_by != command.by:
             raise self.conflict(AlreadyAcknowledged, acknowledged_by=self.acknowledged_by)

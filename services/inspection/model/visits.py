@@ -1,4 +1,4 @@
-"""Patrols and visits: who goes out, and what they find."""
+"""Patrols and visits: teams, and their findings."""
 
 from __future__ import annotations
 
@@ -55,23 +55,23 @@ class NotRecorded(Conflict):
 
 
 class Cancelled(Conflict):
-    """The visit was given up."""
+    """The visit was cancelled."""
 
 
 class NotJoint(Conflict):
-    """One team recorded the visit for all of its agencies."""
+    """One team recorded the visit for all its agencies."""
 
 
 class StillAwaited(Conflict):
-    """A filing or a complaint waits for the visit: it can be put off, and not given up."""
+    """A filing or a complaint needs the visit: it can be moved, but not cancelled."""
 
 
 class ClientIdReused(Conflict):
-    """The device has sent another visit under this client id."""
+    """The device has sent a different visit under this client id."""
 
 
 class Patrol(Aggregate, Base):
-    """A team sent out for a day, which visits several premises."""
+    """A team dispatched for a day, which visits several premises."""
 
     __tablename__ = "patrols"
 
@@ -82,7 +82,7 @@ class Patrol(Aggregate, Base):
 
     @classmethod
     def dispatch(cls, command: DispatchPatrol) -> Patrol:
-        """Send a team out: at least one officer of at least one agency, each named once."""
+        """Dispatch a team: at least one officer of at least one agency, without repetition."""
         if errors := [*named("agencies", command.agencies), *named("officers", command.officers)]:
             raise NotAcceptable(errors=errors)
         made = cls(
@@ -96,7 +96,8 @@ class Patrol(Aggregate, Base):
 
 
 def named(field: str, given: Sequence[str], least: int = 1) -> list[dict[str, str]]:
-    """Say what is wrong with a list of agencies or officers: each is named once."""
+    """Return the errors of a list of agencies or officers, which must be long enough and without
+    repetition."""
     if len(given) < least:
         return [at(field, "names nobody" if not given else f"names fewer than {least}")]
     return (
@@ -105,7 +106,7 @@ def named(field: str, given: Sequence[str], least: int = 1) -> list[dict[str, st
 
 
 class VisitState(StrEnum):
-    """Where a visit stands."""
+    """The state of a visit."""
 
     PLANNED = "planned"
     RECORDED = "recorded"
@@ -115,9 +116,9 @@ class VisitState(StrEnum):
 class Visit(Aggregate, Base):
     """A visit to an enterprise: for a patrol, an on-site review, a complaint or a re-inspection.
 
-    It is planned, or not; put off, or given up; and recorded once. Agencies that make a joint visit
-    record a part each, once, and sign it; whoever has signed adds nothing more; nobody signs for
-    another, and the visit is complete when all have signed.
+    It may be planned, moved or cancelled, and is recorded once. In a joint visit each agency
+    records its own part once and signs it; after signing it adds nothing, and cannot sign for
+    another agency. The visit is complete when all have signed.
     """
 
     __tablename__ = "visits"
@@ -141,11 +142,11 @@ class Visit(Aggregate, Base):
     filing_id: Mapped[str | None] = mapped_column(String(64))
     complaint_id: Mapped[str | None] = mapped_column(String(64))
     found: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
-    """What was found in all parts: rule, checklist version, and whether it stands."""
+    """The findings of all parts: rule, checklist version, and whether the fault stands."""
     sent: Mapped[str | None] = mapped_column(String(64))
-    """A digest of what a device sent, by which it is known when it comes again."""
+    """A digest of the data that a device sent, to recognize a repeat."""
     recorded: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    """What was said when it was recorded."""
+    """The event that recorded it."""
 
     @classmethod
     def plan(
@@ -159,7 +160,7 @@ class Visit(Aggregate, Base):
         filing_id: str | None = None,
         complaint_id: str | None = None,
     ) -> Visit:
-        """Plan a visit, as a rule asks for it."""
+        """Plan a visit that a rule requires."""
         made = cls.unplanned(visit_id, premises, purpose)
         made.day, made.urgent = day, urgent
         made.filing_id, made.complaint_id = filing_id, complaint_id
@@ -170,7 +171,7 @@ class Visit(Aggregate, Base):
     def plan_by_hand(
         cls, command: PlanVisit, premises: Premises, warnings: Sequence[VisitWarning]
     ) -> Visit:
-        """Plan a visit, as a person asks for it."""
+        """Plan a visit that a person requests."""
         made = cls.unplanned(command.visit_id, premises, Purpose.PATROL)
         made.day, made.urgent = command.day, command.urgent
         made.agencies, made.joint = command.agencies, command.joint
@@ -178,7 +179,7 @@ class Visit(Aggregate, Base):
         return made
 
     def announce(self, warnings: Sequence[VisitWarning]) -> None:
-        """Say that the visit is planned."""
+        """Record that the visit is planned."""
         self.record(
             VisitPlanned(
                 visit_id=Id(self.id),
@@ -197,7 +198,7 @@ class Visit(Aggregate, Base):
 
     @classmethod
     def unplanned(cls, visit_id: str, premises: Premises, purpose: Purpose) -> Visit:
-        """Begin a visit that nobody planned."""
+        """Begin a visit that was not planned."""
         return cls(
             id=visit_id,
             enterprise_id=premises.enterprise_id,
@@ -216,7 +217,7 @@ class Visit(Aggregate, Base):
     def replan(
         self, command: ReplanVisit, today: date, warnings: Sequence[VisitWarning] = ()
     ) -> VisitReplanned:
-        """Be put off, or brought forward."""
+        """Move the visit to a later or an earlier day."""
         self.must_be_planned()
         if command.day < today or command.day == self.day:
             what = f"lies before today, {today}" if command.day < today else "is its day already"
@@ -225,8 +226,8 @@ class Visit(Aggregate, Base):
         return self.record(VisitReplanned.echo(command, day_before=before, warnings=[*warnings]))
 
     def cancel(self, command: CancelVisit, *, by_rule: bool = False) -> VisitCancelled:
-        """Be given up: by the rules, when nothing waits for it any more, or by a person, if nothing
-        ever did."""
+        """Cancel the visit: by rule when it is no longer needed, or by a person if it was never
+        needed by a filing or a complaint."""
         self.must_be_planned()
         if not by_rule and (self.filing_id or self.complaint_id):
             raise self.conflict(StillAwaited)
@@ -234,7 +235,7 @@ class Visit(Aggregate, Base):
         return self.record(VisitCancelled.echo(command))
 
     def faults(self, command: RecordVisit, today: date) -> list[dict[str, str]]:
-        """Say what is wrong with a record, beside its findings and its answers."""
+        """Return the errors of a record, except those of its findings and answers."""
         least = 2 if command.joint or self.joint else 0
         faults = named("agencies", command.agencies or self.agencies, least)
         if command.day > today:
@@ -254,7 +255,7 @@ class Visit(Aggregate, Base):
         checklist_version: str | None = None,
         warnings: Sequence[VisitWarning] = (),
     ) -> VisitRecorded:
-        """Record what the visit found. A visit is recorded once, and not before its day."""
+        """Record the findings of the visit: once, and not before its day."""
         self.must_be_planned()
         if faults := self.faults(command, today):
             raise NotAcceptable(errors=faults)
@@ -292,9 +293,9 @@ class Visit(Aggregate, Base):
         return fact
 
     def sent_before(self, command: RecordVisit) -> VisitRecorded | None:
-        """Return what was said of a record that a device sends again; None for one that is new.
+        """Return the event of a record that a device sends again; None for a new one.
 
-        Raises `ClientIdReused` where the device has given the name to something else.
+        Raises `ClientIdReused` if the device used the id for a different record.
         """
         if self.recorded is None or command.client_id is None:
             return None
@@ -308,7 +309,7 @@ class Visit(Aggregate, Base):
     def add_part(
         self, command: RecordPart, findings: Sequence[Finding], checklist_version: str
     ) -> PartRecorded:
-        """Let an agency record its own part of a joint visit, once, and before it signs."""
+        """Record one agency's part of a joint visit: once, and before it signs."""
         self.must_take_part(command.agency)
         if not self.joint:
             raise self.conflict(NotJoint)
@@ -328,7 +329,7 @@ class Visit(Aggregate, Base):
         )
 
     def sign(self, command: SignVisit) -> VisitSigned:
-        """Let an agency sign its own part; nobody signs for another."""
+        """Sign one agency's part."""
         self.must_take_part(command.agency)
         if command.agency in self.signed:
             raise self.conflict(AlreadySigned)
@@ -367,14 +368,14 @@ class Visit(Aggregate, Base):
         return {*self.signed} == {*self.agencies}
 
     def must_be_planned(self) -> None:
-        """Refuse to plan or to record what is recorded or given up."""
+        """Raise an error if the visit was recorded or cancelled."""
         if self.state == VisitState.RECORDED:
             raise self.conflict(AlreadyRecorded)
         if self.state == VisitState.CANCELLED:
             raise self.conflict(Cancelled)
 
     def must_take_part(self, agency: str) -> None:
-        """Refuse whoever took no part in the visit, and parts of what is not recorded."""
+        """Raise an error if the agency takes no part in the visit, or the visit is not recorded."""
         if self.state == VisitState.CANCELLED:
             raise self.conflict(Cancelled)
         if self.state == VisitState.PLANNED:
@@ -384,6 +385,6 @@ class Visit(Aggregate, Base):
 
 
 def digest(command: RecordVisit) -> str:
-    """Return a digest of what was sent, whoever sends it and whatever version they saw."""
+    """Return a digest of a record, independent of the sender and of the version they saw."""
     said = {k: v for k, v in command.to_data().items() if k not in ("by", "seen_version")}
     return blake2b(encode(said).encode(), digest_size=20).hexdigest()

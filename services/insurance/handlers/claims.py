@@ -1,4 +1,4 @@
-"""Claims: filed, checked, decided by another person, and paid at most once."""
+"""Handlers of claims: filed, checked, decided by another person, and paid at most once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from services.insurance.model import Claim, Medic, NotAcceptable, Policy
 
 @on(FileClaim)
 def file_claim(command: FileClaim, uow: Uow) -> ClaimFiled:
-    """File a claim; a person has one under way at a time, and one for a casualty."""
+    """File a claim; a person has one open claim at a time, and one for a casualty."""
     policy = uow.require(Policy, command.policy_id)
     if policy.holder_id != command.medic_id:
         raise NotAcceptable(errors=[at("policy_id", "is not the medic's")])
@@ -59,20 +59,20 @@ def decide_claim(command: DecideClaim, uow: Uow) -> ClaimApproved | ClaimRejecte
 
 @on(PayClaim)
 def pay_claim(command: PayClaim, uow: Uow) -> ClaimPaid:
-    """Pay an approved claim, under a reference of its own."""
+    """Pay an approved claim, under a unique reference."""
     claim = uow.require(Claim, command.claim_id, seen_by=command)
     used_by = uow.scalar(select(Claim).where(Claim.reference == command.reference))
     return claim.pay(command, uow.today, used_by)
 
 
 def standing(uow: Uow, person: str, *which: ColumnElement[bool]) -> Sequence[Claim]:
-    """Find the claims of a person that were not rejected."""
+    """Return the claims of a person that were not rejected."""
     query = select(Claim).where(Claim.person == person, Claim.state != "rejected", *which)
     return uow.scalars(query.order_by(Claim.id)).all()
 
 
 def points(codes: list[str], find: Callable[[str], Point], field: str) -> list[Point]:
-    """Find the words of codes in the rulebook; raises `NotAcceptable` for each that is unknown."""
+    """Return the points of codes in the rulebook; raises `NotAcceptable` with each unknown code."""
     found, errors = [], []
     for place, code in enumerate(codes):
         try:

@@ -1,4 +1,4 @@
-"""Cover: each holder once under a scheme, who lacks it, and when it ends."""
+"""Handlers of cover: granted once for a holder and a scheme, missing, and ended."""
 
 from __future__ import annotations
 
@@ -45,15 +45,14 @@ from services.insurance.model import (
 
 @on(EnterpriseRegistered)
 def know_enterprise(event: EnterpriseRegistered, uow: Uow) -> None:
-    """Add an enterprise as a holder, and cover it where its size is covered."""
+    """Add an enterprise as a holder, and cover it if its size is covered."""
     uow.add(holder := Holder.enterprise(event))
     _cover(holder, uow)
 
 
 @on(EnterpriseCorrected)
 def cover_by_the_right_size(event: EnterpriseCorrected, uow: Uow) -> None:
-    """Cover an enterprise at once whose right size is covered; a cover that was given runs on
-    to its last day."""
+    """Cover an enterprise whose corrected size is covered; existing cover runs to its last day."""
     holder = uow.require(Holder, event.enterprise_id)
     holder.size = event.size
     _cover(holder, uow)
@@ -63,7 +62,7 @@ def cover_by_the_right_size(event: EnterpriseCorrected, uow: Uow) -> None:
 
 
 def load_persons(messages: Iterable[Message], uow: Uow) -> None:
-    """Find by one query which persons of a batch may be on record already."""
+    """Load the medics on record among the persons of the batch, in one query."""
     commands = [m.payload for m in messages if isinstance(m.payload, EnrolMedic)]
     persons = {ref for each in commands for ref in (each.holder_ref, *each.earlier_refs)}
     query = select(Medic.holder_ref).where(Medic.holder_ref.in_(persons))
@@ -72,7 +71,7 @@ def load_persons(messages: Iterable[Message], uow: Uow) -> None:
 
 @on(EnrolMedic)
 def enrol(command: EnrolMedic, uow: Uow) -> MedicEnrolled:
-    """Enrol a medic; the same person twice is refused."""
+    """Enrol a medic; a person on record is rejected."""
     refs = {command.holder_ref, *command.earlier_refs} & uow.state.persons
     if refs and (known := on_record(uow, *refs)):
         raise known.conflict(
@@ -94,8 +93,8 @@ def correct(command: CorrectMedic, uow: Uow) -> MedicCorrected:
 
 @on(ReidentifyMedic)
 def reidentify(command: ReidentifyMedic, uow: Uow) -> MedicReidentified | None:
-    """Move a medic and the claims to another reference of the person; what a person can have only
-    once is never joined."""
+    """Move a medic and the claims to the person's new reference; persons with conflicting records
+    are not joined."""
     medic = uow.require(Medic, command.medic_id, seen_by=command)
     if medic.holder_ref == command.holder_ref:
         return None
@@ -132,7 +131,7 @@ def cover_medic(event: MedicEnrolled, uow: Uow) -> None:
 
 @on(MedicCorrected)
 def cover_where_they_work(event: MedicCorrected, uow: Uow) -> None:
-    """Cover a medic whose institution is covered, now that it is known; a cover runs on."""
+    """Cover a medic whose corrected institution is covered; existing cover continues."""
     holder = uow.require(Holder, event.medic_id)
     holder.institution = event.institution
     _cover(holder, uow)
@@ -140,7 +139,7 @@ def cover_where_they_work(event: MedicCorrected, uow: Uow) -> None:
 
 @on(MedicWithdrawn)
 def end_cover(event: MedicWithdrawn, uow: Uow) -> None:
-    """End the cover of a medic who was withdrawn."""
+    """End the cover of a withdrawn medic."""
     holder = uow.require(Holder, event.medic_id)
     holder.withdrawn = True
     holder.lapse()
@@ -156,7 +155,7 @@ def end_cover(event: MedicWithdrawn, uow: Uow) -> None:
 
 
 def lapsed(uow: Uow, after: list[str], most: int) -> list[Due]:
-    """Find covers whose last day is over, the earliest first."""
+    """Return policies whose last day is over, the earliest first."""
     query = select(Policy.holder_id, Policy.id, Policy.covers_until).where(
         Policy.state == PolicyState.ACTIVE, Policy.covers_until < uow.today
     )
@@ -172,8 +171,8 @@ def lapsed(uow: Uow, after: list[str], most: int) -> list[Due]:
 
 
 def uncovered(uow: Uow, after: list[str], most: int) -> list[Due]:
-    """Find those whom a scheme of today covers and who lack it, the longest known first: it
-    has begun since, or holds for others than before."""
+    """Return holders without cover whom a current scheme covers, the oldest first: the scheme has
+    begun since, or its conditions have changed."""
     book = rules_of(uow)
     if not book.schemes:
         return []
@@ -191,7 +190,7 @@ def uncovered(uow: Uow, after: list[str], most: int) -> list[Due]:
 
 @on(ExpirePolicy)
 def expire(command: ExpirePolicy, uow: Uow) -> None:
-    """End a cover whose last day is over."""
+    """End a policy whose last day is over."""
     policy = uow.require(Policy, command.policy_id)
     holder = uow.require(Holder, policy.holder_id)
     if policy.expire(uow.today):
@@ -201,7 +200,7 @@ def expire(command: ExpirePolicy, uow: Uow) -> None:
 
 @on(CoverHolder)
 def cover_now(command: CoverHolder, uow: Uow) -> None:
-    """Cover one who lacks it, as the rules stand now."""
+    """Cover a holder without cover, by the current rules."""
     _cover(uow.require(Holder, command.holder_id), uow)
 
 
@@ -209,7 +208,7 @@ def cover_now(command: CoverHolder, uow: Uow) -> None:
 
 
 def _cover(holder: Holder, uow: Uow) -> None:
-    """Issue the cover that is due, once under a scheme; record that there is none to issue."""
+    """Issue the cover that is due, once under a scheme, or record that there is none."""
     book = rules_of(uow)
     scheme = holder.due(book)
     if holder.is_covered():
@@ -223,7 +222,7 @@ def _cover(holder: Holder, uow: Uow) -> None:
 
 
 def _wait(holder: Holder, book: Rulebook, uow: Uow) -> None:
-    """Record from when there will be a cover, if the rules that are known give one later."""
+    """Record the start of future cover, if the known rules grant it."""
     for edition in book.editions:
         if edition.since > uow.today and (scheme := holder.due(edition)):
             holder.lack(scheme.code, GapReason.NOT_BEGUN, uow.today, edition.since)
@@ -232,13 +231,13 @@ def _wait(holder: Holder, book: Rulebook, uow: Uow) -> None:
 
 
 def on_record(uow: Uow, *refs: str) -> Medic | None:
-    """Find a medic as whom a person is on record, by any reference of that person."""
+    """Return the medic of a person on record, by any of the person's references."""
     live = select(Medic).where(Medic.holder_ref.in_(refs), Medic.withdrawn_on.is_(None))
     return min(uow.scalars(live), key=lambda medic: medic.id, default=None)
 
 
 def _covered_by(book: Rulebook) -> Any:
-    """Build the condition that the schemes of a rulebook cover a holder who has not had them."""
+    """Build the condition that a rulebook's schemes cover a holder who has not had them."""
     named = {at for scheme in book.schemes.values() for at in scheme.institutions}
     covered = []
     for scheme in book.schemes.values():

@@ -1,4 +1,5 @@
-"""Cover, once for a holder and a scheme, and claims, paid at most once."""
+"""The aggregates of insurance: cover, once for a holder and a scheme, and claims, paid at most
+once."""
 
 from services.insurance.model.base import Base, NotAcceptable
 from services.insurance.model.claims import (

@@ -1,4 +1,4 @@
-"""What the tables of insurance stand on."""
+"""The declarative base of insurance."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from chassis.errors import Invalid
 
 
 class NotAcceptable(Invalid):
-    """Some of what was given is not acceptable."""
+    """The data is not acceptable."""
 
 
 class Base(DeclarativeBase):
-    """The tables of insurance."""
+    """The declarative base of insurance's tables."""
 
     type_annotation_map = {list[str]: JSON, dict[str, Any]: JSON}

@@ -1,4 +1,4 @@
-"""Claims: entered, checked by one person, decided by another, and paid once."""
+"""Claims: filed, checked by one person, decided by another, and paid once."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ from services.insurance.model.base import Base, NotAcceptable
 
 
 class AlreadyChecked(Conflict):
-    """The claim has been checked and found complete already."""
+    """The claim has already been checked and found complete."""
 
 
 class NotChecked(Conflict):
-    """A claim is approved when its documents are complete, and rejected when they were checked."""
+    """Only a claim with complete documents can be approved, and only a checked one rejected."""
 
 
 class SamePerson(Conflict):
-    """Nobody decides a claim that they have checked."""
+    """A claim must be decided by another person than the one who checked it."""
 
 
 class AlreadyDecided(Conflict):
-    """The claim has been decided already."""
+    """The claim has already been decided."""
 
 
 class NotApproved(Conflict):
-    """Only an approved claim is paid."""
+    """Only an approved claim can be paid."""
 
 
 class AlreadyPaid(Conflict):
-    """The claim has been paid already."""
+    """The claim has already been paid."""
 
 
 class ReferenceUsed(Conflict):
@@ -56,7 +56,7 @@ class ReferenceUsed(Conflict):
 
 
 class ClaimState(StrEnum):
-    """Where a claim stands; incomplete is one whose documents were checked, and some missing."""
+    """The state of a claim; incomplete means checked with documents missing."""
 
     FILED = "filed"
     INCOMPLETE = "incomplete"
@@ -67,9 +67,10 @@ class ClaimState(StrEnum):
 
 
 class Claim(Aggregate, Base):
-    """A claim for a person under a scheme: one at a time, and one that is paid for each casualty.
+    """A claim for a person under a scheme: one open at a time, and one paid for each casualty.
 
-    The person is known by the keyed hash of the identity number, whatever the id on record.
+    The person is identified by the keyed hash of the identity number, independent of the medic's
+    id.
     """
 
     __tablename__ = "claims"
@@ -87,7 +88,7 @@ class Claim(Aggregate, Base):
 
     @classmethod
     def filed(cls, command: FileClaim, scheme: str, person: str, amount: int, today: date) -> Claim:
-        """Enter a claim for an amount in yuan."""
+        """File a claim for an amount in yuan."""
         made = cls(
             id=command.claim_id,
             policy_id=command.policy_id,
@@ -104,7 +105,7 @@ class Claim(Aggregate, Base):
 
     @property
     def is_under_way(self) -> bool:
-        """Whether it is neither rejected nor paid yet."""
+        """Whether it is neither rejected nor paid."""
         return self.state not in {ClaimState.REJECTED, ClaimState.PAID}
 
     @property
@@ -113,14 +114,14 @@ class Claim(Aggregate, Base):
         return self.state == ClaimState.PAID
 
     def stands_beside(self, other: Claim) -> bool:
-        """Return whether a person may have both this claim and another one."""
+        """Return whether a person may have both this claim and the other."""
         if self.scheme != other.scheme or ClaimState.REJECTED in {self.state, other.state}:
             return True
         both_under_way = self.is_under_way and other.is_under_way
         return not both_under_way and self.casualty != other.casualty
 
     def check(self, command: CheckClaim, missing: list[Point]) -> ClaimChecked:
-        """Find the documents complete, or some missing; then it is checked again."""
+        """Record the check of the documents; a claim with missing documents is checked again."""
         if self.state not in {ClaimState.FILED, ClaimState.INCOMPLETE}:
             raise self._conflict(AlreadyChecked)
         self.state = ClaimState.INCOMPLETE if missing else ClaimState.CHECKED
@@ -130,9 +131,9 @@ class Claim(Aggregate, Base):
     def decide(
         self, command: DecideClaim, reasons: list[Point], *, four_eyes: bool
     ) -> ClaimApproved | ClaimRejected:
-        """Approve what is complete, or reject what was checked, with reasons, once.
+        """Approve a complete claim, or reject a checked one with reasons, once.
 
-        With `four_eyes` whoever has checked the claim does not decide it.
+        With `four_eyes` the decision needs another person than the check.
         """
         approves = command.decision is ClaimDecision.APPROVE
         self._expect_decidable(approves=approves)
@@ -157,9 +158,9 @@ class Claim(Aggregate, Base):
             raise self._conflict(AlreadyDecided)
 
     def pay(self, command: PayClaim, today: date, used_by: Claim | None = None) -> ClaimPaid:
-        """Pay, once, under a reference that no other claim was paid under.
+        """Pay the claim once, under a reference that no other claim has.
 
-        `used_by` is the claim that was paid under it, if there is one.
+        `used_by` is the claim that was paid under the reference, if any.
         """
         if self.is_paid:
             raise self._conflict(AlreadyPaid, reference=self.reference)

@@ -1,4 +1,4 @@
-"""Whoever may be covered: the enterprises of the district, and its front-line medics."""
+"""Holders of cover: the enterprises of the district, and its front-line medics."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from services.insurance.model.base import Base, NotAcceptable
 
 
 class AlreadyEnrolled(Conflict):
-    """The person is on record already."""
+    """The person is already on record."""
 
 
 class AlreadyWithdrawn(Conflict):
@@ -38,9 +38,10 @@ class AlreadyWithdrawn(Conflict):
 
 
 class Medic(Aggregate, Base):
-    """A front-line medic, sealed; the keyed hash of the identity number keeps a person unique.
+    """A front-line medic, with sealed data; the keyed hash of the identity number keeps a person
+    unique.
 
-    Who was withdrawn may be enrolled again, under another id; the person stays the same.
+    A withdrawn medic may be enrolled again, under another id; the person stays the same.
     """
 
     __tablename__ = "medics"
@@ -54,7 +55,7 @@ class Medic(Aggregate, Base):
 
     @classmethod
     def enrol(cls, command: EnrolMedic, today: date) -> Medic:
-        """Put a medic on record."""
+        """Enrol a medic."""
         made = cls(
             id=command.medic_id,
             holder_ref=command.holder_ref,
@@ -66,10 +67,10 @@ class Medic(Aggregate, Base):
         return made
 
     def correct(self, command: CorrectMedic) -> MedicCorrected:
-        """Put the institution right."""
+        """Correct the institution."""
         self._expect_on_record()
         if command.institution == self.institution:
-            raise NotAcceptable(errors=[at("institution", "is what is on record already")])
+            raise NotAcceptable(errors=[at("institution", "is unchanged")])
         self.institution = command.institution
         return self.record(MedicCorrected.echo(command))
 
@@ -79,12 +80,12 @@ class Medic(Aggregate, Base):
         return self.withdrawn_on is None
 
     def reidentify(self, command: ReidentifyMedic) -> MedicReidentified:
-        """Be the person with another reference, also when no longer on record."""
+        """Record the person's new reference, also for a withdrawn medic."""
         earlier, self.holder_ref = self.holder_ref, command.holder_ref
         return self.record(MedicReidentified.echo(command, earlier_ref=earlier))
 
     def withdraw(self, command: WithdrawMedic, today: date) -> MedicWithdrawn:
-        """Take the medic off the record, once."""
+        """Withdraw the medic, once."""
         self._expect_on_record()
         self.withdrawn_on = today
         return self.record(MedicWithdrawn.echo(command, withdrawn_on=today))
@@ -105,10 +106,10 @@ Index("ix_medics_holder_ref", Medic.holder_ref)
 
 
 class Holder(Aggregate, Base):
-    """One who is covered or may come to be: what the rules ask of an enterprise or a medic.
+    """An enterprise or a medic that may be covered, with the data that the rules need.
 
-    `scheme` is that of the latest cover, and `covered_until` its last day as long as it runs.
-    `gap` says why there is no cover where there should be one.
+    `scheme` is that of the latest cover, and `covered_until` its last day while it runs. `gap` is
+    the reason for missing cover.
     """
 
     __tablename__ = "holders"
@@ -125,7 +126,7 @@ class Holder(Aggregate, Base):
 
     @classmethod
     def enterprise(cls, event: EnterpriseRegistered) -> Holder:
-        """Know of an enterprise, which is covered by its size."""
+        """Return the holder of an enterprise, which is covered by its size."""
         return cls(
             id=event.enterprise_id,
             kind=HolderKind.ENTERPRISE,
@@ -136,7 +137,7 @@ class Holder(Aggregate, Base):
 
     @classmethod
     def medic(cls, event: MedicEnrolled) -> Holder:
-        """Know of a medic, who is covered by the institution."""
+        """Return the holder of a medic, who is covered by the institution."""
         return cls(
             id=event.medic_id,
             kind=HolderKind.MEDIC,
@@ -146,7 +147,7 @@ class Holder(Aggregate, Base):
         )
 
     def due(self, book: Insurance) -> Scheme | None:
-        """Return which cover the rules give, if any."""
+        """Return the scheme that the rules grant, or None."""
         if self.withdrawn:
             return None
         if self.kind == HolderKind.MEDIC:
@@ -158,17 +159,17 @@ class Holder(Aggregate, Base):
         return self.covered_until is not None
 
     def cover(self, scheme: str, until: date) -> None:
-        """Be covered, which closes the gap."""
+        """Record the cover, which closes the gap."""
         self.scheme, self.covered_until, self.gap = scheme, until, None
 
     def lapse(self) -> None:
-        """Be covered no longer."""
+        """Record that the cover has ended."""
         self.covered_until = None
 
     def lack(
         self, scheme: str, reason: GapReason, today: date, begins_on: date | None = None
     ) -> None:
-        """State, once for a reason, that there is no cover where there should be."""
+        """Record missing cover, once for a reason."""
         if self.gap == reason:
             return
         self.gap = reason
@@ -184,7 +185,7 @@ class Holder(Aggregate, Base):
         )
 
     def need_none(self, today: date) -> None:
-        """State that a cover that was missing is not due any more."""
+        """Record that missing cover is no longer due."""
         if self.gap is not None:
             self.gap = None
             self.record(CoverNotDue(holder_id=Key(self.id), on=today))

@@ -1,4 +1,4 @@
-"""Cover for one holder under one scheme, which keeps the terms under which it was given."""
+"""Policies: cover of one holder under one scheme, on the terms of the day of issue."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from services.insurance.model.holders import Holder
 
 
 class ClaimStands(Conflict):
-    """There is a claim for this person already."""
+    """The person already has a claim."""
 
 
 class BenefitSpent(Conflict):
-    """Nothing is left of the benefit: what was paid before counts."""
+    """The benefit is spent: earlier payments count."""
 
 
 class PolicyState(StrEnum):
-    """Where a policy stands."""
+    """The state of a policy."""
 
     ACTIVE = "active"
     EXPIRED = "expired"
@@ -44,7 +44,7 @@ class PolicyState(StrEnum):
 
 
 class Policy(Aggregate, Base):
-    """Cover for one holder under one scheme; the terms are those of the day of issue."""
+    """The cover of one holder under one scheme, on the terms of the day of issue."""
 
     __tablename__ = "policies"
     __table_args__ = (UniqueConstraint("scheme", "holder_id"),)
@@ -62,14 +62,14 @@ class Policy(Aggregate, Base):
 
     @staticmethod
     def id_of(scheme: str, holder_id: str) -> str:
-        """Return the identity of a holder's policy under a scheme, of which there is one."""
+        """Return the id of a holder's only policy under a scheme."""
         return derived_id("policy", scheme, holder_id)
 
     @classmethod
     def issue(cls, scheme: Scheme, edition: str, holder: Holder, covers_from: date) -> Policy:
-        """Cover a holder for the scheme's years, from this day to the day before its anniversary.
+        """Issue a policy for the scheme's term, from this day to the day before its anniversary.
 
-        `edition` names the rulebook in which the scheme stands so.
+        `edition` is the edition of the rulebook that contains the scheme.
         """
         made = cls(
             id=cls.id_of(scheme.code, holder.id),
@@ -101,7 +101,7 @@ class Policy(Aggregate, Base):
         return made
 
     def expire(self, today: date) -> bool:
-        """End when the last day is over, once; tell whether that is so now."""
+        """End the policy once its last day is over; return whether it has ended now."""
         if self.state != PolicyState.ACTIVE or today <= self.covers_until:
             return False
         self.state = PolicyState.EXPIRED
@@ -113,7 +113,7 @@ class Policy(Aggregate, Base):
         return True
 
     def end(self, today: date, reason: str) -> None:
-        """End before the time, with today as the last day; what has ended already stays so."""
+        """End the policy early, with today as its last day; an ended policy stays as it is."""
         if self.state != PolicyState.ACTIVE:
             return
         self.state = PolicyState.ENDED
@@ -130,11 +130,11 @@ class Policy(Aggregate, Base):
     def claim(
         self, command: FileClaim, today: date, person: str, before: Sequence[Claim] = ()
     ) -> Claim:
-        """Claim for a casualty within the term: its benefit, less what was paid before.
+        """File a claim for a casualty within the term: its benefit, less earlier payments.
 
-        `before` holds the person's claims under the scheme, whatever became of them. A person has
-        one claim under way at a time, and is paid once for a casualty. What is paid in all never
-        exceeds the sum insured.
+        `before` holds the person's claims under the scheme, whatever their state. A person has one
+        open claim at a time, and one payment for a casualty. The payments never exceed the sum
+        insured.
         """
         if errors := self._faults(command, today):
             raise NotAcceptable(errors=errors)
