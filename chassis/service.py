@@ -1,4 +1,4 @@
-"""A service: what it listens to, its tables, and its hooks."""
+"""A service: its handlers, its tables and its hooks."""
 
 from __future__ import annotations
 
@@ -88,20 +88,20 @@ def brought_to(service: type[Service]) -> Bindings:
 
 @dataclass(frozen=True)
 class Runtime:
-    """What a service host provides to its service."""
+    """The settings, store and functions that a service host provides to its service."""
 
     settings: Settings
     store: Store
     wake: Callable[[], None]
-    """Notifies the relay that the outbox has grown."""
+    """Wakes the relay: the outbox has new rows."""
     notify: Callable[[str], None]
-    """Notifies the other replicas."""
+    """Notifies the other replicas on a channel."""
     ask_again: Callable[[], None]
-    """Notifies the relay that there is something to resend."""
+    """Wakes the relay: there is a resend request."""
     is_leader: Callable[[], bool]
-    """Returns whether this replica is the one that relays, and does what one of them does."""
+    """Returns whether this replica relays, and so also does the tasks of a single replica."""
     knows: Callable[[str, int | None], bool]
-    """Returns whether there is such a service, with such a partition."""
+    """Returns whether the service exists, with the partition."""
 
 
 class Service:

@@ -153,7 +153,7 @@ def _in_order() -> Iterable[type[Contract]]:
 
 def _entry(kind: type[Contract]) -> str:
     command = issubclass(kind, Command)
-    heard = ", ".join(listeners(kind)) or "nobody here"
+    heard = ", ".join(listeners(kind)) or "no service"
     rows = "\n".join(_rows(kind.describe(), kind.key_name()))
     return f"""\
 #### {kind.type}

@@ -88,7 +88,7 @@ class Bus(Protocol):
         """
 
     def let_go(self, service: str) -> None:
-        """Let another process publish for a service."""
+        """Release the right to publish for a service."""
 
     def publish(self, messages: Sequence[Message], to: str | None = None) -> list[Message]:
         """Publish in order and return the messages that are safe, once known; raises `BusDown`.

@@ -57,7 +57,7 @@ class RabbitBus:
         return self._publishers[service].claim(agreed)
 
     def let_go(self, service: str) -> None:
-        """Let another process publish for a service."""
+        """Release the right to publish for a service."""
         if service in self._publishers:
             self._publishers[service].leave()
 

@@ -80,7 +80,7 @@ def _change(
                 _pause(stores, "")
             raise
         # from here on the district waits until this has finished, if need be in another run
-        _make_anew(broker, stores, before, number)
+        _remake(broker, stores, before, number)
 
 
 def _was_begun(broker: Any, stores: dict[str, Store], partitions_: int) -> bool:
@@ -157,7 +157,7 @@ def _drain(
             )
         _pause(stores, "all")
         _wait(
-            lambda: are_locked() and not _held(stores, "%") and _nobody_writes(stores),
+            lambda: are_locked() and not _held(stores, "%") and _release_abandoned(stores),
             until,
             "the consumers to release their partitions",
         )
@@ -174,7 +174,7 @@ def _drain(
             raise Unanswered("A queue holds messages although it was empty; investigate it.")
 
 
-def _nobody_writes(stores: dict[str, Store]) -> bool:
+def _release_abandoned(stores: dict[str, Store]) -> bool:
     """Take the partitions from replicas that have not released them, unless a transaction still
     holds one; return whether all are free."""
     for store in stores.values():
@@ -203,7 +203,7 @@ def _wait(fact: Callable[[], bool], until: float, what: str) -> None:
         pause(0.2)
 
 
-def _make_anew(broker: Any, stores: dict[str, Store], before: int, number: int) -> None:
+def _remake(broker: Any, stores: dict[str, Store], before: int, number: int) -> None:
     """Declare the new queues, and only then record the new number for the waiting replicas."""
     from chassis.rabbitmq.topology import remake
 

@@ -216,7 +216,7 @@ def _spread_staff(month: MonthPlan) -> None:
     one."""
     reopening = month.enterprises[: month.figures["reopened.total"]]
     if not reopening:
-        raise Infeasible("nobody reopens")
+        raise Infeasible("no enterprise reopens")
     total, foreign = month.figures["on_duty.total"], month.figures["on_duty.out_of_province"]
     weights = [{"above_scale": 40, "below_scale": 8}.get(e.kind, 2) for e in reopening]
     spare = total - len(reopening)

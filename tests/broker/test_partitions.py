@@ -283,7 +283,7 @@ def test_what_somebody_has_in_hand_is_not_taken_away_with_its_queue(settings):
         assert queues(settings) == set(range(8))
         channel.queue_purge(queue_of("filing", 2))
     code, words = bihuan(settings, "partitions", "4")
-    assert (code, "Every service has 4 partitions" in words) == (0, True), words
+    assert (code, "Every service now has 4 partitions" in words) == (0, True), words
 
 
 def test_nothing_is_taken_away_once_the_command_has_lost_its_locks(settings, monkeypatch):
@@ -291,19 +291,19 @@ def test_nothing_is_taken_away_once_the_command_has_lost_its_locks(settings, mon
     from console.cli import partitions
 
     declare_all(settings)
-    make_anew = partitions._make_anew
+    remake = partitions._remake
 
     def cut_before(broker, *given):
         broker.transport.close()
-        make_anew(broker, *given)
+        remake(broker, *given)
 
-    monkeypatch.setattr(partitions, "_make_anew", cut_before)
+    monkeypatch.setattr(partitions, "_remake", cut_before)
     monkeypatch.setenv("AMQP_URI", settings.amqp_uri)
     monkeypatch.setenv("DATABASE_URL", settings.database_url)
     with channel_to(settings) as channel:
         kept = queue_of("filing", 0)
         channel.queue_bind(kept, "amq.direct", "a-mark")
-        with pytest.raises(partitions.Unanswered, match="Give the command again"):
+        with pytest.raises(partitions.Unanswered, match="Run the command again"):
             partitions.partitions(3, 60.0)
         channel.confirm_select()
         channel.basic_publish_confirm(amqp.Message("{}"), "amq.direct", "a-mark", mandatory=True)
