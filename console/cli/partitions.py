@@ -52,7 +52,7 @@ def partitions(
         except BusDown as error:
             raise Unanswered(f"RabbitMQ: {error}. Run the command again.") from None
         _pause(stores, "")
-    print(f"Every service now has {number} partitions. Set PARTITIONS={number} for new processes.")
+    print(f"Every service has {number} partitions. Set PARTITIONS={number} for new processes.")
 
 
 def _change(

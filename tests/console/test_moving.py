@@ -294,7 +294,7 @@ def test_it_shows_how_many_names_hang_on_a_key_before_it_asks(office, strangers)
     calls, words = strangers
     assert "  different names: 3" in office.say("person", "show", words[2])
     out = office.say(*words, said="2\n", code=1)
-    assert any(line.startswith("3 different names") for line in out)
+    assert any(line.startswith("The key has 3 different names") for line in out)
     assert office.status("complaints", calls[0]) == 201
     office.say(*words, said="3\n")
     assert office.status("complaints", calls[0]) == 410
