@@ -51,8 +51,8 @@ def _handlers(service: Any) -> Iterator[Any]:
     and objects, as written."""
     for source in (service, *service.handlers):
         if isinstance(source, ModuleType):
-            found = [each for each in vars(source).values() if hasattr(each, "handles")]
-            yield from (each for each in found if each.__module__ == source.__name__)
+            handlers = [each for each in vars(source).values() if hasattr(each, "handles")]
+            yield from (each for each in handlers if each.__module__ == source.__name__)
         else:
             classes = getattr(source, "__mro__", type(source).__mro__)
             names = dict.fromkeys(name for each in classes for name in vars(each))
@@ -61,11 +61,11 @@ def _handlers(service: Any) -> Iterator[Any]:
 
 def handlers_of(service: Any) -> dict[str, list[Handler]]:
     """Return the handlers of a service by message type, in calling order."""
-    found: dict[str, list[Handler]] = defaultdict(list)
+    handlers: dict[str, list[Handler]] = defaultdict(list)
     for handler in _handlers(service):
         for kind in handler.handles:
-            found[kind.type].append(handler)
-    return dict(found)
+            handlers[kind.type].append(handler)
+    return dict(handlers)
 
 
 def bindings_of(service: type[Service]) -> Bindings:

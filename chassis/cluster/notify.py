@@ -27,10 +27,10 @@ QUIET = 10.0
 class Notifier:
     """Notifies the other replicas of a service, and listens to them."""
 
-    def __init__(self, store: Store, heard: Callable[[str], None], *channels: str) -> None:
+    def __init__(self, store: Store, on_notified: Callable[[str], None], *channels: str) -> None:
         self.store = store
         self.log = log(store.service)
-        self._heard = heard
+        self._heard = on_notified
         self._channels = channels
         self._to_call: set[str] = set()
         self._some = Event()

@@ -179,11 +179,11 @@ class Replica:
         store, hold = self.consumer.store, self.partitions.hold
         self._missing[partition] = store.now()
         try:
-            asked = replay.gap_found(store, partition, self.relay.sources(), hold)
+            publishers = replay.gap_found(store, partition, self.relay.sources(), hold)
         except PartitionLost:
             return False
-        if asked:
-            self.log.error("queue lost", partition=partition, asked=asked)
+        if publishers:
+            self.log.error("queue lost", partition=partition, publishers=publishers)
         self.consumer.gaps.add(partition)
         self.relay.ask_again()
         return True

@@ -101,9 +101,9 @@ def addresses_of(host: str, port: int) -> list[str]:
     return addresses_in(dns.addresses_of_stranger(host, port, type=socket.SOCK_STREAM))
 
 
-def addresses_in(found: Iterable[Any]) -> list[str]:
+def addresses_in(results: Iterable[Any]) -> list[str]:
     """Return the distinct addresses of a DNS lookup."""
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+    return list(dict.fromkeys(str(address[0]) for *_, address in results))
 
 
 def asked(
@@ -203,20 +203,20 @@ class HttpClient:
     def _judged(self, place: Place, deadline: Deadline) -> list[str]:
         """Resolve a host once, and check all its addresses."""
         with deadline.cutting_off():
-            found = addresses_of(place.host, place.port)
-        for address in found:
+            addresses = addresses_of(place.host, place.port)
+        for address in addresses:
             judge(address, private=self.private)
-        if not found:
+        if not addresses:
             raise OSError("the host has no address")
-        return found
+        return addresses
 
 
 def _seconds(text: str) -> float | None:
     """Parse a Retry-After header, seconds or a date; return seconds, or None if it is neither."""
-    said = text.strip()
-    if re.fullmatch(r"[0-9]+", said):
-        return float(said)
+    value = text.strip()
+    if re.fullmatch(r"[0-9]+", value):
+        return float(value)
     try:
-        return max(0.0, parsedate_to_datetime(said).timestamp() - time())
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time())
     except (ValueError, TypeError, ArithmeticError, LookupError):
         return None

@@ -54,11 +54,11 @@ class Cors:
     @staticmethod
     def allowance(methods: Iterable[str]) -> Response:
         """Return the preflight response with the methods of a path."""
-        made = Response(status=204)
-        made.headers["Access-Control-Allow-Methods"] = ", ".join(sorted(methods))
-        made.headers["Access-Control-Allow-Headers"] = ", ".join(ASKED)
-        made.headers["Access-Control-Max-Age"] = REMEMBERED
-        return made
+        response = Response(status=204)
+        response.headers["Access-Control-Allow-Methods"] = ", ".join(sorted(methods))
+        response.headers["Access-Control-Allow-Headers"] = ", ".join(ASKED)
+        response.headers["Access-Control-Max-Age"] = REMEMBERED
+        return response
 
     def mark(self, request: Request, response: Response) -> None:
         """Add to a response whether the requesting page may read it."""

@@ -106,12 +106,12 @@ class Consumer:
                 return True
         return False
 
-    def _patiently(self, act: Callable[..., Any], *given: Any) -> Any:
+    def _patiently(self, act: Callable[..., Any], *arguments: Any) -> Any:
         """Repeat an action until storage is available; return None if stopped meanwhile."""
         tries = 0
         while not self._stopping:
             try:
-                return act(*given)
+                return act(*arguments)
             except STORAGE_ERRORS as error:
                 tries += 1
                 self._back_off(tries, error)

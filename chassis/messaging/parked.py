@@ -231,13 +231,13 @@ def reject(uow: UnitOfWork, seq: int, reason: str) -> None:
 def retry(store: Store, *, message_id: str) -> bool:
     """Schedule an exhausted message for a retry by an operator; return whether there was one."""
     with store.write() as uow:
-        found = uow.execute(
+        result = uow.execute(
             update(parked_messages)
             .where(and_(parked_messages.c.id == message_id, parked_messages.c.state == EXHAUSTED))
             .values(state=RETRYING, attempts=0, try_at=0.0)
             .returning(parked_messages.c.seq)
         ).first()
-    return found is not None
+    return result is not None
 
 
 def counts(store: Store) -> dict[str, int]:

@@ -255,13 +255,13 @@ def publish_batches(
     message. Events share a batch: a queue receives the messages of one channel in order
     (docs/decisions/0023).
     """
-    made: dict[int, list[Message]] = defaultdict(list)
+    batches: dict[int, list[Message]] = defaultdict(list)
     place: dict[str, int] = defaultdict(int)
     for message in messages:
         key = message.envelope.partitionkey
-        made[place[key]].append(message)
+        batches[place[key]].append(message)
         place[key] += returnable or message.is_command
-    return list(made.values())
+    return list(batches.values())
 
 
 def unbroken(publish_batch: Sequence[Message], confirmed: Collection[str]) -> list[Message]:

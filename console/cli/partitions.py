@@ -107,8 +107,8 @@ def _refuse_gaps(stores: dict[str, Store]) -> None:
     for name, store in stores.items():
         with store.engine.connect() as connection:
             gaps = select(deployment.c.name).where(deployment.c.name.startswith("gap "))
-            asked = resends.c.marker.is_not(None), resends.c.done_at.is_(None)
-            left = select(resends.c.receiver).where(*asked)
+            open_recoveries = resends.c.marker.is_not(None), resends.c.done_at.is_(None)
+            left = select(resends.c.receiver).where(*open_recoveries)
             if connection.execute(gaps).first() is not None:
                 raise Unanswered(f"{name} is recovering a lost queue; wait until it is done.")
             if (receiver := connection.scalar(left.limit(1))) is not None:
@@ -196,8 +196,8 @@ def _held(stores: dict[str, Store], names: str) -> int:
     return held
 
 
-def _wait(fact: Callable[[], bool], until: float, what: str) -> None:
-    while not fact():
+def _wait(condition: Callable[[], bool], until: float, what: str) -> None:
+    while not condition():
         if time.monotonic() > until:
             raise Unanswered(f"Timed out waiting for {what}; nothing was changed.")
         pause(0.2)
