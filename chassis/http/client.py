@@ -106,7 +106,7 @@ def addresses_in(results: Iterable[Any]) -> list[str]:
     return list(dict.fromkeys(str(address[0]) for *_, address in results))
 
 
-def asked(
+def send_request(
     place: Place,
     addresses: Sequence[str],
     deadline: Deadline,
@@ -189,7 +189,7 @@ class HttpClient:
         try:
             place = Place.parse(url, private=self.private)
             addresses = self._judged(place, deadline)
-            sent = asked(place, addresses, deadline, MOST_READ, body=body, headers=headers)
+            sent = send_request(place, addresses, deadline, MOST_READ, body=body, headers=headers)
             with closing(sent) as answer:
                 with suppress(Exception):  # the status is enough, whatever comes after it
                     answer.read(MOST_READ)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from werkzeug.wrappers import Request, Response
 
-ASKED = (
+ALLOWED_HEADERS = (
     "Authorization",
     "Content-Type",
     "Idempotency-Key",
@@ -19,7 +19,7 @@ ASKED = (
 """Request headers allowed to pages of other origins."""
 
 
-SHOWN = (
+EXPOSED_HEADERS = (
     "Allow",
     "Content-Location",
     "ETag",
@@ -33,7 +33,7 @@ SHOWN = (
 """Response headers exposed to them, beside the CORS-safelisted ones."""
 
 
-REMEMBERED = "600"
+MAX_AGE = "600"
 """Seconds for which a browser may cache a preflight response."""
 
 
@@ -56,8 +56,8 @@ class Cors:
         """Return the preflight response with the methods of a path."""
         response = Response(status=204)
         response.headers["Access-Control-Allow-Methods"] = ", ".join(sorted(methods))
-        response.headers["Access-Control-Allow-Headers"] = ", ".join(ASKED)
-        response.headers["Access-Control-Max-Age"] = REMEMBERED
+        response.headers["Access-Control-Allow-Headers"] = ", ".join(ALLOWED_HEADERS)
+        response.headers["Access-Control-Max-Age"] = MAX_AGE
         return response
 
     def mark(self, request: Request, response: Response) -> None:
@@ -67,4 +67,4 @@ class Cors:
         response.vary.add("Origin")
         if (origin := request.headers.get("Origin")) in self.origins:
             response.headers["Access-Control-Allow-Origin"] = str(origin)
-            response.headers["Access-Control-Expose-Headers"] = ", ".join(SHOWN)
+            response.headers["Access-Control-Expose-Headers"] = ", ".join(EXPOSED_HEADERS)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from chassis.http.client import Place, addresses_in, asked
+from chassis.http.client import Place, addresses_in, send_request
 from chassis.http.line import Deadline
 
 WITHIN = 5.0
@@ -45,7 +45,7 @@ def _get(where: str) -> bytes:
     with deadline.cutting_off():
         results = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
     addresses = addresses_in(results)  # the settings name it, so its addresses need no check
-    with closing(asked(place, addresses, deadline, LARGEST, headers=_HEADERS)) as answer:
+    with closing(send_request(place, addresses, deadline, LARGEST, headers=_HEADERS)) as answer:
         if answer.status != 200:
             raise ValueError(f"the status is {answer.status}")
         return answer.read(LARGEST)

@@ -64,7 +64,7 @@ class Inbox(Protocol):
     on_missing: Callable[[int], bool]
     on_declared: Callable[[int], None]
 
-    def heard(self) -> bool:
+    def is_alive(self) -> bool:
         """Return whether the broker has sent anything since the last call."""
 
     def open(self, partition: int) -> PartitionConsumer:

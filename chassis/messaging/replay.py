@@ -165,7 +165,7 @@ def marker_of(source: str, marker: str, partition: int, partitions: int, now: fl
     return Message.of(payload, Envelope(new_id(), source, payload.type, _iso(now), lane, marker))
 
 
-def gap_found(
+def begin_recovery(
     store: Store,
     partition: int,
     sources: Iterable[str],
@@ -192,7 +192,7 @@ def gap_found(
             publishers.append(source)
             uow.execute(
                 store.statements.insert_or_replace(deployment, "name"),
-                {"name": f"gap {partition} {source}", "value": marker},
+                {"name": f"recovery {partition} {source}", "value": marker},
             )
             if source == store.service:
                 ask(uow, store.service, since, partition=partition, marker=marker)
@@ -211,7 +211,7 @@ def gap_found(
 
 def _next_marker(uow: UnitOfWork, partition: int, source: str) -> str:
     """Return a marker later than the earlier ones, even if a clock was set back."""
-    before = deployment.c.name == f"gap {partition} {source}"
+    before = deployment.c.name == f"recovery {partition} {source}"
     markers = uow.scalars(select(deployment.c.value).where(before)).all()
     markers = [*markers, uow.scalar(select(func.max(strays.c.marker))) or ""]
     latest = max(moment_of(marker) or 0.0 for marker in markers)
@@ -230,18 +230,18 @@ def queue_made(store: Store, partition: int, at: float) -> None:
         uow.execute(first.values(drained_at=at))
 
 
-def gaps_of(uow: UnitOfWork, partition: int) -> dict[str, str]:
+def recoveries_of(uow: UnitOfWork, partition: int) -> dict[str, str]:
     """Return the markers that a partition still waits for, by publisher."""
-    prefix = f"gap {partition} "
+    prefix = f"recovery {partition} "
     query = select(deployment).where(deployment.c.name.startswith(prefix))
     return {row.name.removeprefix(prefix): row.value for row in uow.execute(query)}
 
 
-def close_gap(uow: UnitOfWork, partition: int, source: str, began: ResendBegan) -> None:
+def end_recovery(uow: UnitOfWork, partition: int, source: str, began: ResendBegan) -> None:
     """Record that a marker has arrived. A publisher of an earlier version does not mark its resent
     messages, which cannot be distinguished from skipped ones: those records are deleted."""
     its_row = and_(
-        deployment.c.name == f"gap {partition} {source}", deployment.c.value == began.marker
+        deployment.c.name == f"recovery {partition} {source}", deployment.c.value == began.marker
     )
     uow.execute(deployment.delete().where(its_row))
     if not began.marked:

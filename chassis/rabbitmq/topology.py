@@ -102,7 +102,7 @@ def standing(connection: Any, services: Iterable[str], partitions: int) -> tuple
     """Count the ready messages and the consumers of the queues of these services; consumers may
     hold more messages."""
     counts = [
-        _found(connection, queue_of(service, partition))
+        _counts(connection, queue_of(service, partition))
         for service in services
         for partition in range(partitions)
     ]
@@ -116,7 +116,7 @@ def refuse_any_message(connection: Any, queues: Iterable[str]) -> None:
     this consumes it: it must count this one consumer, and deliver nothing.
     """
     for queue in queues:
-        if _found(connection, queue) is None:
+        if _counts(connection, queue) is None:
             continue
         with connection.channel() as channel:
             delivered = list[Any]()
@@ -132,7 +132,7 @@ def remake(connection: Any, service: str, bindings: Bindings, before: int, parti
     """Delete the queues of a service, and declare the new number; one that is not empty or has a
     consumer is kept, and raises `BusDown`."""
     partition = 0
-    while (counts := _found(connection, queue_of(service, partition))) or partition < max(
+    while (counts := _counts(connection, queue_of(service, partition))) or partition < max(
         before, partitions
     ):
         if counts and any(counts):
@@ -219,10 +219,10 @@ def serve_connection(
 
 def is_there(connection: Any, queue: str) -> bool:
     """Return whether a queue exists."""
-    return _found(connection, queue) is not None
+    return _counts(connection, queue) is not None
 
 
-def _found(connection: Any, queue: str) -> tuple[int, int] | None:
+def _counts(connection: Any, queue: str) -> tuple[int, int] | None:
     """Return the numbers of a queue's ready messages and consumers; None if it does not exist."""
     channel = connection.channel()
     try:

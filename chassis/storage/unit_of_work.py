@@ -150,5 +150,5 @@ class UnitOfWork(Session, Generic[State]):
 @event.listens_for(UnitOfWork, "after_attach")
 def _flush_what_waited(session: UnitOfWork, instance: Any) -> None:
     if isinstance(instance, Aggregate):
-        for pending in instance.unsaid():
-            instance.say(session, pending)
+        for pending in instance.take_pending():
+            instance.publish(session, pending)

@@ -73,7 +73,7 @@ def _change(
         before = max(numbers)
         begun = len(numbers) > 1 or _was_begun(broker, stores, before)
         try:
-            _refuse_gaps(stores)
+            _refuse_recoveries(stores)
             _drain(broker, stores, before, patience, is_empty=begun)
         except BaseException:
             if not begun:
@@ -103,13 +103,13 @@ def _paused(store: Store) -> str:
         return connection.scalar(query) or ""
 
 
-def _refuse_gaps(stores: dict[str, Store]) -> None:
+def _refuse_recoveries(stores: dict[str, Store]) -> None:
     for name, store in stores.items():
         with store.engine.connect() as connection:
-            gaps = select(deployment.c.name).where(deployment.c.name.startswith("gap "))
+            recoveries = select(deployment.c.name).where(deployment.c.name.startswith("recovery "))
             open_recoveries = resends.c.marker.is_not(None), resends.c.done_at.is_(None)
             left = select(resends.c.receiver).where(*open_recoveries)
-            if connection.execute(gaps).first() is not None:
+            if connection.execute(recoveries).first() is not None:
                 raise Unanswered(f"{name} is recovering a lost queue; wait until it is done.")
             if (receiver := connection.scalar(left.limit(1))) is not None:
                 raise Unanswered(
@@ -163,7 +163,7 @@ def _drain(
         )
         _wait(is_let_go, until, "the consumers' connections to end")
         if standing(broker, stores, partitions_) == (0, 0):
-            _refuse_gaps(stores)
+            _refuse_recoveries(stores)
             every = (
                 queue_of(name, partition) for name in stores for partition in range(partitions_)
             )
