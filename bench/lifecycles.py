@@ -62,11 +62,11 @@ def whole(client: Client) -> None:
 def wait(look: Callable[[], Any], seconds: float = 60.0) -> Any:
     """Poll until there is a result, and return it."""
     give_up = time.monotonic() + seconds
-    while not (found := look()):
+    while not (result := look()):
         if time.monotonic() > give_up:
             raise Ended("the expected effect has not appeared")
         time.sleep(0.02)
-    return found
+    return result
 
 
 @contextmanager
@@ -88,5 +88,5 @@ def load(stage: Stage, templates: Templates, target: int) -> None:
     """Load lifecycles until `target` are stored."""
     began = time.monotonic()
     with stage.loading():
-        templates.load(target, stage.say, chassis_metadata=target // YOUNG)
+        templates.load(target, stage.say, expiring=target // YOUNG)
     stage.say(f"{target:,} lifecycles stored in {time.monotonic() - began:.0f} s")

@@ -33,7 +33,7 @@ from services.gateway.resources import VIEWS
 
 NUMBER = 87_654_321
 """The number of the template's enterprise and papers, by which they are recognised."""
-CARRIAGE = {"inbox", "outbox", "commands"}
+EXPIRING = {"inbox", "outbox", "commands"}
 """Tables whose rows are deleted after some weeks."""
 AT_ONCE = 500
 """Copies that are written to each table in turn."""
@@ -77,19 +77,19 @@ class Templates:
 
     # -- copying
 
-    def load(self, copies: int, say: Say = lambda _: None, *, chassis_metadata: int = 0) -> None:
+    def load(self, copies: int, say: Say = lambda _: None, *, expiring: int = 0) -> None:
         """Write copies to the tables, oldest first, beside the rows from before the templates; rows
-        that expire only for the most recent `chassis_metadata` copies."""
-        say(f"loading {copies:,} copies, {chassis_metadata:,} of them with rows that expire")
+        that expire only for the most recent `expiring` copies."""
+        say(f"loading {copies:,} copies, {expiring:,} of them with rows that expire")
         indexes: list[tuple[str, list[str]]] = []
         with ExitStack() as stack:
             writers = [stack.enter_context(self._emptied(m, indexes)) for m in self.templates]
             for first in range(1, copies + 1, AT_ONCE):
                 numbers = range(first, min(first + AT_ONCE, copies + 1))
                 said = [self._said(number, copies) for number in numbers]
-                young = [each for each in said if each["number"] > copies - chassis_metadata]
+                young = [each for each in said if each["number"] > copies - expiring]
                 for writer in writers:
-                    writer.write(young if writer.table in CARRIAGE else said)
+                    writer.write(young if writer.table in EXPIRING else said)
         say("creating the indexes")
         for _ in Pool(BUILDERS).starmap(self._execute, indexes):
             pass
@@ -176,7 +176,7 @@ class _Writer:
     """Writes the copies of one table, from one text with gaps for all rows of a copy."""
 
     def __init__(self, templates: Templates, template: Template, stream: psycopg.Copy) -> None:
-        self._mould, self._stream = template, stream
+        self._template, self._stream = template, stream
         self.table = template.table
         rows = [[templates.template(cell) for cell in row] for row in template.rows]
         owner = templates.of(template.service, template.owner)
@@ -205,7 +205,7 @@ class _Writer:
 
     def end(self, connection: psycopg.Connection[Any]) -> None:
         """Record the last position written."""
-        template = self._mould
+        template = self._template
         if isinstance(self._more, _Chain):
             change = "UPDATE heads SET position = %s, digest = %s WHERE chain = %s"
             connection.execute(change, [self._last, self._more.before, template.table])

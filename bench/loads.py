@@ -24,11 +24,11 @@ BAD = ("timeout", "broken")
 class Outcome:
     """The results of a load."""
 
-    def __init__(self, found: dict[str, Any]) -> None:
-        self.seconds: float = found["seconds"]
-        self.turns: int = found["turns"]
-        self.statuses: dict[str, int] = found["statuses"]
-        self.samples: list[tuple[float, float, str]] = found["samples"]
+    def __init__(self, results: dict[str, Any]) -> None:
+        self.seconds: float = results["seconds"]
+        self.turns: int = results["turns"]
+        self.statuses: dict[str, int] = results["statuses"]
+        self.samples: list[tuple[float, float, str]] = results["samples"]
 
     def took(self, what: str, since: float = 0.0, until: float = float("inf")) -> list[float]:
         """Return the durations of one kind of operation (ms), of those begun within an interval."""

@@ -92,10 +92,10 @@ class Program:
                 raise Ended(f"not printed within {seconds:g} s: {words!r}; see {self._log}")
             time.sleep(0.02)
 
-    def until(self, fact: Callable[[], Any], seconds: float = START_WITHIN) -> None:
+    def until(self, condition: Callable[[], Any], seconds: float = START_WITHIN) -> None:
         """Poll every few milliseconds until the program has fulfilled a condition."""
         give_up = time.monotonic() + seconds
-        while not fact():
+        while not condition():
             if self.process.poll() is not None:
                 last = self._log.read_text(errors="replace").strip().splitlines()[-15:]
                 raise Ended("ended too early:\n" + "\n".join(last))

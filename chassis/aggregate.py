@@ -49,19 +49,19 @@ class Aggregate:
             payload = cast("Fact", payload.numbered(self.version))
         session = object_session(self)
         if session is None:
-            self.__dict__.setdefault("_unsaid", []).append(payload)
+            self.__dict__.setdefault("_pending", []).append(payload)
         else:
-            self.say(cast("Records", session), payload)
+            self.publish(cast("Records", session), payload)
         return payload
 
-    def say(self, session: Records, payload: Contract) -> None:
+    def publish(self, session: Records, payload: Contract) -> None:
         """Record an event in the session, and remember its cause."""
         session.record(payload)
         self.last_change = session.cause_of(payload)
 
-    def unsaid(self) -> list[Any]:
+    def take_pending(self) -> list[Any]:
         """Return the events that wait for a session, and forget them."""
-        return cast("list[Any]", self.__dict__.pop("_unsaid", []))
+        return cast("list[Any]", self.__dict__.pop("_pending", []))
 
     def as_seen(self, command: Act) -> None:
         """Reject a command if the state has changed since its sender saw it; raises `Changed`."""

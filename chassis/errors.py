@@ -46,15 +46,15 @@ class Rejected(Exception):
     def problem(self) -> dict[str, Any]:
         """Return the error as an RFC 9457 problem."""
         name = re.sub(r"(?<!^)(?=[A-Z])", "-", type(self).__name__).lower()
-        made: dict[str, Any] = {
+        body: dict[str, Any] = {
             "type": f"urn:bihuan:problem:{name}",
             "title": (self.__doc__ or name).split("\n")[0],
             "status": self.status,
             "detail": _cut(self.detail, LONGEST_DETAIL),
         }
         if self.errors:
-            made["errors"] = told(self.errors)
-        return made | self.extra
+            body["errors"] = told(self.errors)
+        return body | self.extra
 
 
 class NotFound(Rejected):

@@ -29,14 +29,14 @@ from chassis.storage.store import Store
 from chassis.storage.tables import strays
 
 RETRY_EVERY = 0.25
-"""Seconds between looks for parked messages that are due."""
+"""Seconds between checks for due parked messages."""
 GAUGES_EVERY = 5.0
 """Seconds between two measurements of the gauges."""
 Spawn = Callable[..., Any]
 
 
 class ServiceHost:
-    """Runs one service: it makes the service and all that the service needs."""
+    """Runs one service: creates it with all its parts, and runs its loops."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class ServiceHost:
         provide: Mapping[str, Any],
         ready: Callable[[], Any] | None = None,
     ) -> None:
-        """Make everything, and ask nothing of the broker yet."""
+        """Create all parts, without using the broker yet."""
         self.settings, self.bus, self.web, self._spawn = settings, bus, web, spawn
         url = settings.database_of(kind.name)
         self.store = Store(kind.name, url, kind.metadata, pool=settings.database_pool)
@@ -79,7 +79,7 @@ class ServiceHost:
         self._loops: list[Any] = []
 
     def start(self) -> None:
-        """Start the loops; one that ends by an error ends the process."""
+        """Start the loops; an error in one of them ends the process."""
         if self.is_alone:
             self._serve()
             self._begin(None)
@@ -87,7 +87,7 @@ class ServiceHost:
             self._tend(self._join)
 
     def _serve(self) -> None:
-        """Let requests in: the database is there."""
+        """Accept requests: the database is available."""
         self.web.is_open = True
         self._tend(self._measure)
         own = {strays: RetentionPolicy(strays.c.marker, true())}
@@ -99,7 +99,7 @@ class ServiceHost:
         self._loops.append(self._spawn(loop))
 
     def _join(self) -> None:
-        """Become one of the replicas, as soon as the database and the broker are there."""
+        """Become one of the replicas, as soon as the database and the broker are available."""
         leases, tries = Leases(self.store), 0
         while True:
             try:
@@ -143,7 +143,8 @@ class ServiceHost:
         self.log.info("started")
 
     def stop(self) -> None:
-        """Stop taking, finish what is in hand within the bound, and let go."""
+        """Stop consuming, finish the messages in hand within the time limit, and release
+        everything."""
         if self._stopping:
             return
         self._stopping = True
@@ -158,7 +159,7 @@ class ServiceHost:
         self.log.info("stopped")
 
     def _wake(self) -> None:
-        """Have the outbox looked at, here or by the replica that relays."""
+        """Wake the relay, here or in the replica that relays."""
         if self.relay.active:
             self.relay.wake()
         else:
@@ -175,14 +176,14 @@ class ServiceHost:
             self.service.on_notified()
 
     def ready(self) -> dict[str, bool]:
-        """Return whether the database answers and takes what is written, the bus answers, and the
-        clocks agree."""
+        """Return whether the database responds and accepts writes, the bus responds, and the clocks
+        agree."""
         joined = self.replica is not None
         bus = joined and self.bus.connected()
         return {"database": self.store.writes(), "bus": bus, "clock": self.store.clock.agrees}
 
     def idle(self) -> bool:
-        """Return whether the relay has nothing to send."""
+        """Return whether the relay has no message to send."""
         return not self.relay.busy and self.relay.outbox.backlog()[0] == 0
 
     def _retry_parked(self) -> None:
@@ -213,12 +214,12 @@ class ServiceHost:
 
 
 class HostExtension(SharedExtension):
-    """Ties the host of a service to nameko's container."""
+    """Connects the host of a service to nameko's container."""
 
     web = Web()
 
     def setup(self) -> None:
-        """Make the host; raises `Misconfigured`."""
+        """Create the host; raises `Misconfigured`."""
         config = self.container.config
         self.host = ServiceHost(
             self.container.service_cls,
@@ -241,11 +242,11 @@ class HostExtension(SharedExtension):
 
 
 class Hosted(DependencyProvider):
-    """Ties a service class to its host."""
+    """Connects a service class to its host."""
 
     extension = HostExtension()
 
 
 def hosted(kind: type[Service]) -> type[Service]:
-    """Return a service class as nameko runs it: with its host."""
+    """Return a service class with its host, for nameko to run."""
     return type(kind.__name__, (kind,), {"hosted": Hosted(), "__doc__": kind.__doc__})

@@ -58,15 +58,15 @@ class Message:
     def of(cls, payload: Contract, envelope: Envelope, to: str | None = None) -> Message:
         """Return a message with a contract as payload; a command that belongs to no service names
         its receiver."""
-        made = cls(
+        message = cls(
             envelope,
             _encode(payload.to_data()),
             f"{to or payload.service or envelope.source}.commands"
             if isinstance(payload, Command)
             else f"{envelope.source}.events",
         )
-        made.__dict__["payload"] = payload
-        return made
+        message.__dict__["payload"] = payload
+        return message
 
     def restate(self, payload: Contract) -> None:
         """Replace the payload of a message that has not been written yet."""
@@ -86,8 +86,8 @@ class Message:
     @property
     def born(self) -> float | None:
         """When it was created (s since 1970): by its id, or else as its publisher says."""
-        made = moment_of(self.id)
-        return self.written_at if made is None else made
+        moment = moment_of(self.id)
+        return self.written_at if moment is None else moment
 
     @property
     def stream(self) -> tuple[str, str]:
@@ -128,10 +128,10 @@ class Message:
 
 def _read(body: str) -> Any:
     """Parse JSON; raises `ValueError` also for text that no database accepts."""
-    said = json.loads(body)
-    if "\\u" in body and _UNFIT.search(encode(said)):
+    value = json.loads(body)
+    if "\\u" in body and _UNFIT.search(encode(value)):
         raise ValueError("it holds the character U+0000, or half of a surrogate pair")
-    return said
+    return value
 
 
 def partition_of(key: str, partitions: int) -> int:

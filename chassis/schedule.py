@@ -89,8 +89,8 @@ class Sweeps:
 def _send(uow: UnitOfWork, commands: list[Command]) -> int:
     """Send the commands that no earlier hour has sent, and return their number."""
     by_id = {derived_id(c.type, encode(c.to_data())): c for c in commands}
-    known = set(uow.scalars(select(outbox.c.id).where(outbox.c.id.in_(by_id))))
+    sent = set(uow.scalars(select(outbox.c.id).where(outbox.c.id.in_(by_id))))
     for identity, command in by_id.items():
-        if identity not in known:
+        if identity not in sent:
             uow.record(command, identity=identity)
-    return len(by_id) - len(known)
+    return len(by_id) - len(sent)

@@ -1,4 +1,4 @@
-"""A service: what it listens to, its tables, and its hooks."""
+"""A service: its handlers, its tables and its hooks."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def _handlers(service: Any) -> Iterator[Any]:
     and objects, as written."""
     for source in (service, *service.handlers):
         if isinstance(source, ModuleType):
-            found = [each for each in vars(source).values() if hasattr(each, "handles")]
-            yield from (each for each in found if each.__module__ == source.__name__)
+            handlers = [each for each in vars(source).values() if hasattr(each, "handles")]
+            yield from (each for each in handlers if each.__module__ == source.__name__)
         else:
             classes = getattr(source, "__mro__", type(source).__mro__)
             names = dict.fromkeys(name for each in classes for name in vars(each))
@@ -61,11 +61,11 @@ def _handlers(service: Any) -> Iterator[Any]:
 
 def handlers_of(service: Any) -> dict[str, list[Handler]]:
     """Return the handlers of a service by message type, in calling order."""
-    found: dict[str, list[Handler]] = defaultdict(list)
+    handlers: dict[str, list[Handler]] = defaultdict(list)
     for handler in _handlers(service):
         for kind in handler.handles:
-            found[kind.type].append(handler)
-    return dict(found)
+            handlers[kind.type].append(handler)
+    return dict(handlers)
 
 
 def bindings_of(service: type[Service]) -> Bindings:
@@ -88,20 +88,20 @@ def brought_to(service: type[Service]) -> Bindings:
 
 @dataclass(frozen=True)
 class Runtime:
-    """What a service host provides to its service."""
+    """The settings, store and functions that a service host provides to its service."""
 
     settings: Settings
     store: Store
     wake: Callable[[], None]
-    """Notifies the relay that the outbox has grown."""
+    """Wakes the relay: the outbox has new rows."""
     notify: Callable[[str], None]
-    """Notifies the other replicas."""
+    """Notifies the other replicas on a channel."""
     ask_again: Callable[[], None]
-    """Notifies the relay that there is something to resend."""
+    """Wakes the relay: there is a resend request."""
     is_leader: Callable[[], bool]
-    """Returns whether this replica is the one that relays, and does what one of them does."""
+    """Returns whether this replica relays, and so also does the tasks of a single replica."""
     knows: Callable[[str, int | None], bool]
-    """Returns whether there is such a service, with such a partition."""
+    """Returns whether the service exists, with the partition."""
 
 
 class Service:

@@ -27,27 +27,27 @@ FOLDER_MODE, FILE_MODE = 0o700, 0o444
 
 def generated() -> dict[str, str]:
     """Return a new value for every generated secret."""
-    made = {name: secrets.token_hex(24) for name in ("postgres_password", "grafana_password")}
-    made |= {name: secrets.token_hex(32) for name in ("seal_key", "issuer_key")}
+    values = {name: secrets.token_hex(24) for name in ("postgres_password", "grafana_password")}
+    values |= {name: secrets.token_hex(32) for name in ("seal_key", "issuer_key")}
     for user in (*SERVICES, "operator"):
         database = "{service}" if user == "operator" else user
         account = f"{user}:{secrets.token_hex(24)}"
-        made[f"{user}_database_url"] = f"postgresql://{account}@postgres:5432/{database}"
+        values[f"{user}_database_url"] = f"postgresql://{account}@postgres:5432/{database}"
         account = f"{user}:{secrets.token_hex(24)}"
-        made[f"{user}_amqp_uri"] = f"amqp://{account}@rabbitmq:5672/%2F"
-    return made
+        values[f"{user}_amqp_uri"] = f"amqp://{account}@rabbitmq:5672/%2F"
+    return values
 
 
 def definitions(folder: Path) -> str:
     """Return RabbitMQ's definitions: the users with their permissions and password hashes."""
-    made = json.loads(DEFINITIONS.read_text())
-    for user in made["users"]:
+    document = json.loads(DEFINITIONS.read_text())
+    for user in document["users"]:
         uri = urlsplit((folder / f"{user['name']}_amqp_uri").read_text().strip())
         if uri.username != user["name"] or not uri.password:
             raise ValueError(f"{user['name']}_amqp_uri must contain {user['name']} and a password.")
         user["hashing_algorithm"] = "rabbit_password_hashing_sha256"
         user["password_hash"] = _hash(user["name"], uri.password)
-    return json.dumps(made, indent=2) + "\n"
+    return json.dumps(document, indent=2) + "\n"
 
 
 def _hash(user: str, password: str) -> str:
@@ -59,10 +59,10 @@ def _hash(user: str, password: str) -> str:
 
 def certificate(folder: Path) -> dict[str, str]:
     """Return a TLS key, and a self-signed certificate for this machine."""
-    key, made = folder / ".key.part", folder / ".certificate.part"
+    key, signed = folder / ".key.part", folder / ".certificate.part"
     subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
     kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    asked = [
+    command = [
         "req",
         "-x509",
         *kind,
@@ -72,16 +72,16 @@ def certificate(folder: Path) -> dict[str, str]:
         "-keyout",
         str(key),
         "-out",
-        str(made),
+        str(signed),
     ]
     try:
-        done = subprocess.run(["openssl", *asked], capture_output=True, text=True, check=False)
+        done = subprocess.run(["openssl", *command], capture_output=True, text=True, check=False)
         if done.returncode:
             raise ValueError(f"openssl made no certificate: {done.stderr.strip()}")
-        return {"tls_key": key.read_text(), "tls_certificate": made.read_text()}
+        return {"tls_key": key.read_text(), "tls_certificate": signed.read_text()}
     finally:
         key.unlink(missing_ok=True)
-        made.unlink(missing_ok=True)
+        signed.unlink(missing_ok=True)
 
 
 def write(folder: Path) -> list[str]:

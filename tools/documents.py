@@ -52,12 +52,12 @@ def shape_of(kind: type[Contract]) -> Shape:
 
 def breaks(before: Shape, now: Shape) -> list[str]:
     """Return the changes that would break users of the earlier shape: none if it has only grown."""
-    found = [
+    broken = [
         f"its {part} was {before[part]}, and is {now[part]}"
         for part in ("type", "kind", "service", "key")
         if before[part] != now[part]
     ]
-    return found + list(_fields_broken(before["fields"], now["fields"], ""))
+    return broken + list(_fields_broken(before["fields"], now["fields"], ""))
 
 
 def _fields_broken(before: Shape, now: Shape, where: str) -> Iterator[str]:
@@ -154,14 +154,14 @@ def _in_order() -> Iterable[type[Contract]]:
 
 def _entry(kind: type[Contract]) -> str:
     command = issubclass(kind, Command)
-    heard = ", ".join(listeners(kind)) or "nobody here"
+    receivers = ", ".join(listeners(kind)) or "no service"
     rows = "\n".join(_rows(kind.describe(), kind.key_name()))
     return f"""\
 #### {kind.type}
 
 {_sentence(kind)}
 
-{"Handled by" if command else "Heard by"}: {heard}.
+{"Handled by" if command else "Heard by"}: {receivers}.
 
 | field | type | |
 |---|---|---|

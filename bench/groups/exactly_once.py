@@ -98,10 +98,10 @@ def by_batch(stage: Stage) -> Figure:
 def messages(count: int) -> list[Message]:
     """Return `count` messages, each about a different visit."""
     day = date(2020, 2, 10)
-    made = []
+    result = []
     for number in range(count):
         identity, visit = new_id(), new_id()
-        fact = PremisesVisited(
+        event = PremisesVisited(
             visit_id=visit,  # type: ignore[arg-type]
             enterprise_id=f"enterprise-{number % ENTERPRISES}",  # type: ignore[arg-type]
             grid="350503003",  # type: ignore[arg-type]
@@ -110,8 +110,8 @@ def messages(count: int) -> list[Message]:
         )
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         envelope = Envelope(identity, "visits", PremisesVisited.type, now, visit, identity)
-        made.append(Message(envelope, encode(fact.to_data()), "visits.events"))
-    return made
+        result.append(Message(envelope, encode(event.to_data()), "visits.events"))
+    return result
 
 
 def content(message: Message, **more: Any) -> amqp.Message:

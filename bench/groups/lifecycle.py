@@ -220,8 +220,8 @@ def _spike(
         percentile(outcome.took("file", begin, end), 0.95)
         for begin, end in itertools.pairwise(ends)
     ]
-    said = ", ".join(f"{rate:g}/s: {p:.0f}" for (rate, _), p in zip(steps, p95, strict=True))
-    note = f"Filing a complaint, p95 in ms, step by step: {said}. Answers: {outcome.statuses}."
+    values = ", ".join(f"{rate:g}/s: {p:.0f}" for (rate, _), p in zip(steps, p95, strict=True))
+    note = f"Filing a complaint, p95 in ms, step by step: {values}. Answers: {outcome.statuses}."
     stage.say(f"{name}: {note}")
     errors = [outcome.errors * 100]
     yield Figure(GROUP, f"{name}, errors", "%", errors, 1.0, better="less", note=note)

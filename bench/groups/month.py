@@ -48,7 +48,7 @@ def replay(stage: Stage, scale: float, environ: Mapping[str, str]) -> tuple[floa
         with stage.ours("console.main", *words, COLUMNS="200", **environ) as program:
             program.process.wait(LONGEST)
             said = Path(program.said).read_text()
-        found = _TOLD.search(said)
-        if program.process.returncode or not found:
+        match = _TOLD.search(said)
+        if program.process.returncode or not match:
             raise Ended(f"the month ended with {program.process.returncode}:\n{said[-2000:]}")
-    return float(found[1]), float(found[2])
+    return float(match[1]), float(match[2])

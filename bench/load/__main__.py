@@ -33,12 +33,12 @@ SEED = os.environ.get("SEED", str(time.time_ns()))
 class Load:
     """A load over a pool of connections, and its results."""
 
-    def __init__(self, told: dict[str, Any]) -> None:
-        self.told = told
-        where = urlsplit(told["base"])
+    def __init__(self, parameters: dict[str, Any]) -> None:
+        self.parameters = parameters
+        where = urlsplit(parameters["base"])
         token = os.environ.get("TOKEN", "")
         self.free: asyncio.LifoQueue[Connection] = asyncio.LifoQueue()
-        for _ in range(told["connections"]):
+        for _ in range(parameters["connections"]):
             self.free.put_nowait(Connection(where.hostname or "", where.port or 80, token))
         self.keys = itertools.count(1)
         self.turns = itertools.count()
@@ -91,13 +91,13 @@ class Load:
 
     async def filing(self) -> None:
         """File for one enterprise after the other, each once."""
-        shops = self.told["shops"]
+        shops = self.parameters["shops"]
         await self.ask(
             "POST",
             "/v1/filings",
             {
                 "enterprise_id": shops[next(self.turns) % len(shops)],
-                "reopen_on": self.told["day"],
+                "reopen_on": self.parameters["day"],
                 "headcount": 5,
                 "out_of_province": 1,
                 "measures": MEASURES,
@@ -108,7 +108,7 @@ class Load:
 
     async def lifecycle(self) -> None:
         """Take a complaint from the call to the answer, and read it back."""
-        began, shop = time.monotonic(), self.rng.choice(self.told["shops"])
+        began, shop = time.monotonic(), self.rng.choice(self.parameters["shops"])
         call = await self.act(
             "/v1/complaints",
             {
@@ -135,7 +135,7 @@ class Load:
             return
         check = {
             "visit_id": visits["items"][0]["id"],
-            "day": self.told["day"],
+            "day": self.parameters["day"],
             "agencies": ["market-regulation"],
             "findings": [],
         }
@@ -160,8 +160,8 @@ class Load:
 
     async def reads(self) -> None:
         """Read one of the given paths."""
-        what = self.rng.choice([*self.told["paths"]])
-        await self.ask("GET", self.rng.choice(self.told["paths"][what]), None, what)
+        what = self.rng.choice([*self.parameters["paths"]])
+        await self.ask("GET", self.rng.choice(self.parameters["paths"][what]), None, what)
 
     # -- amount of load
 
@@ -173,7 +173,7 @@ class Load:
             while time.monotonic() < over:
                 await act()
 
-        await asyncio.gather(*(client() for _ in range(self.told["clients"])))
+        await asyncio.gather(*(client() for _ in range(self.parameters["clients"])))
 
     async def paced(self, act: Callable[[], Awaitable[None]], steps: list[list[float]]) -> None:
         """Begin operations at a rate, step by step: [rate, seconds]; then wait for the last
@@ -196,15 +196,15 @@ class Load:
     async def run(self, what: str) -> dict[str, Any]:
         """Run the load, and return the results without the warm-up."""
         act = getattr(self, what)
-        if "steps" in self.told:
+        if "steps" in self.parameters:
             self.began = time.monotonic()
-            await self.paced(act, self.told["steps"])
+            await self.paced(act, self.parameters["steps"])
         else:
-            await self.closed(act, self.told["warmup"])
+            await self.closed(act, self.parameters["warmup"])
             self.statuses.clear()
             self.samples.clear()
             self.began = time.monotonic()
-            await self.closed(act, self.told["seconds"])
+            await self.closed(act, self.parameters["seconds"])
         return {
             "seconds": time.monotonic() - self.began,
             "statuses": dict(self.statuses),
@@ -219,11 +219,11 @@ def main() -> None:
         import uvloop
 
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    told = json.loads(Path(sys.argv[2]).read_text())
-    told.setdefault("clients", told["connections"])
+    parameters = json.loads(Path(sys.argv[2]).read_text())
+    parameters.setdefault("clients", parameters["connections"])
 
     async def uow() -> dict[str, Any]:
-        return await Load(told).run(sys.argv[1])
+        return await Load(parameters).run(sys.argv[1])
 
     print("result", json.dumps(asyncio.run(uow())), flush=True)
 

@@ -61,10 +61,10 @@ async def session_of_a_request():
 
 @app.post("/v1/filings", status_code=201)
 async def file(
-    asked: FilingIn, session: Annotated[AsyncSession, Depends(session_of_a_request)]
+    body: FilingIn, session: Annotated[AsyncSession, Depends(session_of_a_request)]
 ) -> FilingOut:
     """Insert one row."""
-    made = Filing(id=str(uuid.uuid4()), **asked.model_dump())
-    session.add(made)
+    filing = Filing(id=str(uuid.uuid4()), **body.model_dump())
+    session.add(filing)
     await session.commit()
-    return FilingOut(filing_id=made.id, enterprise_id=made.enterprise_id)
+    return FilingOut(filing_id=filing.id, enterprise_id=filing.enterprise_id)

@@ -24,10 +24,10 @@ visits = RabbitQueue(os.environ["QUEUE"], durable=True, queue_type=QueueType.QUO
 
 
 @broker.subscriber(visits)
-async def count(fact: dict, message: RabbitMessage) -> None:
+async def count(payload: dict, message: RabbitMessage) -> None:
     """Write the three rows, and commit them; FastStream acknowledges afterwards."""
     async with sessions() as session:
-        session.add_all(rows_of(message.headers, fact))
+        session.add_all(rows_of(message.headers, payload))
         try:
             await session.commit()
         except IntegrityError:

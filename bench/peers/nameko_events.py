@@ -71,9 +71,9 @@ class Tally:
     headers = Headers()
 
     @consume(VISITS)
-    def count(self, fact):
+    def count(self, payload):
         """Write the three rows, and commit them; nameko acknowledges afterwards."""
-        self.uow.add_all(rows_of(self.headers, fact))
+        self.uow.add_all(rows_of(self.headers, payload))
         try:
             self.uow.commit()
         except IntegrityError:

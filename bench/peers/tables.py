@@ -61,11 +61,11 @@ class Outbox(Base):
     sent_at: Mapped[float | None] = mapped_column(Float)
 
 
-def rows_of(headers: Mapping[str, Any], fact: Mapping[str, Any]) -> list[Base]:
+def rows_of(headers: Mapping[str, Any], payload: Mapping[str, Any]) -> list[Base]:
     """Return the three rows of one event."""
     message, now = headers["cloudEvents_id"], time.time()
-    body = json.dumps(fact)
-    said = {name: fact[name] for name in ("visit_id", "enterprise_id", "grid")}
+    body = json.dumps(payload)
+    columns = {name: payload[name] for name in ("visit_id", "enterprise_id", "grid")}
     return [
         Inbox(
             id=message,
@@ -73,11 +73,11 @@ def rows_of(headers: Mapping[str, Any], fact: Mapping[str, Any]) -> list[Base]:
             handled_at=now,
         ),
         Visit(
-            id=fact["visit_id"],
-            enterprise_id=fact["enterprise_id"],
-            grid=fact["grid"],
-            visited_on=date.fromisoformat(fact["visited_on"]),
-            officers=fact["officers"],
+            id=payload["visit_id"],
+            enterprise_id=payload["enterprise_id"],
+            grid=payload["grid"],
+            visited_on=date.fromisoformat(payload["visited_on"]),
+            officers=payload["officers"],
         ),
         Outbox(
             id=str(uuid.uuid4()),
@@ -85,11 +85,11 @@ def rows_of(headers: Mapping[str, Any], fact: Mapping[str, Any]) -> list[Base]:
             source="tally",
             type="visit-counted",
             time=headers["cloudEvents_time"],
-            partitionkey=fact["visit_id"],
+            partitionkey=payload["visit_id"],
             correlationid=headers["cloudEvents_correlationid"],
             causationid=message,
             causationtype=headers["cloudEvents_type"],
-            body=json.dumps(said),
+            body=json.dumps(columns),
             written_at=now,
         ),
     ]

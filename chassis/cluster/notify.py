@@ -27,10 +27,10 @@ QUIET = 10.0
 class Notifier:
     """Notifies the other replicas of a service, and listens to them."""
 
-    def __init__(self, store: Store, heard: Callable[[str], None], *channels: str) -> None:
+    def __init__(self, store: Store, on_notified: Callable[[str], None], *channels: str) -> None:
         self.store = store
         self.log = log(store.service)
-        self._heard = heard
+        self._on_notified = on_notified
         self._channels = channels
         self._to_call: set[str] = set()
         self._some = Event()
@@ -65,10 +65,10 @@ class Notifier:
         where = make_url(self.store.url).set(drivername="postgresql")
         address = where.render_as_string(hide_password=False)
         with psycopg.connect(address, autocommit=True, connect_timeout=5) as connection:
-            connection.add_notify_handler(lambda notice: self._heard(notice.channel))
+            connection.add_notify_handler(lambda notice: self._on_notified(notice.channel))
             for channel in self._channels:
                 connection.execute(f"LISTEN {channel}".encode())
-                self._heard(channel)  # notifications may have been sent before
+                self._on_notified(channel)  # notifications may have been sent before
             while True:
                 try:
                     trampoline(
@@ -79,4 +79,4 @@ class Notifier:
                         connection.execute(b"SELECT 1")
                 connection.pgconn.consume_input()
                 while (notice := connection.pgconn.notifies()) is not None:
-                    self._heard(notice.relname.decode())
+                    self._on_notified(notice.relname.decode())

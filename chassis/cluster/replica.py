@@ -72,7 +72,7 @@ class Replica:
         while not self._stop.ready():
             started = time.monotonic()
             try:
-                share = self.leases.tick(able=self._hears())
+                share = self.leases.tick(able=self._broker_is_alive())
                 self.inbox.until, self.inbox.kept_until = started + LEASE, started + 2 * LEASE
                 agreed = self._agree(share)
                 self.relay.until = started + LEASE if share.relay and agreed else 0.0
@@ -86,9 +86,9 @@ class Replica:
             with Timeout(TICK, exception=False):
                 self._stop.wait()
 
-    def _hears(self) -> bool:
+    def _broker_is_alive(self) -> bool:
         """Return whether the broker has shown a sign of life lately."""
-        self._deaf = 0 if self.inbox.heard() else self._deaf + 1
+        self._deaf = 0 if self.inbox.is_alive() else self._deaf + 1
         if self._deaf == DEAF:
             self.log.warning("broker not responding", partitions=len(self._serving))
         return self._deaf < DEAF
@@ -126,7 +126,7 @@ class Replica:
 
     def _serve(self, partition: int) -> None:
         if self.leases is not None:
-            self.consumer.gaps.add(partition)  # until a message shows that there is none
+            self.consumer.recovering.add(partition)  # until a message shows that there is none
         partition_consumer = self.inbox.open(partition)
         thread = self._spawn(lambda: self.consumer.run(partition_consumer, self._batch))
         self._serving[partition] = partition_consumer, thread
@@ -179,12 +179,12 @@ class Replica:
         store, hold = self.consumer.store, self.partitions.hold
         self._missing[partition] = store.now()
         try:
-            asked = replay.gap_found(store, partition, self.relay.sources(), hold)
+            publishers = replay.begin_recovery(store, partition, self.relay.sources(), hold)
         except PartitionLost:
             return False
-        if asked:
-            self.log.error("queue lost", partition=partition, asked=asked)
-        self.consumer.gaps.add(partition)
+        if publishers:
+            self.log.error("queue lost", partition=partition, publishers=publishers)
+        self.consumer.recovering.add(partition)
         self.relay.ask_again()
         return True
 

@@ -125,11 +125,11 @@ class Application:
 
     def _match(self, request: Request, paths: MapAdapter) -> tuple[Route, Mapping[str, Any]]:
         try:
-            found: tuple[Route, Mapping[str, Any]] = paths.match()
+            match: tuple[Route, Mapping[str, Any]] = paths.match()
         except HTTPException:
             self._count(request)
             raise
-        return found
+        return match
 
     def _answer(self, request: Request, route: Route, values: Mapping[str, Any]) -> Response:
         if not route.always:
@@ -170,20 +170,20 @@ class Application:
 
     def _problem_of(self, error: Exception, request: Request) -> Response:
         if isinstance(error, Rejected):
-            made = problem_response(error.problem())
+            response = problem_response(error.problem())
             if error.status == 401:
-                made.headers["WWW-Authenticate"] = "Bearer"
+                response.headers["WWW-Authenticate"] = "Bearer"
             if error.status == 503:
-                made.headers["Retry-After"] = "3"
-            return made
+                response.headers["Retry-After"] = "3"
+            return response
         if isinstance(error, RequestEntityTooLarge):
             most = (request.max_content_length or 1) - 1
             return problem(413, "Content Too Large", f"At most {most} bytes.")
         if isinstance(error, HTTPException):
-            made = problem(error.code or 500, error.name, error.description or "")
+            response = problem(error.code or 500, error.name, error.description or "")
             if allowed := getattr(error, "valid_methods", None):
-                made.headers["Allow"] = ", ".join(sorted(allowed))
-            return made
+                response.headers["Allow"] = ", ".join(sorted(allowed))
+            return response
         if isinstance(error, STORAGE_ERRORS):
             self.log.error("database unavailable", error=str(error))
             return unavailable("The database does not respond.")

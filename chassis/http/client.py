@@ -101,12 +101,12 @@ def addresses_of(host: str, port: int) -> list[str]:
     return addresses_in(dns.addresses_of_stranger(host, port, type=socket.SOCK_STREAM))
 
 
-def addresses_in(found: Iterable[Any]) -> list[str]:
+def addresses_in(results: Iterable[Any]) -> list[str]:
     """Return the distinct addresses of a DNS lookup."""
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+    return list(dict.fromkeys(str(address[0]) for *_, address in results))
 
 
-def asked(
+def send_request(
     place: Place,
     addresses: Sequence[str],
     deadline: Deadline,
@@ -189,7 +189,7 @@ class HttpClient:
         try:
             place = Place.parse(url, private=self.private)
             addresses = self._judged(place, deadline)
-            sent = asked(place, addresses, deadline, MOST_READ, body=body, headers=headers)
+            sent = send_request(place, addresses, deadline, MOST_READ, body=body, headers=headers)
             with closing(sent) as answer:
                 with suppress(Exception):  # the status is enough, whatever comes after it
                     answer.read(MOST_READ)
@@ -203,20 +203,20 @@ class HttpClient:
     def _judged(self, place: Place, deadline: Deadline) -> list[str]:
         """Resolve a host once, and check all its addresses."""
         with deadline.cutting_off():
-            found = addresses_of(place.host, place.port)
-        for address in found:
+            addresses = addresses_of(place.host, place.port)
+        for address in addresses:
             judge(address, private=self.private)
-        if not found:
+        if not addresses:
             raise OSError("the host has no address")
-        return found
+        return addresses
 
 
 def _seconds(text: str) -> float | None:
     """Parse a Retry-After header, seconds or a date; return seconds, or None if it is neither."""
-    said = text.strip()
-    if re.fullmatch(r"[0-9]+", said):
-        return float(said)
+    value = text.strip()
+    if re.fullmatch(r"[0-9]+", value):
+        return float(value)
     try:
-        return max(0.0, parsedate_to_datetime(said).timestamp() - time())
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time())
     except (ValueError, TypeError, ArithmeticError, LookupError):
         return None

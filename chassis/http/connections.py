@@ -230,9 +230,9 @@ class Protocol(HttpOnlyProtocol):
         """Return the WSGI environment; the time limit of the body begins."""
         self._waits_for_headers.cancel()
         environ: dict[str, Any] = super().get_environ()
-        given = environ["eventlet.input"]
-        given.rfile = _Body(given.rfile, self.bounds.body_within, self._end_after_this)
-        if (given.content_length or 0) > MOST_UNREAD:
+        body = environ["eventlet.input"]
+        body.rfile = _Body(body.rfile, self.bounds.body_within, self._end_after_this)
+        if (body.content_length or 0) > MOST_UNREAD:
             self._end_after_this()
         return environ
 

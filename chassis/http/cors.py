@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from werkzeug.wrappers import Request, Response
 
-ASKED = (
+ALLOWED_HEADERS = (
     "Authorization",
     "Content-Type",
     "Idempotency-Key",
@@ -19,7 +19,7 @@ ASKED = (
 """Request headers allowed to pages of other origins."""
 
 
-SHOWN = (
+EXPOSED_HEADERS = (
     "Allow",
     "Content-Location",
     "ETag",
@@ -33,7 +33,7 @@ SHOWN = (
 """Response headers exposed to them, beside the CORS-safelisted ones."""
 
 
-REMEMBERED = "600"
+MAX_AGE = "600"
 """Seconds for which a browser may cache a preflight response."""
 
 
@@ -54,11 +54,11 @@ class Cors:
     @staticmethod
     def allowance(methods: Iterable[str]) -> Response:
         """Return the preflight response with the methods of a path."""
-        made = Response(status=204)
-        made.headers["Access-Control-Allow-Methods"] = ", ".join(sorted(methods))
-        made.headers["Access-Control-Allow-Headers"] = ", ".join(ASKED)
-        made.headers["Access-Control-Max-Age"] = REMEMBERED
-        return made
+        response = Response(status=204)
+        response.headers["Access-Control-Allow-Methods"] = ", ".join(sorted(methods))
+        response.headers["Access-Control-Allow-Headers"] = ", ".join(ALLOWED_HEADERS)
+        response.headers["Access-Control-Max-Age"] = MAX_AGE
+        return response
 
     def mark(self, request: Request, response: Response) -> None:
         """Add to a response whether the requesting page may read it."""
@@ -67,4 +67,4 @@ class Cors:
         response.vary.add("Origin")
         if (origin := request.headers.get("Origin")) in self.origins:
             response.headers["Access-Control-Allow-Origin"] = str(origin)
-            response.headers["Access-Control-Expose-Headers"] = ", ".join(SHOWN)
+            response.headers["Access-Control-Expose-Headers"] = ", ".join(EXPOSED_HEADERS)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from chassis.http.client import Place, addresses_in, asked
+from chassis.http.client import Place, addresses_in, send_request
 from chassis.http.line import Deadline
 
 WITHIN = 5.0
@@ -27,12 +27,12 @@ def fetch(where: str) -> dict[str, Any]:
     followed."""
     try:
         text = _get(where) if where.startswith(("https://", "http://")) else _read(where)
-        found = json.loads(text)
+        document = json.loads(text)
     except Exception as error:  # a server may send anything
         raise NotFetched(f"{where}: {error}") from error
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         raise NotFetched(f"{where}: not a JSON object")
-    return found
+    return document
 
 
 def _read(where: str) -> bytes:
@@ -43,9 +43,9 @@ def _get(where: str) -> bytes:
     deadline = Deadline(WITHIN)
     place = Place.of(urlsplit(where))
     with deadline.cutting_off():
-        found = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
-    addresses = addresses_in(found)  # the settings name it, so its addresses need no check
-    with closing(asked(place, addresses, deadline, LARGEST, headers=_HEADERS)) as answer:
+        results = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+    addresses = addresses_in(results)  # the settings name it, so its addresses need no check
+    with closing(send_request(place, addresses, deadline, LARGEST, headers=_HEADERS)) as answer:
         if answer.status != 200:
             raise ValueError(f"the status is {answer.status}")
         return answer.read(LARGEST)

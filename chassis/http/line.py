@@ -126,15 +126,15 @@ class Sealed(Stream):
         self._line.close()
         super().close()
 
-    def _talk(self, act: Callable[..., Any], *given: Any) -> Any:
+    def _talk(self, act: Callable[..., Any], *arguments: Any) -> Any:
         while True:
             try:
-                return act(*given)
+                return act(*arguments)
             except ssl.SSLWantReadError:
                 pass
             finally:
-                if said := self._goes.read():
-                    self._line.sendall(said)
+                if data := self._goes.read():
+                    self._line.sendall(data)
             record = bytearray(_RECORD)
             if got := self._line.readinto(record):
                 self._came.write(memoryview(record)[:got])

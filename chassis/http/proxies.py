@@ -26,10 +26,10 @@ class Proxies:
     def client_of(self, environ: dict[str, Any]) -> str:
         """Return the address of the client: the last one that is not a trusted proxy."""
         address: str = environ.get("REMOTE_ADDR", "")
-        for said in reversed(parts_of(environ.get("HTTP_X_FORWARDED_FOR", ""))):
+        for forwarded in reversed(parts_of(environ.get("HTTP_X_FORWARDED_FOR", ""))):
             if not self.trusts(address):
                 break
-            address = said
+            address = forwarded
         return address
 
     def is_encrypted(self, environ: dict[str, Any]) -> bool:

@@ -29,13 +29,13 @@ class Quota:
 
     def headers(self) -> dict[str, str]:
         """Return the headers of draft-ietf-httpapi-ratelimit-headers, and Retry-After."""
-        made = {
+        headers = {
             "RateLimit-Policy": f'"client";q={self.burst};w={self.window}',
             "RateLimit": f'"client";r={self.left};t={math.ceil(self.full_in)}',
         }
         if not self.taken:
-            made["Retry-After"] = str(max(1, math.ceil(self.next_in)))
-        return made
+            headers["Retry-After"] = str(max(1, math.ceil(self.next_in)))
+        return headers
 
 
 class Rates:

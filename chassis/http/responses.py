@@ -34,10 +34,10 @@ class Route:
 
 def answer(data: Any, status: int = 200, **headers: str) -> Response:
     """Return a JSON response; `Content_Location="…"` becomes the header Content-Location."""
-    made = Response(encode(data) + "\n", status, mimetype="application/json")
+    response = Response(encode(data) + "\n", status, mimetype="application/json")
     for name, value in headers.items():
-        made.headers[name.replace("_", "-")] = value
-    return made
+        response.headers[name.replace("_", "-")] = value
+    return response
 
 
 def problem(status: int, title: str, detail: str = "", **more: Any) -> Response:
@@ -50,9 +50,9 @@ def problem(status: int, title: str, detail: str = "", **more: Any) -> Response:
 
 def unavailable(detail: str) -> Response:
     """Return a 503: the request was not handled, and may be repeated soon."""
-    made = problem(503, "Service Unavailable", detail)
-    made.headers["Retry-After"] = "3"
-    return made
+    response = problem(503, "Service Unavailable", detail)
+    response.headers["Retry-After"] = "3"
+    return response
 
 
 def streamed(request: Request, parts: Iterable[str], kind: str) -> Response:

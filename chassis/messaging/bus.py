@@ -64,7 +64,7 @@ class Inbox(Protocol):
     on_missing: Callable[[int], bool]
     on_declared: Callable[[int], None]
 
-    def heard(self) -> bool:
+    def is_alive(self) -> bool:
         """Return whether the broker has sent anything since the last call."""
 
     def open(self, partition: int) -> PartitionConsumer:
@@ -88,7 +88,7 @@ class Bus(Protocol):
         """
 
     def let_go(self, service: str) -> None:
-        """Let another process publish for a service."""
+        """Release the right to publish for a service."""
 
     def publish(self, messages: Sequence[Message], to: str | None = None) -> list[Message]:
         """Publish in order and return the messages that are safe, once known; raises `BusDown`.

@@ -29,8 +29,8 @@ from contracts.shared import Resend, ResendBegan
 class Consumer:
     """Consumes the messages of one service, each partition in its own green thread.
 
-    `gaps` holds the partitions in recovery, to which publishers resend lost messages: until its
-    recovery marker arrives, messages of a publisher are skipped, since it resends them in order.
+    `recovering` holds the partitions to which publishers resend lost messages: until its recovery
+    marker arrives, messages of a publisher are skipped, since it resends them in order.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Consumer:
         self.store = store
         self.handlers = handlers
         self.log = log(store.service)
-        self.gaps: set[int] = set()
+        self.recovering: set[int] = set()
         self.receipts = Receipts(store)
         self.partitions = Partitions(store)
         handling = Handling(
@@ -106,12 +106,12 @@ class Consumer:
                 return True
         return False
 
-    def _patiently(self, act: Callable[..., Any], *given: Any) -> Any:
+    def _patiently(self, act: Callable[..., Any], *arguments: Any) -> Any:
         """Repeat an action until storage is available; return None if stopped meanwhile."""
         tries = 0
         while not self._stopping:
             try:
-                return act(*given)
+                return act(*arguments)
             except STORAGE_ERRORS as error:
                 tries += 1
                 self._back_off(tries, error)
@@ -129,19 +129,19 @@ class Consumer:
         Skipped messages are acknowledged, and a marker comes once: so both are decided by the
         recoveries in the database, and only while the partition is held.
         """
-        if partition not in self.gaps and not any(map(_may_be_astray, messages)):
+        if partition not in self.recovering and not any(map(_may_be_astray, messages)):
             return messages
-        self.gaps.discard(
+        self.recovering.discard(
             partition
         )  # before the database is read: another recovery may begin meanwhile
-        open_still = True
+        in_recovery = True
         try:
             with self.store.write() as uow:
                 self.partitions.hold(uow, [partition])
-                wanted, open_still = self._sort_out(uow, partition, messages)
+                wanted, in_recovery = self._sort_out(uow, partition, messages)
         finally:
-            if open_still:
-                self.gaps.add(partition)
+            if in_recovery:
+                self.recovering.add(partition)
         return wanted
 
     def _sort_out(
@@ -152,27 +152,27 @@ class Consumer:
         Skipped messages are recorded before they are acknowledged: if the process dies in between,
         they are redelivered after the marker, when all messages are processed.
         """
-        gaps, wanted, skipped = replay.gaps_of(uow, partition), [], set()
+        recoveries, wanted, skipped = replay.recoveries_of(uow, partition), [], set()
         strays = replay.strays_of(uow, messages)
         for message in messages:
             source, kind = message.envelope.source, message.envelope.type
             if kind == ResendBegan.type and is_readable(message):
-                if gaps.get(source) == message.payload.marker:
-                    del gaps[source]
-                    replay.close_gap(uow, partition, source, message.payload)
+                if recoveries.get(source) == message.payload.marker:
+                    del recoveries[source]
+                    replay.end_recovery(uow, partition, source, message.payload)
                     if not message.payload.marked:  # later ones look the same
                         last = message.payload.marker
                         strays = {each: its for each, its in strays.items() if its > last}
             elif kind == Resend.type:
                 wanted.append(message)
-            elif source in gaps:
-                strays[message.receipt] = gaps[source]
+            elif source in recoveries:
+                strays[message.receipt] = recoveries[source]
                 skipped.add(message.receipt)
             elif (message.marker or "") >= strays.get(message.receipt, ""):
                 wanted.append(message)
         remembered = {each: strays[each] for each in skipped & strays.keys()}
         replay.remember(self.store, uow, remembered)
-        return wanted, bool(gaps)
+        return wanted, bool(recoveries)
 
 
 def _may_be_astray(message: Message) -> bool:

@@ -119,12 +119,12 @@ class Handling:
         """
         keys = {message.envelope.partitionkey for message in messages}
         outcomes: list[str] = []
-        heard: list[Message] = []
+        handled: list[Message] = []
         seen = 0
         while True:
             published, seen = uow.outbox[seen:], len(uow.outbox)
             own = [message for message in published if self._hears(message)]
-            heard += own
+            handled += own
             if own and separately:
                 outcomes += [self._park_own(uow, message) for message in own]
             elif own:
@@ -135,7 +135,7 @@ class Handling:
                 if not any(map(self._hears, uow.outbox[seen:])):
                     break
         # only now, since `before_commit` may restate them
-        receipts = self.admission.receipts_of(heard, uow.clock())
+        receipts = self.admission.receipts_of(handled, uow.clock())
         uow.at_end(self.store.statements.insert_new(inbox), receipts)
         return outcomes
 
@@ -153,12 +153,12 @@ class Handling:
     def call(self, uow: UnitOfWork, message: Message, *, late: bool = False) -> None:
         """Call every handler of a message, and settle it if it is a command."""
         uow.message = message
-        fact, result = _fact_of(message), None
+        payload, result = _fact_of(message), None
         handlers = self._handlers_of(uow, message)
         if late:
             handlers = self.receipts.late(uow, message, handlers)
         for handler in handlers:
-            answer = handler(fact, uow)
+            answer = handler(payload, uow)
             result = answer if answer is not None else result
         if message.is_command and not message.handler:
             self._settle(uow, message, Outcome.DONE, result=result)
@@ -167,19 +167,19 @@ class Handling:
         """Return the handlers of a message; raises `Unknown` if a newer version has bound the queue
         to its type."""
         kind = message.envelope.type
-        found = self.handlers.get(kind)
-        if not found:
+        handlers = self.handlers.get(kind)
+        if not handlers:
             if not message.is_command and self.receipts.was_given_up(uow, kind):
                 raise Undecodable(f"{kind} is no longer handled here")
             raise Unknown(message, f"no handler here for {kind}")
         if not message.handler:
-            return found
+            return handlers
         if all(message.handler not in map(name_of, each) for each in self.handlers.values()):
             raise Unknown(message, f"no handler here is called {message.handler}")
         if self.receipts.has_handled(uow, message):
             return []
         # which may handle another of the resent types
-        return [handler for handler in found if name_of(handler) == message.handler]
+        return [handler for handler in handlers if name_of(handler) == message.handler]
 
     # -- outcomes
 

@@ -98,7 +98,7 @@ class EmbeddedInbox:
         self.ready = Event()
         self.ready.send()
 
-    def heard(self) -> bool:
+    def is_alive(self) -> bool:
         """Return True: the bus is always available."""
         return True
 

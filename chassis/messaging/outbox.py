@@ -80,12 +80,12 @@ class HeldKeys:
     def oldest(self, most: int) -> list[Message]:
         """Return the oldest unsent message of at most `most` keys, in turn."""
         keys = {self.rows[key]: key for key in islice(self.rows, most)}
-        found = self.outbox.unsent_of(keys)
+        messages = self.outbox.unsent_of(keys)
         for key in keys.values():
             del self.rows[key]
         # behind the keys still to be tried
-        self.rows |= {message.envelope.partitionkey: message.seq for message in found}
-        return found
+        self.rows |= {message.envelope.partitionkey: message.seq for message in messages}
+        return messages
 
     def note(self, messages: list[Message], safe: list[Message]) -> list[Message]:
         """Hold back the keys of refused messages, and release those of accepted ones; return the

@@ -77,7 +77,7 @@ def park(
         row_of(message)
         | {
             "state": state,
-            "reason": _said(reason),
+            "reason": _storable(reason),
             "awaits": _awaited(awaits),
             "attempts": attempt,
             "parked_at": now,
@@ -87,13 +87,13 @@ def park(
     )
 
 
-def _said(reason: str) -> str:
+def _storable(reason: str) -> str:
     """Return a reason as any database can store it: it may quote the message."""
     return _UNFIT.sub("\N{REPLACEMENT CHARACTER}", reason[:LONGEST_REASON])
 
 
 def _awaited(key: str | None) -> str | None:
-    return None if key is None else _said(key[:LONGEST_KEY])
+    return None if key is None else _storable(key[:LONGEST_KEY])
 
 
 def held(uow: UnitOfWork, messages: Iterable[Message]) -> set[Stream]:
@@ -201,7 +201,7 @@ def put_back(
         .where(parked_messages.c.seq == parked_message.seq)
         .values(
             state=EXHAUSTED if spent else RETRYING,
-            reason=_said(reason),
+            reason=_storable(reason),
             awaits=_awaited(awaits),
             attempts=attempts,
             try_at=now + wait,
@@ -215,7 +215,7 @@ def give_up(uow: UnitOfWork, seq: int, reason: str) -> None:
     uow.execute(
         update(parked_messages)
         .where(parked_messages.c.seq == seq)
-        .values(state=EXHAUSTED, reason=_said(reason))
+        .values(state=EXHAUSTED, reason=_storable(reason))
     )
 
 
@@ -224,20 +224,20 @@ def reject(uow: UnitOfWork, seq: int, reason: str) -> None:
     uow.execute(
         update(parked_messages)
         .where(parked_messages.c.seq == seq)
-        .values(state=DEAD, reason=_said(reason))
+        .values(state=DEAD, reason=_storable(reason))
     )
 
 
 def retry(store: Store, *, message_id: str) -> bool:
     """Schedule an exhausted message for a retry by an operator; return whether there was one."""
     with store.write() as uow:
-        found = uow.execute(
+        result = uow.execute(
             update(parked_messages)
             .where(and_(parked_messages.c.id == message_id, parked_messages.c.state == EXHAUSTED))
             .values(state=RETRYING, attempts=0, try_at=0.0)
             .returning(parked_messages.c.seq)
         ).first()
-    return found is not None
+    return result is not None
 
 
 def counts(store: Store) -> dict[str, int]:

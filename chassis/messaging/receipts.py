@@ -79,10 +79,10 @@ class Receipts:
         if not fed:
             return messages
         with self.store.read() as session:
-            known = set(session.scalars(select(inbox.c.id).where(inbox.c.id.in_(fed))))
+            handled = set(session.scalars(select(inbox.c.id).where(inbox.c.id.in_(fed))))
         meant = []
         for each in messages:
-            if each.handler in self._names and each.id not in known:
+            if each.handler in self._names and each.id not in handled:
                 meant.append(replace(each, handler=None))
             elif each.handler not in self._names or _named(each) in self._each:
                 meant.append(each)
@@ -126,8 +126,8 @@ class Receipts:
         fed = [
             (replace(message, handler=name_of(handler)).receipt, handler) for handler in handlers
         ]
-        asked = inbox.c.id.in_({receipt for receipt, _ in fed})
-        known = set(uow.scalars(select(inbox.c.id).where(asked)))
+        condition = inbox.c.id.in_({receipt for receipt, _ in fed})
+        handled = set(uow.scalars(select(inbox.c.id).where(condition)))
         its_parked_messages = select(parked_messages.c.handler).where(
             parked_messages.c.id == message.id
         )
@@ -135,7 +135,7 @@ class Receipts:
         return [
             handler
             for receipt, handler in fed
-            if receipt not in known or name_of(handler) in behind
+            if receipt not in handled or name_of(handler) in behind
         ]
 
 
@@ -296,9 +296,9 @@ class Admission:
         """Reject messages that reuse an id with a different body."""
         repeated = inbox.c.id.in_({message.receipt for message in messages})
         rows = uow.execute(select(inbox.c.id, inbox.c.fingerprint).where(repeated))
-        known = {row.id: row.fingerprint for row in rows}
+        fingerprints = {row.id: row.fingerprint for row in rows}
         for message in messages:
-            if known.get(message.receipt) != message.fingerprint():
+            if fingerprints.get(message.receipt) != message.fingerprint():
                 parked.park(uow, message, parked.DEAD, _ANOTHER_BODY, awaits=None, attempt=0)
 
     @staticmethod

@@ -48,13 +48,13 @@ def ask(
     gone = let_go_until(uow)
     if since < gone:
         metrics.RESENDS_SHORT.labels(uow.source).inc()
-        said = {
+        details = {
             "to": receiver,
             "partition": partition,
             "since": _iso(since),
             "kept_since": _iso(gone),
         }
-        log(uow.source).error("resend incomplete", **said)
+        log(uow.source).error("resend incomplete", **details)
     last = uow.scalar(select(func.max(outbox.c.seq))) or 0
     row = {
         "receiver": receiver,
@@ -130,15 +130,15 @@ def page_of(
         rows = connection.execute(query).all()
         last = connection.execute(_LAST_MARKERS, {"receiver": request.receiver})
         markers = {row.partition: row.marker for row in last}
-    found = []
+    messages = []
     for row in rows:
         message = message_of(row)
         partition, message.handler = message.partition(partitions), request.handler
         message.marker = request.marker or markers.get(partition)
-        heard = hears & {(row.exchange, row.type), (ANY, row.type)}
-        if heard and request.partition in (None, partition):
-            found.append(message)
-    return found, rows[-1].seq if len(rows) == most else request.last
+        matching = hears & {(row.exchange, row.type), (ANY, row.type)}
+        if matching and request.partition in (None, partition):
+            messages.append(message)
+    return messages, rows[-1].seq if len(rows) == most else request.last
 
 
 def advance(store: Store, request: Any, cursor: int, sent: int) -> None:
@@ -161,11 +161,11 @@ _LAST_MARKERS = (
 def marker_of(source: str, marker: str, partition: int, partitions: int, now: float) -> Message:
     """Return the marker message, with a key of the lost partition."""
     lane = next(name for n in count() if partition_of(name := f"lane-{n}", partitions) == partition)
-    fact = ResendBegan(lane=Key(lane), marker=Id(marker), marked=True)
-    return Message.of(fact, Envelope(new_id(), source, fact.type, _iso(now), lane, marker))
+    payload = ResendBegan(lane=Key(lane), marker=Id(marker), marked=True)
+    return Message.of(payload, Envelope(new_id(), source, payload.type, _iso(now), lane, marker))
 
 
-def gap_found(
+def begin_recovery(
     store: Store,
     partition: int,
     sources: Iterable[str],
@@ -178,7 +178,7 @@ def gap_found(
     held: raises `PartitionLost`.
     """
     its_row = leases.c.name == f"partition {partition}"
-    asked = []
+    publishers = []
     with store.write() as uow:
         hold(uow, [partition])
         drained_at = uow.scalar(select(leases.c.drained_at).where(its_row))
@@ -189,32 +189,32 @@ def gap_found(
         since = max(0.0, drained_at - MARGIN)
         for source in sorted(sources):
             marker = _next_marker(uow, partition, source)
-            asked.append(source)
+            publishers.append(source)
             uow.execute(
                 store.statements.insert_or_replace(deployment, "name"),
-                {"name": f"gap {partition} {source}", "value": marker},
+                {"name": f"recovery {partition} {source}", "value": marker},
             )
             if source == store.service:
                 ask(uow, store.service, since, partition=partition, marker=marker)
                 continue
-            fact = Resend(
+            command = Resend(
                 receiver=store.service,
                 partition=partition,
                 since=datetime.fromtimestamp(since, UTC),
                 marker=Id(marker),
             )
             moment = _iso(uow.clock())
-            envelope = Envelope(marker, store.service, fact.type, moment, fact.key, marker)
-            uow.outbox.append(Message.of(fact, envelope, to=source))
-    return asked
+            envelope = Envelope(marker, store.service, command.type, moment, command.key, marker)
+            uow.outbox.append(Message.of(command, envelope, to=source))
+    return publishers
 
 
 def _next_marker(uow: UnitOfWork, partition: int, source: str) -> str:
     """Return a marker later than the earlier ones, even if a clock was set back."""
-    before = deployment.c.name == f"gap {partition} {source}"
-    known = uow.scalars(select(deployment.c.value).where(before)).all()
-    known = [*known, uow.scalar(select(func.max(strays.c.marker))) or ""]
-    latest = max(moment_of(marker) or 0.0 for marker in known)
+    before = deployment.c.name == f"recovery {partition} {source}"
+    markers = uow.scalars(select(deployment.c.value).where(before)).all()
+    markers = [*markers, uow.scalar(select(func.max(strays.c.marker))) or ""]
+    latest = max(moment_of(marker) or 0.0 for marker in markers)
     return new_id(max(uow.clock(), latest + 0.002))
 
 
@@ -230,18 +230,18 @@ def queue_made(store: Store, partition: int, at: float) -> None:
         uow.execute(first.values(drained_at=at))
 
 
-def gaps_of(uow: UnitOfWork, partition: int) -> dict[str, str]:
+def recoveries_of(uow: UnitOfWork, partition: int) -> dict[str, str]:
     """Return the markers that a partition still waits for, by publisher."""
-    prefix = f"gap {partition} "
+    prefix = f"recovery {partition} "
     query = select(deployment).where(deployment.c.name.startswith(prefix))
     return {row.name.removeprefix(prefix): row.value for row in uow.execute(query)}
 
 
-def close_gap(uow: UnitOfWork, partition: int, source: str, began: ResendBegan) -> None:
+def end_recovery(uow: UnitOfWork, partition: int, source: str, began: ResendBegan) -> None:
     """Record that a marker has arrived. A publisher of an earlier version does not mark its resent
     messages, which cannot be distinguished from skipped ones: those records are deleted."""
     its_row = and_(
-        deployment.c.name == f"gap {partition} {source}", deployment.c.value == began.marker
+        deployment.c.name == f"recovery {partition} {source}", deployment.c.value == began.marker
     )
     uow.execute(deployment.delete().where(its_row))
     if not began.marked:

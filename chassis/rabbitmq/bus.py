@@ -57,7 +57,7 @@ class RabbitBus:
         return self._publishers[service].claim(agreed)
 
     def let_go(self, service: str) -> None:
-        """Let another process publish for a service."""
+        """Release the right to publish for a service."""
         if service in self._publishers:
             self._publishers[service].leave()
 
@@ -71,9 +71,9 @@ class RabbitBus:
 
     def inbox(self, service: str, bindings: Bindings) -> RabbitInbox:
         """Return the inbox of a service, which connects in the background."""
-        made = RabbitInbox(self._settings, service, bindings, self.partitions)
-        self._inboxes.append(made)
-        return made
+        inbox = RabbitInbox(self._settings, service, bindings, self.partitions)
+        self._inboxes.append(inbox)
+        return inbox
 
     def open(self) -> None:
         """Do nothing: publishing begins as soon as every inbox exists."""
@@ -97,7 +97,7 @@ class RabbitBus:
 
     def _wait_for_inboxes(self) -> None:
         """Allow publishing once every service has declared its inbox, here or elsewhere."""
-        tries, said = 0, ""
+        tries, logged = 0, ""
         while True:
             try:
                 self.missing = self._first_missing()
@@ -106,9 +106,9 @@ class RabbitBus:
             if not self.missing:
                 self._open.send()
                 return
-            if self.missing != said:
+            if self.missing != logged:
                 log("bus").warning("publishing waits", waits_for=self.missing)
-                said = self.missing
+                logged = self.missing
             tries += 1
             eventlet.sleep(pause(min(tries, 2)))
 

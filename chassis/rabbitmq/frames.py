@@ -25,13 +25,13 @@ NONE = b"\0\0"
 def reader_of(connection: Any, callback: Callable[..., Any]) -> Callable[[Any], bool]:
     """Return a frame reader for a connection, in place of py-amqp's."""
 
-    def called(channel: int, method: Any, given: Any, content: Any) -> None:
+    def called(channel: int, method: Any, arguments: Any, content: Any) -> None:
         try:
-            callback(channel, method, given, content)
+            callback(channel, method, arguments, content)
         except UnicodeDecodeError:
             if method != Basic.Deliver:
                 raise
-            callback(channel, method, _without_key(bytes(given)), content)
+            callback(channel, method, _without_key(bytes(arguments)), content)
 
     read = frame_handler(connection, called)
 
@@ -47,8 +47,8 @@ def reader_of(connection: Any, callback: Callable[..., Any]) -> Callable[[Any], 
     return on_frame
 
 
-def _without_key(given: bytes) -> bytes:
+def _without_key(arguments: bytes) -> bytes:
     """Return the arguments of a delivery without its routing key: consumer tag, delivery tag, a
     flag, exchange and key, each name preceded by its length."""
-    at = 4 + 1 + given[4] + 8 + 1
-    return given[: at + 1 + given[at]] + b"\0"
+    at = 4 + 1 + arguments[4] + 8 + 1
+    return arguments[: at + 1 + arguments[at]] + b"\0"

@@ -92,7 +92,7 @@ class RabbitInbox:
         self._closed = False
         self._reader = eventlet.spawn(self._run)
 
-    def heard(self) -> bool:
+    def is_alive(self) -> bool:
         """Return whether the broker has sent anything since the last call."""
         before = self._frames
         if self.connected:

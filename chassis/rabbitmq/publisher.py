@@ -116,8 +116,8 @@ class Publisher:
         if self._to is None and message.exchange not in self._exchanges:
             self._channel.exchange_declare(message.exchange, "topic", nowait=True, **DURABLE)
             self._exchanges.add(message.exchange)
-        # An event states what has happened to whoever listens, and nobody may: it is safe once the
-        # broker has it. A command that nobody would carry out is returned, and stays in the outbox.
+        # An event may have no receivers: it is safe once the broker has it. A command without a
+        # receiver is returned, and stays in the outbox.
         exchange = inbox_of(self._to) if self._to else message.exchange
         mandatory = message.is_command or self._to is not None
         route = (0, exchange, message.envelope.type, mandatory, False)
@@ -255,13 +255,13 @@ def publish_batches(
     message. Events share a batch: a queue receives the messages of one channel in order
     (docs/decisions/0023).
     """
-    made: dict[int, list[Message]] = defaultdict(list)
+    batches: dict[int, list[Message]] = defaultdict(list)
     place: dict[str, int] = defaultdict(int)
     for message in messages:
         key = message.envelope.partitionkey
-        made[place[key]].append(message)
+        batches[place[key]].append(message)
         place[key] += returnable or message.is_command
-    return list(made.values())
+    return list(batches.values())
 
 
 def unbroken(publish_batch: Sequence[Message], confirmed: Collection[str]) -> list[Message]:

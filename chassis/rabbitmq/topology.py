@@ -67,7 +67,7 @@ def prepare(
     settings: Settings, service: str, bindings: Bindings, partitions: int, served: Collection[int]
 ) -> int:
     """Declare the inbox of a service, and its queues that never existed; return how many."""
-    made = 0
+    declared = 0
     try:
         with eventlet.Timeout(OPEN_WITHIN, BusDown("the broker does not respond")):
             connection = connect(settings.amqp_uri)
@@ -77,12 +77,12 @@ def prepare(
                     new = not is_there(connection, queue_of(service, partition))
                     if partition not in served:
                         declare_queue(connection, service, partition)
-                        made += new
+                        declared += new
             finally:
                 connection.collect()
     except Exception as error:
         raise hopeless(service, error) or error from None
-    return made
+    return declared
 
 
 @contextmanager
@@ -101,12 +101,12 @@ def administering(settings: Settings) -> Iterator[Any]:
 def standing(connection: Any, services: Iterable[str], partitions: int) -> tuple[int, int]:
     """Count the ready messages and the consumers of the queues of these services; consumers may
     hold more messages."""
-    found = [
-        _found(connection, queue_of(service, partition))
+    counts = [
+        _counts(connection, queue_of(service, partition))
         for service in services
         for partition in range(partitions)
     ]
-    return sum(ready for ready, _ in filter(None, found)), sum(n for _, n in filter(None, found))
+    return sum(ready for ready, _ in filter(None, counts)), sum(n for _, n in filter(None, counts))
 
 
 def refuse_any_message(connection: Any, queues: Iterable[str]) -> None:
@@ -116,15 +116,15 @@ def refuse_any_message(connection: Any, queues: Iterable[str]) -> None:
     this consumes it: it must count this one consumer, and deliver nothing.
     """
     for queue in queues:
-        if _found(connection, queue) is None:
+        if _counts(connection, queue) is None:
             continue
         with connection.channel() as channel:
-            given = list[Any]()
+            delivered = list[Any]()
             channel.basic_qos(prefetch_size=0, prefetch_count=1, a_global=False)
-            channel.basic_consume(queue, callback=given.append)
-            found = channel.queue_declare(queue, passive=True)
+            channel.basic_consume(queue, callback=delivered.append)
+            state = channel.queue_declare(queue, passive=True)
             channel.basic_qos(prefetch_size=0, prefetch_count=1, a_global=False)  # sent by then
-            if (found.message_count, found.consumer_count) != (0, 1) or given:
+            if (state.message_count, state.consumer_count) != (0, 1) or delivered:
                 raise BusDown(f"{queue} is not empty, or does not respond")
 
 
@@ -132,12 +132,12 @@ def remake(connection: Any, service: str, bindings: Bindings, before: int, parti
     """Delete the queues of a service, and declare the new number; one that is not empty or has a
     consumer is kept, and raises `BusDown`."""
     partition = 0
-    while (found := _found(connection, queue_of(service, partition))) or partition < max(
+    while (counts := _counts(connection, queue_of(service, partition))) or partition < max(
         before, partitions
     ):
-        if found and any(found):
+        if counts and any(counts):
             raise BusDown(f"{queue_of(service, partition)} is not empty")
-        if found:
+        if counts:
             with connection.channel() as channel:
                 channel.queue_delete(queue_of(service, partition))
         partition += 1
@@ -181,15 +181,15 @@ def inbox_of(service: str) -> str:
 def connect(uri: str, on_blocked: Callable[..., None] | None = None) -> Any:
     """Connect to the broker, or to a node of its cluster; return a py-amqp connection that
     distinguishes confirms and refusals."""
-    told = on_blocked or (lambda **_blocked: None)
+    callback = on_blocked or (lambda **_blocked: None)
     client = Connection(  # type: ignore[no-untyped-call]
         random.choice(uri.split(";")),
         heartbeat=HEARTBEAT,
         connect_timeout=CONNECT_WITHIN,
         transport_options={
             "frame_handler": reader_of,
-            "on_blocked": lambda _why: told(blocked=True),
-            "on_unblocked": lambda: told(blocked=False),
+            "on_blocked": lambda _why: callback(blocked=True),
+            "on_unblocked": lambda: callback(blocked=False),
         },
     )
     return client.transport.establish_connection()
@@ -219,18 +219,18 @@ def serve_connection(
 
 def is_there(connection: Any, queue: str) -> bool:
     """Return whether a queue exists."""
-    return _found(connection, queue) is not None
+    return _counts(connection, queue) is not None
 
 
-def _found(connection: Any, queue: str) -> tuple[int, int] | None:
+def _counts(connection: Any, queue: str) -> tuple[int, int] | None:
     """Return the numbers of a queue's ready messages and consumers; None if it does not exist."""
     channel = connection.channel()
     try:
-        found = channel.queue_declare(queue, passive=True)
+        state = channel.queue_declare(queue, passive=True)
     except NotFound:
         return None  # the broker has closed the channel
     channel.close()
-    return int(found.message_count), int(found.consumer_count)
+    return int(state.message_count), int(state.consumer_count)
 
 
 def declare(connection: Any, service: str, bindings: Bindings, partitions: int) -> None:

@@ -31,18 +31,18 @@ def _look_up(turns: Semaphore, host: Any, *more: Any, **named: Any) -> Any:
         _ask(host, None, flags=socket.AI_NUMERICHOST)
     except OSError:  # not an address
         turns.acquire()
-        found, error = spawn(_in_thread, turns, host, *more, **named).wait()
+        results, error = spawn(_in_thread, turns, host, *more, **named).wait()
         if error is not None:
             raise error from None
-        return found
+        return results
     return _ask(host, *more, **named)
 
 
-def _in_thread(turns: Semaphore, *asked: Any, **named: Any) -> tuple[Any, Exception | None]:
+def _in_thread(turns: Semaphore, *arguments: Any, **named: Any) -> tuple[Any, Exception | None]:
     """Look up in a thread, which keeps its slot until it ends, even if the caller gives up
     sooner."""
     try:
-        return tpool.execute(_ask, *asked, **named), None
+        return tpool.execute(_ask, *arguments, **named), None
     except Exception as error:
         return None, error
     finally:

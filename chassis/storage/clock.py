@@ -78,20 +78,20 @@ class DatabaseClock:
     def _compare(self, there: float, before: float, after: float) -> None:
         """Compare the database's time with the times of this machine before and after the
         reading."""
-        known, agreed = self._start is not None, self.agrees
+        was_known, agreed = self._start is not None, self.agrees
         self.ahead = max(0.0, before - there) or min(0.0, after - there)
-        if known and agreed and not self.agrees:
+        if was_known and agreed and not self.agrees:
             log(self.service).error("clocks differ", says=self.difference(there))
-        elif known and self.agrees and not agreed:
+        elif was_known and self.agrees and not agreed:
             log(self.service).warning("clocks agree again")
 
     def _follow(self, earliest: float, latest: float) -> None:
         """Keep the known offset as far as it is consistent: so a slow response does not move it,
         and it is never too late. The time of a clock that was set is accepted only as far as this
         machine's clock agrees."""
-        known = earliest if self._start is None else self._start
-        start = min(max(known, earliest), latest)
-        if self.agrees or self._start is None or abs(start - known) < OFF_COURSE:
+        offset = earliest if self._start is None else self._start
+        start = min(max(offset, earliest), latest)
+        if self.agrees or self._start is None or abs(start - offset) < OFF_COURSE:
             self._start = start
 
     def refuse(self) -> None:

@@ -55,7 +55,8 @@ _HOLD = text(
 _GONE = text("DELETE FROM replicas WHERE owner = :me")
 _DRAINED = text(
     "UPDATE leases SET drained_at = :at WHERE name = :name AND owner = :me AND NOT EXISTS"
-    " (SELECT 1 FROM deployment AS gap WHERE gap.name LIKE 'gap ' || substr(:name, 6) || ' %')"
+    " (SELECT 1 FROM deployment AS other"
+    " WHERE other.name LIKE 'recovery ' || substr(:name, 11) || ' %')"
 )
 _DEPLOYMENT = text("SELECT name, value FROM deployment WHERE name IN ('partitions', 'paused')")
 _SERVED = text("SELECT name FROM leases WHERE name LIKE 'partition %' AND drained_at IS NOT NULL")

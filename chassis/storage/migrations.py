@@ -79,12 +79,12 @@ def revision(store: Store) -> str | None:
 
 def check(store: Store) -> None:
     """Refuse a database that lacks revisions of this version; raises `Misconfigured`."""
-    found, known, name = revision(store), known_to(store), store.service
-    _refuse_unreleased(store, found, known)
-    if found is None or found in known[:-1]:
-        lacks = "has not been set up" if found is None else "is behind this version"
+    current, revisions, name = revision(store), known_to(store), store.service
+    _refuse_unreleased(store, current, revisions)
+    if current is None or current in revisions[:-1]:
+        lacks = "has not been set up" if current is None else "is behind this version"
         raise Misconfigured(f"The database of {name} {lacks}; run `bihuan migrate {name}` first.")
-    _say_if_newer(store, found, known)
+    _say_if_newer(store, current, revisions)
     store.note_last_seq()
 
 
@@ -94,25 +94,25 @@ def apply(store: Store) -> tuple[str | None, str]:
     A database of a newer version stays as it is: versions run side by side during an update. Raises
     `Misconfigured` for a database that an unreleased version made.
     """
-    found, known = revision(store), known_to(store)
-    _refuse_unreleased(store, found, known)
-    if found is None or found in known[:-1]:
+    before, revisions = revision(store), known_to(store)
+    _refuse_unreleased(store, before, revisions)
+    if before is None or before in revisions[:-1]:
         with store.dialect.exclusive() as connection:
             there = inspect(connection).get_table_names()  # another process may have upgraded it
-            found = connection.scalar(select(_mark.c.version_num)) if _mark.name in there else None
-            if found is None:
+            before = connection.scalar(select(_mark.c.version_num)) if _mark.name in there else None
+            if before is None:
                 _create(store, connection, {*there})
-            if (found or known[0]) in known[:-1]:
+            if (before or revisions[0]) in revisions[:-1]:
                 _upgrade(store, connection)
-    after = known[-1] if found is None or found in known else found
-    _say_if_newer(store, after, known)
+    after = revisions[-1] if before is None or before in revisions else before
+    _say_if_newer(store, after, revisions)
     store.note_last_seq()
-    return found, after
+    return before, after
 
 
-def _say_if_newer(store: Store, found: str, known: list[str]) -> None:
-    if found not in known:
-        log(store.service).warning("newer database", revision=found, known=known[-1])
+def _say_if_newer(store: Store, current: str, known: list[str]) -> None:
+    if current not in known:
+        log(store.service).warning("newer database", revision=current, known=known[-1])
 
 
 def is_unreleased(found: str | None, known: list[str]) -> bool:
@@ -179,8 +179,8 @@ def run(service: Any) -> None:
     def number(_context: Any, _revision: Any, directives: Any) -> None:
         directives[0].rev_id = f"{int(revisions(folder_of(service.name))[-1]) + 1:04}"
 
-    if given := context.config.attributes.get("connection"):
-        configure(given)
+    if given_connection := context.config.attributes.get("connection"):
+        configure(given_connection)
     else:
         url = Settings.read().database_of(service.name)
         with Store(service.name, url, service.metadata).dialect.exclusive() as connection:

@@ -211,12 +211,12 @@ thousand characters or more, but under load most batches are full."""
 _NAMED = re.compile(r"%\((\w+)\)s")
 
 
-def _insert_many(cursor: Any, statement: str, given: Any, context: Any) -> bool | None:
+def _insert_many(cursor: Any, statement: str, rows: Any, context: Any) -> bool | None:
     """Insert many rows by a statement with numbered parameters, which psycopg does not parse."""
     if len(statement) < LONG or not context.isinsert or context.compiled.effective_returning:
         return None
     words, order = _numbered(statement)
-    psycopg.RawCursor(cursor.connection).execute(words, [given[name] for name in order])
+    psycopg.RawCursor(cursor.connection).execute(words, [rows[name] for name in order])
     return True
 
 
@@ -251,13 +251,13 @@ def _ask_if_idle(engine: Engine, connection: Bounded, record: Any, _proxy: Any) 
 def _name_by_state(context: Any) -> Exception | None:
     """Return an `OperationalError` for errors of the database itself, and only for those, unlike
     the driver."""
-    said, error = context.sqlalchemy_exception, context.original_exception
-    if said is None:
+    wrapped, error = context.sqlalchemy_exception, context.original_exception
+    if wrapped is None:
         return None
     if getattr(error, "sqlstate", None) == READ_ONLY:
         context.is_disconnect = True
     kind = OperationalError if context.is_disconnect or is_trouble(error) else DataError
-    if isinstance(said, OperationalError) == (kind is OperationalError):
+    if isinstance(wrapped, OperationalError) == (kind is OperationalError):
         return None
     return kind(
         context.statement,

@@ -209,14 +209,14 @@ def _begin(connection: Any) -> None:
 def _name_by_code(context: Any) -> Exception | None:
     """Return an `OperationalError` for errors of the file itself, and only for those, unlike the
     driver."""
-    said, error = context.sqlalchemy_exception, context.original_exception
+    wrapped, error = context.sqlalchemy_exception, context.original_exception
     code = getattr(error, "sqlite_errorcode", None)
-    if said is None or code is None:
+    if wrapped is None or code is None:
         return None
     code &= 0xFF  # without the extended part
     context.is_disconnect = context.is_disconnect or code in LASTING
     kind = OperationalError if code in PASSING | LASTING else ProgrammingError
-    if isinstance(said, OperationalError) == (kind is OperationalError):
+    if isinstance(wrapped, OperationalError) == (kind is OperationalError):
         return None
     return kind(
         context.statement,

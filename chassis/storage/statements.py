@@ -80,9 +80,11 @@ class Statements:
         key."""
 
         def build() -> Any:
-            new = (made := self._insert(table)).excluded[moment]
+            new = (insert := self._insert(table)).excluded[moment]
             later = cast(new, Float) > cast(table.c[moment], Float)
-            return made.on_conflict_do_update(index_elements=[key], set_={moment: new}, where=later)
+            return insert.on_conflict_do_update(
+                index_elements=[key], set_={moment: new}, where=later
+            )
 
         return self.build_once((table, key, moment), build)
 

@@ -130,12 +130,12 @@ class UnitOfWork(Session, Generic[State]):
 
     def require(self, kind: type[Kind], identity: str, *, seen_by: Act | None = None) -> Kind:
         """Load an aggregate; raises `NotFound`, and `Changed` if it is not as `seen_by` saw it."""
-        found = self.get(kind, identity)
-        if found is None:
+        aggregate = self.get(kind, identity)
+        if aggregate is None:
             raise NotFound(f"There is no {kind.__name__.lower()} {identity}.")
         if seen_by is not None:
-            found.as_seen(seen_by)
-        return found
+            aggregate.as_seen(seen_by)
+        return aggregate
 
     def held(self, kind: type[Any], identity: str) -> Any:
         """Return an aggregate that this transaction has loaded or stored, without a query."""
@@ -150,5 +150,5 @@ class UnitOfWork(Session, Generic[State]):
 @event.listens_for(UnitOfWork, "after_attach")
 def _flush_what_waited(session: UnitOfWork, instance: Any) -> None:
     if isinstance(instance, Aggregate):
-        for fact in instance.unsaid():
-            instance.say(session, fact)
+        for pending in instance.take_pending():
+            instance.publish(session, pending)

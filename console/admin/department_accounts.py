@@ -59,11 +59,11 @@ class Accounts:
 
     def all(self) -> dict[str, Department]:
         """Return every department that has any part of an account, by its name."""
-        found: dict[str, Department] = {}
+        departments: dict[str, Department] = {}
 
         def of(thing: str) -> Department:
             name = thing.removeprefix(PREFIX)
-            return found.setdefault(name, Department(name))
+            return departments.setdefault(name, Department(name))
 
         for user in self._ours(self.broker.get("users"), "name"):
             of(user["name"]).user = user["name"]
@@ -79,9 +79,9 @@ class Accounts:
         for binding in self._ours(self.broker.get("bindings", self.vhost), "destination"):
             if binding["source"]:
                 of(binding["destination"]).events.append(binding["routing_key"])
-        for department in found.values():
+        for department in departments.values():
             department.events.sort()
-        return dict(sorted(found.items()))
+        return dict(sorted(departments.items()))
 
     @staticmethod
     def _ours(things: Iterable[dict[str, Any]] | None, name: str) -> Iterator[dict[str, Any]]:

@@ -49,19 +49,19 @@ class Filter:
     def conditions(self, now: float) -> list[ColumnElement[bool]]:
         """Return the filter as conditions on the parked messages, at a time (s since 1970)."""
         equal = {"type": self.type, "source": self.source, "partitionkey": self.key}
-        found = [
+        conditions = [
             parked_messages.c[name] == value for name, value in equal.items() if value is not None
         ]
         if self.states:
-            found.append(parked_messages.c.state.in_(self.states))
+            conditions.append(parked_messages.c.state.in_(self.states))
         if self.older_than is not None:
-            found.append(parked_messages.c.parked_at <= now - self.older_than)
+            conditions.append(parked_messages.c.parked_at <= now - self.older_than)
         if self.names:
             numbers = [int(name) for name in self.names if is_number(name)]
-            found.append(
+            conditions.append(
                 or_(parked_messages.c.seq.in_(numbers), parked_messages.c.id.in_(self.names))
             )
-        return found
+        return conditions
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class ParkedMessages:
     def find(self, wanted: Filter, most: int | None = None) -> list[ParkedMessage]:
         """Return the parked messages of every database, oldest first; raises
         `DatabaseUnavailable`."""
-        found: list[ParkedMessage] = []
+        messages: list[ParkedMessage] = []
         for name, store in self.stores.items():
             with answering(name), store.engine.connect() as connection:
                 now = store.now()
@@ -160,27 +160,27 @@ class ParkedMessages:
                 query = query.order_by(parked_messages.c.parked_at, parked_messages.c.seq).limit(
                     most
                 )
-                found += [ParkedMessage(name, row, now) for row in connection.execute(query)]
-        found.sort(
+                messages += [ParkedMessage(name, row, now) for row in connection.execute(query)]
+        messages.sort(
             key=lambda parked_message: (
                 parked_message.row.parked_at,
                 parked_message.service,
                 parked_message.number,
             )
         )
-        return found[:most]
+        return messages[:most]
 
     def named(self, names: Sequence[str]) -> list[ParkedMessage]:
         """Return the parked messages with these numbers or ids; raises `UsageError` if one is
         missing."""
-        found = self.find(Filter(names=tuple(names)))
-        known = {str(parked_message.number) for parked_message in found} | {
-            parked_message.row.id for parked_message in found
+        messages = self.find(Filter(names=tuple(names)))
+        existing = {str(parked_message.number) for parked_message in messages} | {
+            parked_message.row.id for parked_message in messages
         }
         for name in names:
-            if name not in known:
+            if name not in existing:
                 raise UsageError(self._missing(name))
-        return found
+        return messages
 
     def _missing(self, name: str) -> str:
         """Return the sentence for a missing parked message, with the last action of an operator on
@@ -239,7 +239,9 @@ class ParkedMessages:
 
     # -- actions
 
-    def retry(self, found: Iterable[ParkedMessage], *, even_dead: bool = False) -> Iterator[Result]:
+    def retry(
+        self, messages: Iterable[ParkedMessage], *, even_dead: bool = False
+    ) -> Iterator[Result]:
         """Schedule parked messages for a retry at once; those of a stream keep their order."""
 
         def again(uow: UnitOfWork, service: str, row: Row[Any]) -> tuple[bool, str]:
@@ -255,9 +257,9 @@ class ParkedMessages:
             head = _head(uow, row)
             return True, "is retried" if head == row.seq else f"waits behind {service} {head}"
 
-        return self._act("retry", "", found, again)
+        return self._act("retry", "", messages, again)
 
-    def drop(self, found: Iterable[ParkedMessage], reason: str) -> Iterator[Result]:
+    def drop(self, messages: Iterable[ParkedMessage], reason: str) -> Iterator[Result]:
         """Drop parked messages for good; those behind them continue, a command is settled."""
 
         def give_up(uow: UnitOfWork, _service: str, row: Row[Any]) -> tuple[bool, str]:
@@ -274,13 +276,13 @@ class ParkedMessages:
                 _settle(uow, row)
             return True, "is dropped, and settled as rejected" if settles else "is dropped"
 
-        return self._act("drop", reason, found, give_up)
+        return self._act("drop", reason, messages, give_up)
 
     def _act(
-        self, action: str, reason: str, found: Iterable[ParkedMessage], do: Do
+        self, action: str, reason: str, messages: Iterable[ParkedMessage], do: Do
     ) -> Iterator[Result]:
         by_service: dict[str, list[ParkedMessage]] = {}
-        for parked_message in found:
+        for parked_message in messages:
             by_service.setdefault(parked_message.service, []).append(parked_message)
         for service, theirs in by_service.items():
             theirs.sort(key=lambda parked_message: parked_message.number)
@@ -322,8 +324,8 @@ class ParkedMessages:
 
 @cache
 def _handlers(service: str) -> dict[str, list[str]]:
-    found = handlers_of(KINDS[service]())
-    return {kind: [method.__name__ for method in methods] for kind, methods in found.items()}
+    handlers = handlers_of(KINDS[service]())
+    return {kind: [method.__name__ for method in methods] for kind, methods in handlers.items()}
 
 
 def _numbered(row: Any) -> dict[str, Any]:
@@ -347,8 +349,8 @@ def _known(uow: UnitOfWork, row: Row[Any]) -> bool | None:
 
     With another body the parked message is an impostor: its id belongs to an earlier message.
     """
-    known = f"{row.id} {row.handler}" if row.handler else row.id
-    fingerprint = uow.scalar(select(inbox.c.fingerprint).where(inbox.c.id == known))
+    receipt = f"{row.id} {row.handler}" if row.handler else row.id
+    fingerprint = uow.scalar(select(inbox.c.fingerprint).where(inbox.c.id == receipt))
     return None if fingerprint is None else bool(fingerprint == message_of(row).fingerprint())
 
 

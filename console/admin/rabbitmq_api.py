@@ -78,15 +78,15 @@ class Management:
                 f"The account of BROKER_ADMIN_URI is not an administrator of {self.place}."
             )
         try:
-            said = json.loads(response.data or b"null")
+            content = json.loads(response.data or b"null")
         except ValueError:
             raise BrokerUnavailable(f"The server at {self.place} is not RabbitMQ.") from None
         if response.status >= 300:
-            reason = said.get("reason") if isinstance(said, dict) else None
+            reason = content.get("reason") if isinstance(content, dict) else None
             raise BrokerUnavailable(
                 f"RabbitMQ refuses to {method} {url}: {reason or response.status}."
             )
-        return said
+        return content
 
 
 def _why(error: Exception) -> str:

@@ -14,10 +14,10 @@ A_DAY = 24.0
 
 def issuer_of(settings: Settings) -> Issuer:
     """Return the district's own issuer; raises `Misconfigured` if there is none."""
-    found = tokens.issuer_of(settings)
-    if found is None:
+    issuer = tokens.issuer_of(settings)
+    if issuer is None:
         raise Misconfigured("ISSUER_KEY_FILE must name the key of the district's own issuer.")
-    return found
+    return issuer
 
 
 def token_of_all(issuer: Issuer, subject: str = "demo") -> str:

@@ -43,9 +43,9 @@ def add(
                        speaks_for_others=speaks_for_others)  # fmt: skip
     row = row_of(caller, _password(password_file))
     with _database(settings) as store, store.write() as uow:
-        known = uow.execute(delete(accounts).where(accounts.c.name == name)).rowcount
+        existed = uow.execute(delete(accounts).where(accounts.c.name == name)).rowcount
         uow.execute(accounts.insert().values(row))
-    print(f"{name} was {'changed' if known else 'added'}: {', '.join(sorted(caller.roles))}.")
+    print(f"{name} was {'changed' if existed else 'added'}: {', '.join(sorted(caller.roles))}.")
 
 
 @app.command("list")
@@ -58,15 +58,15 @@ def list_(
     with _database(settings_of(data)) as store, store.engine.connect() as connection:
         rows = connection.execute(select(*columns).order_by(accounts.c.name)).all()
     for row in rows:
-        told = row._asdict() | {
+        entry = row._asdict() | {
             part: json.loads(getattr(row, part)) for part in ("roles", "grids", "enterprises")
         }
         if as_json:
-            print(json.dumps(told, ensure_ascii=False))
+            print(json.dumps(entry, ensure_ascii=False))
             continue
-        places = " ".join([*told["grids"], *told["enterprises"]])
+        places = " ".join([*entry["grids"], *entry["enterprises"]])
         state = "disabled" if row.disabled else ""
-        print(f"{row.name:<24} {' '.join(told['roles'])} {places} {state}".rstrip())
+        print(f"{row.name:<24} {' '.join(entry['roles'])} {places} {state}".rstrip())
 
 
 @app.command()

@@ -45,14 +45,14 @@ def verify(
     """Verify both hash chains from their beginning, and report the first break: an event or an
     audit entry that was changed, deleted, added or moved. Exits with 1 then."""
     anchors = {anchor.chain: anchor for anchor in map(_parse, heads or [])}
-    found: list[tuple[Head, Break | None]] = []
+    results: list[tuple[Head, Break | None]] = []
     with opened(settings_of(data), [Gateway.name]) as stores, answering(Gateway.name):
         for name, chain in CHAINS.items():
-            found.append(_follow(stores[Gateway.name], chain, anchors.get(name)))
-    breaks = [broken for _, broken in found if broken]
+            results.append(_follow(stores[Gateway.name], chain, anchors.get(name)))
+    breaks = [broken for _, broken in results if broken]
     if as_json:
-        print(json.dumps([_as_json(end, broken) for end, broken in found]))
-    for end, broken in found if not as_json else ():
+        print(json.dumps([_as_json(end, broken) for end, broken in results]))
+    for end, broken in results if not as_json else ():
         if broken:
             print(f"{end.chain}: entry {broken.position:,} {broken.how}.")
         else:
@@ -85,8 +85,8 @@ def list_(
         if as_json:
             print(json.dumps(entry, ensure_ascii=False))
         else:
-            said = json.dumps(entry["content"], ensure_ascii=False)
-            print(f"{row.position}  {row.at}  {row.who}  {row.what}  {row.about}  {said}")
+            content = json.dumps(entry["content"], ensure_ascii=False)
+            print(f"{row.position}  {row.at}  {row.who}  {row.what}  {row.about}  {content}")
 
 
 def _read(store: Store, query: Select[Any]) -> Sequence[Row[Any]]:
@@ -109,5 +109,5 @@ def _parse(text: str) -> Head:
 
 
 def _as_json(end: Head, broken: Break | None) -> dict[str, object]:
-    made: dict[str, object] = {"chain": end.chain, "entries": end.position, "digest": end.digest}
-    return made | {"broken": {"position": broken.position, "how": broken.how} if broken else None}
+    result: dict[str, object] = {"chain": end.chain, "entries": end.position, "digest": end.digest}
+    return result | {"broken": {"position": broken.position, "how": broken.how} if broken else None}

@@ -131,23 +131,23 @@ def remove(
     print(json.dumps({"name": name, "removed": True}) if as_json else f"{name} was removed.")
 
 
-def exchanges_of(given: Iterable[str]) -> dict[str, str]:
+def exchanges_of(lists: Iterable[str]) -> dict[str, str]:
     """Return the exchange of each requested event type; raises `UsageError` for an unknown one."""
     public = public_events()
-    asked = [kind.strip() for words in given for kind in words.split(",") if kind.strip()]
-    if not asked:
+    requested = [kind.strip() for words in lists for kind in words.split(",") if kind.strip()]
+    if not requested:
         raise UsageError("--events must name at least one event.")
-    for kind in asked:
+    for kind in requested:
         if kind not in public:
             raise UsageError(_not_public(kind, list(public)))
-    return {kind: f"{public[kind].service}.events" for kind in asked}
+    return {kind: f"{public[kind].service}.events" for kind in requested}
 
 
 def _not_public(kind: str, public: list[str]) -> str:
-    known = contracts().get(kind)
-    if known is not None and issubclass(known, Command):
+    contract = contracts().get(kind)
+    if contract is not None and issubclass(contract, Command):
         return f"{kind} is a command; departments may only receive events."
-    if known is not None:
+    if contract is not None:
         return f"{kind} is an internal event of the services, which may change."
     near = difflib.get_close_matches(kind, public, n=3)
     hint = f"; did you mean {' or '.join(near)}?" if near else "; docs/events.md lists all events."
@@ -172,8 +172,8 @@ def _accounts() -> Accounts:
 def _named(accounts: Accounts, name: str) -> Department:
     departments = accounts.all()
     if name not in departments:
-        known = f"Departments: {', '.join(departments)}" if departments else "There are none"
-        raise UsageError(f"Unknown department {name}. {known}.")
+        existing = f"Departments: {', '.join(departments)}" if departments else "There are none"
+        raise UsageError(f"Unknown department {name}. {existing}.")
     return departments[name]
 
 

@@ -101,15 +101,15 @@ def databases(settings: Settings, services: Sequence[str]) -> Iterator[Finding]:
 
 
 def _database(check: str, store: Store) -> Iterator[Finding]:
-    found, known = migrations.revision(store), migrations.known_to(store)
-    if migrations.is_unreleased(found, known):
-        said = f"was made by an unreleased version, at revision {found}"
-        yield _fault(check, said, "Move it away and start with an empty one.")
-    elif found is None or found in known[:-1]:
-        said = "is not set up" if found is None else f"is at {found}, behind {known[-1]}"
-        yield _fault(check, said, f"Run `bihuan migrate {store.service}`.")
+    current, revisions = migrations.revision(store), migrations.known_to(store)
+    if migrations.is_unreleased(current, revisions):
+        state = f"was made by an unreleased version, at revision {current}"
+        yield _fault(check, state, "Move it away and start with an empty one.")
+    elif current is None or current in revisions[:-1]:
+        state = "is not set up" if current is None else f"is at {current}, behind {revisions[-1]}"
+        yield _fault(check, state, f"Run `bihuan migrate {store.service}`.")
     else:
-        yield _ok(check, f"responds, at {found}")
+        yield _ok(check, f"responds, at {current}")
     if store.clock.is_own:
         return
     store.clock.look()
@@ -118,12 +118,12 @@ def _database(check: str, store: Store) -> Iterator[Finding]:
 
 def _clock(check: str, ahead: float) -> Finding:
     """Check by how many seconds the clock of a database is ahead of this machine's."""
-    said = f"is {abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} this machine"
+    state = f"is {abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} this machine"
     if abs(ahead) > FURTHEST:
         remedy = "No process starts here: correct the wrong clock."
-        return _fault(check, f"{said}, more than {FURTHEST:.0f} s", remedy)
+        return _fault(check, f"{state}, more than {FURTHEST:.0f} s", remedy)
     if abs(ahead) > SKEW_SECONDS:
-        return _warning(check, said, "Synchronize both with one time server.")
+        return _warning(check, state, "Synchronize both with one time server.")
     return _ok(check, f"differs by {abs(ahead):.3f} s")
 
 
@@ -137,16 +137,16 @@ def broker(settings: Settings, services: Sequence[str]) -> Iterator[Finding]:
         try:
             lacks = missing_at_broker(settings, name, _partitions(settings, name))
             if lacks:
-                said = f"lacks {', '.join(lacks)}"
-                yield _fault(check, said, "Start the service, or run `bihuan preflight`.")
+                state = f"lacks {', '.join(lacks)}"
+                yield _fault(check, state, "Start the service, or run `bihuan preflight`.")
             elif not may_publish(settings, name):
-                said = f"does not permit this account to publish for {name}, or to relay"
-                yield _warning(check, said, "Only the service's account, or an operator's, may.")
+                state = f"does not permit this account to publish for {name}, or to relay"
+                yield _warning(check, state, "Only the service's account, or an operator's, may.")
             else:
                 yield _ok(check, "has its exchanges and queues, and permits publishing")
         except (*BROKEN, Misconfigured) as error:
-            said = str(error).strip() or type(error).__name__
-            yield _fault(check, said, "Check the broker, and AMQP_URI.")
+            state = str(error).strip() or type(error).__name__
+            yield _fault(check, state, "Check the broker, and AMQP_URI.")
 
 
 def _partitions(settings: Settings, name: str) -> int:
@@ -187,9 +187,9 @@ def _key(settings: Settings, check: str, named: str, own: str) -> Iterator[Findi
         return
     mode = stat.S_IMODE(file.stat().st_mode)
     if mode & 0o077:
-        said = f"{file} can be read by others (mode {mode:04o})"
-        made = _warning if named else _fault  # container secrets are world-readable
-        yield made(check, said, f"Run `chmod 600 {file}`, unless its folder keeps others out.")
+        state = f"{file} can be read by others (mode {mode:04o})"
+        finding = _warning if named else _fault  # container secrets are world-readable
+        yield finding(check, state, f"Run `chmod 600 {file}`, unless its folder keeps others out.")
     else:
         yield _ok(check, f"{file} is readable by its owner only")
     if own == "seal.key":
@@ -207,12 +207,14 @@ def disk(settings: Settings, _services: Sequence[str]) -> Iterator[Finding]:
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    said = f"{free / 1024**3:.1f} GiB free at {folder}"
+    state = f"{free / 1024**3:.1f} GiB free at {folder}"
     if free < LITTLE:
-        made = _fault if free < TOO_LITTLE else _warning
-        yield made("disk", said, "Free some space, or move DATA: a full disk stops the district.")
+        finding = _fault if free < TOO_LITTLE else _warning
+        yield finding(
+            "disk", state, "Free some space, or move DATA: a full disk stops the district."
+        )
     else:
-        yield _ok("disk", said)
+        yield _ok("disk", state)
 
 
 def exposure(settings: Settings, services: Sequence[str]) -> Iterator[Finding]:
@@ -220,8 +222,8 @@ def exposure(settings: Settings, services: Sequence[str]) -> Iterator[Finding]:
     do."""
     if "gateway" not in services:
         return
-    found = [*_trust(settings), *(_in_the_open(settings) if _is_reachable(settings) else ())]
-    yield from found or [_ok("exposure", f"the gateway listens on {settings.http_address}")]
+    findings = [*_trust(settings), *(_in_the_open(settings) if _is_reachable(settings) else ())]
+    yield from findings or [_ok("exposure", f"the gateway listens on {settings.http_address}")]
 
 
 def _is_reachable(settings: Settings) -> bool:
@@ -238,23 +240,25 @@ def _in_the_open(settings: Settings) -> Iterator[Finding]:
     if not settings.rate_limit:
         yield _warning("exposure", f"{where} without a rate limit", "Set RATE_LIMIT, such as 50.")
     if not settings.trusted_proxies:
-        said = f"{where}, and no proxy is trusted: tokens may travel unencrypted"
-        yield _warning("exposure", said, "Put a TLS proxy in front, and set TRUSTED_PROXIES to it.")
+        state = f"{where}, and no proxy is trusted: tokens may travel unencrypted"
+        yield _warning(
+            "exposure", state, "Put a TLS proxy in front, and set TRUSTED_PROXIES to it."
+        )
     if settings.clock == "manual":
-        said = f"{where} with a manual clock"
-        yield _fault("exposure", said, "Set CLOCK=real, except for a rehearsal.")
+        state = f"{where} with a manual clock"
+        yield _fault("exposure", state, "Set CLOCK=real, except for a rehearsal.")
 
 
 def _trust(settings: Settings) -> Iterator[Finding]:
     for network in networks_of(settings.trusted_proxies):
         if network.prefixlen < WIDEST:
-            said = f"TRUSTED_PROXIES trusts all of {network}"
-            yield _fault("exposure", said, "Set it to the addresses of the proxies only.")
+            state = f"TRUSTED_PROXIES trusts all of {network}"
+            yield _fault("exposure", state, "Set it to the addresses of the proxies only.")
     for origin in sorted(origins_of(settings.cors_origins)):
         plain = origin.startswith("http://")
         if plain and not origin.startswith(("http://localhost", "http://127.")):
-            said = f"pages of {origin} may use the API, and the network can change them"
-            yield _warning("exposure", said, "Use https:// in CORS_ORIGINS instead.")
+            state = f"pages of {origin} may use the API, and the network can change them"
+            yield _warning("exposure", state, "Use https:// in CORS_ORIGINS instead.")
 
 
 def rules(settings: Settings, _services: Sequence[str]) -> Iterator[Finding]:
@@ -294,12 +298,14 @@ def home(settings: Settings, services: Sequence[str]) -> Iterator[Finding]:
     ):
         if not inspect(stores["gateway"].engine).has_table(deployment.name):
             return
-        known = Home(stores["gateway"]).known()
-        if known.held:
-            said = f"are held: they were sent from {known.place}, and this is {known.held}"
-            yield _warning("webhooks", said, "`bihuan webhooks adopt` makes this the live one.")
+        status = Home(stores["gateway"]).known()
+        if status.held:
+            state = f"are held: they were sent from {status.place}, and this is {status.held}"
+            yield _warning("webhooks", state, "`bihuan webhooks adopt` makes this the live one.")
         else:
-            yield _ok("webhooks", f"are sent from {known.place or 'where the gateway next starts'}")
+            yield _ok(
+                "webhooks", f"are sent from {status.place or 'where the gateway next starts'}"
+            )
 
 
 CHECKS: tuple[Check, ...] = (rules, files, disk, databases, keys, home, broker, exposure)

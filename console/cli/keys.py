@@ -49,12 +49,12 @@ def add(data: DataOption = None) -> None:
     Running gateways with the same file load it by themselves.
     """
     file = key_file(settings_of(data))
-    made = KeyFile.read(file).with_new()
+    keys = KeyFile.read(file).with_new()
     try:
-        made.write(file)
+        keys.write(file)
     except OSError as error:
         raise Misconfigured(f"{file} cannot be written: {error.strerror}.") from None
-    print(f"{made.ids()[0]} is the first of {len(made.keys)} keys in {file}.")
+    print(f"{keys.ids()[0]} is the first of {len(keys.keys)} keys in {file}.")
     print("Back up the file; then `bihuan keys rotate` reseals the data of the other keys with it.")
 
 

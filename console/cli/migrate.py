@@ -97,8 +97,8 @@ def _patiently(
                 return act(store)
             except OperationalError as error:  # rolled back as a whole: the next try starts over
                 if time.monotonic() >= until:
-                    said = str(error.orig).strip().splitlines()[0]
-                    raise Unreachable(f"The database of {name} cannot be used: {said}") from None
+                    reason = str(error.orig).strip().splitlines()[0]
+                    raise Unreachable(f"The database of {name} cannot be used: {reason}") from None
             pause(LOOK_EVERY)
     finally:
         store.close()

@@ -55,7 +55,7 @@ def move(
         clock = Clock(store, manual=settings.clock == "manual", wake=lambda: None)
         try:
             found = _look(store, seal, _rules(settings).on(clock.today()))
-            open_ends = _told(found) if dry_run else _moved(store, seal, found, who, clock)
+            open_ends = _print_plan(found) if dry_run else _moved(store, seal, found, who, clock)
         except ClockNotSet as error:
             raise UsageError(str(error)) from None
     if open_ends:
@@ -85,14 +85,14 @@ def _progress() -> Progress:
 # -- dry run
 
 
-def _told(found: Found) -> bool:
+def _print_plan(found: Found) -> bool:
     """Print what would move; return whether anything would, or cannot."""
     print(f"keys of people: {len(found.keys):,} would move, to {_people(found)}")
     print(f"medics: {len(found.medics):,} would move")
     for first, *others in found.twins:
         for other in others:
             print(f"  medics/{other} is the same person as medics/{first}: withdraw one of them")
-    _tell_the_rest(found)
+    _print_rest(found)
     return bool(found.keys or found.medics or found.twins or found.unread)
 
 
@@ -101,7 +101,7 @@ def _people(found: Found) -> str:
     return f"{people:,} {'person' if people == 1 else 'people'}"
 
 
-def _tell_the_rest(found: Found) -> None:
+def _print_rest(found: Found) -> None:
     for thing in found.unknown:
         print(f"  {thing} has an invalid identity number: withdraw it, and enrol again")
     for thing in found.unread:
@@ -124,29 +124,29 @@ def _moved(store: Store, seal: Seal, found: Found, who: str, clock: Clock) -> bo
     print(f"keys of people: {len(found.keys):,} moved, to {_people(found)}")
     for person, keys in found.joined.items():
         print(f"  {person} has {keys} keys now, which are destroyed together")
-    told = moving.tell(found.medics, who, clock.now)
-    if told:
+    commands = moving.tell(found.medics, who, clock.now)
+    if commands:
         store.dialect.notify(OUTBOX)
-    pending = _wait(moving, [*told])
-    refused = dict(moving.refused(told))
-    done = len(told) - len(refused) - pending
+    pending = _wait(moving, [*commands])
+    refused = dict(moving.refused(commands))
+    done = len(commands) - len(refused) - pending
     print(f"medics: {done:,} moved, {len(refused):,} could not be moved, {pending:,} pending")
     for line in _reasons(refused):
         print(line)
     if pending:
         print("No progress: insurance must be running. Run the command again to see the result.")
-    _tell_the_rest(found)
+    _print_rest(found)
     return bool(refused or pending or found.unread)
 
 
-def _wait(moving: Moving, told: list[str]) -> int:
+def _wait(moving: Moving, commands: list[str]) -> int:
     """Wait for the responses of insurance; return how many are missing when no more come."""
-    left, since = len(told), time.monotonic()
+    left, since = len(commands), time.monotonic()
     with _progress() as bar:
         task = bar.add_task("medics", total=left)
         while left and time.monotonic() - since < STANDS_STILL:
             pause(0.1)
-            if (now := moving.pending(told)) != left:
+            if (now := moving.pending(commands)) != left:
                 bar.advance(task, left - now)
                 left, since = now, time.monotonic()
     return left

@@ -77,23 +77,25 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List parked messages, oldest first; with --json all of them, without their bodies."""
-    wanted = _wanted(state or (), kind, source, key, older_than)
+    filters = _wanted(state or (), kind, source, key, older_than)
     most = limit or (None if as_json else SHOWN)
     with _desk(data, service) as parked_store:
-        found = parked_store.find(wanted, most and most + 1)
+        messages = parked_store.find(filters, most and most + 1)
         if as_json:
-            _print_json(parked_message.facts() for parked_message in found[:most])
+            _print_json(parked_message.facts() for parked_message in messages[:most])
             return
-        if not found:
+        if not messages:
             print(
                 "No parked messages match."
-                if wanted != Filter()
+                if filters != Filter()
                 else "There are no parked messages."
             )
             return
         console = _console()
-        console.print(_table(found[:most]) if console.width >= NARROW else _blocks(found[:most]))
-        if most and len(found) > most:
+        console.print(
+            _table(messages[:most]) if console.width >= NARROW else _blocks(messages[:most])
+        )
+        if most and len(messages) > most:
             print(f"There are more than {most}; --limit shows more.")
 
 
@@ -115,8 +117,8 @@ def show(
         for parked_message in parked_store.named(names):
             context = parked_store.context(parked_message)
             if as_json:
-                facts = parked_message.facts() | {"body": body_of(parked_message)} | vars(context)
-                _print_json([facts])
+                details = parked_message.facts() | {"body": body_of(parked_message)} | vars(context)
+                _print_json([details])
             else:
                 _show(parked_message, context)
 
@@ -151,13 +153,13 @@ def retry(
     of a stream still go first.
     """
     service, names = _names(name or (), service)
-    wanted = _wanted(state or ((EXHAUSTED,) if every else ()), kind, source, key, older_than)
-    if every and DEAD in wanted.states and not even_dead:
+    filters = _wanted(state or ((EXHAUSTED,) if every else ()), kind, source, key, older_than)
+    if every and DEAD in filters.states and not even_dead:
         raise UsageError("Dead messages are retried only with --even-dead.")
     with _desk(data, service, by) as parked_store:
-        found = _chosen(parked_store, names, wanted, every=every)
-        _ask("Try", "again", found, yes=yes)
-        _tell(parked_store.retry(found, even_dead=even_dead), as_json=as_json)
+        messages = _chosen(parked_store, names, filters, every=every)
+        _ask("Try", "again", messages, yes=yes)
+        _tell(parked_store.retry(messages, even_dead=even_dead), as_json=as_json)
 
 
 @app.command()
@@ -183,15 +185,15 @@ def drop(
     an outcome is settled as rejected.
     """
     service, names = _names(name or (), service)
-    wanted = _wanted(state or (), kind, source, key, older_than)
+    filters = _wanted(state or (), kind, source, key, older_than)
     if not reason.strip():
         raise UsageError("--reason must not be empty.")
-    if every and wanted == Filter() and service is None:
+    if every and filters == Filter() and service is None:
         raise UsageError("--all needs a filter.")
     with _desk(data, service, by) as parked_store:
-        found = _chosen(parked_store, names, wanted, every=every)
-        _ask("Drop", "for good", found, yes=yes)
-        _tell(parked_store.drop(found, reason), as_json=as_json)
+        messages = _chosen(parked_store, names, filters, every=every)
+        _ask("Drop", "for good", messages, yes=yes)
+        _tell(parked_store.drop(messages, reason), as_json=as_json)
 
 
 # -- selection
@@ -240,29 +242,31 @@ def seconds_of(text: str | None) -> float | None:
     """Read a duration such as 90s, 15m, 2h or 3d; raises `UsageError`."""
     if text is None:
         return None
-    found = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
-    if found is None:
+    match = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
+    if match is None:
         raise UsageError(f"An age must be like 90s, 15m, 2h or 3d, not {text}.")
-    return int(found[1]) * _UNITS[found[2]]
+    return int(match[1]) * _UNITS[match[2]]
 
 
 def _chosen(
-    parked_store: ParkedMessages, names: Sequence[str], wanted: Filter, *, every: bool
+    parked_store: ParkedMessages, names: Sequence[str], filters: Filter, *, every: bool
 ) -> list[ParkedMessage]:
     if every == bool(names):
         raise UsageError(
             "Name parked messages by service and number, by id, or by filters with --all."
         )
-    if names and wanted != Filter():
+    if names and filters != Filter():
         raise UsageError("Filters need --all, and exclude names.")
-    return parked_store.find(wanted) if every else parked_store.named(names)
+    return parked_store.find(filters) if every else parked_store.named(names)
 
 
-def _ask(action: str, how: str, found: Sequence[ParkedMessage], *, yes: bool) -> None:
-    if len(found) > 1 and not yes:
-        for parked_message in found[:SHOWN]:
+def _ask(action: str, how: str, messages: Sequence[ParkedMessage], *, yes: bool) -> None:
+    if len(messages) > 1 and not yes:
+        for parked_message in messages[:SHOWN]:
             print(parked_message.title, file=sys.stderr)
-        typer.confirm(f"{action} these {len(found)} parked messages {how}?", abort=True, err=True)
+        typer.confirm(
+            f"{action} these {len(messages)} parked messages {how}?", abort=True, err=True
+        )
 
 
 # -- output
@@ -289,7 +293,7 @@ def _console() -> Console:
     return console if console.is_terminal else Console(width=WIDE)
 
 
-def _table(found: Sequence[ParkedMessage]) -> Table:
+def _table(messages: Sequence[ParkedMessage]) -> Table:
     table = Table(box=box.SIMPLE_HEAVY)
     for name in ("service", "number", "state", "type", "source", "key", "handlers"):
         table.add_column(name, overflow="fold", justify="right" if name == "number" else "left")
@@ -297,7 +301,7 @@ def _table(found: Sequence[ParkedMessage]) -> Table:
     table.add_column("age", justify="right", no_wrap=True)
     table.add_column("awaits", overflow="fold")
     table.add_column("reason", overflow="fold")
-    for parked_message in found:
+    for parked_message in messages:
         row = parked_message.row
         table.add_row(
             *(parked_message.service, str(parked_message.number), row.state, row.type, row.source),
@@ -307,9 +311,9 @@ def _table(found: Sequence[ParkedMessage]) -> Table:
     return table
 
 
-def _blocks(found: Sequence[ParkedMessage]) -> Text:
+def _blocks(messages: Sequence[ParkedMessage]) -> Text:
     text = Text()
-    for parked_message in found:
+    for parked_message in messages:
         row = parked_message.row
         text.append(f"{parked_message.title} from {row.source}", style="bold")
         text.append(f"\n  {row.state} for {age_of(parked_message.age)}, attempts: {row.attempts}")

@@ -52,7 +52,7 @@ def partitions(
         except BusDown as error:
             raise Unanswered(f"RabbitMQ: {error}. Run the command again.") from None
         _pause(stores, "")
-    print(f"Every service now has {number} partitions. Set PARTITIONS={number} for new processes.")
+    print(f"Every service has {number} partitions. Set PARTITIONS={number} for new processes.")
 
 
 def _change(
@@ -73,14 +73,14 @@ def _change(
         before = max(numbers)
         begun = len(numbers) > 1 or _was_begun(broker, stores, before)
         try:
-            _refuse_gaps(stores)
+            _refuse_recoveries(stores)
             _drain(broker, stores, before, patience, is_empty=begun)
         except BaseException:
             if not begun:
                 _pause(stores, "")
             raise
         # from here on the district waits until this has finished, if need be in another run
-        _make_anew(broker, stores, before, number)
+        _remake(broker, stores, before, number)
 
 
 def _was_begun(broker: Any, stores: dict[str, Store], partitions_: int) -> bool:
@@ -103,13 +103,13 @@ def _paused(store: Store) -> str:
         return connection.scalar(query) or ""
 
 
-def _refuse_gaps(stores: dict[str, Store]) -> None:
+def _refuse_recoveries(stores: dict[str, Store]) -> None:
     for name, store in stores.items():
         with store.engine.connect() as connection:
-            gaps = select(deployment.c.name).where(deployment.c.name.startswith("gap "))
-            asked = resends.c.marker.is_not(None), resends.c.done_at.is_(None)
-            left = select(resends.c.receiver).where(*asked)
-            if connection.execute(gaps).first() is not None:
+            recoveries = select(deployment.c.name).where(deployment.c.name.startswith("recovery "))
+            open_recoveries = resends.c.marker.is_not(None), resends.c.done_at.is_(None)
+            left = select(resends.c.receiver).where(*open_recoveries)
+            if connection.execute(recoveries).first() is not None:
                 raise Unanswered(f"{name} is recovering a lost queue; wait until it is done.")
             if (receiver := connection.scalar(left.limit(1))) is not None:
                 raise Unanswered(
@@ -157,13 +157,13 @@ def _drain(
             )
         _pause(stores, "all")
         _wait(
-            lambda: are_locked() and not _held(stores, "%") and _nobody_writes(stores),
+            lambda: are_locked() and not _held(stores, "%") and _release_abandoned(stores),
             until,
             "the consumers to release their partitions",
         )
         _wait(is_let_go, until, "the consumers' connections to end")
         if standing(broker, stores, partitions_) == (0, 0):
-            _refuse_gaps(stores)
+            _refuse_recoveries(stores)
             every = (
                 queue_of(name, partition) for name in stores for partition in range(partitions_)
             )
@@ -174,7 +174,7 @@ def _drain(
             raise Unanswered("A queue holds messages although it was empty; investigate it.")
 
 
-def _nobody_writes(stores: dict[str, Store]) -> bool:
+def _release_abandoned(stores: dict[str, Store]) -> bool:
     """Take the partitions from replicas that have not released them, unless a transaction still
     holds one; return whether all are free."""
     for store in stores.values():
@@ -196,14 +196,14 @@ def _held(stores: dict[str, Store], names: str) -> int:
     return held
 
 
-def _wait(fact: Callable[[], bool], until: float, what: str) -> None:
-    while not fact():
+def _wait(condition: Callable[[], bool], until: float, what: str) -> None:
+    while not condition():
         if time.monotonic() > until:
             raise Unanswered(f"Timed out waiting for {what}; nothing was changed.")
         pause(0.2)
 
 
-def _make_anew(broker: Any, stores: dict[str, Store], before: int, number: int) -> None:
+def _remake(broker: Any, stores: dict[str, Store], before: int, number: int) -> None:
     """Declare the new queues, and only then record the new number for the waiting replicas."""
     from chassis.rabbitmq.topology import remake
 

@@ -64,8 +64,8 @@ def show(
     settings = settings_of(data)
     with _erasing(settings) as erasing:
         persons = _persons(erasing, settings, reference, of, identity=identity, phone=phone)
-        found = [erasing.kept(person) for person in persons]
-    for kept in found:
+        people = [erasing.kept(person) for person in persons]
+    for kept in people:
         print(json.dumps(_as_json(kept)) if as_json else "\n".join(_lines(kept)))
 
 
@@ -169,32 +169,32 @@ def _persons(
         references = [reference or ""]
     if not (identity or phone) and all(map(erasing.knows, references)) and references:
         return references
-    if known := erasing.owners(references):
-        return known
+    if owners := erasing.owners(references):
+        return owners
     raise UsageError("No such person is known here.")
 
 
-def _by_identity(seal: Seal, said: str, settings: Settings) -> list[str]:
+def _by_identity(seal: Seal, number: str, settings: Settings) -> list[str]:
     """Return the references for an identity number, including those from before its normal form."""
     book = Rulebook.load(Path(settings.rulebook) if settings.rulebook else None)
-    known = known_by_identity(seal, said, number_of(said, book) or plain(said))
-    return [known.reference, *known.earlier]
+    references = known_by_identity(seal, number, number_of(number, book) or plain(number))
+    return [references.reference, *references.earlier]
 
 
-def _by_phone(seal: Seal, said: str) -> list[str]:
+def _by_phone(seal: Seal, text: str) -> list[str]:
     """Return the references for a phone number; an invalid one may have been stored too."""
-    number = phone_of(said)
-    return [*([by_phone(seal, number)] if number else []), once_by_phone(seal, said)]
+    number = phone_of(text)
+    return [*([by_phone(seal, number)] if number else []), once_by_phone(seal, text)]
 
 
 def _read(what: str) -> str:
     """Read a secret that must not appear in a shell history or a process list."""
     if sys.stdin.isatty():
         return str(typer.prompt(what, hide_input=True))
-    said = sys.stdin.readline().strip()
-    if not said:
+    line = sys.stdin.readline().strip()
+    if not line:
         raise UsageError(f"{what}: standard input is empty.")
-    return said
+    return line
 
 
 def _lines(kept: Kept) -> Iterator[str]:

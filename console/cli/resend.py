@@ -49,11 +49,11 @@ def resend(
     itself."""
     settings = settings_of(data)
     names = [service_named(sender), service_named(receiver)]
-    given = _moment_or_age(since)
+    start = _moment_or_age(since)
     with opened(settings, dict.fromkeys(names)) as stores:
         store = stores[sender]
         with answering(sender):
-            moment = _moment(given, store)
+            moment = _moment(start, store)
         with answering(receiver):
             _refuse_what_is_forgotten(stores[receiver], receiver, sender, moment)
         if handler is not None:
@@ -71,17 +71,17 @@ def resend(
 def _moment_or_age(text_: str) -> datetime | float:
     """Read a time with its offset, or an age in seconds; raises `UsageError`."""
     try:
-        given = datetime.fromisoformat(text_)
+        moment = datetime.fromisoformat(text_)
     except ValueError:
         return seconds_of(text_) or 0.0
-    if given.tzinfo is None:
+    if moment.tzinfo is None:
         raise UsageError(f"--since {text_}: the offset from UTC is missing, such as +08:00.")
-    return given
+    return moment
 
 
-def _moment(given: datetime | float, store: Store) -> float:
+def _moment(start: datetime | float, store: Store) -> float:
     """Return the moment, by the clock that has dated the sent messages."""
-    return given.timestamp() if isinstance(given, datetime) else store.now() - given
+    return start.timestamp() if isinstance(start, datetime) else store.now() - start
 
 
 def _refuse_what_is_forgotten(store: Store, receiver: str, sender: str, moment: float) -> None:
@@ -95,10 +95,10 @@ def _refuse_what_is_forgotten(store: Store, receiver: str, sender: str, moment: 
 
 
 def _refuse_unknown(receiver: str, handler: str) -> None:
-    known = {h.__name__ for handlers in handlers_of(KINDS[receiver]()).values() for h in handlers}
-    if handler not in known:
+    names = {h.__name__ for handlers in handlers_of(KINDS[receiver]()).values() for h in handlers}
+    if handler not in names:
         raise UsageError(
-            f"{receiver} has no handler {handler!r}; it has {', '.join(sorted(known))}."
+            f"{receiver} has no handler {handler!r}; it has {', '.join(sorted(names))}."
         )
 
 

@@ -68,9 +68,10 @@ def preflight(
                 store = Store(kind.name, settings.database_of(kind.name), kind.metadata)
                 partitions, served = served_partitions(store, settings.partitions)
                 store.close()
-                made = prepare(settings, kind.name, BROUGHT[kind.name], partitions, served)
+                declared = prepare(settings, kind.name, BROUGHT[kind.name], partitions, served)
                 print(
-                    f"{kind.name}: {partitions} partitions, {made} new queues declared", flush=True
+                    f"{kind.name}: {partitions} partitions, {declared} new queues declared",
+                    flush=True,
                 )
         except (*BROKEN, *STORAGE_ERRORS) as error:
             if time.monotonic() > until:

@@ -65,17 +65,17 @@ def caller_of(
     speaks_for_others: bool,
 ) -> Caller:
     """Return the caller with these roles and scopes; raises `UsageError`."""
-    known = {role.value: role for role in Role}
-    if unknown := [name for name in roles if name not in known]:
-        raise UsageError(f"Unknown role {unknown[0]}. Roles: {', '.join(known)}.")
+    by_name = {role.value: role for role in Role}
+    if unknown := [name for name in roles if name not in by_name]:
+        raise UsageError(f"Unknown role {unknown[0]}. Roles: {', '.join(by_name)}.")
     if not roles:
-        raise UsageError(f"--role is missing: one or more of {', '.join(known)}.")
-    found = {known[name] for name in roles}
+        raise UsageError(f"--role is missing: one or more of {', '.join(by_name)}.")
+    granted = {by_name[name] for name in roles}
     book = Rulebook.load(Path(settings.rulebook) if settings.rulebook else None)
     for code in grids or ():
         if code != book.district.code and code not in book.grids:
             raise UsageError(f"Unknown grid {code} in {book.district.point.words.en}.")
-    level = {role.level for role in found}
+    level = {role.level for role in granted}
     if ScopeLevel.GRID in level and not grids:
         raise UsageError(f"--grid is missing: {book.district.code} is the whole district.")
     if ScopeLevel.OWN in level and not enterprises:
@@ -84,7 +84,7 @@ def caller_of(
         raise UsageError("A name must have 1 to 64 characters.")
     return Caller(
         subject,
-        frozenset(found),
+        frozenset(granted),
         frozenset(grids or ()),
         frozenset(enterprises or ()),
         speaks_for_others,

@@ -33,13 +33,13 @@ def adopt(
     """
     with opened(settings_of(data), [Gateway.name]) as stores, answering(Gateway.name):
         home = Home(stores[Gateway.name])
-        known = home.known()
-        if not known.home:
+        status = home.known()
+        if not status.home:
             print("This database has sent no webhooks yet: the next gateway to start may.")
             return
-        print(f"Webhooks have been sent from {known.place} since {moment_of(known.since)}.")
-        if known.held:
-            print(f"They are held at {known.held} since {moment_of(known.held_since)}.")
+        print(f"Webhooks have been sent from {status.place} since {moment_of(status.since)}.")
+        if status.held:
+            print(f"They are held at {status.held} since {moment_of(status.held_since)}.")
         if not yes:
             typer.confirm("Has that one stopped sending, and is this the live one?", abort=True)
         home.adopt()

@@ -67,10 +67,12 @@ class Score:
 
 def scaled(scale: float) -> dict[str, int]:
     """Return the article's figures, scaled and rounded; a total is the sum of its scaled parts."""
-    made = {figure: round(value * scale) for figure, value in ARTICLE.items()}
-    made["reopened.total"] = sum(made[figure] for figure in REOPENED)
-    made["insurance.sum_per_medic"] = YUAN_PER_MEDIC if made["insurance.medics_covered"] else 0
-    return {figure: made[figure] for figure in LABELS}
+    figures = {figure: round(value * scale) for figure, value in ARTICLE.items()}
+    figures["reopened.total"] = sum(figures[figure] for figure in REOPENED)
+    figures["insurance.sum_per_medic"] = (
+        YUAN_PER_MEDIC if figures["insurance.medics_covered"] else 0
+    )
+    return {figure: figures[figure] for figure in LABELS}
 
 
 def compare(scale: float, statistics: Mapping[str, Any]) -> list[Score]:

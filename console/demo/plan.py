@@ -175,8 +175,8 @@ def _people_the_district(month: MonthPlan) -> None:
 
     def add(count: int, kind: str, sizes: tuple[str, ...], premises: Iterator[str]) -> None:
         for size, place in zip(islice(cycle(sizes), count), premises, strict=False):
-            made = Enterprise(next(numbers), kind, size, place, _TRADES[place])
-            month.enterprises.append(made)
+            enterprise = Enterprise(next(numbers), kind, size, place, _TRADES[place])
+            month.enterprises.append(enterprise)
 
     add(figures["reopened.above_scale"], "above_scale", ("large", "medium"), cycle(("factory",)))
     add(
@@ -216,7 +216,7 @@ def _spread_staff(month: MonthPlan) -> None:
     one."""
     reopening = month.enterprises[: month.figures["reopened.total"]]
     if not reopening:
-        raise Infeasible("nobody reopens")
+        raise Infeasible("no enterprise reopens")
     total, foreign = month.figures["on_duty.total"], month.figures["on_duty.out_of_province"]
     weights = [{"above_scale": 40, "below_scale": 8}.get(e.kind, 2) for e in reopening]
     spare = total - len(reopening)
@@ -285,8 +285,8 @@ def _find_among_the_open(month: MonthPlan, standing: int, spot: int, on_record: 
         month.findings.append(Finding(shop, day, _fault_of(shop), on_the_spot=False, ends=ends))
     for number in range(spot):
         shop, day = next(shops), DAYS[14 + number % 12]
-        made = Finding(shop, day, _fault_of(shop), on_record=number < on_record)
-        month.findings.append(made)
+        finding = Finding(shop, day, _fault_of(shop), on_record=number < on_record)
+        month.findings.append(finding)
 
 
 def _fault_of(enterprise: Enterprise) -> str:

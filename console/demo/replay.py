@@ -63,8 +63,8 @@ class Replay:
         for start in range(0, len(self.month.enterprises), BATCH):
             part = self.month.enterprises[start : start + BATCH]
             rows = [enterprise.registration() for enterprise in part]
-            made = self._batch("/v1/enterprises", rows, f"register-{start}")
-            for enterprise, location in zip(part, made, strict=True):
+            ids = self._batch("/v1/enterprises", rows, f"register-{start}")
+            for enterprise, location in zip(part, ids, strict=True):
                 self._ids[enterprise.number] = location.rpartition("/")[2]
             self.progress("register", len(part))
 
@@ -297,7 +297,7 @@ class Replay:
     def _found(self, day: date, key: str, finding: Finding | None) -> dict[str, Any]:
         teams = self._patrols
         patrol = teams[crc32(key.encode()) % len(teams)] if teams else None
-        found = [
+        findings = [
             {
                 "rule": finding.rule,
                 "rectified_on_the_spot": finding.on_the_spot,
@@ -308,34 +308,34 @@ class Replay:
             "day": day,
             "agencies": list(AGENCIES[:2]),
             "patrol_id": patrol,
-            "findings": found,
+            "findings": findings,
         }
 
     def _planned(self, purpose: str, field: str, waited_for: set[str]) -> list[dict[str, Any]]:
         """Wait until a visit is planned for each of these, and return the visits."""
-        found: dict[str, dict[str, Any]] = {}
+        visits: dict[str, dict[str, Any]] = {}
 
         def all_planned() -> bool:
             for visit in self.client.everything("/v1/visits", purpose=purpose):
                 if visit[field] in waited_for:
-                    found[visit[field]] = visit
-            return waited_for == found.keys()
+                    visits[visit[field]] = visit
+            return waited_for == visits.keys()
 
         if waited_for:
             self._until(all_planned)
-        return [found[thing] for thing in sorted(found)]
+        return [visits[thing] for thing in sorted(visits)]
 
     # -- requests
 
     def _until(self, look: Callable[[], Found]) -> Found:
         """Poll until there is a result: the effects of a response may be in progress."""
         until, wait = time.monotonic() + self.client.patience, 0.02
-        while not (found := look()):
+        while not (result := look()):
             if time.monotonic() > until:
                 raise Unanswered("The expected effects of the requests have not appeared.")
             pause(wait)
             wait = min(wait * 1.5, 0.5)
-        return found
+        return result
 
     def _clock(self, day: date, hour: int) -> None:
         at = f"{day.isoformat()}T{hour:02d}:00:00+08:00"
@@ -346,11 +346,11 @@ class Replay:
                 raise
 
     def _post(self, path: str, key: str, **body: Any) -> dict[str, Any]:
-        given = {
+        arguments = {
             name: value.isoformat() if isinstance(value, date) else value
             for name, value in body.items()
         }
-        return self.client.post(path, given, self._key(key))
+        return self.client.post(path, arguments, self._key(key))
 
     def _key(self, key: str) -> str:
         return f"fengze-{self.month.scale:g}-{key}"

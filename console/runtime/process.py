@@ -57,11 +57,11 @@ class Process:
                 preexec_fn=_end_with_the_parent,
             )
         line = self.process.stdout.readline() if self.process.stdout else b""
-        found = LISTENS.search(line)
-        if found is None:
+        match = LISTENS.search(line)
+        if match is None:
             self.process.wait()
             raise ChildEnded(self._last_words())
-        self.base = found[1].decode()
+        self.base = match[1].decode()
         return self
 
     def __exit__(
@@ -100,8 +100,8 @@ class Process:
             status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
         except OSError:
             return 0.0
-        found = re.search(r"VmHWM:\s+(\d+) kB", status)
-        return int(found[1]) * 1024 / 1e6 if found else 0.0
+        match = re.search(r"VmHWM:\s+(\d+) kB", status)
+        return int(match[1]) * 1024 / 1e6 if match else 0.0
 
     def _last_words(self) -> str:
         with self.log.open("rb") as log:

@@ -66,7 +66,7 @@ def loaded(distributed, connect):  # noqa: F811
     templates = Templates(connect)
     lifecycle(distributed, loading.NUMBER)
     templates.take()
-    templates.load(COPIES, chassis_metadata=COPIES)
+    templates.load(COPIES, expiring=COPIES)
     set_series(connect, 8)
     again = Templates(connect)
     lifecycle(distributed, 9)

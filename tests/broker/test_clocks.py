@@ -286,7 +286,7 @@ def test_what_was_drained_in_the_future_is_asked_for_from_the_beginning(store):
     with filing.write() as uow:
         drained = filing.now() + 3600.0
         uow.execute(insert(leases).values(name="partition 3", until=0.0, drained_at=drained))
-    assert replay.gap_found(filing, 3, ["filing"], lambda *_: None) == ["filing"]
+    assert replay.begin_recovery(filing, 3, ["filing"], lambda *_: None) == ["filing"]
     with filing.read() as session:
         assert session.scalars(select(resends.c.since)).all() == [0.0]
 

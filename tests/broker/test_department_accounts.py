@@ -126,14 +126,14 @@ def test_what_cannot_be_handled_is_set_aside(distributed, tax, rabbitmq):
 
 
 def test_adding_again_changes_what_differs_and_says_so(say, tax, rabbitmq_server):
-    assert say("add", "tax", "--events", REOPENED)[1] == ["tax: nothing was to be changed."]
+    assert say("add", "tax", "--events", REOPENED)[1] == ["tax: nothing to change."]
     code, said, _ = say("add", "tax", "--events", f"{ISSUE},{FILED}", "--max-length", 7)
     assert code == 0
     assert said == [
-        "tax: it holds at most 7 events.",
-        f"tax: it hears {FILED}.",
-        f"tax: it hears {ISSUE}.",
-        f"tax: it hears {REOPENED} no longer.",
+        "tax: its queue holds at most 7 events.",
+        f"tax: it receives {FILED}.",
+        f"tax: it receives {ISSUE}.",
+        f"tax: it no longer receives {REOPENED}.",
     ]
     assert bindings(rabbitmq_server, "department.tax") == {
         ("filing.events", FILED),
@@ -152,9 +152,9 @@ def test_an_account_that_was_made_in_part_is_completed(say, tax, rabbitmq_server
     rabbitmq_server.ctl("delete_queue", "department.tax.dead")
     said = say("add", "tax", "--events", REOPENED)[1]
     assert said == [
-        "tax: it holds at most 100,000 events.",
-        "tax: queue department.tax.dead was made.",
-        "tax: it may read its queue, and nothing else.",
+        "tax: its queue holds at most 100,000 events.",
+        "tax: queue department.tax.dead was created.",
+        "tax: it may only read its queue.",
     ]
 
 
@@ -170,7 +170,7 @@ def test_a_password_is_printed_once_and_changed_by_another_file(say, rabbitmq, t
     file.write_text("another long password\n")
     words = ("add", "power", "--events", ISSUE, "--password-file", file)
     assert say(*words)[1] == ["power: user department.power has a new password."]
-    assert say(*words)[1] == ["power: nothing was to be changed."]
+    assert say(*words)[1] == ["power: nothing to change."]
     with connected(uri_of(rabbitmq, "power", "another%20long%20password")) as channel:
         assert channel.is_open
     refused = uri_of(rabbitmq, "power", made["password"])
@@ -188,9 +188,7 @@ def test_removing_asks_first_and_leaves_nothing(say, tax, rabbitmq_server):
     for what in ("list_users", "list_queues", "list_operator_policies"):
         assert names(rabbitmq_server, what) == set()
     assert bindings(rabbitmq_server, "department.tax") == set()
-    assert say("remove", "tax", "--yes")[2] == [
-        "bihuan: There is no department tax; there are none."
-    ]
+    assert say("remove", "tax", "--yes")[2] == ["bihuan: Unknown department tax. There are none."]
 
 
 def test_the_list_says_what_waits(distributed, say, tax):
@@ -225,5 +223,5 @@ def test_a_broker_without_the_district_is_told_apart(rabbitmq_server, say):
     code, _, errors = say("add", "tax", "--events", REOPENED)
     assert code == 1
     assert errors == [
-        "bihuan: The broker has no exchange filing.events yet: say bihuan preflight first."
+        "bihuan: The broker has no exchange filing.events yet: run `bihuan preflight` first."
     ]

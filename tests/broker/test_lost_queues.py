@@ -62,7 +62,7 @@ def test_what_lost_queues_held_is_sent_again_in_order(settings, tmp_path):
             return sorted(slip["enterprise_id"] for slip in found) == sorted(ids)
 
         until(slips)
-        gaps = "SELECT name FROM deployment WHERE name LIKE 'gap%%'"
+        gaps = "SELECT name FROM deployment WHERE name LIKE 'recovery%%'"
         until(lambda: not rows(settings, "inspection", gaps))
     assert rows(settings, "inspection", "SELECT type, reason FROM parked_messages") == []
 
@@ -113,11 +113,11 @@ def test_a_partition_that_changes_hands_before_its_first_queue_is_made_has_lost_
     migrations.apply(store)
     with store.write() as uow:
         uow.execute(leases.insert().values(name="partition 3", until=0.0))
-    assert replay.gap_found(store, 3, NAMES, held) == []
-    assert replay.gap_found(store, 3, NAMES, held) == [], "the first who looked has made none"
+    assert replay.begin_recovery(store, 3, NAMES, held) == []
+    assert replay.begin_recovery(store, 3, NAMES, held) == [], "the first who looked has made none"
 
     replay.queue_made(store, 3, 100.0)
-    assert replay.gap_found(store, 3, NAMES, held) == sorted(NAMES)
+    assert replay.begin_recovery(store, 3, NAMES, held) == sorted(NAMES)
     replay.queue_made(store, 3, 200.0)
     with store.read() as session:
         assert session.scalar(select(leases.c.drained_at)) == 100.0, "what was lost is asked for"
@@ -159,9 +159,9 @@ def test_who_has_lost_a_partition_neither_takes_its_marker_nor_asks_for_what_was
     migrations.apply(store)
     with store.write() as uow:
         uow.execute(leases.insert().values(name="partition 3", until=0.0, drained_at=100.0))
-    assert replay.gap_found(store, 3, ["filing"], held) == ["filing"]
+    assert replay.begin_recovery(store, 3, ["filing"], held) == ["filing"]
     with store.read() as session:
-        marker = replay.gaps_of(session, 3)["filing"]
+        marker = replay.recoveries_of(session, 3)["filing"]
     lane = replay.marker_of("filing", marker, 3, 8, store.now())
 
     before, mine = consumer(store, lost), consumer(store, held)
@@ -170,16 +170,18 @@ def test_who_has_lost_a_partition_neither_takes_its_marker_nor_asks_for_what_was
         before.run(partition_consumer, 10)
         assert partition_consumer.acknowledged == [], "whatever it would do with them"
     with pytest.raises(PartitionLost):
-        replay.gap_found(store, 3, ["filing"], lost)
+        replay.begin_recovery(store, 3, ["filing"], lost)
     with store.read() as session:
-        assert replay.gaps_of(session, 3) == {"filing": marker}, "for who serves the partition"
+        assert replay.recoveries_of(session, 3) == {"filing": marker}, (
+            "for who serves the partition"
+        )
 
     early, again = withdrawn("early"), withdrawn("again")
     partition_consumer = Partition3([early], [lane, again])
     mine.run(partition_consumer, 10)
     assert partition_consumer.acknowledged == [early, lane, again]
     with store.read() as session:
-        assert replay.gaps_of(session, 3) == {}
+        assert replay.recoveries_of(session, 3) == {}
         assert set(session.scalars(select(inbox.c.id))) == {"again"}
     store.close()
 
@@ -197,7 +199,7 @@ def consumer(store, hold):
     again."""
     made = Consumer(Deaf(), store, {FilingWithdrawn.type: [lambda _fact, _uow: None]}, list)
     made.partitions.count, made.partitions.hold = 8, hold
-    made.gaps.add(3)
+    made.recovering.add(3)
     return made
 
 

@@ -291,19 +291,19 @@ def test_nothing_is_taken_away_once_the_command_has_lost_its_locks(settings, mon
     from console.cli import partitions
 
     declare_all(settings)
-    make_anew = partitions._make_anew
+    remake = partitions._remake
 
     def cut_before(broker, *given):
         broker.transport.close()
-        make_anew(broker, *given)
+        remake(broker, *given)
 
-    monkeypatch.setattr(partitions, "_make_anew", cut_before)
+    monkeypatch.setattr(partitions, "_remake", cut_before)
     monkeypatch.setenv("AMQP_URI", settings.amqp_uri)
     monkeypatch.setenv("DATABASE_URL", settings.database_url)
     with channel_to(settings) as channel:
         kept = queue_of("filing", 0)
         channel.queue_bind(kept, "amq.direct", "a-mark")
-        with pytest.raises(partitions.Unanswered, match="Give the command again"):
+        with pytest.raises(partitions.Unanswered, match="Run the command again"):
             partitions.partitions(3, 60.0)
         channel.confirm_select()
         channel.basic_publish_confirm(amqp.Message("{}"), "amq.direct", "a-mark", mandatory=True)

@@ -27,7 +27,7 @@ from tests.console.test_command_line import bihuan
 from tests.loop.telling import STORIES
 
 ENTERPRISES, SLIPS = VIEWS["enterprises"].table, VIEWS["slips"].table
-EQUAL = "The read models are what follows from the events."
+EQUAL = "The read models match the events."
 
 
 def environ(district):
@@ -113,7 +113,7 @@ def test_read_models_follow_from_the_events_and_are_put_right(district):
     assert kept(district) == damaged, "a check changes nothing"
 
     code, out = rebuild(district)
-    assert (code, out[-1]) == (0, "What differed has been put right.")
+    assert (code, out[-1]) == (0, "The differences have been corrected.")
     after = kept(district)
     assert [row[1:] for row in after["slips"]] == [row[1:] for row in before["slips"]]
     assert [row for row in after["counters"] if row.value] == [
@@ -201,7 +201,7 @@ def test_gateways_go_on_projecting_while_read_models_are_rebuilt(district, monke
             uow.execute(update(counters).values(value=counters.c.value + 5))
         code, out, errors = bihuan("rebuild", **environ(district))
         assert (code, errors) == (0, []), out
-        assert "What differed has been put right." in out
+        assert "The differences have been corrected." in out
         assert len(made) > before, "the district goes on"
     stop.append(True)
     for worker in workers:
@@ -246,7 +246,7 @@ def test_an_event_that_cannot_be_projected_is_one_sentence(make_district):
     assert errors[0].startswith("bihuan: Event 2 cannot be read: enterprise-registered is not")
     code, _, errors = bihuan("rebuild", "streets", **environ(district))
     assert (code, len(errors)) == (2, 1)
-    assert errors[0].startswith("bihuan: There is no read model streets; there are enterprises,")
+    assert errors[0].startswith("bihuan: Unknown read model streets. Read models: enterprises,")
 
 
 def test_an_event_that_no_longer_fits_is_named(make_district, tmp_path, monkeypatch):

@@ -97,7 +97,7 @@ def writer():
             delivery = frame.f_locals.get("delivery")
             is_parked = delivery is not None and delivery.row is not None
             return f"{code.co_name} of a parked message" if is_parked else code.co_name
-        if code.co_filename == replay.__file__ and code.co_name == "gap_found":
+        if code.co_filename == replay.__file__ and code.co_name == "begin_recovery":
             return code.co_name
         frame = frame.f_back
     return None
@@ -218,17 +218,17 @@ def test_every_writer_holds_the_partition(serving, store, monkeypatch):
     serving.retries.retry_due()
 
     replay.queue_made(store, PARTITION, 0.0)
-    replay.gap_found(store, PARTITION, ["filing"], serving.partitions.hold)
-    serving.gaps.add(PARTITION)
+    replay.begin_recovery(store, PARTITION, ["filing"], serving.partitions.hold)
+    serving.recovering.add(PARTITION)
     with store.read() as session:
-        name = replay.gaps_of(session, PARTITION)["filing"]
+        name = replay.recoveries_of(session, PARTITION)["filing"]
     take(said("stray"), marker(name))
 
     assert watch.unheld == []
     parked_too = {f"{name} of a parked message" for name in OF_PARKED}
     missed = (WRITERS - {"note"} | parked_too) - watch.written
     assert not missed, f"the story does not walk {missed}"
-    assert "gap_found" in watch.written
+    assert "begin_recovery" in watch.written
 
 
 @pytest.mark.parametrize("what", ["is done", "waits", "refuses", "writes and refuses", "breaks"])

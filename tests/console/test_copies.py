@@ -238,5 +238,5 @@ def test_who_adopts_what_nobody_has_sent_from_is_told_so(tmp_path):
         uow.execute(deployment.delete())
     code, lines, _ = here(home, "webhooks", "adopt")
     assert (code, lines) == (
-        0, ["Nobody has sent from this database yet: the gateway that starts next may."]
+        0, ["This database has sent no webhooks yet: the next gateway to start may."]
     )  # fmt: skip

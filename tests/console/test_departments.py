@@ -15,10 +15,13 @@ ADD = ("department", "add", "tax", "--events")
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ((*ADD, "issue-fond"), "There is no event issue-fond; did you mean issue-found"),
-        ((*ADD, "zzz"), "There is no event zzz; docs/events.md has all of them."),
-        ((*ADD, "issue-found,command-settled"), "command-settled is for the services themselves"),
-        ((*ADD, "hour-began"), "hour-began is for the services themselves"),
+        ((*ADD, "issue-fond"), "Unknown event issue-fond; did you mean issue-found"),
+        ((*ADD, "zzz"), "Unknown event zzz; docs/events.md lists all events."),
+        (
+            (*ADD, "issue-found,command-settled"),
+            "command-settled is an internal event of the services",
+        ),
+        ((*ADD, "hour-began"), "hour-began is an internal event of the services"),
         ((*ADD, "plan-visit"), "plan-visit is a command"),
         ((*ADD, " , "), "--events must name at least one event."),
         (("department", "add", "Tax!", "--events", "issue-found"), "'Tax!' cannot be a"),

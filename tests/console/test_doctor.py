@@ -165,7 +165,7 @@ def test_a_rulebook_that_cannot_be_read_is_a_fault(tmp_path):
 def test_a_service_that_is_none_is_a_mistake(tmp_path):
     code, _, errors = here(ALONE | {"DATA": str(tmp_path)}, "doctor", "post")
     assert code == 2
-    assert errors[0].startswith("bihuan: There is no service post;")
+    assert errors[0].startswith("bihuan: Unknown service post. Services:")
 
 
 def test_one_service_alone_is_looked_at(folder):

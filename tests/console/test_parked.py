@@ -103,7 +103,7 @@ def test_a_stuck_parked_message_is_listed_shown_and_tried_again(operated):
     assert "body" not in listed
     (row,) = (line for line in operated.ok("list") if "enterprise-reopened" in line)
     assert "this is not in the book" in row
-    assert operated.ok("list", "--state", "retrying") == ["There are no such parked messages."]
+    assert operated.ok("list", "--state", "retrying") == ["No parked messages match."]
     assert operated.listed("--older-than", "1h") == []
     assert len(operated.listed("--key", ill, "--source", "filing", "--older-than", "0s")) == 1
 
@@ -114,7 +114,7 @@ def test_a_stuck_parked_message_is_listed_shown_and_tried_again(operated):
     assert facts["actions"] == facts["behind"] == []
 
     mend()
-    said = f"inspection {parked_message.seq} (enterprise-reopened) is tried again."
+    said = f"inspection {parked_message.seq} (enterprise-reopened) is retried."
     assert operated.process("retry", "inspection", parked_message.seq, "--by", "安") == (
         0,
         [said],
@@ -182,7 +182,7 @@ def test_a_dropped_command_is_settled_once_as_rejected(operated):
     ]
     until(lambda: district.client.get(answer.headers["Location"])["state"] == "rejected")
     became = district.client.get(answer.headers["Location"])
-    assert "given up by the operator" in json.dumps(became)
+    assert "dropped by an operator" in json.dumps(became)
     assert "不再需要" not in json.dumps(became), "why is the operator's own"
     settled = [
         row
@@ -201,7 +201,7 @@ def test_a_command_that_nobody_knows_waits_until_it_is_dropped_and_is_then_settl
     until(lambda: operated.rows("inspection"))
     (parked_message,) = operated.listed("--state", "retrying")
     assert parked_message["awaits"] == parked_message["type"] == "order-closure"
-    assert parked_message["reason"].endswith("it waits for a version that knows it")
+    assert parked_message["reason"].endswith("it waits for a version that handles it")
     assert district.client.get(answer.headers["Location"])["state"] == "pending"
     operated.ok("drop", parked_message["id"], "--reason", "不再需要")
     until(lambda: district.client.get(answer.headers["Location"])["state"] == "rejected")
@@ -230,7 +230,7 @@ def test_an_impostor_is_neither_tried_nor_settled_again(operated):
         said_before = uow.scalar(select(func.count()).select_from(outbox))
     number = operated.rows("inspection")[0].seq
 
-    assert "is rejected; --even-dead" in operated.ok("retry", "inspection", number)[0]
+    assert "is dead; --even-dead" in operated.ok("retry", "inspection", number)[0]
     (said,) = operated.ok("retry", "inspection", number, "--even-dead")
     assert "another message came under its id" in said
     assert operated.ok("drop", "inspection", number, "--reason", "僞") == [
@@ -277,9 +277,7 @@ def test_many_are_asked_about_first(operated):
     assert code == 1
     assert any("Try these 3 parked messages again?" in line for line in errors)
     assert all(row.state == EXHAUSTED for row in operated.rows("inspection"))
-    assert operated.ok("list", "--limit", 2)[-1] == (
-        "There are more than these 2; --limit shows more."
-    )
+    assert operated.ok("list", "--limit", 2)[-1] == ("There are more than 2; --limit shows more.")
     assert len(operated.ok("retry", "--all", "--type", "enterprise-reopened", "--yes")) == 3
     until(lambda: not operated.rows("inspection"))
 
@@ -301,7 +299,7 @@ def test_a_parked_message_in_hand_is_left_alone(operated):
                 .with_for_update()
             )
             (said,) = operated.ok("drop", "inspection", parked_message.seq, "--reason", "試")
-        assert said.endswith("is being tried right now.")
+        assert said.endswith("is being retried right now.")
     with store.write() as uow:
         uow.execute(parked_messages.delete())
     (result,) = at_work.drop([found], "試")
@@ -321,10 +319,13 @@ def nobody(tmp_path_factory):
     ("words", "sentence"),
     [
         (("show", "inspection", "7"), "inspection has no parked message 7."),
-        (("show", "7"), "A number is one service's own: say SERVICE NUMBER."),
-        (("retry", "police", "7"), "There is no service police; there are filing, inspection,"),
-        (("list", "--service", "police"), "There is no service police"),
-        (("list", "--state", "lost"), "--state must be one of waiting, stuck, rejected, not lost."),
+        (("show", "7"), "A number needs its service: SERVICE NUMBER."),
+        (("retry", "police", "7"), "Unknown service police. Services: filing, inspection,"),
+        (("list", "--service", "police"), "Unknown service police"),
+        (
+            ("list", "--state", "lost"),
+            "--state must be one of retrying, exhausted, dead, not lost.",
+        ),
         (("list", "--older-than", "soon"), "An age must be like 90s, 15m, 2h or 3d"),
         (("retry",), "Say which parked messages:"),
         (("retry", "inspection", "7", "--all"), "Say which parked messages:"),

@@ -83,7 +83,7 @@ def test_a_database_that_does_not_answer_is_one_sentence():
 def test_a_service_that_there_is_not_is_a_mistake_of_usage():
     code, said, errors = bihuan("migrate", "fishing", COLUMNS="200")
     assert (code, said) == (2, "")
-    assert any("there is no service 'fishing', only filing" in line for line in errors)
+    assert any("unknown service 'fishing'; services: filing" in line for line in errors)
 
 
 def test_the_data_of_a_running_district_are_left_alone(tmp_path):

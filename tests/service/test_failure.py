@@ -295,7 +295,7 @@ def test_a_parked_message_says_that_it_waits_for_a_newer_version(inspection):
         (parked_message,) = session.execute(select(kept.c.reason, kept.c.awaits))
     assert (
         parked_message.reason
-        == "no contract is called plan-visit; it waits for a version that knows it"
+        == "no contract is called plan-visit; it waits for a version that handles it"
     )
     assert parked_message.awaits == "plan-visit"
 

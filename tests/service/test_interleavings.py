@@ -155,7 +155,7 @@ class Process:
 
         self.consumer = Consumer(Deaf(), store, {FilingWithdrawn.type: [handle]}, lambda: None)
         self.consumer.partitions.count = PARTITIONS
-        self.consumer.gaps.add(PARTITION)
+        self.consumer.recovering.add(PARTITION)
 
     def take(self, queue, most=10):
         self.consumer.run(queue, most)
@@ -171,11 +171,11 @@ def said(identity, *, marker=None):
 
 def lose_the_queue(store):
     """Have the partition's queue found missing; give what its publisher's marker will be."""
-    if replay.gap_found(store, PARTITION, ["filing"], lambda *_: None) == []:
+    if replay.begin_recovery(store, PARTITION, ["filing"], lambda *_: None) == []:
         replay.queue_made(store, PARTITION, 0.0)
         return lose_the_queue(store)
     with store.read() as session:
-        return replay.gaps_of(session, PARTITION)["filing"]
+        return replay.recoveries_of(session, PARTITION)["filing"]
 
 
 def marker(name, *, marked=True):
@@ -251,7 +251,7 @@ def test_a_second_loss_asks_for_what_the_first_has_not_been_given(store):
 
 def test_who_has_lost_a_queue_says_which_and_asks_the_publisher_for_it(leased):
     lose_the_queue(leased)
-    assert replay.gap_found(leased, PARTITION, ["gateway"], lambda *_: None) == ["gateway"]
+    assert replay.begin_recovery(leased, PARTITION, ["gateway"], lambda *_: None) == ["gateway"]
     with leased.read() as session:
         row = session.execute(select(outbox).where(outbox.c.type == "resend")).one()
     said_so = json.loads(row.body)
@@ -290,9 +290,9 @@ def test_a_marker_closes_its_own_gap_alone(leased):
     began = marker(first).payload
     second = lose_the_queue(leased)
     with leased.write() as uow:
-        replay.close_gap(uow, PARTITION, "filing", began)
+        replay.end_recovery(uow, PARTITION, "filing", began)
     with leased.read() as session:
-        assert replay.gaps_of(session, PARTITION) == {"filing": second}
+        assert replay.recoveries_of(session, PARTITION) == {"filing": second}
 
 
 def test_a_second_loss_may_be_made_good_by_an_earlier_version(leased):

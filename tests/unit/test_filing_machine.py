@@ -65,7 +65,7 @@ class Office(RuleBasedStateMachine):
             {c.key: getattr(one, c.key) for c in type(one).__mapper__.column_attrs}
             for one in things
         ]
-        return columns, [one.__dict__.get("_unsaid") for one in things], len(self.stated)
+        return columns, [one.__dict__.get("_pending") for one in things], len(self.stated)
 
     @property
     def latest(self):
