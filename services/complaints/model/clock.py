@@ -207,7 +207,7 @@ class Timed(Aggregate):
             return
         if self.due_on is None or self.rings_on is None or self.rings_on >= today:
             return
-        told = book.complaint_rungs[min(self.level, len(book.complaint_rungs) - 1)]
+        rung = book.complaint_rungs[min(self.level, len(book.complaint_rungs) - 1)]
         self.level += 1
         self.rings_on = self._next_ring(book)
         self.record(
@@ -217,7 +217,7 @@ class Timed(Aggregate):
                 due_on=self.due_on,
                 overdue_on=today,
                 level=self.level,
-                addressee=told.addressee,
+                addressee=rung.addressee,
                 enterprise_id=Id(self.enterprise_id) if self.enterprise_id else None,
             )
         )

@@ -162,7 +162,7 @@ class Complaint(Identified, Timed, Base):
             self.start(Stage.DECISION, book, today)
         else:
             self._conclude(book, today)
-        fact = self.record(
+        event = self.record(
             CaseDecided.echo(
                 command,
                 filed=command.file,
@@ -171,7 +171,7 @@ class Complaint(Identified, Timed, Base):
             )
         )
         self._say_whether_closed(command.by, today)
-        return fact
+        return event
 
     def conclude_case(
         self, command: ConcludeCase, points: list[Point], book: Rulebook, today: date
@@ -183,7 +183,7 @@ class Complaint(Identified, Timed, Base):
         if points and not self.enterprise_id:
             raise self.conflict(base.NotMatched)
         self._conclude(book, today)
-        fact = self.record(
+        event = self.record(
             CaseConcluded.echo(
                 command,
                 penalty=bool(points),
@@ -194,7 +194,7 @@ class Complaint(Identified, Timed, Base):
         if points:
             self.penalise(points, book, today)
         self._say_whether_closed(command.by, today)
-        return fact
+        return event
 
     def answer(
         self,

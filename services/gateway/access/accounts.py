@@ -73,12 +73,12 @@ class Accounts:
         """Return a token or an error; the error does not reveal whether the account exists."""
         if self.issuer is None:
             raise NoAccounts
-        asked: dict[str, Any] = load(Credentials(), json_body(request, LARGEST))
-        name = asked["account"]
+        credentials: dict[str, Any] = load(Credentials(), json_body(request, LARGEST))
+        name = credentials["account"]
         self._count(name)
         row = self._row(name)
         hashed = row.hash if row else self._nobody
-        right = self._pool.spawn(in_thread, _is_right, hashed, asked["password"]).wait()
+        right = self._pool.spawn(in_thread, _is_right, hashed, credentials["password"]).wait()
         if row is None or not right or row.disabled:
             raise Unauthenticated("The account or the password is wrong.")
         self._wrong.pop(name, None)

@@ -96,7 +96,7 @@ enterprises = View(
             "filing_id",
             "reopened_on",
             "out_of_province",
-            then=lambda _document, fact: {"on_duty": fact.headcount},
+            then=lambda _document, event: {"on_duty": event.headcount},
             state="open",
         ),
     ),

@@ -52,7 +52,7 @@ visits = View(
         begins(
             VisitRecorded,
             keeps=True,
-            then=lambda document, _fact: {"urgent": document.get("urgent", False)},
+            then=lambda document, _event: {"urgent": document.get("urgent", False)},
             state="recorded",
             urgent=False,
             signed=[],

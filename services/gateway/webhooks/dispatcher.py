@@ -104,7 +104,7 @@ class Dispatcher:
     def run(self) -> None:
         """Serve every webhook with work to do, forever."""
         while not self.notifier.closed:
-            known = self.notifier.position
+            position = self.notifier.position
             try:
                 if not self._is_leader():
                     self._leave_to_others()
@@ -114,7 +114,7 @@ class Dispatcher:
                 self._home_until = 0.0  # the database may have been replaced
                 self.log.warning("webhooks put off", error=str(error))
             pause(BREATH)
-            self.notifier.wait(known, LOOK_EVERY)
+            self.notifier.wait(position, LOOK_EVERY)
 
     def _leave_to_others(self) -> None:
         self._held, self._home_until = False, 0.0
