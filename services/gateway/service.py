@@ -165,8 +165,8 @@ class Gateway(Service):
     def after_commit(self, uow: UnitOfWork) -> None:
         """Wake the requests and streams that wait for what was committed."""
         if kept := uow.info.get("events"):
-            self.components.notifier.tell(kept[-1]["position"])
-        if self.components.intake.tell(event for event, _ in uow.info.get("settled", ())):
+            self.components.notifier.notify(kept[-1]["position"])
+        if self.components.intake.notify(event for event, _ in uow.info.get("settled", ())):
             self.notify(OUTCOMES)
 
     def on_notified(self) -> None:

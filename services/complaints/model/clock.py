@@ -67,11 +67,11 @@ class Timed(Aggregate):
     """The version of the calendar by which the running clock was counted; None when none runs."""
     rules: Mapped[str] = mapped_column(String(64))
 
-    def start(self, stage: Stage, book: Rulebook, today: date, *, anew: bool = False) -> None:
-        """Start the clock of a stage by today's rules, which it keeps; `anew` counts it from today
-        in any case."""
+    def start(self, stage: Stage, book: Rulebook, today: date, *, from_today: bool = False) -> None:
+        """Start the clock of a stage by the rules of today, which it keeps; `from_today` counts it from
+        today in any case."""
         rule = book.clock(self.track, stage)
-        from_receipt = rule.counted_from == RECEIPT and not anew
+        from_receipt = rule.counted_from == RECEIPT and not from_today
         self.stage, self.counted_from = stage, self.received_on if from_receipt else today
         self.unit, self.days = rule.unit, rule.days
         self.extension_days, self.extendable_by, self.level = 0, rule.extension, 0

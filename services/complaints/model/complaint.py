@@ -270,7 +270,7 @@ class Complaint(Identified, Timed, Base):
             raise self.conflict(base.TooLateToReopen, last_day=self.reopen_until.isoformat())
         self.state, self.main_id, self.is_rated = ComplaintState.ACCEPTED, None, False
         self.reopenings += 1
-        self.start(WORKED_ON[Track(self.track)], book, today, anew=True)
+        self.start(WORKED_ON[Track(self.track)], book, today, from_today=True)
         return self.record(
             ComplaintReopened.echo(
                 command,

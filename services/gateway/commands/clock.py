@@ -101,7 +101,7 @@ class Clock:
                 self.store.statements.insert_or_replace(clock, "name"),
                 {"name": "now", "at": moment_to_json(moment)},
             )
-            identity = _say(uow, moment)
+            identity = _publish(uow, moment)
         self._wake()
         return identity
 
@@ -129,7 +129,7 @@ class Clock:
                 self._withheld = True
                 return published
             hour = _hour_of(datetime.fromtimestamp(now, UTC))
-            _say(uow, hour)
+            _publish(uow, hour)
         self._withheld = False
         self._wake()
         return hour
@@ -182,7 +182,7 @@ def _of_an_hour(message: Message) -> bool:
     )
 
 
-def _say(uow: UnitOfWork, moment: datetime) -> str:
+def _publish(uow: UnitOfWork, moment: datetime) -> str:
     event = HourBegan(at=moment)
     identity = derived_id(event.type, moment_to_json(moment))
     if uow.scalar(select(outbox.c.id).where(outbox.c.id == identity)) is None:

@@ -248,7 +248,7 @@ class CommandIntake:
             if waiter is not None and not waiter.ready():
                 waiter.send()
 
-    def tell(self, outcomes: Iterable[CommandSettled]) -> bool:
+    def notify(self, outcomes: Iterable[CommandSettled]) -> bool:
         """Wake the callers of settled commands with the outcomes; return whether some were
         submitted by another process."""
         elsewhere = False

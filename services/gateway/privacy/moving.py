@@ -46,7 +46,7 @@ class Moving:
             with self.store.write() as uow:
                 uow.connection().execute(_JOIN, some)
 
-    def tell(
+    def reidentify(
         self, medics: Mapping[str, str], by: str, now: Callable[[Session], datetime]
     ) -> dict[str, str]:
         """Send insurance the correct reference of each medic; return the medic of each command."""

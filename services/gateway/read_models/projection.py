@@ -66,9 +66,9 @@ class Page:
             if document is before:
                 continue
             changed.setdefault(view.name, []).append((before, document))
-            moved.update(view.figures(document))
+            moved.update(view.count(document))
             if before:
-                moved.subtract(view.figures(before))
+                moved.subtract(view.count(before))
         for name, documents in changed.items():
             write_documents(self._store, uow, views[name], documents)
         return moved
