@@ -13,17 +13,17 @@ _TIME = "2020-03-06T01:30:00Z"
 
 def example(kind: type[Contract]) -> dict[str, Any]:
     """Return an example of a contract: its headers and its body."""
-    fact = kind.from_data({name: value(name, shape) for name, shape in kind.describe().items()})
+    payload = kind.from_data({name: value(name, shape) for name, shape in kind.describe().items()})
     source = "gateway" if issubclass(kind, Command) else kind.service or SWEEPERS[0]
     envelope = Envelope(
         id="0170ad1c-9d40-7c3e-8f21-5b8e4d1a6c02",
         source=source,
         type=kind.type,
         time=_TIME,
-        partitionkey=fact.key,
+        partitionkey=payload.key,
         correlationid="0170ad1c-9d3f-7a11-b0c4-2f6d9e8a7b01",
     )
-    return {"headers": envelope.headers(), "body": fact.to_data()}
+    return {"headers": envelope.headers(), "body": payload.to_data()}
 
 
 def value(name: str, shape: dict[str, Any]) -> Any:

@@ -124,7 +124,7 @@ def _moved(store: Store, seal: Seal, found: Found, who: str, clock: Clock) -> bo
     print(f"keys of people: {len(found.keys):,} moved, to {_people(found)}")
     for person, keys in found.joined.items():
         print(f"  {person} has {keys} keys now, which are destroyed together")
-    commands = moving.tell(found.medics, who, clock.now)
+    commands = moving.reidentify(found.medics, who, clock.now)
     if commands:
         store.dialect.notify(OUTBOX)
     pending = _wait(moving, [*commands])

@@ -118,22 +118,22 @@ def worker_of(text: str) -> str:
 def phone_of(text: str) -> str | None:
     """Return a phone as dialled within the country, or with + from abroad; None if invalid. An
     extension follows an x."""
-    said = plain(text, dash="-").replace(".", "").replace("·", "")
-    if number := _dialled(said.replace("-", "")):
+    spelled = plain(text, dash="-").replace(".", "").replace("·", "")
+    if number := _dialled(spelled.replace("-", "")):
         return number
-    if (extended := _EXTENSION.fullmatch(said)) and (number := _dialled(extended[1])):
+    if (extended := _EXTENSION.fullmatch(spelled)) and (number := _dialled(extended[1])):
         return f"{number}x{extended[2]}"
     return None
 
 
-def _dialled(said: str) -> str | None:
-    number = said.replace("-", "")
-    if found := _MOBILE.fullmatch(number):
-        return found[1]
-    if found := _LANDLINE.fullmatch(number):
-        return f"0{found[1]}{found[2]}"
-    found = _ABROAD.fullmatch(number)
-    return f"+{found[1]}" if found else None
+def _dialled(dialled: str) -> str | None:
+    number = dialled.replace("-", "")
+    if match := _MOBILE.fullmatch(number):
+        return match[1]
+    if match := _LANDLINE.fullmatch(number):
+        return f"0{match[1]}{match[2]}"
+    match = _ABROAD.fullmatch(number)
+    return f"+{match[1]}" if match else None
 
 
 # -- names

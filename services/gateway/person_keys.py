@@ -69,9 +69,9 @@ class Known(NamedTuple):
     earlier: list[str]
 
 
-def reference_of(seal: Seal, given: Mapping[str, Any]) -> str:
+def reference_of(seal: Seal, fields: Mapping[str, Any]) -> str:
     """Return the reference of a person with a phone; without one, a new reference each time."""
-    phone = phone_of(str(given.get("phone") or ""))
+    phone = phone_of(str(fields.get("phone") or ""))
     return by_phone(seal, phone) if phone else secrets.token_hex(20)
 
 
@@ -85,11 +85,11 @@ def by_phone(seal: Seal, phone: str) -> str:
     return seal.reference(f"phone {phone}")
 
 
-def known_by_identity(seal: Seal, said: str, number: str) -> Known:
+def known_by_identity(seal: Seal, spelling: str, number: str) -> Known:
     """Return the references of a person by identity number: the normalized one, and the spelling as
     given. Other spellings that were used earlier are unknown."""
     reference = by_identity(seal, number)
-    forms = {said.strip().upper(), plain(said), shorter(number) or number}
+    forms = {spelling.strip().upper(), plain(spelling), shorter(number) or number}
     return Known(reference, sorted({seal.reference(form) for form in forms} - {reference}))
 
 
@@ -118,15 +118,15 @@ class PersonKeys:
 
         If another gateway creates one at the same time, that one is used by both.
         """
-        found: dict[str, PersonKey] = {}
+        ready: dict[str, PersonKey] = {}
         wanted = sorted({*persons})
-        while missing := [person for person in wanted if person not in found]:
+        while missing := [person for person in wanted if person not in ready]:
             for begin in range(0, len(missing), TOGETHER):
-                found |= self._known(uow, missing[begin : begin + TOGETHER])
-            made = [self._row(person) for person in missing if person not in found]
+                ready |= self._known(uow, missing[begin : begin + TOGETHER])
+            made = [self._row(person) for person in missing if person not in ready]
             if made:
                 uow.connection().execute(self.store.statements.insert_new(person_keys), made)
-        return found
+        return ready
 
     def _known(self, uow: UnitOfWork, persons: Sequence[str]) -> dict[str, PersonKey]:
         columns = person_keys.c.person, person_keys.c.id, person_keys.c.wrapped
@@ -150,11 +150,11 @@ class PersonKeys:
         rows = session.execute(select(person_keys).where(person_keys.c.id.in_(keys))).all()
         if any(row.wrapped is None for row in rows):
             raise Destroyed
-        known = {row.id: self.seal.unwrap(row.id, row.wrapped) for row in rows}
-        if lacking := keys - known.keys():
+        unwrapped = {row.id: self.seal.unwrap(row.id, row.wrapped) for row in rows}
+        if lacking := keys - unwrapped.keys():
             raise KeyMissing(min(lacking))
         return {
-            name: known.get(key_of(sealed), self.seal).open(sealed)
+            name: unwrapped.get(key_of(sealed), self.seal).open(sealed)
             for name, sealed in boxes.items()
         }
 

@@ -37,7 +37,7 @@ def routes_of(parts: Components) -> Iterator[Route]:
         parts.intake, parts.clock, parts.parser, reads, wait=parts.settings.wait
     )
     sheets, exports = Sheets(endpoints), Exports(parts.exporting)
-    openings = Disclosures(parts.person_keys, parts.local_commands, reads)
+    disclosures = Disclosures(parts.person_keys, parts.local_commands, reads)
     for post in POSTS:
         yield Route("POST", post.path, partial(endpoints.single, post))
     for post in BATCHES:
@@ -45,7 +45,7 @@ def routes_of(parts: Components) -> Iterator[Route]:
     for sheet in SHEETS:
         yield Route("POST", sheet.path, partial(sheets.take, sheet))
     for disclosure in DISCLOSURES:
-        yield Route("POST", disclosure.path, partial(openings.open, disclosure))
+        yield Route("POST", disclosure.path, partial(disclosures.open, disclosure))
     for view in VIEWS.values():
         yield Route("GET", view.path, partial(exports.of_view, view))
         yield Route("GET", view.document_path, partial(read_models.document, reads, view))

@@ -137,7 +137,7 @@ class Gateway(Service):
         uow.info["hours"].append(uow.message)
 
     @on(HourSwept)
-    def take_sweep(self, _fact: HourSwept, uow: UnitOfWork) -> None:
+    def take_sweep(self, _event: HourSwept, uow: UnitOfWork) -> None:
         """Record what a service found due in an hour."""
         uow.info["hours"].append(uow.message)
 
@@ -158,15 +158,15 @@ class Gateway(Service):
         moved = uow.info["page"].write(uow, VIEWS)
         rows = [{"name": name, "value": by} for name, by in sorted(moved.items()) if by]
         uow.at_end(self.store.statements.insert_or_add(counters, ["name"]), rows)
-        settle(uow, [fact for fact, _ in uow.info["settled"]])
+        settle(uow, [event for event, _ in uow.info["settled"]])
         tally(self.store, uow, uow.info["hours"])
         append(self.store, uow, {EVENTS: uow.info["events"], AUDIT: ended(uow.info["settled"])})
 
     def after_commit(self, uow: UnitOfWork) -> None:
         """Wake the requests and streams that wait for what was committed."""
         if kept := uow.info.get("events"):
-            self.components.notifier.tell(kept[-1]["position"])
-        if self.components.intake.tell(fact for fact, _ in uow.info.get("settled", ())):
+            self.components.notifier.notify(kept[-1]["position"])
+        if self.components.intake.notify(event for event, _ in uow.info.get("settled", ())):
             self.notify(OUTCOMES)
 
     def on_notified(self) -> None:

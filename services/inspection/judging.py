@@ -44,8 +44,8 @@ def judge(
 
 def checklist_of(book: Rulebook, version: str | None, day: date) -> Checklist:
     """Return the checklist that an event pins, else that of the day."""
-    known = book.checklist_under(version, day) if version else None
-    return known or book.on(day).checklist
+    pinned = book.checklist_under(version, day) if version else None
+    return pinned or book.on(day).checklist
 
 
 def _of_findings(findings: Sequence[Finding], checklist: Checklist) -> Faults:
@@ -82,14 +82,14 @@ def _broken(
     command: RecordVisit | RecordPart, items: dict[str, Item], checklist: Checklist, book: Rulebook
 ) -> list[Finding]:
     """Return a finding for each rule that an answer breaks and officers have not named."""
-    found: dict[str, Finding] = {}
+    findings: dict[str, Finding] = {}
     named = {finding.rule for finding in command.findings}
     for code, item in items.items():
         if code in command.answers and item.rule and item.fails_with(command.answers[code]):
-            told = checklist.words_of(item, command.answers[code])
-            remark = book.say("%(question)s: %(answer)s", question=item.point, answer=told).zh
-            before = found.get(item.rule)
-            found[item.rule] = Finding(
+            words = checklist.words_of(item, command.answers[code])
+            remark = book.say("%(question)s: %(answer)s", question=item.point, answer=words).zh
+            before = findings.get(item.rule)
+            findings[item.rule] = Finding(
                 rule=item.rule, remark=f"{before.remark}\n{remark}" if before else remark
             )
-    return [finding for rule, finding in found.items() if rule not in named]
+    return [finding for rule, finding in findings.items() if rule not in named]

@@ -70,7 +70,7 @@ def test_what_stands_in_too_many_others_is_told_so(district, unchanged):
             raw = '{"name":' + inner * depth + "0" + brackets[1] * depth + "}"
             answer = district.client.request("POST", "/v1/enterprises", raw=raw.encode())
             assert problem(answer, 422, errors_of(answer).popitem()[0])
-            assert "more than 32 others" in answer.json()["errors"][0]["detail"]
+            assert "more than 32 levels" in answer.json()["errors"][0]["detail"]
 
 
 def test_twenty_errors_are_told_and_how_many_more_there_are(district, unchanged, say):

@@ -148,12 +148,12 @@ def test_a_name_with_a_comma_is_one_name(district, say):
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("sort=due", "can by due_on, issued_on, level"),
-        ("sort=-doc", "cannot be sorted by doc"),
-        ("sort=--due_on", "cannot be sorted"),
-        ("sort=", "cannot be sorted by an empty name"),
-        ("sort=-", "cannot be sorted by an empty name"),
-        ("colour=red", "it knows state"),
+        ("sort=due", "Allowed: due_on, issued_on, level"),
+        ("sort=-doc", "Unknown sort field doc"),
+        ("sort=--due_on", "Unknown sort field"),
+        ("sort=", "Unknown sort field (empty)"),
+        ("sort=-", "Unknown sort field (empty)"),
+        ("colour=red", "Allowed: state"),
         ("q=小館", "Unknown parameter q"),
         ("due_on=2020-02-30", "due_on must be a day"),
         ("due_on=tomorrow", "2020-02-10..2020-02-20"),
@@ -175,7 +175,7 @@ def test_a_query_that_cannot_be_is_refused_with_what_can(district, query, said):
 def test_all_that_is_wrong_with_a_query_is_said_at_once(district):
     answer = district.client.request("GET", "/v1/notices?due_on=x&level=y&sort=z&limit=0")
     detail = problem(answer, 400)["detail"]
-    for name in ("due_on", "level", "sorted by z", "limit"):
+    for name in ("due_on", "level", "sort field z", "limit"):
         assert name in detail
 
 

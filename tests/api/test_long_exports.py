@@ -8,7 +8,7 @@ from sqlalchemy import event, func, select
 from chassis.storage.retention import DAY, Retention
 from services.gateway.access.callers import Caller
 from services.gateway.exports import endpoints, formats, jobs
-from services.gateway.read_models.list_query import Asked
+from services.gateway.read_models.list_query import ListQuery
 from services.gateway.read_models.queries import Reads
 from services.gateway.resources import VIEWS
 from services.gateway.resources.roles import Role
@@ -55,7 +55,7 @@ def test_nothing_is_held_of_the_database_while_somebody_reads_slowly(district, s
     event.listen(reads.store.engine, "checkout", lambda *_: taken.append(1))
     event.listen(reads.store.engine, "checkin", lambda *_: given.append(1))
     export = formats.Export(view, reads.as_of())
-    pieces = formats.CSV.write(export, reads.pages(view, Asked(limit=2)))
+    pieces = formats.CSV.write(export, reads.pages(view, ListQuery(limit=2)))
     first = next(pieces)
     assert len(taken) == len(given) > 0
     late = district.register(name="後來者")

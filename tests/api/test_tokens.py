@@ -206,7 +206,7 @@ def test_a_new_key_of_a_provider_is_asked_for_and_not_for_every_stranger(
     assert verifier.caller(token("old", "RS256")).subject == "chen"
     assert provider.asked == 1
     for _ in range(20):
-        with pytest.raises(Unauthenticated, match="not known"):
+        with pytest.raises(Unauthenticated, match="unknown key"):
             verifier.caller(token("new", "EdDSA"))
     assert provider.asked == 1, "not so soon again"
 
@@ -215,7 +215,7 @@ def test_a_new_key_of_a_provider_is_asked_for_and_not_for_every_stranger(
     assert verifier.caller(token("new", "EdDSA")).subject == "chen"
     assert provider.asked == 2
     provider.status = 500
-    with pytest.raises(Unauthenticated, match="not known"):
+    with pytest.raises(Unauthenticated, match="unknown key"):
         verifier.caller(token("newer", "EdDSA"))
     monkeypatch.setattr(tokens, "REMEMBERED", 0)
     assert verifier.caller(token("new", "EdDSA")).subject == "chen", "the known keys are kept"

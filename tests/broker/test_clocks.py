@@ -164,7 +164,7 @@ def test_hours_of_the_future_do_not_stand_before_those_that_come(store, monkeypa
     gateway = store(Gateway)
     future = Shifted.fromtimestamp(gateway.now() + 10 * DAY, clock.UTC)
     with gateway.write() as uow:
-        clock._say(uow, clock._hour_of(future))
+        clock._publish(uow, clock._hour_of(future))
     teller = clock.Clock(gateway, manual=False, wake=list)
     look(monkeypatch, clock, teller.run)
     with gateway.read() as session:

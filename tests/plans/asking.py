@@ -34,7 +34,7 @@ from services.gateway.event_log.feed import Feed, Wanted
 from services.gateway.exports.jobs import Exporting, _alike, _Lost
 from services.gateway.person_keys import PersonKeys
 from services.gateway.privacy.disclosure import Disclosures
-from services.gateway.read_models.list_query import Asked, Place, asked_of
+from services.gateway.read_models.list_query import ListQuery, Place, parse_query
 from services.gateway.read_models.projection import Page
 from services.gateway.read_models.queries import Reads
 from services.gateway.resources import DISCLOSURES, VIEWS, columns
@@ -287,11 +287,11 @@ def of_the_gateway(store):
             in_work(store, lambda uow, view=view: load(store, uow, view)),
         )
         late = Place(None, ROWS - 60)
-        yield f"the first page of the {name}", partial(reads.listing, view, Asked())
-        yield f"a late page of the {name}", partial(reads.listing, view, Asked(after=late))
-        yield f"whether the {name} are many", partial(reads.is_longer, view, Asked(), 10_000)
+        yield f"the first page of the {name}", partial(reads.listing, view, ListQuery())
+        yield f"a late page of the {name}", partial(reads.listing, view, ListQuery(after=late))
+        yield f"whether the {name} are many", partial(reads.is_longer, view, ListQuery(), 10_000)
         for asked, how in lists_of(view):
-            understood = asked_of(view, MultiDict(asked))
+            understood = parse_query(view, MultiDict(asked))
             yield f"{name} {how}", partial(reads.listing, view, understood)
     for column in (events.c.enterprise_id, events.c.complaint_id):
         yield (

@@ -105,7 +105,7 @@ def test_a_registration_is_refused_with_every_fault_at_once(filing):
     assert faults(filing.when(wrong)) == ["credit_code", "industry", "premises", "grid"]
 
 
-def test_a_credit_code_in_small_parked_messages_is_refused(filing):
+def test_a_credit_code_in_small_letters_is_refused(filing):
     small = register(credit_code="91350100m000100y43")
     assert faults(filing.when(small)) == ["credit_code"]
 

@@ -242,7 +242,7 @@ def test_who_orders_a_closure_is_told_its_number(shop):
 # slips
 
 
-def test_each_of_the_four_slips_is_a_parked_message_with_its_number_in_both_languages(shop):
+def test_each_of_the_four_slips_is_a_letter_with_its_number_in_both_languages(shop):
     prompt = only(PromptSlipIssued, shop.when(reopened(premises="restaurant")))
     assert prompt.text.zh.splitlines()[:3] == ["豐提〔2020〕0001號", "提示單", "泉秀一號店："]
     said = shop.when(visit("dine_in"))

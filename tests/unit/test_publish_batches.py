@@ -9,7 +9,7 @@ from chassis.rabbitmq.publisher import publish_batches, unbroken
 
 
 def event(name):
-    """Make an event, whose key is its first parked message."""
+    """Make an event, whose key is its first letter."""
     return Having(id=name, is_command=False, envelope=Having(partitionkey=name[0]))
 
 

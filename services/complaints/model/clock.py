@@ -63,11 +63,10 @@ class Timed(Aggregate):
     """The version of the calendar by which the running clock was counted; None when none runs."""
     rules: Mapped[str] = mapped_column(String(64))
 
-    def start(self, stage: Stage, book: Rulebook, today: date, *, anew: bool = False) -> None:
-        """Start the clock of a stage by today's rules, which it keeps; `anew` counts it from today
-        in any case."""
+    def start(self, stage: Stage, book: Rulebook, today: date, *, from_today: bool = False) -> None:
+        """Start the clock of a stage by the rules of today; with `from_today` it counts from today."""
         rule = book.clock(self.track, stage)
-        from_receipt = rule.counted_from == RECEIPT and not anew
+        from_receipt = rule.counted_from == RECEIPT and not from_today
         self.stage, self.counted_from = stage, self.received_on if from_receipt else today
         self.unit, self.days = rule.unit, rule.days
         self.extension_days, self.extendable_by, self.level = 0, rule.extension, 0
@@ -203,7 +202,7 @@ class Timed(Aggregate):
             return
         if self.due_on is None or self.rings_on is None or self.rings_on >= today:
             return
-        told = book.complaint_rungs[min(self.level, len(book.complaint_rungs) - 1)]
+        rung = book.complaint_rungs[min(self.level, len(book.complaint_rungs) - 1)]
         self.level += 1
         self.rings_on = self._next_ring(book)
         self.record(
@@ -213,7 +212,7 @@ class Timed(Aggregate):
                 due_on=self.due_on,
                 overdue_on=today,
                 level=self.level,
-                addressee=told.addressee,
+                addressee=rung.addressee,
                 enterprise_id=Id(self.enterprise_id) if self.enterprise_id else None,
             )
         )

@@ -163,7 +163,7 @@ class Complaint(Identified, Timed, Base):
             self.start(Stage.DECISION, book, today)
         else:
             self._conclude(book, today)
-        fact = self.record(
+        event = self.record(
             CaseDecided.echo(
                 command,
                 filed=command.file,
@@ -172,7 +172,7 @@ class Complaint(Identified, Timed, Base):
             )
         )
         self._say_whether_closed(command.by, today)
-        return fact
+        return event
 
     def conclude_case(
         self, command: ConcludeCase, points: list[Point], book: Rulebook, today: date
@@ -184,7 +184,7 @@ class Complaint(Identified, Timed, Base):
         if points and not self.enterprise_id:
             raise self.conflict(base.NotMatched)
         self._conclude(book, today)
-        fact = self.record(
+        event = self.record(
             CaseConcluded.echo(
                 command,
                 penalty=bool(points),
@@ -195,7 +195,7 @@ class Complaint(Identified, Timed, Base):
         if points:
             self.penalise(points, book, today)
         self._say_whether_closed(command.by, today)
-        return fact
+        return event
 
     def answer(
         self,
@@ -271,7 +271,7 @@ class Complaint(Identified, Timed, Base):
             raise self.conflict(base.TooLateToReopen, last_day=self.reopen_until.isoformat())
         self.state, self.main_id, self.is_rated = ComplaintState.ACCEPTED, None, False
         self.reopenings += 1
-        self.start(WORKED_ON[Track(self.track)], book, today, anew=True)
+        self.start(WORKED_ON[Track(self.track)], book, today, from_today=True)
         return self.record(
             ComplaintReopened.echo(
                 command,

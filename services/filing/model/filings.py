@@ -101,13 +101,13 @@ class Filing(Aggregate, Base):
             state=FilingState.SUBMITTED,
             seen_on_site=False,
         )
-        fact = FilingSubmitted.echo(
+        event = FilingSubmitted.echo(
             command,
             submitted_on=today,
             follows=None if previous is None else Id(previous.id),
             changed=[] if previous is None else made._differs_from(previous),
         )
-        made.record(fact)
+        made.record(event)
         return made
 
     def _differs_from(self, other: Filing) -> list[str]:

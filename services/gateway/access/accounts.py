@@ -54,7 +54,7 @@ class TooOften(Rejected):
 
 
 @cache
-def _hash_of_nobody() -> str:
+def _dummy_hash() -> str:
     """Return the hash that is verified for an unknown account, so that timing reveals nothing."""
     return HASHER.hash("nobody has this password, and who is not there takes as long")
 
@@ -67,18 +67,18 @@ class Accounts:
         self.issuer = issuer
         self._pool = Pool(AT_ONCE)
         self._wrong: dict[str, list[float]] = {}
-        self._nobody = _hash_of_nobody()
+        self._dummy_hash = _dummy_hash()
 
     def token(self, request: Request) -> Response:
         """Return a token or an error; the error does not reveal whether the account exists."""
         if self.issuer is None:
             raise NoAccounts
-        asked: dict[str, Any] = load(Credentials(), json_body(request, LARGEST))
-        name = asked["account"]
+        credentials: dict[str, Any] = load(Credentials(), json_body(request, LARGEST))
+        name = credentials["account"]
         self._count(name)
         row = self._row(name)
-        hashed = row.hash if row else self._nobody
-        right = self._pool.spawn(in_thread, _is_right, hashed, asked["password"]).wait()
+        hashed = row.hash if row else self._dummy_hash
+        right = self._pool.spawn(in_thread, _is_right, hashed, credentials["password"]).wait()
         if row is None or not right or row.disabled:
             raise Unauthenticated("The account or the password is wrong.")
         self._wrong.pop(name, None)

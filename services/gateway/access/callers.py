@@ -90,12 +90,12 @@ class Principal:
         """Whether nothing in the district is out of reach."""
         return ScopeLevel.DISTRICT in self.level
 
-    def signs(self, said: Any) -> str:
+    def signs(self, named: Any) -> str:
         """Return the acting person that a request names, or the caller; raises `Forbidden` if the
         caller may not act for others."""
         me = self.caller.subject
-        if said is None or said == me or self.caller.speaks_for_others:
-            return me if said is None else said
+        if named is None or named == me or self.caller.speaks_for_others:
+            return me if named is None else named
         raise Forbidden(
             "The caller may not act for another person.",
             errors=[{"pointer": "#/by", "detail": f"must be {me}, or be left out"}],

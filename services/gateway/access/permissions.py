@@ -21,12 +21,12 @@ from services.gateway.resources import (
 )
 from services.gateway.resources.roles import Roles
 
-_NOBODY: Roles = frozenset()
+_NO_ROLES: Roles = frozenset()
 
 
 def allowed(method: str, path: str) -> Roles:
     """Return the roles that may use a route; none for an undeclared route."""
-    return routes_and_roles().get((method, path), _NOBODY)
+    return routes_and_roles().get((method, path), _NO_ROLES)
 
 
 @cache

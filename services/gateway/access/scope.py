@@ -17,7 +17,7 @@ from services.gateway.resources.view import View
 from services.gateway.tables import events
 
 Conditions = list[ColumnElement[bool]]
-ACCESS = "bihuan.sight"
+ACCESS = "bihuan.access_scope"
 """Key of the request environment that holds the caller's scope."""
 
 

@@ -117,11 +117,11 @@ class Trust:
     def _read(self) -> Keys:
         """Fetch the keys; keeps the earlier ones if the fetch fails."""
         try:
-            found = PyJWKSet.from_dict(self._fetch())
+            key_set = PyJWKSet.from_dict(self._fetch())
         except (NotFetched, jwt.PyJWTError) as error:
             log("gateway").warning("keys not read", error=str(error))
             return {}
-        return {key.key_id: key for key in found.keys if key.key_id}
+        return {key.key_id: key for key in key_set.keys if key.key_id}
 
 
 class Verifier:
@@ -141,9 +141,9 @@ class Verifier:
 
     def caller(self, token: str) -> Caller:
         """Return the caller that a token names; raises `Unauthenticated` with the reason."""
-        known = self._known.get(token)
-        if known and known[0] > self.now():
-            return known[1]
+        remembered = self._known.get(token)
+        if remembered and remembered[0] > self.now():
+            return remembered[1]
         claims = self._claims(token)
         caller = self._caller(claims)
         if len(self._known) >= REMEMBERED or self._weight > HEAVIEST:
@@ -156,8 +156,8 @@ class Verifier:
     def _claims(self, token: str) -> dict[str, Any]:
         try:
             head = jwt.get_unverified_header(token)
-            said = jwt.decode(token, options={"verify_signature": False})
-            trust = self._trusted.get(str(said.get("iss")))
+            unverified = jwt.decode(token, options={"verify_signature": False})
+            trust = self._trusted.get(str(unverified.get("iss")))
             if trust is None:
                 raise Unauthenticated("The token's issuer is not trusted.")
             key = trust.key(str(head.get("kid", "")))
@@ -233,11 +233,11 @@ def verifier_of(settings: Settings, own: Issuer | None) -> Verifier:
     return Verifier(trusted, settings.token_audience, settings.token_roles)
 
 
-def _texts(found: Any) -> list[str]:
+def _texts(claim: Any) -> list[str]:
     """Return a claim that is a text or a list of texts as a list."""
-    if isinstance(found, str):
-        return found.split()
-    return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
+    if isinstance(claim, str):
+        return claim.split()
+    return [text for text in claim if isinstance(text, str)] if isinstance(claim, list) else []
 
 
 def _base64(raw: bytes) -> str:

@@ -101,25 +101,25 @@ class Clock:
                 self.store.statements.insert_or_replace(clock, "name"),
                 {"name": "now", "at": moment_to_json(moment)},
             )
-            identity = _say(uow, moment)
+            identity = _publish(uow, moment)
         self._wake()
         return identity
 
     def run(self) -> None:
         """Publish each hour of the real clock as it begins, and the current one at the start."""
-        said = None
+        published = None
         while not self.manual:
             hour = _hour_of(datetime.fromtimestamp(self.store.now(), UTC))
-            if hour != said:
+            if hour != published:
                 try:
-                    said = self._begin_hour(said)
+                    published = self._begin_hour(published)
                 except IntegrityError:
-                    said = hour  # another gateway has published it
+                    published = hour  # another gateway has published it
                 except STORAGE_ERRORS:
                     pass  # it is checked again soon
             pause(LOOK_EVERY)
 
-    def _begin_hour(self, said: datetime | None) -> datetime | None:
+    def _begin_hour(self, published: datetime | None) -> datetime | None:
         """Publish the current hour if the clocks agree; return the last published hour."""
         with self.store.write() as uow:
             now = self.store.seconds(uow)
@@ -127,9 +127,9 @@ class Clock:
                 if not self._withheld:
                     self._log.error("hour withheld", says=self.store.clock.difference(now))
                 self._withheld = True
-                return said
+                return published
             hour = _hour_of(datetime.fromtimestamp(now, UTC))
-            _say(uow, hour)
+            _publish(uow, hour)
         self._withheld = False
         self._wake()
         return hour
@@ -156,9 +156,9 @@ def tally(store: Store, uow: UnitOfWork, messages: list[Message]) -> None:
     """Count the cases that services found due in an hour, and the settled ones."""
     sums: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for message in messages:
-        fact, source = message.payload, message.envelope.source
-        if isinstance(fact, HourSwept):
-            sums[fact.hour_id, source].update(cases=fact.cases, last=int(fact.last))
+        event, source = message.payload, message.envelope.source
+        if isinstance(event, HourSwept):
+            sums[event.hour_id, source].update(cases=event.cases, last=int(event.last))
         elif _of_an_hour(message):
             sums[message.envelope.correlationid, source].update(settled=1)
     rows = [
@@ -174,22 +174,22 @@ def tally(store: Store, uow: UnitOfWork, messages: list[Message]) -> None:
 
 def _of_an_hour(message: Message) -> bool:
     """Return whether the message settles a case that a service sent to itself in an hour."""
-    fact = message.payload
+    event = message.payload
     return (
-        isinstance(fact, CommandSettled)
-        and fact.command != SweepHour.type
-        and fact.command_id != message.envelope.correlationid
+        isinstance(event, CommandSettled)
+        and event.command != SweepHour.type
+        and event.command_id != message.envelope.correlationid
     )
 
 
-def _say(uow: UnitOfWork, moment: datetime) -> str:
-    fact = HourBegan(at=moment)
-    identity = derived_id(fact.type, moment_to_json(moment))
+def _publish(uow: UnitOfWork, moment: datetime) -> str:
+    event = HourBegan(at=moment)
+    identity = derived_id(event.type, moment_to_json(moment))
     if uow.scalar(select(outbox.c.id).where(outbox.c.id == identity)) is None:
         envelope = Envelope(
-            identity, "gateway", fact.type, moment_to_json(moment), fact.key, identity
+            identity, "gateway", event.type, moment_to_json(moment), event.key, identity
         )
-        uow.outbox.append(Message.of(fact, envelope))
+        uow.outbox.append(Message.of(event, envelope))
     return identity
 
 

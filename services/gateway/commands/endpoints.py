@@ -75,11 +75,11 @@ class CommandEndpoints:
         scope = self.scope(post.path.replace("<id>", path_id or ""), request)
         body = json_body(request)
         match = parse_if_match(request.headers)
-        said = json.dumps(body, sort_keys=True) + (f"\nIf-Match: {match}" if match else "")
+        content = json.dumps(body, sort_keys=True) + (f"\nIf-Match: {match}" if match else "")
         entry = Entry(
             self.store.new_id(),
             scope.of("POST"),
-            self.parser.seal.reference(said),
+            self.parser.seal.reference(content),
             post.command.type,
             traceparent=_traceparent(request.headers),
             caller=caller_of(request).known_as,
@@ -116,11 +116,11 @@ class CommandEndpoints:
         return self._answer_of(self._intake.submit(entry), headers, entry)
 
     def _answer_of(self, identity: str, headers: Headers, entry: Entry | None = None) -> Response:
-        told = self._intake.wait_for([identity], self._patience(headers))
-        if told is None:
+        outcomes = self._intake.wait_for([identity], self._patience(headers))
+        if outcomes is None:
             return _accepted(identity)
-        if entry is not None and entry.id == identity and identity in told:
-            return _outcome(entry.ended(told[identity], self.store.now()))
+        if entry is not None and entry.id == identity and identity in outcomes:
+            return _outcome(entry.ended(outcomes[identity], self.store.now()))
         record = self._intake.records.read(identity)
         if record is None or record.state == PENDING:
             return _accepted(identity)
@@ -247,9 +247,9 @@ class CommandEndpoints:
         """Return the outcome of each row of a batch."""
         self._record(request, identity)
         limit, after = page_of(once(request.args, PAGES))
-        found = self._intake.records.rows_of(identity, after, limit + 1)
-        following = str(found[limit - 1].row) if len(found) > limit else None
-        items = [_row(record) for record in found[:limit]]
+        records = self._intake.records.rows_of(identity, after, limit + 1)
+        following = str(records[limit - 1].row) if len(records) > limit else None
+        items = [_row(record) for record in records[:limit]]
         return next_page(answer({"items": items, "next": following}), request, following)
 
     def _record(self, request: Request, identity: str) -> Answered:
@@ -276,8 +276,8 @@ class CommandEndpoints:
     def _patience(self, headers: Headers, default: float | None = None) -> float:
         """Return the seconds for which the client waits (RFC 7240)."""
         prefer = headers.get("Prefer", "")
-        if asked := re.search(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})", prefer):
-            return min(float(asked[1]), LONGEST_WAIT)
+        if wait := re.search(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})", prefer):
+            return min(float(wait[1]), LONGEST_WAIT)
         if re.search(r"(?:^|[,;\s])respond-async(?:$|[,;\s])", prefer):
             return 0.0
         return self._wait if default is None else default

@@ -28,7 +28,7 @@ LOOK_EVERY = 0.25
 
 Group = Sequence[Entry]
 """One request: a single command, or the head of a batch with its rows."""
-_Asked = tuple[Group, Event]
+_Submitted = tuple[Group, Event]
 """A request, and the event that wakes its caller."""
 
 
@@ -51,7 +51,7 @@ class CommandIntake:
         self._wake = wake
         self._now = now
         self._queue: Queue = Queue()
-        self._next: _Asked | None = None
+        self._next: _Submitted | None = None
         self._waiters: dict[str, _Waiter] = {}
         self._call = Event()
         self._closing = False
@@ -68,8 +68,8 @@ class CommandIntake:
             return earlier
         done = Event()
         self._queue.put(([head, *rows], done))
-        known: dict[str, Kept] = done.wait()
-        kept = known[head.idempotency]
+        stored: dict[str, Kept] = done.wait()
+        kept = stored[head.idempotency]
         if not head.repeats(kept):
             raise KeyReused
         return kept.id
@@ -78,7 +78,7 @@ class CommandIntake:
         """Return the id of an earlier command with the same key, or None, and store nothing; raises
         `KeyReused` if that was a different request."""
         with self.store.engine.connect() as connection:
-            row = connection.execute(entry.asked(*KEPT)).first()
+            row = connection.execute(entry.earlier(*KEPT)).first()
         if row is not None and not entry.repeats(row):
             raise KeyReused
         return row.id if row else None
@@ -92,14 +92,14 @@ class CommandIntake:
             except Exception as error:
                 self._take_each(together, error)
 
-    def _take(self, together: Sequence[_Asked]) -> None:
+    def _take(self, together: Sequence[_Submitted]) -> None:
         """Store requests in one transaction, and wake their callers."""
-        known = self._write([group for group, _ in together])
+        stored = self._write([group for group, _ in together])
         for _, done in together:
-            done.send(known)
+            done.send(stored)
         self._wake()
 
-    def _take_each(self, together: Sequence[_Asked], error: Exception) -> None:
+    def _take_each(self, together: Sequence[_Submitted], error: Exception) -> None:
         """Store each request separately, since one of them may be the cause of the failure; after a
         second storage error the others fail too."""
         failed = 0 if self.store.answers() else 2
@@ -113,18 +113,18 @@ class CommandIntake:
                     failed += isinstance(own, STORAGE_ERRORS)
             asked[1].send_exception(error)
 
-    def _together(self) -> list[_Asked]:
+    def _together(self) -> list[_Submitted]:
         """Wait for a request, and return it with those that share its transaction; a large one has
         its own."""
         together = [self._next or self._queue.get()]
         self._next, size = None, len(together[0][0])
         while size < MOST_TOGETHER and not self._queue.empty():
-            asked = self._queue.get()
-            size += len(asked[0])
+            request = self._queue.get()
+            size += len(request[0])
             if size > MOST_TOGETHER:
-                self._next = asked
+                self._next = request
                 break
-            together.append(asked)
+            together.append(request)
         return together
 
     def _write(self, groups: Sequence[Group]) -> dict[str, Kept]:
@@ -142,8 +142,8 @@ class CommandIntake:
                 for group in fresh:
                     self._send(uow, group, now, waiters)
                 self._waiters |= waiters  # before the commit: no outcome can come sooner
-                known = {key: by_key[key][0].kept for key in new}
-                return known | self._old(uow, by_key.keys() - new)
+                stored = {key: by_key[key][0].kept for key in new}
+                return stored | self._old(uow, by_key.keys() - new)
         except BaseException:
             for identity in waiters:
                 self._waiters.pop(identity, None)
@@ -162,11 +162,15 @@ class CommandIntake:
 
     def _seal(self, uow: UnitOfWork, groups: Sequence[Group]) -> None:
         """Seal personal data, each person's with their own key, usually in one query."""
-        told = [entry for group in groups for entry in group if entry.personal and entry.command]
-        if not told:
+        personal = [
+            entry for group in groups for entry in group if entry.personal and entry.command
+        ]
+        if not personal:
             return
-        keys = self.people.keys(uow, (entry.personal.person for entry in told if entry.personal))
-        for entry in told:
+        keys = self.people.keys(
+            uow, (entry.personal.person for entry in personal if entry.personal)
+        )
+        for entry in personal:
             if entry.personal and entry.command:
                 key = keys[entry.personal.person]
                 entry.command = entry.personal.sealed(entry.command, key)
@@ -209,9 +213,9 @@ class CommandIntake:
             if not ((in_time and not self._closing) or self._all_settled(identities)):
                 return None
             return {
-                identity: told
+                identity: outcome
                 for identity, waiter in waiters.items()
-                if waiter.ready() and (told := waiter.wait()) is not None
+                if waiter.ready() and (outcome := waiter.wait()) is not None
             }
         finally:
             for identity, waiter in waiters.items():
@@ -244,16 +248,16 @@ class CommandIntake:
             if waiter is not None and not waiter.ready():
                 waiter.send()
 
-    def tell(self, facts: Iterable[CommandSettled]) -> bool:
+    def notify(self, outcomes: Iterable[CommandSettled]) -> bool:
         """Wake the callers of settled commands with the outcomes; return whether some were
         submitted by another process."""
         elsewhere = False
-        for fact in facts:
-            waiter = self._waiters.get(fact.command_id)
+        for event in outcomes:
+            waiter = self._waiters.get(event.command_id)
             if waiter is None:
                 elsewhere = True
             elif not waiter.ready():
-                waiter.send(fact)
+                waiter.send(event)
         return elsewhere
 
     def called(self) -> None:

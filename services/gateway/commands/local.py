@@ -85,12 +85,12 @@ class LocalCommands:
 
     @staticmethod
     def _before(session: Session, entry: Entry) -> Done | None:
-        found = session.execute(entry.asked(*KEPT, commands.c.outcome)).first()
-        if found is None:
+        row = session.execute(entry.earlier(*KEPT, commands.c.outcome)).first()
+        if row is None:
             return None
-        if not entry.repeats(found):
+        if not entry.repeats(row):
             raise KeyReused
-        return found.id, json.loads(found.outcome)
+        return row.id, json.loads(row.outcome)
 
     def _record(
         self, uow: UnitOfWork, local: LocalCommand, entry: Entry, result: dict[str, Any]
@@ -103,11 +103,11 @@ class LocalCommands:
             update(commands).where(commands.c.id == entry.id).values(location=location, **values)
         )
         issuer = {"issuer": local.by.issuer} if local.by.issuer else {}
-        said = {
+        audited = {
             "at": moment_to_json(self._now(uow)),
             "what": local.kind,
             "who": local.signed or local.by.subject,
             "about": about,
             "content": encode({"command_id": entry.id, "outcome": "done", **issuer, **local.noted}),
         }
-        AUDIT.append(self.store, uow, [said])
+        AUDIT.append(self.store, uow, [audited])

@@ -66,21 +66,21 @@ class CommandParser:
         """
         errors = [at(escaped(name), UNKNOWN) for name in sorted(post.supplied & body.keys())]
         data = {name: value for name, value in body.items() if name not in post.supplied}
-        found = self._documents(post, data, path_id, access)
+        documents = self._documents(post, data, path_id, access)
         data["by"] = access.principal.signs(data.get("by"))
-        access.judge(post.command, data, new=not found)
+        access.judge(post.command, data, new=not documents)
         thing, creates = self._identities(post, data, path_id)
         for target, source in post.copies.items():
-            if (value := self._copied(found, source)) is not None:
+            if (value := self._copied(documents, source)) is not None:
                 data[target] = value
         personal, wrong = self._take_out(post, data)
         errors += wrong
         try:
             command: Command = post.command.schema().load(data)
         except ValidationError as error:
-            said = pointers(error.messages)
-            own = [e for e in said if e["pointer"].removeprefix("#/") not in post.supplied]
-            raise Invalid(errors=errors + own or said) from None
+            invalid = pointers(error.messages)
+            own = [e for e in invalid if e["pointer"].removeprefix("#/") not in post.supplied]
+            raise Invalid(errors=errors + own or invalid) from None
         if errors:
             raise Invalid(errors=errors)
         return Understood(command, thing, creates, personal)
@@ -89,12 +89,12 @@ class CommandParser:
         self, post: Post, data: dict[str, Any], path_id: str | None, access: AccessScope
     ) -> list[Document]:
         """Return the documents of the things that the path and the body name, within the scope."""
-        found = []
+        documents = []
         if post.of and path_id is not None:
             document = self.look(post.of, path_id, access.of(post.of))
             if document is None:
                 raise not_found(path_id, f"the {post.of.name}")
-            found.append(document)
+            documents.append(document)
         wanted = dict(post.refers)
         if post.creates and post.adopts:
             wanted[post.creates.id_field] = post.creates
@@ -106,8 +106,8 @@ class CommandParser:
             if document is None:
                 errors = [at(name, "is unknown")]
                 raise not_found(value, f"the {view.name}", errors)
-            found.append(document)
-        return found
+            documents.append(document)
+        return documents
 
     @staticmethod
     def _identities(post: Post, data: dict[str, Any], path_id: str | None) -> tuple[str, bool]:
@@ -123,8 +123,8 @@ class CommandParser:
         return str(data[name]), not adopted
 
     @staticmethod
-    def _copied(found: list[Document], source: str) -> Any:
-        return next((document[source] for document in found if document.get(source)), None)
+    def _copied(documents: list[Document], source: str) -> Any:
+        return next((document[source] for document in documents if document.get(source)), None)
 
     def _take_out(
         self, post: Post, data: dict[str, Any]
@@ -171,8 +171,8 @@ def can_be_sealed(text: str) -> bool:
 
 def _derived(post: Post, data: dict[str, Any]) -> str | None:
     """Return the id derived from the fields of a thing, or None if one is missing."""
-    given = [data.get(name) for name in post.derives]
-    if not given or not all(isinstance(value, str) and value for value in given):
+    values = [data.get(name) for name in post.derives]
+    if not values or not all(isinstance(value, str) and value for value in values):
         return None
     what = post.creates.id_field.removesuffix("_id") if post.creates else post.command.type
-    return derived_id(what, json.dumps(given))
+    return derived_id(what, json.dumps(values))

@@ -64,7 +64,7 @@ class Entry:
         """The key under which it is stored."""
         return self.scope.text
 
-    def asked(self, *columns: Any) -> Select[Any]:
+    def earlier(self, *columns: Any) -> Select[Any]:
         """Build the query for an earlier request under the same key, including the key's earlier
         form, which may belong to several callers and is matched by caller too."""
         kept, own = commands.c.idempotency == self.scope.text, commands.c.caller == self.caller
@@ -230,11 +230,11 @@ _SETTLE = (
 )
 
 
-def settle(uow: UnitOfWork, facts: Sequence[CommandSettled]) -> None:
+def settle(uow: UnitOfWork, outcomes: Sequence[CommandSettled]) -> None:
     """Record the outcomes of commands that were submitted through this database."""
-    if facts:
+    if outcomes:
         now = uow.clock()
-        rows = [_settled(fact) | {"now": now} for fact in facts]
+        rows = [_settled(event) | {"now": now} for event in outcomes]
         rows.sort(key=lambda row: str(row["command"]))
         uow.at_end(_SETTLE, rows)
 

@@ -109,12 +109,12 @@ class Sheets:
         return data, errors + pointers(RosterLine.schema().validate(data))
 
 
-def _tenths(given: Any) -> int | None:
+def _tenths(value: Any) -> int | None:
     """Return degrees Celsius as tenths of a degree; None for an invalid value."""
-    if isinstance(given, bool) or not isinstance(given, int | float | str):
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        tenths = Decimal(str(given)) * 10
+        tenths = Decimal(str(value)) * 10
     except InvalidOperation:
         return None
     whole = tenths.is_finite() and tenths == tenths.to_integral_value()

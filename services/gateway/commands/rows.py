@@ -282,9 +282,9 @@ def _csv_row(
     return made
 
 
-def _row(read: Callable[..., dict[str, Any]], *given: Any) -> Row:
+def _row(read: Callable[..., dict[str, Any]], *arguments: Any) -> Row:
     try:
-        return read(*given)
+        return read(*arguments)
     except Rejected as error:
         return error.with_traceback(None)  # drops the reference to the row
 

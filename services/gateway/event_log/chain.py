@@ -85,8 +85,8 @@ class HashChain:
     def head(self, store: Store) -> Head:
         """Return the end of the chain as stored."""
         with store.engine.connect() as connection:
-            found = connection.execute(select(heads).where(heads.c.chain == self.name)).first()
-        return Head(self.name, *(found[1:] if found else (0, BEGINNING)))
+            row = connection.execute(select(heads).where(heads.c.chain == self.name)).first()
+        return Head(self.name, *(row[1:] if row else (0, BEGINNING)))
 
     def verify(
         self,
@@ -163,12 +163,12 @@ def _ends(store: Store) -> Any:
 
 def _locked(store: Store, uow: UnitOfWork, names: list[str]) -> dict[str, Head]:
     """Lock the ends of chains, in a fixed order; create missing ends."""
-    asked = Statement(_ends(store), {"names": store.dialect.array(names)})
-    (found,) = store.execute_many(uow, asked)
+    statement = Statement(_ends(store), {"names": store.dialect.array(names)})
+    (found,) = store.execute_many(uow, statement)
     if missing := {*names}.difference(name for name, *_ in found):
         first = [{"chain": n, "position": 0, "digest": BEGINNING} for n in sorted(missing)]
         store.write_rows(uow, store.statements.insert_new(heads), first)
-        (found,) = store.execute_many(uow, asked)
+        (found,) = store.execute_many(uow, statement)
     return {name: Head(name, position, digest) for name, position, digest in found}
 
 
@@ -193,7 +193,7 @@ AUDIT = HashChain(audit, ("at", "what", "who", "about", "content"))
 CHAINS = {chain.name: chain for chain in (EVENTS, AUDIT)}
 
 
-def ended(facts: Iterable[tuple[CommandSettled, str]]) -> list[dict[str, Any]]:
+def ended(outcomes: Iterable[tuple[CommandSettled, str]]) -> list[dict[str, Any]]:
     """Return audit entries of command outcomes and request times.
 
     Steps that services take by themselves are no act of a person, and are omitted.
@@ -201,19 +201,19 @@ def ended(facts: Iterable[tuple[CommandSettled, str]]) -> list[dict[str, Any]]:
     return [
         {
             "at": time,
-            "what": fact.command,
-            "who": fact.by,
-            "about": fact.subject_key,
+            "what": event.command,
+            "who": event.by,
+            "about": event.subject_key,
             "content": encode(
                 {
-                    "command_id": fact.command_id,
-                    "outcome": fact.outcome,
-                    **({"problem": fact.problem.get("type")} if fact.problem else {}),
+                    "command_id": event.command_id,
+                    "outcome": event.outcome,
+                    **({"problem": event.problem.get("type")} if event.problem else {}),
                 }
             ),
         }
-        for fact, time in facts
-        if fact.command != SweepHour.type
+        for event, time in outcomes
+        if event.command != SweepHour.type
     ]
 
 

@@ -19,7 +19,7 @@ def stream(streams: Streams, request: Request) -> Response:
 
 def list_events(feed: Feed, request: Request) -> Response:
     """List events after a position; the response always has the next position, even at the end."""
-    wanted, limit, after = feed.asked(request.args, PAGES)
+    wanted, limit, after = feed.parse(request.args, PAGES)
     page = feed.page(wanted, after, limit, access_of(request).of_events())
     items, following = ",".join(map(cloud_event, page.rows)), str(page.following)
     kind = request.accept_mimetypes.best_match([JSON, CLOUD_EVENTS], JSON)

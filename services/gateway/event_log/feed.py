@@ -49,7 +49,7 @@ class Wanted:
     grids: tuple[str, ...] = ()
     """The filtered grid and all nodes below it."""
 
-    def query(self) -> Select[Any]:
+    def parse(self) -> Select[Any]:
         """Return the query for the matching events."""
         query = select(events)
         if self.types:
@@ -86,22 +86,24 @@ class Feed:
 
     # -- requests
 
-    def asked(self, given: MultiDict[str, str], also: Sequence[str]) -> tuple[Wanted, int, int]:
+    def parse(
+        self, parameters: MultiDict[str, str], also: Sequence[str]
+    ) -> tuple[Wanted, int, int]:
         """Parse a query string into filter, page size and position.
 
         Raises `BadRequest`, which lists every error.
         """
-        asked = once(given, [*also, *FILTERS])
-        said: list[str] = []
-        types = self._some(asked, "type", self.offered, said)
-        sources = self._some(asked, "source", {*filter(None, self.offered.values())}, said)
-        wanted = self.wanted(types, sources, asked.get("enterprise"), asked.get("grid"), said)
+        query = once(parameters, [*also, *FILTERS])
+        errors: list[str] = []
+        types = self._some(query, "type", self.offered, errors)
+        sources = self._some(query, "source", {*filter(None, self.offered.values())}, errors)
+        wanted = self.wanted(types, sources, query.get("enterprise"), query.get("grid"), errors)
         try:
-            limit, after = page_of(asked)
+            limit, after = page_of(query)
         except BadRequest as error:
-            said.append(error.detail)
-        if said:
-            raise BadRequest(" ".join(said))
+            errors.append(error.detail)
+        if errors:
+            raise BadRequest(" ".join(errors))
         return wanted, limit, after
 
     def wanted(
@@ -110,39 +112,39 @@ class Feed:
         sources: Sequence[str],
         enterprise: str | None,
         grid: str | None,
-        said: list[str],
+        errors: list[str],
     ) -> Wanted:
         """Build a filter; append an error sentence for each invalid value."""
         if enterprise is not None and not IDENTIFIER.fullmatch(enterprise):
-            said.append("enterprise must be the id of an enterprise.")
+            errors.append("enterprise must be the id of an enterprise.")
         grids = self.beneath(grid) if grid is not None else ()
         if grid is not None and not grids:
-            said.append(f"Unknown grid {grid}.")
+            errors.append(f"Unknown grid {grid}.")
         return Wanted(tuple(types), tuple(sources), enterprise, grid, grids)
 
     def beneath(self, grid: str) -> tuple[str, ...]:
         """Return a node of the grid and all below it, in any edition of the rulebook, or
         nothing."""
-        found = {
+        nodes = {
             code
             for edition in self._book.editions
             for code in edition.grids
             if grid in edition.way_up(code)
         }
-        return tuple(sorted(found))
+        return tuple(sorted(nodes))
 
     @staticmethod
     def _some(
-        query: Mapping[str, str], name: str, known: Collection[str], said: list[str]
+        query: Mapping[str, str], name: str, allowed: Collection[str], errors: list[str]
     ) -> tuple[str, ...]:
         """Parse one or several comma-separated values; an unknown one is an error."""
         if name not in query:
             return ()
         values = sorted({*query[name].split(",")})
-        if unknown := [value for value in values if value not in known]:
-            said.append(
+        if unknown := [value for value in values if value not in allowed]:
+            errors.append(
                 f"Unknown {name} {', '.join(unknown) or '(empty)'}. "
-                f"Allowed: {', '.join(sorted(known))}."
+                f"Allowed: {', '.join(sorted(allowed))}."
             )
         return tuple(values)
 
@@ -180,8 +182,8 @@ class Feed:
                 _enterprises.c.id.is_(None),
             )
         )
-        found: int | None = connection.scalar(first)
-        return end if found is None else found - 1
+        position: int | None = connection.scalar(first)
+        return end if position is None else position - 1
 
     def event(self, wanted: Wanted, identity: str) -> Row[Any] | None:
         """Return a matching event by its id, or None."""

@@ -26,7 +26,7 @@ class EventNotifier:
         self._next = Event()
         self._call = Event()
 
-    def tell(self, position: int) -> None:
+    def notify(self, position: int) -> None:
         """Publish that the events up to a position are readable."""
         if position > self.position:
             self.position = position

@@ -40,10 +40,10 @@ class Streams:
 
     def answer(self, request: Request, scope: Scope = ()) -> Response:
         """Open a stream after `Last-Event-ID` or `after`; raises `BadRequest`."""
-        given = MultiDict(request.args)
+        parameters = MultiDict(request.args)
         if reached := request.headers.get("Last-Event-ID", "").strip():
-            given.setlist("after", [reached])
-        wanted, _, after = self.feed.asked(given, ["after"])
+            parameters.setlist("after", [reached])
+        wanted, _, after = self.feed.parse(parameters, ["after"])
         self.feed.page(
             wanted, after, 1, scope
         )  # an invalid position is rejected before the stream begins

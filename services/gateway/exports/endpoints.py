@@ -20,7 +20,7 @@ from services.gateway.exports.formats import FORMATS, Export, Format
 from services.gateway.exports.jobs import PAGE, Exporting
 from services.gateway.http.media_types import JSON
 from services.gateway.http.request import PAGES, BadRequest, next_page, not_found, once
-from services.gateway.read_models.list_query import FORMAT, asked_of
+from services.gateway.read_models.list_query import FORMAT, parse_query
 from services.gateway.resources import VIEWS
 from services.gateway.resources.operation import Sublist
 from services.gateway.resources.view import View
@@ -48,9 +48,9 @@ def wanted_format(request: Request) -> Format | None:
     """
     named = request.args.getlist(FORMAT)
     if named:
-        known = ["json", *FORMATS]
-        if len(named) > 1 or named[0] not in known:
-            raise BadRequest(f"format must be one of {', '.join(known)}, given once.")
+        names = ["json", *FORMATS]
+        if len(named) > 1 or named[0] not in names:
+            raise BadRequest(f"format must be one of {', '.join(names)}, given once.")
         return FORMATS.get(named[0])
     accepted = request.accept_mimetypes
     if not accepted:
@@ -77,20 +77,20 @@ class Exports:
         """List the entries of a thing in order of arrival; raises `NotFound`."""
         access = access_of(request)
         self.reads.require(sublist.of, identity, access.of(sublist.of))
-        given = MultiDict(request.args)
-        given.setlist(sublist.of.id_field, [identity])
-        return self.listing(sublist.view, request, given, access.of(sublist.view))
+        parameters = MultiDict(request.args)
+        parameters.setlist(sublist.of.id_field, [identity])
+        return self.listing(sublist.view, request, parameters, access.of(sublist.view))
 
     def listing(
-        self, view: View, request: Request, given: MultiDict[str, str], scope: Scope
+        self, view: View, request: Request, parameters: MultiDict[str, str], scope: Scope
     ) -> Response:
         """Return a page of a list as JSON, or the whole list as a file or a link to one."""
         wanted = wanted_format(request)
         if wanted is None:
-            body, following = self.reads.listing(view, asked_of(view, given, scope))
+            body, following = self.reads.listing(view, parse_query(view, parameters, scope))
             response = next_page(Response(body, mimetype=JSON), request, following)
         else:
-            response = self._export(view, request, wanted, given, scope)
+            response = self._export(view, request, wanted, parameters, scope)
         response.vary.add("Accept")
         return response
 
@@ -99,19 +99,19 @@ class Exports:
         view: View,
         request: Request,
         wanted: Format,
-        given: MultiDict[str, str],
+        parameters: MultiDict[str, str],
         scope: Scope,
     ) -> Response:
-        asked = replace(asked_of(view, given, scope), limit=PAGE)
-        query = {name: value for name, value in given.items() if name != FORMAT}
+        listing = replace(parse_query(view, parameters, scope), limit=PAGE)
+        query = {name: value for name, value in parameters.items() if name != FORMAT}
         if query.keys() & {*PAGES}:
             raise BadRequest(f"An export is the whole list: {' and '.join(PAGES)} are not allowed.")
-        if self.reads.is_longer(view, asked, MOST_AT_ONCE):
+        if self.reads.is_longer(view, listing, MOST_AT_ONCE):
             caller = caller_of(request)
             identity = self.exporting.ask(caller, view, query, wanted)
             return self._told(self.exporting.find(identity, caller.known_as), 202)
         export = Export(view, self.reads.as_of())
-        return _file(export, wanted, wanted.write(export, self.reads.pages(view, asked)))
+        return _file(export, wanted, wanted.write(export, self.reads.pages(view, listing)))
 
     def read(self, request: Request, identity: str) -> Response:
         """Return the status of an export; raises `NotFound` unless the caller requested it."""
@@ -141,7 +141,7 @@ class Exports:
     def _told(row: Any, status: int) -> Response:
         """Return the status of an export: rows written, and a link to the file when it is done."""
         path = f"/v1/exports/{row.id}"
-        said = {
+        body = {
             "export_id": row.id,
             "state": row.state,
             "list": row.list,
@@ -150,10 +150,14 @@ class Exports:
             "asked_at": moment_of(row.asked_at),
         }
         if row.state == DONE:
-            said |= {"as_of": json.loads(row.as_of), "size": row.size, "file": f"{path}/file"}
+            body |= {
+                "as_of": json.loads(row.as_of),
+                "size": row.size,
+                "file": f"{path}/file",
+            }
         elif row.state == FAILED:
-            said["problem"] = json.loads(row.problem)
-        response = answer(said, status)
+            body["problem"] = json.loads(row.problem)
+        response = answer(body, status)
         if status == 202:
             response.headers["Location"] = path
         if row.state not in {DONE, FAILED}:

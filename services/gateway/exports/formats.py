@@ -92,8 +92,8 @@ def _value(value: Any) -> Any:
     """Return a value as a cell of CSV."""
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
         return value
-    said = _text(value)
-    return f"'{said}" if FORMULA.match(said) else said
+    written = _text(value)
+    return f"'{written}" if FORMULA.match(written) else written
 
 
 def _text(value: Any) -> str:

@@ -26,7 +26,7 @@ from rulebook import Rulebook
 from services.gateway.access.callers import Caller
 from services.gateway.access.scope import AccessScope
 from services.gateway.exports.formats import FORMATS, Export, Format
-from services.gateway.read_models.list_query import asked_of
+from services.gateway.read_models.list_query import parse_query
 from services.gateway.read_models.queries import Reads
 from services.gateway.resources import VIEWS
 from services.gateway.resources.roles import Role
@@ -76,8 +76,8 @@ class Exporting:
         """Request an export of a list; return its id, or that of an identical pending or recent
         export."""
         asker = encode(_caller_data(caller))
-        asked = encode([asker, view.name, sorted(query.items()), wanted.name])
-        fingerprint = _digest(asked)
+        request = encode([asker, view.name, sorted(query.items()), wanted.name])
+        fingerprint = _digest(request)
         with self.store.write() as uow:
             now = self.store.seconds(uow)
             row = {
@@ -93,15 +93,15 @@ class Exporting:
                 **dict.fromkeys(("rows", "size", "chunks", "attempts", "until"), 0),
                 "asked_at": now,
             }
-            known = uow.scalar(_alike(fingerprint, now - ALIKE_WITHIN))
-            if known is None:
+            existing = uow.scalar(_alike(fingerprint, now - ALIKE_WITHIN))
+            if existing is None:
                 uow.execute(self.store.statements.insert_new(exports), row)
-                known = uow.scalar(
+                existing = uow.scalar(
                     select(exports.c.id).where(exports.c.sameness == row["sameness"])
                 )
         if not self._call.ready():
             self._call.send()
-        return str(known)
+        return str(existing)
 
     # -- results
 
@@ -207,9 +207,9 @@ class Exporting:
     def _write(self, row: Any) -> None:
         view, caller = VIEWS[row.list], _caller_of(json.loads(row.caller))
         scope = AccessScope(self._book, caller.principal(view.readers)).of(view)
-        asked = replace(asked_of(view, MultiDict(json.loads(row.query)), scope), limit=PAGE)
+        listing = replace(parse_query(view, MultiDict(json.loads(row.query)), scope), limit=PAGE)
         export = Export(view, self.reads.as_of())
-        pages = self._counted(self.reads.pages(view, asked))
+        pages = self._counted(self.reads.pages(view, listing))
         number = size = 0
         for number, chunk in enumerate(_chunks(FORMATS[row.format].write(export, pages)), start=1):
             size += len(chunk)

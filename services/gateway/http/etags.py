@@ -60,16 +60,16 @@ def parse_if_match(headers: Headers) -> str | None:
     return text
 
 
-def matches(asked: str, document: str) -> bool:
+def matches(if_match: str, document: str) -> bool:
     """Return whether If-Match matches a document; a weak tag never does."""
-    return asked == "*" or f'"{tag_of(document)}"' in re.findall(_TAG, asked)
+    return if_match == "*" or f'"{tag_of(document)}"' in re.findall(_TAG, if_match)
 
 
-def with_seen(body: dict[str, Any], asked: str, known: Mapping[str, Any]) -> dict[str, Any]:
+def with_seen(body: dict[str, Any], if_match: str, shown: Mapping[str, Any]) -> dict[str, Any]:
     """Add the document's version to a body; raises `Contradiction` if the body names another."""
-    if asked == "*":
+    if if_match == "*":
         return body
-    version = known.get("version", 0)
+    version = shown.get("version", 0)
     if body.get(SEEN) not in (None, version):
         raise Contradiction(errors=[at(SEEN, f"must be {version} by If-Match, or be left out")])
     return {**body, SEEN: version}

@@ -80,37 +80,39 @@ class BadRequest(Rejected):
     status = 400
 
 
-def once(given: MultiDict[str, str], known: Sequence[str]) -> dict[str, str]:
+def once(parameters: MultiDict[str, str], allowed: Sequence[str]) -> dict[str, str]:
     """Parse the query string; reject unknown and repeated parameters with `BadRequest`."""
-    said = []
-    if unknown := sorted(given.keys() - {*known}):
-        said.append(f"Unknown parameter {', '.join(unknown)}. Allowed: {', '.join(known)}.")
-    said += [f"{name} must not be repeated." for name, some in given.lists() if len(some) > 1]
-    said += [
+    errors = []
+    if unknown := sorted(parameters.keys() - {*allowed}):
+        errors.append(f"Unknown parameter {', '.join(unknown)}. Allowed: {', '.join(allowed)}.")
+    errors += [
+        f"{name} must not be repeated." for name, some in parameters.lists() if len(some) > 1
+    ]
+    errors += [
         f"{name} contains a character that cannot be stored."
-        for name, value in given.items()
+        for name, value in parameters.items()
         if "\0" in value
     ]
-    if said:
-        raise BadRequest(" ".join(said))
-    return given.to_dict()
+    if errors:
+        raise BadRequest(" ".join(errors))
+    return parameters.to_dict()
 
 
 def page_of(query: Mapping[str, str]) -> tuple[int, int]:
     """Parse `limit`, and `after` as a position; raises `BadRequest`."""
-    said: list[str] = []
-    limit, after = limit_of(query, said), query.get("after") or "0"
+    errors: list[str] = []
+    limit, after = limit_of(query, errors), query.get("after") or "0"
     if not re.fullmatch(r"[0-9]{1,18}", after):
-        said.append("after must be a cursor from a response.")
-    if said:
-        raise BadRequest(" ".join(said))
+        errors.append("after must be a cursor from a response.")
+    if errors:
+        raise BadRequest(" ".join(errors))
     return limit, int(after)
 
 
-def limit_of(query: Mapping[str, str], said: list[str]) -> int:
+def limit_of(query: Mapping[str, str], errors: list[str]) -> int:
     """Parse `limit`; append an error sentence if it is invalid."""
     limit = query.get("limit", "50")
     if not _LIMIT.fullmatch(limit) or not 1 <= int(limit) <= LARGEST_PAGE:
-        said.append(f"limit must be a number from 1 to {LARGEST_PAGE}.")
+        errors.append(f"limit must be a number from 1 to {LARGEST_PAGE}.")
         return 1
     return int(limit)

@@ -15,7 +15,7 @@ from services.gateway.openapi.schemas import (
     or_null,
     ref,
 )
-from services.gateway.read_models.statistics import FIGURES
+from services.gateway.read_models.statistics import STATISTICS
 from services.gateway.resources.webhooks import STATES
 from services.gateway.tables import DONE, PENDING, REJECTED
 
@@ -27,7 +27,7 @@ _LOCATION = or_null({"type": "string"})
 _NEXT: Json = {"type": ["string", "null"], "description": "The `after` of the next page."}
 _MEASURED = {
     group: opened({name: {"type": "integer"} for name in names}, names)
-    for group, names in FIGURES.items()
+    for group, names in STATISTICS.items()
 }
 _ROW = {
     "row": COUNT | {"minimum": 1},

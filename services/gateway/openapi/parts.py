@@ -115,8 +115,8 @@ _WITH = {401: ("WWW-Authenticate",), 503: ("Retry-After",)}
 
 def headers(names: Iterable[str]) -> Json:
     """Describe response headers."""
-    found = {name: ref(name.lower(), "headers") for name in names}
-    return {"headers": found} if found else {}
+    refs = {name: ref(name.lower(), "headers") for name in names}
+    return {"headers": refs} if refs else {}
 
 
 def _problem(status: int, description: str) -> Json:

@@ -40,7 +40,7 @@ def _listing(view: View) -> Described:
         f"List {view.name}. For filters, ranges, order, search and pages see docs/reading.md.",
         view.readers,
         {"200": page, "202": long} | problems(*READS, 406),
-        **parameters(view.path, *PAGED, "format", also=asked_of(view)),
+        **parameters(view.path, *PAGED, "format", also=query_parameters(view)),
     )
 
 
@@ -82,11 +82,11 @@ def _sublist(sublist: Sublist) -> Described:
         sublist.doc,
         sublist.roles,
         {"200": said("A page of the list.", listed(title(view)), "Link")} | problems(*READS, 404),
-        **parameters(sublist.path, *PAGED, also=asked_of(view, [of.id_field])),
+        **parameters(sublist.path, *PAGED, also=query_parameters(view, [of.id_field])),
     )
 
 
-def asked_of(view: View, without: Iterable[str] = ()) -> list[Json]:
+def query_parameters(view: View, without: Iterable[str] = ()) -> list[Json]:
     """Describe the query parameters of a view, except those of paging."""
     made = [
         {"name": name, "in": "query"} | _filter(kind)

@@ -131,10 +131,10 @@ def of_body(post: Post) -> Json:
         properties[name] = or_null(SEALED) if "null" in _types(properties[name]) else SEALED
     if post.reference:
         properties[post.reference.source] = SEALED | {"description": _PAPER}
-    found = {*post.copies} | ({post.creates.id_field} if post.creates else set())
-    for name in found & properties.keys():
+    supplied = {*post.copies} | ({post.creates.id_field} if post.creates else set())
+    for name in supplied & properties.keys():
         properties[name] = or_null(properties[name])
-    required = [name for name in made.pop("required", ()) if name not in found]
+    required = [name for name in made.pop("required", ()) if name not in supplied]
     properties["by"] = or_null(properties["by"]) | {"description": _BY}
     return made | ({"required": required} if required else {})
 
@@ -154,19 +154,19 @@ def of_shape(shape: Mapping[str, Any]) -> Json:
 
 def of_documents(view: View) -> Json:
     """Describe the documents of a view as far as declared; they may contain more."""
-    known: dict[str, list[Json]] = {}
+    alternatives_of: dict[str, list[Json]] = {}
     for effect in view.fed_by:
         shapes = effect.event.describe()
         for name in effect.fields:
-            known.setdefault(name, []).append(of_shape(shapes[name]))
+            alternatives_of.setdefault(name, []).append(of_shape(shapes[name]))
         for name, value in effect.constants.items():
-            known.setdefault(name, []).append(_of_constant(value))
+            alternatives_of.setdefault(name, []).append(_of_constant(value))
     for name, kind in view.columns.items():
-        given = known.setdefault(name, [])
-        if all(_types(one) == ["null"] for one in given):
-            given.append({"type": "integer" if kind is NUMBER else "string"})
-        given.append({"type": "null"})
-    properties = {name: _one_of(schemas) for name, schemas in sorted(known.items())}
+        alternatives = alternatives_of.setdefault(name, [])
+        if all(_types(one) == ["null"] for one in alternatives):
+            alternatives.append({"type": "integer" if kind is NUMBER else "string"})
+        alternatives.append({"type": "null"})
+    properties = {name: _one_of(schemas) for name, schemas in sorted(alternatives_of.items())}
     fixed: Json = {"id": IDENTIFIER, "updated_at": MOMENT}
     if any(issubclass(kind, Change) and kind not in view.others for kind in view.changes):
         fixed["version"] = COUNT | {"description": "The number of changes of the thing."}

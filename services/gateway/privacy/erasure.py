@@ -55,8 +55,8 @@ class Erasing:
 
     def owners(self, references: Iterable[str]) -> list[str]:
         """Return the current references of persons who have or had a key under these references."""
-        given = [*references]
-        keys = self._keys([or_(person_keys.c.person.in_(given), person_keys.c.joined.in_(given))])
+        wanted = [*references]
+        keys = self._keys([or_(person_keys.c.person.in_(wanted), person_keys.c.joined.in_(wanted))])
         return sorted({key.joined or key.person for key in keys})
 
     def knows(self, person: str) -> bool:
@@ -97,11 +97,11 @@ class Erasing:
         """Return the persons mentioned by a thing: complaints/ID, medics/ID, claims/ID."""
         name, _, identity = thing.partition("/")
         disclosure = next((each for each in DISCLOSURES if each.view.name == name), None)
-        found = disclosure and Reads(self.people.store).look(disclosure.view, identity)
-        if not disclosure or not found:
+        document = disclosure and Reads(self.people.store).look(disclosure.view, identity)
+        if not disclosure or not document:
             return []
         query = select(events.c.type, events.c.body).where(
-            events.c.partitionkey == found[disclosure.key], OF_PEOPLE
+            events.c.partitionkey == document[disclosure.key], OF_PEOPLE
         )
         keys: set[str] = set()
         with self.people.store.engine.connect() as connection:
@@ -109,8 +109,8 @@ class Erasing:
                 data = json.loads(row.body)
                 if data.get(disclosure.view.id_field) == identity:
                     keys |= {key_of(data[f]) for f in sealed_fields(row.type) if data.get(f)}
-        found = self._keys([person_keys.c.id.in_(keys)])
-        return sorted({key.joined or key.person for key in found})
+        rows = self._keys([person_keys.c.id.in_(keys)])
+        return sorted({row.joined or row.person for row in rows})
 
     def destroy(self, kept: Kept, by: str, reason: str, now: Callable[[Session], datetime]) -> bool:
         """Destroy the keys of a person and record it in the audit, in one transaction; return
@@ -125,14 +125,14 @@ class Erasing:
         with store.write() as uow:
             store.dialect.secure_delete(uow.connection())
             self.people.destroy(uow, kept.person, by)
-            said = {
+            entry = {
                 "at": moment_to_json(now(uow)),
                 "what": DESTROY,
                 "who": by,
                 "about": kept.person,
                 "content": encode(content),
             }
-            AUDIT.append(store, uow, [said])
+            AUDIT.append(store, uow, [entry])
         return store.dialect.scrub(person_keys)
 
 

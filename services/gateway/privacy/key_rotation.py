@@ -38,14 +38,14 @@ class Rotating:
         This includes events sealed before person keys existed: the hash chain is not rewritten, so
         their key is needed for as long as they are to be readable.
         """
-        asked: dict[str, tuple[Table, ColumnElement[bool]]] = {
+        queries: dict[str, tuple[Table, ColumnElement[bool]]] = {
             PEOPLE: (person_keys, self._of_people()),
             SECRETS: (webhook_secrets, self._of_secrets()),
         }
         with self.store.engine.connect() as connection:
             counted = {
                 what: connection.scalar(select(func.count()).select_from(table).where(which)) or 0
-                for what, (table, which) in asked.items()
+                for what, (table, which) in queries.items()
             }
             if earlier := self.seal.key_ids[1:]:
                 within = or_(*(events.c.body.contains(f'"{each}.') for each in earlier))

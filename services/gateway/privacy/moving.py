@@ -46,38 +46,40 @@ class Moving:
             with self.store.write() as uow:
                 uow.connection().execute(_JOIN, some)
 
-    def tell(
+    def reidentify(
         self, medics: Mapping[str, str], by: str, now: Callable[[Session], datetime]
     ) -> dict[str, str]:
         """Send insurance the correct reference of each medic; return the medic of each command."""
-        told: dict[str, str] = {}
+        medic_of: dict[str, str] = {}
         for some in _parts(sorted(medics.items())):
-            asked = [
+            orders = [
                 ReidentifyMedic(medic_id=Key(medic), holder_ref=reference, by=by)
                 for medic, reference in some
             ]
-            entries = [self._entry(one) for one in asked]
+            entries = [self._entry(one) for one in orders]
             with self.store.write() as uow:
                 rows = [entry.columns(uow.clock()) for entry in entries]
                 uow.connection().execute(insert(commands), rows)
                 moment = moment_to_json(now(uow))
-                pairs = zip(entries, asked, strict=True)
+                pairs = zip(entries, orders, strict=True)
                 uow.outbox += [entry.message(one, moment) for entry, one in pairs]
-            told |= {entry.id: one.medic_id for entry, one in zip(entries, asked, strict=True)}
-        return told
+            medic_of |= {entry.id: one.medic_id for entry, one in zip(entries, orders, strict=True)}
+        return medic_of
 
     def _entry(self, command: ReidentifyMedic) -> Entry:
-        identity, said = self.store.new_id(), f"{command.medic_id} {command.holder_ref}"
-        scope, fingerprint = Scope(f"MOVE {said} {identity}"), self.seal.reference(said)
+        identity, content = self.store.new_id(), f"{command.medic_id} {command.holder_ref}"
+        scope, fingerprint = Scope(f"MOVE {content} {identity}"), self.seal.reference(content)
         return Entry(identity, scope, fingerprint, command.type)
 
-    def pending(self, told: Sequence[str]) -> int:
+    def pending(self, command_ids: Sequence[str]) -> int:
         """Count the unsettled commands."""
-        return len(told) - sum(len(self.records.settled(some)) for some in _parts(told))
+        return len(command_ids) - sum(
+            len(self.records.settled(some)) for some in _parts(command_ids)
+        )
 
-    def refused(self, told: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    def refused(self, medic_of: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
         """Return the medics whose commands were rejected, and the problem of each."""
-        for command, medic in told.items():
+        for command, medic in medic_of.items():
             answer = self.records.read(command)
             if answer is not None and answer.state == REJECTED:
                 yield medic, answer.outcome

@@ -13,16 +13,16 @@ from rulebook.chapters.checklist import Checklist, Item
 from services.gateway.http.request import BadRequest, once
 
 
-def checklist(book: Rulebook, given: MultiDict[str, str], today: date) -> dict[str, Any]:
+def checklist(book: Rulebook, parameters: MultiDict[str, str], today: date) -> dict[str, Any]:
     """Return the checklist for `premises`: as of the day `on`, by default today, or under a
     `version`. Raises `BadRequest`, and `NotFound` for an unknown version."""
-    asked = once(given, ["premises", "on", "version"])
-    premises, day = asked.get("premises"), _day(asked.get("on"), today)
+    query = once(parameters, ["premises", "on", "version"])
+    premises, day = query.get("premises"), _day(query.get("on"), today)
     if premises not in book.premises:
         raise BadRequest(f"premises must be one of {', '.join(book.premises)}.")
-    if "version" in asked and "on" in asked:
+    if "version" in query and "on" in query:
         raise BadRequest("Only one of on and version is allowed.")
-    version = asked.get("version")
+    version = query.get("version")
     found = book.checklist_under(version, date.max) if version else book.on(day).checklist
     if found is None:
         raise NotFound(f"There is no checklist {version}.")

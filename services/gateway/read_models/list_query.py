@@ -38,7 +38,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ListQuery:
     """A parsed list query."""
 
     conditions: tuple[ColumnElement[bool], ...] = ()
@@ -60,36 +60,36 @@ def _seal(mark: str, text: str) -> str:
     return blake2b(f"{mark}\n{text}".encode(), digest_size=6).hexdigest()
 
 
-def asked_of(
-    view: View, given: MultiDict[str, str], scope: Sequence[ColumnElement[bool]] = ()
-) -> Asked:
+def parse_query(
+    view: View, parameters: MultiDict[str, str], scope: Sequence[ColumnElement[bool]] = ()
+) -> ListQuery:
     """Parse the query string of a view, within a scope; raises `BadRequest`, which lists every
     error."""
-    asked = once(given, view.known)
-    said: list[str] = []
+    query = once(parameters, view.known)
+    errors: list[str] = []
     conditions = []
     for name, kind in view.columns.items():
-        if name in asked:
+        if name in query:
             try:
-                conditions.append(_condition(view.table.c[name], kind, asked[name]))
+                conditions.append(_condition(view.table.c[name], kind, query[name]))
             except ValueError:
-                also = f", several with commas between, or a range such as {_ranges(kind)}"
-                said.append(f"{name} must be {kind.example}{also}.")
-    sort = asked.get("sort", "")
-    if "sort" in asked and sort.removeprefix("-") not in view.sorts:
-        said.append(
+                also = f", several separated by commas, or a range such as {_ranges(kind)}"
+                errors.append(f"{name} must be {kind.example}{also}.")
+    sort = query.get("sort", "")
+    if "sort" in query and sort.removeprefix("-") not in view.sorts:
+        errors.append(
             f"Unknown sort field {sort.removeprefix('-') or '(empty)'}. "
             f"Allowed: {', '.join(view.sorts) or 'none'}; - in front reverses the order."
         )
-    words = _words(asked["q"], said) if "q" in asked else ()
-    limit = limit_of(asked, said)
-    if said:
-        raise BadRequest(" ".join(said))
-    told_apart = sorted((k, v) for k, v in asked.items() if k not in (*PAGES, FORMAT))
-    mark = json.dumps([view.name, told_apart])
-    after = _place(asked["after"], mark, sort=bool(sort)) if asked.get("after") else None
+    words = _words(query["q"], errors) if "q" in query else ()
+    limit = limit_of(query, errors)
+    if errors:
+        raise BadRequest(" ".join(errors))
+    criteria = sorted((k, v) for k, v in query.items() if k not in (*PAGES, FORMAT))
+    mark = json.dumps([view.name, criteria])
+    after = _place(query["after"], mark, sort=bool(sort)) if query.get("after") else None
     name, descending = sort.removeprefix("-") or None, sort.startswith("-")
-    return Asked((*conditions, *scope), words, name, descending, limit, after, mark)
+    return ListQuery((*conditions, *scope), words, name, descending, limit, after, mark)
 
 
 def _condition(column: ColumnElement[Any], kind: Kind, text: str) -> ColumnElement[bool]:
@@ -110,12 +110,12 @@ def _ranges(kind: Kind) -> str:
     return f"{one}{_RANGE}{other}, {one}{_RANGE} or {_RANGE}{other}"
 
 
-def _words(text: str, said: list[str]) -> tuple[str, ...]:
+def _words(text: str, errors: list[str]) -> tuple[str, ...]:
     words = tuple(dict.fromkeys(filter(None, map(plain, text.split()))))
     if len(text) > LONGEST_QUESTION or len(words) > MOST_WORDS:
-        said.append(f"q is limited to {MOST_WORDS} words and {LONGEST_QUESTION} characters.")
+        errors.append(f"q is limited to {MOST_WORDS} words and {LONGEST_QUESTION} characters.")
     elif not words or min(map(len, words)) < SHORTEST:
-        said.append(f"q needs words of at least {SHORTEST} letters or digits.")
+        errors.append(f"q needs words of at least {SHORTEST} letters or digits.")
     return words
 
 

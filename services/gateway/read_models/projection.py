@@ -33,11 +33,11 @@ class Page:
         for message in messages:
             for view in self._views.get(type(message.payload), ()):
                 wanted.setdefault(view, set()).add(getattr(message.payload, view.id_field))
-        asked = [
+        statements = [
             Statement(view.some(self._store), {"ids": self._store.dialect.array(identities)})
             for view, identities in wanted.items()
         ]
-        answers = self._store.execute_many(uow, *first, *asked)[len(first) :]
+        answers = self._store.execute_many(uow, *first, *statements)[len(first) :]
         for (view, identities), rows in zip(wanted.items(), answers, strict=True):
             found = {identity: json.loads(doc) for identity, doc in rows}
             for identity in identities:
@@ -47,13 +47,13 @@ class Page:
 
     def apply(self, message: Message) -> None:
         """Change the documents that a message concerns."""
-        fact = message.payload
-        for view in self._views.get(type(fact), ()):
-            key = view.name, getattr(fact, view.id_field)
-            document = view.changes[type(fact)](self._now.get(key, {}), fact)
+        event = message.payload
+        for view in self._views.get(type(event), ()):
+            key = view.name, getattr(event, view.id_field)
+            document = view.changes[type(event)](self._now.get(key, {}), event)
             if "id" in document:
-                if isinstance(fact, Change) and type(fact) not in view.others:
-                    document["version"] = fact.version
+                if isinstance(event, Change) and type(event) not in view.others:
+                    document["version"] = event.version
                 document["updated_at"] = message.envelope.time
                 self._now[key] = document
 
@@ -66,9 +66,9 @@ class Page:
             if document is before:
                 continue
             changed.setdefault(view.name, []).append((before, document))
-            moved.update(view.figures(document))
+            moved.update(view.count(document))
             if before:
-                moved.subtract(view.figures(before))
+                moved.subtract(view.count(before))
         for name, documents in changed.items():
             write_documents(self._store, uow, views[name], documents)
         return moved
@@ -93,5 +93,5 @@ def write_documents(store: Store, uow: UnitOfWork, view: View, changed: Iterable
     for names, rows in updates.items():
         uow.at_end(view.update(names), rows)
     if view.words:
-        found = [after for before, after in documents if view.words.differ(before, after)]
-        view.words.write(uow, [(each["id"], view.words.of(each)) for each in found])
+        renamed = [after for before, after in documents if view.words.differ(before, after)]
+        view.words.write(uow, [(each["id"], view.words.of(each)) for each in renamed])

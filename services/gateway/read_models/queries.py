@@ -18,7 +18,7 @@ from chassis.storage.store import Store
 from contracts.catalogue import sealed_fields
 from services.gateway.event_log.chain import last_event
 from services.gateway.http.request import not_found
-from services.gateway.read_models.list_query import Asked, Place
+from services.gateway.read_models.list_query import ListQuery, Place
 from services.gateway.read_models.statistics import statistics
 from services.gateway.resources.view import Document, View
 from services.gateway.tables import counters, events
@@ -44,15 +44,15 @@ class Reads:
         with self._turn:
             if not come.ready():
                 self._find(view)
-        found: str | None = come.wait()
-        return found
+        text: str | None = come.wait()
+        return text
 
     def _find(self, view: View) -> None:
         """Load all documents requested so far in one query."""
         wanted = self._wanted.pop(view)
         try:
-            given = {"ids": self.store.dialect.array(wanted)}
-            found = dict(self.store.execute(Statement(view.some(self.store), given)))
+            parameters = {"ids": self.store.dialect.array(wanted)}
+            documents = dict(self.store.execute(Statement(view.some(self.store), parameters)))
         except Exception as error:
             for come in wanted.values():
                 come.send_exception(error)
@@ -61,7 +61,7 @@ class Reads:
             self._wanted[view] = wanted | self._wanted[view]
             raise
         for identity, come in wanted.items():
-            come.send(found.get(identity))
+            come.send(documents.get(identity))
 
     def look(
         self, view: View, identity: str, scope: Sequence[ColumnElement[bool]] = ()
@@ -77,7 +77,7 @@ class Reads:
             raise not_found(identity, f"the {view.name}")
         return text
 
-    def listing(self, view: View, query: Asked) -> tuple[str, str | None]:
+    def listing(self, view: View, query: ListQuery) -> tuple[str, str | None]:
         """Return a page of a view as JSON text, and the cursor of the next page or None.
 
         The page contains everything that follows from the events up to `as_of`.
@@ -95,7 +95,7 @@ class Reads:
             following,
         )
 
-    def pages(self, view: View, query: Asked) -> Iterator[list[Document]]:
+    def pages(self, view: View, query: ListQuery) -> Iterator[list[Document]]:
         """Return all pages of a list, read by cursor; at least one.
 
         No database resource is held between two pages, and other requests run in between.
@@ -110,9 +110,9 @@ class Reads:
             query = replace(query, after=Place(last.sorted_by, last.position))
             pause(0)
 
-    def is_longer(self, view: View, asked: Asked, rows: int) -> bool:
+    def is_longer(self, view: View, listing: ListQuery, rows: int) -> bool:
         """Return whether a list has more than `rows` rows."""
-        (query,) = self._pages(view, replace(asked, sort=None, descending=False, after=None))
+        (query,) = self._pages(view, replace(listing, sort=None, descending=False, after=None))
         next_row = query.with_only_columns(view.table.c.position).offset(rows).limit(1)
         with self.store.engine.connect() as connection:
             return connection.scalar(next_row) is not None
@@ -122,43 +122,45 @@ class Reads:
         with self.store.engine.connect() as connection:
             return last_event(connection)
 
-    def _rows(self, connection: Connection, view: View, asked: Asked) -> list[Any]:
+    def _rows(self, connection: Connection, view: View, listing: ListQuery) -> list[Any]:
         """Read the rows of a page, and one more if it exists."""
         rows: list[Any] = []
         near = None
-        if asked.words and view.words and asked.sort is None:
-            begin = asked.after.position if asked.after else 0
-            near = view.words.near(asked.words, begin, self.store.dialect.name)
+        if listing.words and view.words and listing.sort is None:
+            begin = listing.after.position if listing.after else 0
+            near = view.words.near(listing.words, begin, self.store.dialect.name)
         if near is not None:
-            (query,) = self._pages(view, asked, near)
-            rows += connection.execute(query.limit(asked.limit + 1)).all()
-            if len(rows) > asked.limit:
+            (query,) = self._pages(view, listing, near)
+            rows += connection.execute(query.limit(listing.limit + 1)).all()
+            if len(rows) > listing.limit:
                 return rows
             rows.clear()
-        for query in self._pages(view, asked):
-            rows += connection.execute(query.limit(asked.limit + 1 - len(rows))).all()
-            if len(rows) > asked.limit:
+        for query in self._pages(view, listing):
+            rows += connection.execute(query.limit(listing.limit + 1 - len(rows))).all()
+            if len(rows) > listing.limit:
                 break
         return rows
 
-    def _pages(self, view: View, asked: Asked, found: Any = None) -> Iterator[Select[Any]]:
+    def _pages(self, view: View, listing: ListQuery, found: Any = None) -> Iterator[Select[Any]]:
         """Return the queries that make up a page, in order: documents without a sort value come
         last."""
-        table, position, after = view.table, view.table.c.position, asked.after
-        column = null() if asked.sort is None else table.c[asked.sort]
-        query = select(position, table.c.doc, column.label("sorted_by")).where(*asked.conditions)
-        if asked.words and view.words:
-            rows, place, condition = found or view.words.found(asked.words, self.store.dialect.name)
+        table, position, after = view.table, view.table.c.position, listing.after
+        column = null() if listing.sort is None else table.c[listing.sort]
+        query = select(position, table.c.doc, column.label("sorted_by")).where(*listing.conditions)
+        if listing.words and view.words:
+            rows, place, condition = found or view.words.found(
+                listing.words, self.store.dialect.name
+            )
             query = query.join(rows, place == position).where(condition)
             position = place
-        if asked.sort is None:
-            yield _onward(query, asked, {position: after and after.position})
+        if listing.sort is None:
+            yield _onward(query, listing, {position: after and after.position})
             return
         if after is None or after.value is not None:
             begin = {column: after and after.value, position: after and after.position}
-            yield _onward(query.where(column.is_not(None)), asked, begin)
+            yield _onward(query.where(column.is_not(None)), listing, begin)
         begin = {position: after.position if after and after.value is None else None}
-        yield _onward(query.where(column.is_(None)), asked, begin)
+        yield _onward(query.where(column.is_(None)), listing, begin)
 
     def timeline(
         self,
@@ -176,8 +178,8 @@ class Reads:
         query = select(events).where(about, *scope)
         with self.store.engine.connect() as connection:
             as_of = last_event(connection)
-            found = query.where(events.c.position > after).order_by(events.c.position)
-            rows = list(connection.execute(found.limit(limit + 1)).all())
+            later = query.where(events.c.position > after).order_by(events.c.position)
+            rows = list(connection.execute(later.limit(limit + 1)).all())
             following = None
             if len(rows) > limit:
                 del rows[limit:]
@@ -210,14 +212,14 @@ class Reads:
         return statistics(counted) | {"as_of": as_of}
 
 
-def _onward(query: Select[Any], asked: Asked, begin: Mapping[Any, Any]) -> Select[Any]:
+def _onward(query: Select[Any], listing: ListQuery, begin: Mapping[Any, Any]) -> Select[Any]:
     """Order by these columns, and start after these values if there are any."""
     columns, values = [*begin], [*begin.values()]
     if values[-1] is not None:
         here = tuple_(*columns) if len(columns) > 1 else columns[0]
         there = tuple(values) if len(columns) > 1 else values[0]
-        query = query.where(here < there if asked.descending else here > there)
-    return query.order_by(*(c.desc() if asked.descending else c for c in columns))
+        query = query.where(here < there if listing.descending else here > there)
+    return query.order_by(*(c.desc() if listing.descending else c for c in columns))
 
 
 def _parted(rows: list[Any], late: set[str]) -> list[Any]:

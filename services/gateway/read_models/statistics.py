@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-FIGURES: dict[str, tuple[str, ...]] = {
+STATISTICS: dict[str, tuple[str, ...]] = {
     "registered": ("total", "above_scale", "below_scale", "sole_trader"),
     "reopened": ("total", "above_scale", "below_scale", "sole_trader"),
     "on_duty": ("total", "out_of_province"),
@@ -29,7 +29,7 @@ def statistics(counters: dict[str, int]) -> dict[str, Any]:
     """Arrange the counters as the API shows them; an absent counter is 0."""
     made: dict[str, Any] = {
         group: {name: counters.get(f"{group}.{name}", 0) for name in names}
-        for group, names in FIGURES.items()
+        for group, names in STATISTICS.items()
     }
     medics_covered = made["insurance"]["medics_covered"]
     total = counters.get("insurance.medics_sum_insured", 0)

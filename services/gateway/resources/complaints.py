@@ -70,7 +70,7 @@ RUNNING, PAUSED, ENDED = "running", "paused", "ended"
 READERS = CASES | {INSPECTOR, AUDITOR}
 
 
-def _figures(document: Document) -> dict[str, int]:
+def _count(document: Document) -> dict[str, int]:
     state, satisfied = document["state"], document["satisfied"]
     return {
         "complaints.received": 1,
@@ -178,7 +178,7 @@ complaints = View(
         ),
         follows(AnswerRated, "satisfied"),
     ),
-    _figures,
+    _count,
     filters=(
         "state",
         "track",

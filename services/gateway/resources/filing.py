@@ -50,21 +50,21 @@ OF_ENTERPRISE = {"enterprise_id": "enterprise_id"}
 INVOLVED = ON_SITE | {ENTERPRISE, AUDITOR}
 
 
-def _enterprise_figures(document: Document) -> dict[str, int]:
-    figures = {"registered.total": 1, f"registered.{document['kind']}": 1}
+def _count_enterprise(document: Document) -> dict[str, int]:
+    counts = {"registered.total": 1, f"registered.{document['kind']}": 1}
     if document["state"] == "open":
-        figures |= {
+        counts |= {
             "reopened.total": 1,
             f"reopened.{document['kind']}": 1,
             "on_duty.total": document["on_duty"],
             "on_duty.out_of_province": document["out_of_province"],
         }
     if document.get("liaison"):
-        figures[f"{OFFICERS}{document['liaison']}"] = 1
-    return figures
+        counts[f"{OFFICERS}{document['liaison']}"] = 1
+    return counts
 
 
-def _filing_figures(document: Document) -> dict[str, int]:
+def _count_filing(document: Document) -> dict[str, int]:
     return {"filings.submitted": 1, f"filings.{document['state']}": 1}
 
 
@@ -98,11 +98,11 @@ enterprises = View(
             "filing_id",
             "reopened_on",
             "out_of_province",
-            then=lambda _document, fact: {"on_duty": fact.headcount},
+            then=lambda _document, event: {"on_duty": event.headcount},
             state="open",
         ),
     ),
-    _enterprise_figures,
+    _count_enterprise,
     filters=(
         "state",
         "kind",
@@ -135,7 +135,7 @@ filings = View(
         follows(FilingWithdrawn, "reason", state="withdrawn"),
         follows(EnterpriseReopened, "reopened_on", state="reopened"),
     ),
-    _filing_figures,
+    _count_filing,
     filters=("state", "enterprise_id"),
     days=("submitted_on", "reopen_on"),
     worklists=("submitted_on", "reopen_on"),

@@ -28,7 +28,7 @@ from services.gateway.resources.roles import AUDITOR, HEADS, HOTLINE, INSPECTORS
 from services.gateway.resources.view import Document, View, begins, follows
 
 
-def _visit_figures(document: Document) -> dict[str, int]:
+def _count_visit(document: Document) -> dict[str, int]:
     return {"inspection.visits": 1} if document["state"] == "recorded" else {}
 
 
@@ -54,7 +54,7 @@ visits = View(
         begins(
             VisitRecorded,
             keeps=True,
-            then=lambda document, _fact: {"urgent": document.get("urgent", False)},
+            then=lambda document, _event: {"urgent": document.get("urgent", False)},
             state="recorded",
             urgent=False,
             signed=[],
@@ -69,7 +69,7 @@ visits = View(
         ),
         follows(VisitSigned, "complete", append={"signed": ("agency", "officer")}),
     ),
-    _visit_figures,
+    _count_visit,
     filters=("state", "purpose", "enterprise_id", "patrol_id", "complaint_id", "grid", "urgent"),
     days=("day",),
     worklists=("day",),

@@ -34,7 +34,7 @@ from services.gateway.resources.view import Document, View, begins, follows
 READERS = INSURERS | {AUDITOR}
 
 
-def _policy_figures(document: Document) -> dict[str, int]:
+def _count_policy(document: Document) -> dict[str, int]:
     """Count active cover; ended cover does not count."""
     if document["state"] != "active":
         return {}
@@ -63,7 +63,7 @@ policies = View(
         follows(PolicyExpired, state="expired"),
         follows(PolicyEnded, "covers_until", "reason", state="ended"),
     ),
-    _policy_figures,
+    _count_policy,
     filters=("state", "scheme", "holder_id", "holder_kind"),
     days=("covers_until",),
 )

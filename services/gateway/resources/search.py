@@ -90,15 +90,15 @@ END
 """The FTS5 index, and the triggers that update it."""
 
 
-def plain(said: str) -> str:
+def plain(text: str) -> str:
     """Normalize a text for search: letters, digits and ideographs, in one case and width."""
-    folded = unicodedata.normalize("NFKC", said).casefold()
+    folded = unicodedata.normalize("NFKC", text).casefold()
     return "".join(filter(str.isalnum, folded))
 
 
-def bigrams(said: str) -> str:
+def bigrams(text: str) -> str:
     """Return the bigrams of a text, separated by spaces."""
-    kept = plain(said)
+    kept = plain(text)
     return " ".join(kept[at : at + SHORTEST] for at in range(len(kept) - SHORTEST + 1))
 
 

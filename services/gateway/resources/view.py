@@ -24,7 +24,7 @@ from services.gateway.resources.search import SearchIndex
 from services.gateway.tables import POSITION, metadata
 
 Document = dict[str, Any]
-Figures = Callable[[Document], dict[str, int]]
+Contribution = Callable[[Document], dict[str, int]]
 Then = Callable[[Document, Any], Document]
 """Returns the changed fields, from the document before the event and the event."""
 
@@ -111,7 +111,7 @@ class View:
     id_field: str
     readers: Roles
     fed_by: tuple[Effect, ...]
-    figures: Figures = _nothing
+    count: Contribution = _nothing
     filters: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     days: tuple[str, ...] = ()

@@ -96,8 +96,8 @@ class Deliveries:
     def ready(self, identity: str, now: float) -> Row[Any] | None:
         """Return a webhook if it may be sent to now, else None."""
         with self.store.engine.connect() as connection:
-            asked = select(webhooks).where(webhooks.c.id == identity, *_ready(now))
-            return connection.execute(asked).first()
+            query = select(webhooks).where(webhooks.c.id == identity, *_ready(now))
+            return connection.execute(query).first()
 
     def room(self, identity: str) -> bool:
         """Return whether more events may be read from the feed."""

@@ -42,7 +42,7 @@ PATIENCE = 5 * DAY
 """Seconds of continuous failure after which a webhook is disabled."""
 LONGEST_PAUSE = DAY
 """Longest `Retry-After` that is honoured, in seconds."""
-LANES = 8
+WORKERS = 8
 """Concurrent requests to one webhook; one after a failure."""
 AT_ONCE = 100
 """Events to read from the feed at once."""
@@ -84,7 +84,7 @@ class Dispatcher:
         self._home = home
         self._held = False
         self._home_until = 0.0
-        self._serving: dict[str, Lanes] = {}
+        self._serving: dict[str, Workers] = {}
         self._put_off: dict[str, tuple[int, float]] = {}
         self._forgotten = 0.0
 
@@ -98,13 +98,13 @@ class Dispatcher:
         with Timeout(STOP_WITHIN, exception=False):
             while self._serving:
                 pause(0.01)
-        for lanes in list(self._serving.values()):
-            lanes.kill()
+        for workers in list(self._serving.values()):
+            workers.kill()
 
     def run(self) -> None:
         """Serve every webhook with work to do, forever."""
         while not self.notifier.closed:
-            known = self.notifier.position
+            position = self.notifier.position
             try:
                 if not self._is_leader():
                     self._leave_to_others()
@@ -114,7 +114,7 @@ class Dispatcher:
                 self._home_until = 0.0  # the database may have been replaced
                 self.log.warning("webhooks put off", error=str(error))
             pause(BREATH)
-            self.notifier.wait(known, LOOK_EVERY)
+            self.notifier.wait(position, LOOK_EVERY)
 
     def _leave_to_others(self) -> None:
         self._held, self._home_until = False, 0.0
@@ -136,7 +136,7 @@ class Dispatcher:
     def _look(self, now: float) -> None:
         for identity in self.deliveries.with_work(now):
             if identity not in self._serving and self._rested(identity):
-                self._serving[identity] = Lanes(self, identity)
+                self._serving[identity] = Workers(self, identity)
                 spawn(self._serve, identity)
         oldest = self.deliveries.oldest()
         metrics.WEBHOOKS_OLDEST.set(now - oldest if oldest else 0)
@@ -244,14 +244,14 @@ class Dispatcher:
         return Attempt(WAITING, now, status, error, try_at=now + wait, disabled=disabled)
 
 
-class Lanes:
+class Workers:
     """The workers of one webhook: one delivery of a key at a time, several keys in parallel."""
 
     def __init__(self, dispatcher: Dispatcher, identity: str) -> None:
         self.dispatcher = dispatcher
         self.identity = identity
         self._busy: set[str] = set()
-        self._pool = Pool(LANES)
+        self._pool = Pool(WORKERS)
         self._free = Event()
         self._failed: Exception | None = None
 
@@ -278,7 +278,7 @@ class Lanes:
                 return False
             more = self.dispatcher.take(hook)
             busy = frozenset(self._busy)  # a copy: a concurrent change must not affect the query
-            room = (LANES if hook.failing_since is None else 1) - len(busy)
+            room = (WORKERS if hook.failing_since is None else 1) - len(busy)
             due = deliveries.due(self.identity, now, busy, room) if room > 0 else []
         for row in due:
             self._busy.add(row.partitionkey)

@@ -79,37 +79,37 @@ class Webhooks:
     def register(self, request: Request) -> Response:
         """Register a webhook of the caller; only this response contains the secret."""
         owner, body = caller_of(request), json_body(request)
-        asked = load(NewWebhook(), body)
+        webhook = load(NewWebhook(), body)
         scope = scope_of(owner, "/v1/webhooks", idempotency_key(request.headers))
         act = LocalCommand(scope, "register-webhook", owner, body, creates="/v1/webhooks")
 
         def do(uow: UnitOfWork, command_id: str) -> dict[str, Any]:
             self._make_room(uow)
             end = uow.scalar(END) or 0
-            row = _row(command_id, owner.known_as, asked, end, uow.clock())
+            row = _row(command_id, owner.known_as, webhook, end, uow.clock())
             uow.execute(webhooks.insert(), [row])
             self._add_secret(uow, command_id, command_id)
             return {"id": command_id}
 
-        command_id, result = self._local_commands.once(act, do, lambda: self._judge(asked))
+        command_id, result = self._local_commands.once(act, do, lambda: self._judge(webhook))
         made = self.reads.document(result["id"]) | self._secret(command_id)
         return answer(made, 201, Location=f"/v1/webhooks/{result['id']}")
 
-    def _judge(self, asked: Mapping[str, Any]) -> None:
+    def _judge(self, webhook: Mapping[str, Any]) -> None:
         """Reject an invalid filter and an address that is not allowed."""
-        said: list[str] = []
-        self.feed.wanted((), (), asked["enterprise"], None, said)
-        errors = [at("enterprise", one) for one in said]
-        unknown = sorted({*asked["types"]} - self.feed.offered.keys())
+        grid_errors: list[str] = []
+        self.feed.wanted((), (), webhook["enterprise"], None, grid_errors)
+        errors = [at("enterprise", one) for one in grid_errors]
+        unknown = sorted({*webhook["types"]} - self.feed.offered.keys())
         if unknown:
-            known = ", ".join(sorted(self.feed.offered))
+            allowed = ", ".join(sorted(self.feed.offered))
             errors.append(
-                at("types", f"Unknown event type {', '.join(unknown)}. Allowed: {known}.")
+                at("types", f"Unknown event type {', '.join(unknown)}. Allowed: {allowed}.")
             )
-        if asked["grid"] is not None and not self.feed.beneath(asked["grid"]):
+        if webhook["grid"] is not None and not self.feed.beneath(webhook["grid"]):
             errors.append(at("grid", "Unknown grid."))
         try:
-            self._http_client.check(asked["url"])
+            self._http_client.check(webhook["url"])
         except Forbidden as error:
             errors.append(at("url", f"The URL {error}."))
         if errors:
@@ -161,12 +161,12 @@ class Webhooks:
     ) -> tuple[str, dict[str, Any]]:
         """Change a webhook of the caller once; raises `Invalid` and `NotFound`."""
         body, by = json_body(request), caller_of(request)
-        asked = load(shape(), body)
+        data = load(shape(), body)
         self.reads.row(identity, own(by))
         path = f"/v1/webhooks/{identity}/{what}"
         kept = scope_of(by, path, idempotency_key(request.headers))
         return self._local_commands.once(
-            LocalCommand(kept, f"webhook-{what}", by, body), partial(_locked, identity, asked, do)
+            LocalCommand(kept, f"webhook-{what}", by, body), partial(_locked, identity, data, do)
         )
 
     def _rotate(self, uow: UnitOfWork, hook: Hook, _asked: Body, command_id: str) -> dict[str, Any]:
@@ -192,7 +192,7 @@ class Webhooks:
 
     def _redeliver(self, uow: UnitOfWork, hook: Hook, body: Body, _id: str) -> dict[str, Any]:
         if len(body) != 1:
-            raise Invalid("Exactly one of after and event_id is needed.")
+            raise Invalid("Exactly one of after and event is needed.")
         if "event" in body:
             wait_for(uow, hook.id, [self._wanted_event(hook, body["event"])])
             return {"event": body["event"]}
@@ -203,10 +203,10 @@ class Webhooks:
     def _wanted_event(self, hook: Hook, event_id: str) -> Row[Any]:
         types = tuple(json.loads(hook.types))
         grids = self.feed.wanted(types, (), hook.enterprise_id, hook.grid, [])
-        found = self.feed.event(grids, event_id)
-        if found is None:
+        event = self.feed.event(grids, event_id)
+        if event is None:
             raise NotFound(f"This webhook wants no event {event_id}.")
-        return found
+        return event
 
 
 def _locked(identity: str, body: Body, do: Do, uow: UnitOfWork, command_id: str) -> dict[str, Any]:
@@ -220,19 +220,19 @@ def _set(uow: UnitOfWork, hook: Hook, **values: Any) -> None:
 
 
 def _row(
-    identity: str, owner: str, asked: Mapping[str, Any], end: int, now: float
+    identity: str, owner: str, webhook: Mapping[str, Any], end: int, now: float
 ) -> dict[str, Any]:
     """Return the row of a new webhook; it starts with future events unless `after` is given."""
-    after = asked["after"]
+    after = webhook["after"]
     if after is not None and after > end:
         raise Invalid(errors=[at("after", f"The last event so far is {end}.")])
     return {
         "id": identity,
         "owner": owner,
-        "url": asked["url"],
-        "types": json.dumps(sorted({*asked["types"]})),
-        "enterprise_id": asked["enterprise"],
-        "grid": asked["grid"],
+        "url": webhook["url"],
+        "types": json.dumps(sorted({*webhook["types"]})),
+        "enterprise_id": webhook["enterprise"],
+        "grid": webhook["grid"],
         "state": ACTIVE,
         "cursor": end if after is None else after,
         "made_at": now,

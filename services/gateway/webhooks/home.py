@@ -55,13 +55,13 @@ class Home:
         """Return the stored home."""
         query = select(deployment).where(deployment.c.name.in_(_NAMES))
         with self.store.engine.connect() as connection:
-            found = {row.name: row.value for row in connection.execute(query)}
+            values = {row.name: row.value for row in connection.execute(query)}
         return Known(
-            found.get(_HOME, ""),
-            found.get(_PLACE, ""),
-            float(found.get(_SINCE, 0)),
-            found.get(_HELD, ""),
-            float(found.get(_HELD_SINCE, 0)),
+            values.get(_HOME, ""),
+            values.get(_PLACE, ""),
+            float(values.get(_SINCE, 0)),
+            values.get(_HELD, ""),
+            float(values.get(_HELD_SINCE, 0)),
         )
 
     def look(self) -> Known:
@@ -102,8 +102,8 @@ class Home:
     def _here(self) -> Place:
         """Return the place of the database."""
         words, facts = self.store.dialect.identity()
-        told = "\n".join([*facts, self._name])
-        made = hashlib.sha256(told.encode()).hexdigest()
+        description = "\n".join([*facts, self._name])
+        made = hashlib.sha256(description.encode()).hexdigest()
         name = f"{self._name[:12]}: " if self._name else ""
         return Place(made, f"{name}{words} #{made[:6]}"[-_WIDTH:])
 

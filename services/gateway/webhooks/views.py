@@ -42,12 +42,12 @@ class WebhookReads:
 
     def history(self, request: Request, identity: str) -> Response:
         """List the deliveries of a webhook with their attempts, the latest event first."""
-        asked = once(request.args, [*PAGES, "state"])
-        limit, before = page_of(asked)
-        if asked.get("state", WAITING) not in STATES:
+        parameters = once(request.args, [*PAGES, "state"])
+        limit, before = page_of(parameters)
+        if parameters.get("state", WAITING) not in STATES:
             raise BadRequest(f"state must be one of {', '.join(STATES)}.")
         self.row(identity, own(caller_of(request)))
-        rows = Deliveries(self.store).latest(identity, asked.get("state"), before, limit + 1)
+        rows = Deliveries(self.store).latest(identity, parameters.get("state"), before, limit + 1)
         following = str(rows[limit - 1].position) if len(rows) > limit else None
         items = [_delivery(row) for row in rows[:limit]]
         return next_page(answer({"items": items, "next": following}), request, following)

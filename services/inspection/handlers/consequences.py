@@ -36,17 +36,17 @@ def name_issues(event: VisitRecorded | PartRecorded, uow: Uow) -> None:
     part = [event.agency] if isinstance(event, PartRecorded) else []
     checklist = checklist_of(uow.state.rulebook, event.checklist_version, event.day)
     for number, finding in enumerate(event.findings):
-        found = _issue(
+        issue = _issue(
             derived_id("issue", event.visit_id, *part, number), event, finding, checklist
         )
-        uow.add(Issue.find(found))
-        if found.severity is Severity.GRAVE and not found.rectified_on_the_spot:
+        uow.add(Issue.find(issue))
+        if issue.severity is Severity.GRAVE and not issue.rectified_on_the_spot:
             close(
                 uow,
                 event.enterprise_id,
                 Grounds.GRAVE_ISSUE,
-                rules_of(uow).say("Grave issue: %(point)s", point=found.point.words),
-                issue_id=found.issue_id,
+                rules_of(uow).say("Grave issue: %(point)s", point=issue.point.words),
+                issue_id=issue.issue_id,
             )
 
 
@@ -54,11 +54,11 @@ def name_issues(event: VisitRecorded | PartRecorded, uow: Uow) -> None:
 def conclude_at_once(event: VisitRecorded, uow: Uow) -> None:
     """Conclude a visit that one team recorded for all agencies."""
     if (event.filing_id or event.complaint_id) and not event.joint:
-        found = [
+        findings = [
             (finding.rule, event.checklist_version, not finding.rectified_on_the_spot)
             for finding in event.findings
         ]
-        _conclude(uow, event, event.visit_id, found)
+        _conclude(uow, event, event.visit_id, findings)
 
 
 @on(VisitSigned)
@@ -66,15 +66,15 @@ def conclude_when_all_have_signed(event: VisitSigned, uow: Uow) -> None:
     """Conclude a joint visit that is complete."""
     visit = uow.require(Visit, event.visit_id)
     if event.complete and visit.joint and (visit.filing_id or visit.complaint_id):
-        found = [(one["rule"], one["version"], one["stands"]) for one in visit.found]
-        _conclude(uow, visit, visit.id, found)
+        findings = [(one["rule"], one["version"], one["stands"]) for one in visit.found]
+        _conclude(uow, visit, visit.id, findings)
 
 
 def _conclude(
     uow: Uow,
     visit: VisitRecorded | Visit,
     visit_id: str,
-    found: Sequence[tuple[str, str | None, bool]],
+    findings: Sequence[tuple[str, str | None, bool]],
 ) -> None:
     """Record the result of a review or a check.
 
@@ -82,7 +82,7 @@ def _conclude(
     """
     points = [
         (checklist_of(uow.state.rulebook, version, visit.day).rules[rule].point, stands)
-        for rule, version, stands in found
+        for rule, version, stands in findings
     ]
     if visit.purpose == Purpose.REVIEW and visit.filing_id:
         about: dict[str, Any] = {

@@ -70,8 +70,8 @@ class Premises(Base):
 
     def was_visited(self, on: date, violations: int, *, complaint_true: bool = False) -> None:
         """Record a visit, which may arrive after those of later days."""
-        known = [[on.isoformat(), violations], *(self.visits or ())]
-        self.visits = sorted(known, key=lambda visit: visit[0], reverse=True)[:REMEMBERED]
+        visits = [[on.isoformat(), violations], *(self.visits or ())]
+        self.visits = sorted(visits, key=lambda visit: visit[0], reverse=True)[:REMEMBERED]
         self.visited_on = max(on, self.visited_on or on)
         if complaint_true:
             self.true_complaints = sorted([*(self.true_complaints or ()), on.isoformat()])

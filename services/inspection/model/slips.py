@@ -71,7 +71,7 @@ class Slip(Paper, Aggregate, Base):
             raise self.conflict(AlreadyAcknowledged, acknowledged_by=self.acknowledged_by)
         moment = self.acknowledged_at or now.replace(microsecond=0)
         self.acknowledged_by, self.acknowledged_at = command.by, moment
-        fact = SlipAcknowledged(
+        event = SlipAcknowledged(
             slip_id=Id(self.id),
             about=Key(self.about),
             acknowledged_by=command.by,
@@ -79,4 +79,4 @@ class Slip(Paper, Aggregate, Base):
             enterprise_id=Id(self.enterprise_id) if self.enterprise_id else None,
             complaint_id=Id(self.complaint_id) if self.complaint_id else None,
         )
-        return self.record(fact) if first else fact.numbered(self.version)
+        return self.record(event) if first else event.numbered(self.version)

@@ -95,13 +95,13 @@ class Patrol(Aggregate, Base):
         return made
 
 
-def named(field: str, given: Sequence[str], least: int = 1) -> list[dict[str, str]]:
+def named(field: str, values: Sequence[str], least: int = 1) -> list[dict[str, str]]:
     """Return the errors of a list of agencies or officers, which must be long enough and without
     repetition."""
-    if len(given) < least:
-        return [at(field, "names nobody" if not given else f"names fewer than {least}")]
+    if len(values) < least:
+        return [at(field, "names nobody" if not values else f"names fewer than {least}")]
     return (
-        [at(field, "names somebody twice")] if max(Counter(given).values(), default=1) > 1 else []
+        [at(field, "names somebody twice")] if max(Counter(values).values(), default=1) > 1 else []
     )
 
 
@@ -259,7 +259,7 @@ class Visit(Aggregate, Base):
         self.must_be_planned()
         if faults := self.faults(command, today):
             raise NotAcceptable(errors=faults)
-        found = command.findings if findings is None else [*findings]
+        kept = command.findings if findings is None else [*findings]
         self.state, self.day, self.joint = (
             VisitState.RECORDED,
             command.day,
@@ -267,8 +267,8 @@ class Visit(Aggregate, Base):
         )
         self.agencies = command.agencies or self.agencies
         self.sent = digest(command) if command.client_id else None
-        self._add(found, checklist_version)
-        fact = self.record(
+        self._add(kept, checklist_version)
+        event = self.record(
             VisitRecorded(
                 visit_id=Id(self.id),
                 enterprise_id=Key(self.enterprise_id),
@@ -276,7 +276,7 @@ class Visit(Aggregate, Base):
                 day=command.day,
                 grid=self.grid,
                 agencies=self.agencies,
-                findings=found,
+                findings=kept,
                 patrol_id=command.patrol_id,
                 filing_id=Id(self.filing_id) if self.filing_id else None,
                 complaint_id=Id(self.complaint_id) if self.complaint_id else None,
@@ -289,8 +289,8 @@ class Visit(Aggregate, Base):
                 warnings=[*warnings],
             )
         )
-        self.recorded = fact.to_data() if command.client_id else None
-        return fact
+        self.recorded = event.to_data() if command.client_id else None
+        return event
 
     def sent_before(self, command: RecordVisit) -> VisitRecorded | None:
         """Return the event of a record that a device sends again; None for a new one.
@@ -299,12 +299,12 @@ class Visit(Aggregate, Base):
         """
         if self.recorded is None or command.client_id is None:
             return None
-        fact: VisitRecorded = VisitRecorded.from_data(self.recorded)
-        if (fact.device, fact.client_id) != (command.device, command.client_id):
+        event: VisitRecorded = VisitRecorded.from_data(self.recorded)
+        if (event.device, event.client_id) != (command.device, command.client_id):
             return None
         if self.sent != digest(command):
             raise self.conflict(ClientIdReused)
-        return fact
+        return event
 
     def add_part(
         self, command: RecordPart, findings: Sequence[Finding], checklist_version: str
@@ -386,5 +386,5 @@ class Visit(Aggregate, Base):
 
 def digest(command: RecordVisit) -> str:
     """Return a digest of a record, independent of the sender and of the version they saw."""
-    said = {k: v for k, v in command.to_data().items() if k not in ("by", "seen_version")}
-    return blake2b(encode(said).encode(), digest_size=20).hexdigest()
+    data = {k: v for k, v in command.to_data().items() if k not in ("by", "seen_version")}
+    return blake2b(encode(data).encode(), digest_size=20).hexdigest()

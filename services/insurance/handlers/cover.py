@@ -75,11 +75,11 @@ def load_persons(messages: Iterable[Message], uow: Uow) -> None:
 def enrol(command: EnrolMedic, uow: Uow) -> MedicEnrolled:
     """Enrol a medic; a person on record is rejected."""
     refs = {command.holder_ref, *command.earlier_refs} & uow.state.persons
-    if refs and (known := on_record(uow, *refs)):
-        raise known.conflict(
+    if refs and (medic := on_record(uow, *refs)):
+        raise medic.conflict(
             AlreadyEnrolled,
             errors=[at("identity", "is on record already")],
-            medic_id=known.id,
+            medic_id=medic.id,
         )
     uow.state.persons.add(command.holder_ref)
     enrolled: MedicEnrolled = uow.add_new(Medic.enrol(command, uow.today))
@@ -179,13 +179,13 @@ def uncovered(uow: Uow, after: list[str], most: int) -> list[Due]:
     if not book.schemes:
         return []
     query = select(Holder).where(Holder.covered_until.is_(None), _covered_by(book))
-    found = uow.scalars(page_of(query, Holder.since, Holder.id, after, most))
+    holders = uow.scalars(page_of(query, Holder.since, Holder.id, after, most))
     return [
         Due(
             [holder.since.isoformat(), holder.id],
             CoverHolder(holder_id=Key(holder.id), scheme=scheme.code),
         )
-        for holder in found
+        for holder in holders
         if (scheme := holder.due(book)) is not None
     ]
 
