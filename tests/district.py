@@ -228,7 +228,7 @@ class TestDistrict(Stories):
     overtaken = 0
 
     def __init__(self, data, bus, **settings):
-        settings = {"clock": "manual", "http_port": 0, "data": data, "wait": 20.0} | settings
+        settings = {"clock": "manual", "http_port": 0, "data": data, "wait": 60.0} | settings
         if not settings.get("database_url"):
             files_anew(settings["data"])
         self.running = District(Settings.read({}, **settings), bus)
