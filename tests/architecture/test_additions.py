@@ -14,7 +14,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 PACKAGES = ("contracts", "chassis", "services", "rulebook", "console", "tools")
-TESTS = ("__init__.py", "district.py", "architecture/__init__.py", "architecture/added.py")
+TESTS = ("*.py", "architecture/__init__.py", "architecture/added.py")
 
 EVENT = '''
 
@@ -70,9 +70,11 @@ def seen(tmp_path_factory):
     for package in PACKAGES:
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(REPOSITORY / package, copy / package, ignore=ignored)
-    for name in TESTS:
-        (copy / "tests" / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(REPOSITORY / "tests" / name, copy / "tests" / name)
+    tests = REPOSITORY / "tests"
+    for file in (file for pattern in TESTS for file in tests.glob(pattern)):
+        place = copy / "tests" / file.relative_to(tests)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, place)
     event = "\nfrom contracts.message import Event\n"
     append(copy / "contracts/complaints.py", EVENT + COMMAND, event)
     append(copy / "contracts/inspection.py", WHAT_IT_SAYS, event)
