@@ -76,9 +76,11 @@ def seen(tmp_path_factory):
     for package in PACKAGES:
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(REPOSITORY / package, copy / package, ignore=ignored)
-    for name in TESTS:
-        (copy / "tests" / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(REPOSITORY / "tests" / name, copy / "tests" / name)
+    tests = REPOSITORY / "tests"
+    for file in (file for pattern in TESTS for file in tests.glob(pattern)):
+        place = copy / "tests" / file.relative_to(tests)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, place)
     event = "\nfrom contracts.message import Event\n"
     praise = "\nfrom contracts.complaints.commands import PraiseAnswer\n"
     praised = "\nfrom contracts.complaints.events import AnswerPraised\n"
