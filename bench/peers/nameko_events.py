@@ -67,17 +67,17 @@ class Tally:
     """Counts visits."""
 
     name = "tally"
-    uow: Session = Database()
+    db: Session = Database()
     headers = Headers()
 
     @consume(VISITS)
     def count(self, payload):
         """Write the three rows, and commit them; nameko acknowledges afterwards."""
-        self.uow.add_all(rows_of(self.headers, payload))
+        self.db.add_all(rows_of(self.headers, payload))
         try:
-            self.uow.commit()
+            self.db.commit()
         except IntegrityError:
-            self.uow.rollback()  # it was handled before
+            self.db.rollback()  # it was handled before
 
 
 if __name__ == "__main__":

@@ -205,7 +205,7 @@ def idle(make_district, monkeypatch, small):
     district.begin()
     for _ in range(6):
         district.register()
-    district.uow = lambda: monkeypatch.setattr(jobs.Exporting, "run", run)
+    district.carry_on = lambda: monkeypatch.setattr(jobs.Exporting, "run", run)
     return district
 
 
@@ -222,7 +222,7 @@ def test_an_export_survives_the_gateway_that_was_asked_for_it(idle, make_distric
     expected = ids(idle.client.everything("/v1/enterprises"))
     problem(get(idle.client, f"{answer.headers['Location']}/file"), 409)
     idle.stop()
-    idle.uow()
+    idle.carry_on()
     later = make_district(data=idle.running.settings.data)
     assert ids(rows_of(made(later.client, answer))) == expected
 

@@ -68,7 +68,7 @@ class Load:
         """Let the clients work for so long, and then let each finish what it has begun."""
         self.clock()
         clients = [
-            threading.Thread(target=self.uow, args=(random.Random(f"{self.seed}-{n}"),))
+            threading.Thread(target=self.work, args=(random.Random(f"{self.seed}-{n}"),))
             for n in range(CLIENTS)
         ]
         clients.append(threading.Thread(target=self.days))
@@ -80,7 +80,7 @@ class Load:
         for client in clients:
             client.join()
 
-    def uow(self, rng: random.Random) -> None:
+    def work(self, rng: random.Random) -> None:
         """Do one thing after the other, at the common pace."""
         while not self.over.wait(self.turn()):
             self.act(rng)
