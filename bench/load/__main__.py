@@ -222,10 +222,10 @@ def main() -> None:
     parameters = json.loads(Path(sys.argv[2]).read_text())
     parameters.setdefault("clients", parameters["connections"])
 
-    async def uow() -> dict[str, Any]:
+    async def work() -> dict[str, Any]:
         return await Load(parameters).run(sys.argv[1])
 
-    print("result", json.dumps(asyncio.run(uow())), flush=True)
+    print("result", json.dumps(asyncio.run(work())), flush=True)
 
 
 if __name__ == "__main__":
