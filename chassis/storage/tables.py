@@ -75,7 +75,7 @@ handler_sets = Table(
     Column("number", Integer, primary_key=True, autoincrement=True),
     Column("digest", String(32), nullable=False),
     Column("handlers", Text, nullable=False),
-    Index("hearers_digest", "digest", unique=True),
+    Index("handler_sets_digest", "digest", unique=True),
 )
 """The sets of handlers of this service's processes, each a JSON list of `type handler`."""
 

@@ -102,7 +102,10 @@ def databases(settings: Settings, services: Sequence[str]) -> Iterator[Finding]:
 
 def _database(check: str, store: Store) -> Iterator[Finding]:
     current, revisions = migrations.revision(store), migrations.known_to(store)
-    if current is None or current in revisions[:-1]:
+    if migrations.is_unreleased(current, revisions):
+        state = f"was made by an unreleased version, at revision {current}"
+        yield _fault(check, state, "Move it away and start with an empty one.")
+    elif current is None or current in revisions[:-1]:
         state = "is not set up" if current is None else f"is at {current}, behind {revisions[-1]}"
         yield _fault(check, state, f"Run `bihuan migrate {store.service}`.")
     else:

@@ -98,6 +98,18 @@ def test_a_database_that_is_behind_is_a_fault(folder):
     assert sick["remedy"] == "Run `bihuan migrate filing`."
 
 
+def test_a_database_of_an_unreleased_version_is_a_fault(folder):
+    import sqlite3
+
+    with sqlite3.connect(folder / "filing.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = '0003'")
+    found = look({"DATA": str(folder)})
+    says = "was made by an unreleased version, at revision 0003"
+    assert unwell(found) == [("fault", "database of filing", says)]
+    (sick,) = (each for each in found if each["state"] == "fault")
+    assert sick["remedy"] == "Move it away and start with an empty one."
+
+
 def test_a_database_that_does_not_answer_is_a_fault_for_each_service(tmp_path):
     url = "postgresql://nobody@127.0.0.1:1/{service}"
     found = unwell(look({"DATA": str(tmp_path), "DATABASE_URL": url}))

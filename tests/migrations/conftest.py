@@ -15,13 +15,13 @@ from tests import servers
 LATER = '''"""A revision of a later version."""
 
 import sqlalchemy as sa
-from alembic import op
+from alembic.operations import Operations
 
 revision = "{next}"
 down_revision = "{head}"
 
 
-def upgrade() -> None:
+def upgrade(op: Operations) -> None:
     op.create_table("later", sa.Column("id", sa.Integer, primary_key=True))
     {then}
 '''

@@ -1,6 +1,7 @@
 """`bihuan migrate`: what it says, and how it ends."""
 
 import fcntl
+import sqlite3
 
 import pytest
 
@@ -41,6 +42,20 @@ def test_tables_of_unknown_making_are_told_and_not_touched(databases, open_store
     assert (code, said, len(errors)) == (2, "", 1)
     assert errors[0].startswith("bihuan: The database of filing was made before")
     assert picture(store) == before
+
+
+@pytest.mark.parametrize("command", [("migrate",), ("up", "--port", "0")])
+def test_data_of_an_unreleased_version_are_refused_by_every_start(tmp_path, command):
+    data = {"DATA": str(tmp_path / "data")}
+    assert bihuan("migrate", **data)[0] == 0
+    with sqlite3.connect(tmp_path / "data" / "filing.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = '0003'")
+    word = (
+        "The database of filing was made by an unreleased version, at revision 0003; "
+        "move it away and start with an empty one."
+    )
+    assert bihuan(*command, **data) == (2, "", [f"bihuan: {word}"])
+    assert bihuan("migrate", "filing", "--check", **data) == (1, f"filing: {word}\n", [])
 
 
 def test_an_older_one_is_taken_on(databases, open_store, later, monkeypatch, capsys):

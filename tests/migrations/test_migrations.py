@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import Column, Integer, MetaData, text
 
 from chassis import logs
 from chassis.runtime import green
@@ -20,6 +21,7 @@ from chassis.settings import Misconfigured
 from chassis.storage import migrations
 from chassis.storage.migrations import concerns
 from console.runtime.district import SERVICES
+from services.filing.service import Filings
 from tests.migrations.conftest import HEAD, NEXT, picture, tables
 
 NAMES = [kind.name for kind in SERVICES]
@@ -37,10 +39,11 @@ KILLED_IN_THE_MIDDLE = (
     CREATE
     + """
 import os, signal
-from sqlalchemy import event
-def kill(*args, **kwargs):
-    os.kill(os.getpid(), signal.SIGKILL)
-event.listen(Base.metadata.tables["filings"], "after_create", kill)
+from sqlalchemy import Table, event
+def kill(table, *args, **kwargs):
+    if table.name == "filings":
+        os.kill(os.getpid(), signal.SIGKILL)
+event.listen(Table, "after_create", kill)
 migrations.apply(store)
 """
 )
@@ -94,16 +97,20 @@ def mark(store, revision):
 
 
 @pytest.mark.parametrize("service", NAMES)
-def test_the_revisions_make_what_a_new_database_is_made_with(empty, open_store, service):
-    created, migrated = open_store(empty(), service), open_store(empty(), service)
-    migrations.apply(created)
+def test_the_revisions_make_what_the_code_says(empty, open_store, service):
+    applied, migrated, said = (open_store(empty(), service) for _ in range(3))
+    migrations.apply(applied)
     with migrated.dialect.exclusive() as connection:
         migrations._upgrade(migrated, connection)
-    assert picture(migrated) == picture(created)
+    with said.dialect.exclusive() as connection:
+        for metadata in (*said.metadata, migrations._marks):
+            metadata.create_all(connection)
+    assert picture(applied) == picture(said)
+    assert picture(migrated) == picture(said)
     head = migrations.revisions(migrations.folder_of(service))[-1]
-    assert [migrations.revision(store) for store in (migrated, created)] == [head, head]
+    assert [migrations.revision(store) for store in (migrated, applied)] == [head, head]
     assert differences(migrated) == []
-    assert differences(created) == []
+    assert differences(applied) == []
 
 
 @pytest.mark.parametrize("service", NAMES)
@@ -123,6 +130,27 @@ def test_alembic_itself_finds_nothing_to_do(tmp_path, monkeypatch):
         config = Config("alembic.ini", ini_section=service, stdout=(tmp_path / "said").open("w"))
         command.upgrade(config, "head")
         command.check(config)
+
+
+def test_alembic_writes_the_next_revision(tmp_path, monkeypatch):
+    folder = tmp_path / "copy"
+    shutil.copytree(migrations.folder_of("filing"), folder)
+    config = Config("alembic.ini", ini_section="filing", stdout=(tmp_path / "said").open("w"))
+    config.set_main_option("script_location", str(folder))
+    monkeypatch.setenv("DATA", str(tmp_path))
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.chdir(REPOSITORY)
+    command.upgrade(config, "head")
+    changed = MetaData()
+    for table in Filings.metadata.sorted_tables:
+        table.to_metadata(changed)
+    changed.tables["filings"].append_column(Column("later", Integer))
+    monkeypatch.setattr(Filings, "metadata", changed)
+    command.revision(config, "a later column", autogenerate=True)
+    command.upgrade(config, "head")
+    written = (folder / "versions" / f"{NEXT}_a_later_column.py").read_text()
+    assert f'down_revision = "{HEAD}"' in written
+    assert 'op.add_column("filings", sa.Column("later", sa.Integer(), nullable=True))' in written
 
 
 # from wherever it stands
@@ -186,6 +214,31 @@ def test_a_database_that_a_newer_version_made_is_good_enough(empty, open_store, 
     lines = [json.loads(line) for line in said.getvalue().splitlines()]
     told = [(line["event"], line["service"], line["revision"], line["known"]) for line in lines]
     assert told == [("newer database", "filing", NEXT, HEAD)] * 2, "as it starts and migrates"
+
+
+@pytest.mark.parametrize("revision", ["0001", "0009"])
+def test_a_database_of_an_unreleased_version_is_refused(empty, open_store, revision):
+    store = open_store(empty())
+    migrations.apply(store)
+    mark(store, revision)
+    before = picture(store)
+    for act in (migrations.check, migrations.apply):
+        with pytest.raises(Misconfigured) as refused:
+            act(store)
+        assert str(refused.value) == (
+            f"The database of filing was made by an unreleased version, at revision {revision}; "
+            "move it away and start with an empty one."
+        )
+    assert (picture(store), migrations.revision(store)) == (before, revision)
+
+
+def test_an_empty_database_runs_the_later_revisions_too(empty, open_store, later):
+    store, migrated = open_store(empty(), later=later()), open_store(empty())
+    assert migrations.apply(store) == (None, NEXT)
+    migrations.apply(migrated)
+    migrated.migrations = store.migrations
+    assert migrations.apply(migrated) == (HEAD, NEXT)
+    assert picture(store) == picture(migrated)
 
 
 def test_tables_without_a_revision_are_not_touched(empty, open_store):

@@ -1,1 +1,1 @@
-../../../chassis/revision.py.mako
+../../../chassis/storage/revision.py.mako

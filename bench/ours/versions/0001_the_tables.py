@@ -1,1 +1,0 @@
-"""The first tables, created from the metadata."""
