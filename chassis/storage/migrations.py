@@ -115,16 +115,16 @@ def _say_if_newer(store: Store, current: str, known: list[str]) -> None:
         log(store.service).warning("newer database", revision=current, known=known[-1])
 
 
-def is_unreleased(found: str | None, known: list[str]) -> bool:
+def is_unreleased(current: str | None, known: list[str]) -> bool:
     """Return whether a revision is older than the baseline, which replaced it."""
-    return found is not None and found < known[0]
+    return current is not None and current < known[0]
 
 
-def _refuse_unreleased(store: Store, found: str | None, known: list[str]) -> None:
-    if is_unreleased(found, known):
+def _refuse_unreleased(store: Store, current: str | None, known: list[str]) -> None:
+    if is_unreleased(current, known):
         raise Misconfigured(
             f"The database of {store.service} was made by an unreleased version, at revision "
-            f"{found}; move it away and start with an empty one."
+            f"{current}; move it away and start with an empty one."
         )
 
 

@@ -181,7 +181,7 @@ def test_partitions_wait_until_what_a_lost_queue_held_has_been_sent_again(settin
         assert session.scalar(paused) == ""
     store.close()
     assert (code, queues(settings)) == (1, set(range(8)))
-    assert "filing sends gateway again what a queue has lost" in said
+    assert "filing is resending a lost queue to gateway" in said
 
 
 def test_two_do_not_change_the_partitions_at_once(settings):
@@ -189,7 +189,7 @@ def test_two_do_not_change_the_partitions_at_once(settings):
     with topology.administering(settings) as first:
         assert topology.lock(first, topology.PARTITIONS)
         code, said = bihuan(settings, "partitions", "4")
-    assert (code, "Another `bihuan partitions` is at work" in said) == (1, True), said
+    assert (code, "Another `bihuan partitions` is running" in said) == (1, True), said
     assert queues(settings) == set(range(8))
 
 

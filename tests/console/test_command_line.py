@@ -33,7 +33,7 @@ def bihuan(*words, **environ):
         (("demo", "--scale", "3"), {}, "--scale must be greater than 0 and at most 1."),
         (("demo", "--report", "nowhere/r.json"), {}, "--report: there is no folder"),
         (("up",), {"LOG_LEVEL": "loud"}, "LOG_LEVEL must be one of"),
-        (("up",), {"AMQP_URI": "amqp://127.0.0.1"}, "AMQP_URI needs a DATABASE_URL"),
+        (("up",), {"AMQP_URI": "amqp://127.0.0.1"}, "AMQP_URI needs a PostgreSQL DATABASE_URL"),
         (("up",), {"RULEBOOK": "nowhere"}, "nowhere contains no TOML files."),
     ],
 )

@@ -129,7 +129,7 @@ def test_a_stuck_parked_message_is_listed_shown_and_tried_again(operated):
 
     code, out, errors = operated.run("show", "inspection", parked_message.seq)
     assert (code, out, len(errors)) == (2, [], 1)
-    assert "any more; the last that was done to it: retry by 安" in errors[0]
+    assert "the last action on it: retry by 安" in errors[0]
 
 
 def test_what_waited_behind_a_dropped_parked_message_goes_on_at_once(operated):
@@ -232,7 +232,7 @@ def test_an_impostor_is_neither_tried_nor_settled_again(operated):
 
     assert "is dead; --even-dead" in operated.ok("retry", "inspection", number)[0]
     (said,) = operated.ok("retry", "inspection", number, "--even-dead")
-    assert "another message came under its id" in said
+    assert "an earlier message has the same id" in said
     assert operated.ok("drop", "inspection", number, "--reason", "僞") == [
         f"inspection {number} (order-closure) is dropped."
     ]
@@ -327,9 +327,9 @@ def nobody(tmp_path_factory):
             "--state must be one of retrying, exhausted, dead, not lost.",
         ),
         (("list", "--older-than", "soon"), "An age must be like 90s, 15m, 2h or 3d"),
-        (("retry",), "Say which parked messages:"),
-        (("retry", "inspection", "7", "--all"), "Say which parked messages:"),
-        (("drop", "--all", "--reason", "x"), "--all drops only what a filter leaves"),
+        (("retry",), "Name parked messages by service and number,"),
+        (("retry", "inspection", "7", "--all"), "Name parked messages by service and number,"),
+        (("drop", "--all", "--reason", "x"), "--all needs a filter"),
         (
             ("show", "01a20ac0-abdf-73e1-8b9a-bc591a27593c"),
             "No service has a parked message 01a20ac0",

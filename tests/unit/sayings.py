@@ -20,7 +20,7 @@ def day(number):
 
 def said(aggregate):
     """Name the facts that an aggregate has stated since it was last asked."""
-    return [fact.type for fact in aggregate.unsaid()]
+    return [fact.type for fact in aggregate.take_pending()]
 
 
 def told(act, *given, **more):

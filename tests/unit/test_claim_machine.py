@@ -44,9 +44,9 @@ class Claims(RuleBasedStateMachine):
             act()
         except Rejected:
             assert before == (claim.state, claim.version, claim.reference, list(claim.checkers))
-            assert claim.unsaid() == []
+            assert claim.take_pending() == []
         else:
-            self.facts[claim.id] += claim.unsaid()
+            self.facts[claim.id] += claim.take_pending()
 
     def one(self, number):
         return self.claims[number % len(self.claims)] if self.claims else None
@@ -68,7 +68,7 @@ class Claims(RuleBasedStateMachine):
             assert not blocked
             assert made.amount == left > 0
             self.claims.append(made)
-            self.facts[name] = made.unsaid()
+            self.facts[name] = made.take_pending()
 
     @rule(number=numbers, by=people, complete=st.booleans())
     def check(self, number, by, complete):

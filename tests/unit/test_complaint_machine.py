@@ -114,7 +114,7 @@ class ComplaintMachine(RuleBasedStateMachine):
 
     def hear(self):
         """Take what the complaint has said, and hold it to what it may say."""
-        for fact in self.complaint.unsaid():
+        for fact in self.complaint.take_pending():
             if self.facts and self.facts[-1].type in ENDS | {"penalty-imposed", "answer-rated"}:
                 closing = self.facts[-1].type == "penalty-imposed" and not self.has_ended_before
                 assert closing or fact.type in AFTER_THE_END, (self.facts[-1].type, fact.type)

@@ -31,7 +31,7 @@ def complaint(on=TODAY, track=Track.REPORT, enterprise="shop"):
         enterprise_id=enterprise,
     )
     made = Complaint.receive(asked, BOOK, on)
-    made.unsaid()
+    made.take_pending()
     return made
 
 

@@ -43,14 +43,14 @@ def says(**more):
 
 def received(on=TODAY, **more):
     made = Complaint.receive(says(**more), BOOK, on)
-    made.unsaid()
+    made.take_pending()
     return made
 
 
 def accepted(**more):
     made = received(**more)
     made.accept(ACCEPT, BOOK, TODAY)
-    made.unsaid()
+    made.take_pending()
     return made
 
 
@@ -73,7 +73,7 @@ def main():
 def linked(**more):
     made = received(**more)
     made.link(LINK, main(), TODAY, has_duplicates=False)
-    made.unsaid()
+    made.take_pending()
     return made
 
 
@@ -131,8 +131,8 @@ def test_a_complaint_is_not_its_own_duplicate():
 
 
 def test_a_caller_who_is_not_satisfied_is_asked_why():
-    unsaid = RateAnswer(**ABOUT, satisfied=False, reason=" ")
-    assert told(answered().rate, unsaid, TODAY) == [
+    take_pending = RateAnswer(**ABOUT, satisfied=False, reason=" ")
+    assert told(answered().rate, take_pending, TODAY) == [
         ("reason", "is needed if the caller is not satisfied")
     ]
 
@@ -195,7 +195,7 @@ def test_each_fact_names_the_enterprise_where_it_is_known(enterprise):
     made = received(enterprise_id=enterprise)
     facts = [made.revise(says(revision=1), TODAY)]
     ring(made, day(60))
-    facts += [*made.unsaid()[-1:], answer(made), made.reopen(REOPEN, BOOK, TODAY)]
+    facts += [*made.take_pending()[-1:], answer(made), made.reopen(REOPEN, BOOK, TODAY)]
     assert [(fact.type, fact.enterprise_id) for fact in facts] == [
         ("complaint-revised", enterprise),
         ("complaint-overdue", enterprise),
@@ -230,7 +230,7 @@ def test_a_case_of_nobody_who_gave_a_name_closes_with_its_decision():
     made.decide_case(A_CASE, BOOK, TODAY)
     fact = made.conclude_case(CONCLUDE, [], BOOK, day(9))
     assert (fact.penalty, fact.counting) == (False, None)
-    closed = made.unsaid()[-1]
+    closed = made.take_pending()[-1]
     assert (closed.type, closed.by, closed.closed_on) == ("complaint-closed", "head", day(9))
 
 
@@ -239,7 +239,7 @@ def test_a_case_that_ends_in_a_penalty_says_so():
     made.decide_case(A_CASE, BOOK, TODAY)
     fact = made.conclude_case(replace(CONCLUDE, findings=["dine_in"]), [DIRTY], BOOK, day(9))
     assert (fact.penalty, fact.counting.stage) == (True, Stage.TELLING)
-    assert made.unsaid()[-1].type == "penalty-imposed"
+    assert made.take_pending()[-1].type == "penalty-imposed"
 
 
 # clocks
@@ -304,7 +304,7 @@ def test_a_rung_that_the_rules_have_lost_leaves_the_last_one_to_be_told():
         **ABOUT, stage=Stage.ACCEPTANCE, due_on=made.due_on, level=1, setting=made.setting
     )
     made.run_out(again, fewer, day(60))
-    fact = made.unsaid()[-1]
+    fact = made.take_pending()[-1]
     assert (fact.level, fact.addressee, made.rings_on) == (2, "complaints-desk", None)
 
 
@@ -316,7 +316,7 @@ BEFORE, AFTER = date(2020, 11, 20), date(2020, 11, 25)
 def test_a_calendar_moves_only_the_clock_that_was_looked_at(setting, moved):
     made = Complaint.receive(says(track=Track.DISPUTE), BOOK.on(BEFORE), BEFORE)
     made.accept(ACCEPT, BOOK.on(BEFORE), BEFORE)
-    made.unsaid()
+    made.take_pending()
     book = BOOK.on(AFTER)
     made.move(MoveDeadline(**ABOUT, notice=book.calendar.code, setting=setting), book)
-    assert bool(made.unsaid()) is moved
+    assert bool(made.take_pending()) is moved

@@ -46,7 +46,7 @@ class Office(RuleBasedStateMachine):
 
     def hear(self):
         for thing in (self.shop, *self.filings):
-            self.stated += [(fact, thing) for fact in thing.unsaid()]
+            self.stated += [(fact, thing) for fact in thing.take_pending()]
 
     def ask(self, do, *given):
         """Ask for something; if it is refused, nothing has changed and nothing is stated."""

@@ -46,7 +46,7 @@ def enterprise(**more):
 
 
 def registered(**more):
-    (fact,) = enterprise(**more).unsaid()
+    (fact,) = enterprise(**more).take_pending()
     return fact
 
 
@@ -82,14 +82,14 @@ def faults(raised):
 @pytest.fixture
 def shop():
     made = enterprise()
-    made.unsaid()
+    made.take_pending()
     return made
 
 
 @pytest.fixture
 def open_shop(shop):
     opened(shop)
-    shop.unsaid()
+    shop.take_pending()
     return shop
 
 
@@ -238,14 +238,14 @@ def test_a_correction_that_changes_nothing_is_refused(shop):
     with pytest.raises(filing.NothingToCorrect) as raised:
         correct(shop, name="店")
     assert raised.value.extra["version"] == 1
-    assert shop.unsaid() == []
+    assert shop.take_pending() == []
 
 
 def test_a_correction_is_refused_with_every_fault_and_leaves_no_trace(shop):
     with pytest.raises(filing.NotAcceptable) as raised:
         correct(shop, name="新店", premises="moon", grid="0")
     assert faults(raised) == ["premises", "grid"]
-    assert (shop.name, shop.unsaid(), shop.version) == ("店", [], 1)
+    assert (shop.name, shop.take_pending(), shop.version) == ("店", [], 1)
 
 
 def test_the_premises_stay_while_a_filing_is_live(shop):
@@ -261,7 +261,7 @@ def test_the_premises_stay_while_a_filing_is_live(shop):
 
 def test_an_enterprise_reopens_with_the_headcount_of_its_filing(shop):
     opened(shop, headcount=7, out_of_province=2)
-    fact = shop.unsaid()[-1]
+    fact = shop.take_pending()[-1]
     assert isinstance(fact, EnterpriseReopened)
     assert (fact.headcount, fact.out_of_province) == (7, 2)
     assert shop.live_filing_id is None
@@ -313,7 +313,7 @@ def test_a_filing_names_the_one_before_it_and_what_has_changed(shop):
     first = submit(shop, measures=["masks"], pledge=False)
     first.judge(shop, BOOK, TODAY)
     second = submit(shop, first, "second", measures=MEASURES[::-1], pledge=True)
-    (fact,) = (one for one in second.unsaid() if isinstance(one, FilingSubmitted))
+    (fact,) = (one for one in second.take_pending() if isinstance(one, FilingSubmitted))
     assert (fact.follows, fact.changed) == ("filing", ["measures", "pledge"])
 
 
@@ -321,14 +321,14 @@ def test_the_order_of_the_measures_is_no_change(shop):
     first = submit(shop, measures=["masks", "disinfectant"])
     first.judge(shop, BOOK, TODAY)
     second = submit(shop, first, "second", measures=["disinfectant", "masks", "masks"])
-    assert second.unsaid()[0].changed == []
+    assert second.take_pending()[0].changed == []
 
 
 def judged(shop, **more):
     made = submit(shop, **more)
-    made.unsaid()
+    made.take_pending()
     made.judge(shop, BOOK, TODAY)
-    (fact,) = made.unsaid()
+    (fact,) = made.take_pending()
     return fact
 
 
@@ -439,7 +439,7 @@ def test_a_suspended_enterprise_is_released_by_its_own_closure_only(open_shop):
 def test_who_is_on_duty_is_fit_and_counted_once(staff, unfit, strangers):
     shop = enterprise()
     opened(shop)
-    shop.unsaid()
+    shop.take_pending()
     roster = ReportRoster(
         enterprise_id="shop", day=TODAY, staff=staff, unfit=unfit, out_of_province=strangers
     )
@@ -447,7 +447,7 @@ def test_who_is_on_duty_is_fit_and_counted_once(staff, unfit, strangers):
         fact = shop.report(roster, TODAY, BOOK)
     except filing.NotAcceptable:
         assert unfit > staff or strangers > staff - unfit
-        assert shop.unsaid() == []
+        assert shop.take_pending() == []
     else:
         assert isinstance(fact, RosterReported)
         assert 0 <= fact.out_of_province <= fact.on_duty == staff - unfit

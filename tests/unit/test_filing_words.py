@@ -21,14 +21,14 @@ LAST_DAY = BOOK.last_day_to_ask_for(TODAY)
 @pytest.fixture
 def shop():
     made = enterprise()
-    made.unsaid()
+    made.take_pending()
     return made
 
 
 @pytest.fixture
 def open_shop(shop):
     opened(shop)
-    shop.unsaid()
+    shop.take_pending()
     return shop
 
 
@@ -87,7 +87,7 @@ def test_a_filing_is_told_what_no_filing_can_say(shop, given, field, says):
 def test_a_filing_that_is_returned_says_what_is_missing_in_words(shop):
     made = submit(shop, measures=[], pledge=False, stock=[])
     made.judge(shop, BOOK, TODAY)
-    words = {point.code: point.words.en for point in made.unsaid()[-1].reasons}
+    words = {point.code: point.words.en for point in made.take_pending()[-1].reasons}
     assert words["masks"] == f"Measure missing: {BOOK.measures['masks'].words.en}"
     assert words["pledge"] == "The pledge was not given."
 
@@ -234,7 +234,7 @@ def test_a_stock_that_is_too_low_is_told_by_its_name(shop):
     stocked = BOOK.measures_for(shop.premises, shop.industry, 50)
     one = next(each for each in stocked if each.measure == "masks" and each.per_head)
     needed, name = one.per_head * 50, one.words.en
-    words = [point.words.en for point in made.unsaid()[-1].reasons]
+    words = [point.words.en for point in made.take_pending()[-1].reasons]
     assert f"Stock too low: {name} (1 of {needed})" in words
 
 
@@ -244,4 +244,4 @@ def test_what_was_closed_lately_is_left_to_a_reviewer_after_its_review_too():
     made = submit(small)
     made.judge(small, BOOK, TODAY)
     made.judge_after_review(small, BOOK, TODAY)
-    assert made.unsaid()[-1].type == "filing-referred"
+    assert made.take_pending()[-1].type == "filing-referred"

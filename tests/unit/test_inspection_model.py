@@ -60,7 +60,7 @@ def found(severity=Severity.ORDINARY, *, rectified=False, on_record=False):
 
 def notice(severity=Severity.ORDINARY):
     made = inspection.Notice.issue(found(severity), Until(end_of(day(3))), TODAY)
-    made.unsaid()
+    made.take_pending()
     return made
 
 
@@ -138,7 +138,7 @@ def test_a_notice_is_pressed_with_grace_and_without_it_ends():
         assert made.is_open
         made.press(f"office-{n}", grace)
     assert made.state == inspection.NoticeState.ENDED_IN_CLOSURE
-    facts = made.unsaid()
+    facts = made.take_pending()
     assert all(isinstance(fact, NoticeOverdue) for fact in facts)
     assert [fact.level for fact in facts] == [1, 2, 3]
     assert [fact.due_on for fact in facts] == [day(3), day(6), day(8)]
@@ -166,7 +166,11 @@ def test_what_is_left_of_a_notice_only_becomes_less():
         asked = reinspect(left=left)
         made.must_allow(asked)
         made.reinspect(asked)
-    assert [fact.left for fact in made.unsaid()] == [["後廚", "大堂"], ["後廚", "大堂"], ["大堂"]]
+    assert [fact.left for fact in made.take_pending()] == [
+        ["後廚", "大堂"],
+        ["後廚", "大堂"],
+        ["大堂"],
+    ]
     for wrong in (["後廚"], ["大堂", "大堂"]):
         with pytest.raises(inspection.NotAcceptable):
             made.must_allow(reinspect(left=wrong))

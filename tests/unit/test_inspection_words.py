@@ -50,14 +50,14 @@ def premises():
 @pytest.fixture
 def closure(premises):
     made = inspection.Closure.order("c1", premises, Grounds.ORDER, WORDS, TODAY)
-    made.unsaid()
+    made.take_pending()
     return made
 
 
 @pytest.fixture
 def planned(premises):
     made = Visit.plan("visit", premises, Purpose.PATROL, TODAY)
-    made.unsaid()
+    made.take_pending()
     return made
 
 
@@ -70,7 +70,7 @@ def plan(premises, *agencies, joint=False, warnings=()):
 def joint(premises):
     made = plan(premises, "health", "market", joint=True)
     made.carry_out(record(findings=[DINE_IN]), TODAY, checklist_version="v1")
-    made.unsaid()
+    made.take_pending()
     return made
 
 
@@ -105,7 +105,7 @@ def test_a_plan_keeps_whose_day_it_is():
     asked = DrawPatrolPlan(plan_id="plan", grid="350503003", day=TODAY, officers=["A"])
     made = inspection.PatrolPlan.draw(asked, [], capacity=8, left_out=2, rules_version="r")
     assert (made.officers, made.enterprises) == (["A"], [])
-    (fact,) = made.unsaid()
+    (fact,) = made.take_pending()
     assert (fact.capacity, fact.left_out, fact.rules_version) == (8, 2, "r")
 
 
@@ -137,13 +137,13 @@ def test_a_person_does_not_give_up_a_visit_that_something_waits_for(premises, wa
 
 
 def test_a_visit_that_is_planned_says_who_makes_it(premises):
-    (fact,) = plan(premises, "health", "market", joint=True, warnings=[WARNING]).unsaid()
+    (fact,) = plan(premises, "health", "market", joint=True, warnings=[WARNING]).take_pending()
     assert (fact.agencies, fact.joint) == (["health", "market"], True)
     assert (fact.urgent, fact.warnings) == (False, [WARNING])
 
 
 def test_a_visit_that_a_rule_plans_is_urgent_only_if_the_rule_says_so(premises):
-    (fact,) = Visit.plan("visit", premises, Purpose.PATROL, TODAY).unsaid()
+    (fact,) = Visit.plan("visit", premises, Purpose.PATROL, TODAY).take_pending()
     assert fact.urgent is False
 
 
@@ -223,7 +223,7 @@ def sent(planned):
 
 @pytest.mark.parametrize("more", [{}, {"by": "officer-2"}, {"seen_version": 7}])
 def test_what_is_sent_again_is_known_whoever_sends_it_and_whatever_they_saw(sent, more):
-    (fact,) = sent.unsaid()
+    (fact,) = sent.take_pending()
     again = sent.sent_before(record(**SENT, findings=[DINE_IN], **more))
     assert again.to_data() == fact.to_data()
 
@@ -288,13 +288,13 @@ def test_a_notice_that_is_settled_says_how():
 def test_a_notice_is_known_by_its_issue_and_says_whether_it_is_for_the_record(rectified):
     made = inspection.Notice.issue(found(rectified=rectified), Until(NOW), TODAY)
     assert made.id == derived_id("notice", "issue")
-    assert made.unsaid()[0].on_record is rectified
+    assert made.take_pending()[0].on_record is rectified
 
 
 def test_a_notice_without_a_number_is_overdue_all_the_same():
     made = notice()
     made.press("office", None)
-    assert made.unsaid()[-1].notice_number == ""
+    assert made.take_pending()[-1].notice_number == ""
 
 
 @pytest.fixture
@@ -329,7 +329,7 @@ def test_a_closure_says_what_it_is_for(premises):
     made = inspection.Closure.order(
         "c1", premises, Grounds.OVERDUE_NOTICE, WORDS, TODAY, issue_id="i", notice_id="n"
     )
-    (fact,) = made.unsaid()
+    (fact,) = made.take_pending()
     assert (fact.issue_id, fact.notice_id, fact.grounds) == ("i", "n", Grounds.OVERDUE_NOTICE)
 
 

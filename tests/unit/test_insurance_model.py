@@ -65,7 +65,7 @@ def paid(reference="P-1", **more):
 
 
 def last(aggregate):
-    return aggregate.unsaid()[-1]
+    return aggregate.take_pending()[-1]
 
 
 def at(raised):
@@ -169,10 +169,10 @@ def test_a_medic_is_covered_by_the_cover_of_the_own_institution():
 def test_what_a_holder_lacks_is_said_once_for_a_reason():
     made = insurance.Holder.enterprise(small())
     made.need_none(TODAY)
-    assert made.unsaid() == []
+    assert made.take_pending() == []
     for _ in range(2):
         made.lack("scheme", GapReason.NOT_BEGUN, TODAY, day(5))
-    assert made.unsaid() == [
+    assert made.take_pending() == [
         CoverMissing(
             holder_id="shop",
             holder_kind=HolderKind.ENTERPRISE,
@@ -188,7 +188,7 @@ def test_what_a_holder_lacks_is_said_once_for_a_reason():
     assert (expired.reason, expired.begins_on, expired.since) == (GapReason.EXPIRED, None, day(6))
     for _ in range(2):
         made.need_none(day(7))
-    assert made.unsaid() == [CoverNotDue(holder_id="shop", on=day(7), version=3)]
+    assert made.take_pending() == [CoverNotDue(holder_id="shop", on=day(7), version=3)]
 
 
 def test_cover_closes_the_gap_and_lapses():
@@ -211,7 +211,7 @@ def test_cover_closes_the_gap_and_lapses():
 @example(date(2021, 2, 28), 3)
 @example(date(2020, 3, 29), 1)
 def test_cover_ends_the_day_before_its_anniversary(start, years):
-    (fact,) = policy(start, years=years).unsaid()
+    (fact,) = policy(start, years=years).take_pending()
     try:
         anniversary = start.replace(year=start.year + years)
     except ValueError:  # 29 February, in a year that has none
@@ -257,28 +257,28 @@ def test_a_policy_has_an_identity_of_its_own_for_each_scheme_and_holder():
 
 def test_cover_expires_when_its_last_day_is_over_and_once():
     made = policy()
-    made.unsaid()
+    made.take_pending()
     assert not made.expire(made.covers_until)
     assert made.state == "active"
     assert made.expire(made.covers_until + timedelta(days=1))
     assert made.state == "expired"
     assert not made.expire(made.covers_until + timedelta(days=2))
-    assert made.unsaid() == [
+    assert made.take_pending() == [
         PolicyExpired(
             policy_id=made.id, holder_id="medic", covers_until=date(2021, 2, 9), version=2
         )
     ]
     made.end(day(1), "reason")
-    assert (made.state, made.unsaid()) == ("expired", [])
+    assert (made.state, made.take_pending()) == ("expired", [])
 
 
 def test_cover_that_is_ended_ends_on_that_day():
     made = policy()
-    made.unsaid()
+    made.take_pending()
     made.end(day(4), "調離")
     assert (made.state, made.covers_until) == ("ended", day(4))
     made.end(day(2), "again")
-    assert made.unsaid() == [
+    assert made.take_pending() == [
         PolicyEnded(
             policy_id=made.id, holder_id="medic", covers_until=day(4), reason="調離", version=2
         )
@@ -471,14 +471,14 @@ def test_a_claim_is_decided_once(make):
 def test_a_rejection_gives_reasons_and_an_approval_none():
     made = claim()
     made.check(check(), [])
-    made.unsaid()
+    made.take_pending()
     assert not_acceptable(made.decide, reject(), [], four_eyes=True) == [
         ("reasons", "a rejection needs a reason")
     ]
     assert not_acceptable(made.decide, approve(), [POINT], four_eyes=True) == [
         ("reasons", "are for a rejection")
     ]
-    assert (made.state, made.unsaid()) == ("checked", [])
+    assert (made.state, made.take_pending()) == ("checked", [])
     made.decide(reject(), [POINT], four_eyes=True)
     assert said(made) == ["claim-rejected"]
     refuses(insurance.AlreadyDecided, made.decide, approve(), [], four_eyes=True)

@@ -135,7 +135,7 @@ class NoticeMachine(RuleBasedStateMachine):
             return
         state, level, due_at, left, version, extensions = self.before
         now = self.look()
-        self.facts += self.notice.unsaid()
+        self.facts += self.notice.take_pending()
         if state != NoticeState.OPEN:
             assert now == self.before, "a settled notice never changes"
         if self.moved:
