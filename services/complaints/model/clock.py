@@ -68,7 +68,7 @@ class Timed(Aggregate):
     rules: Mapped[str] = mapped_column(String(64))
 
     def start(self, stage: Stage, book: Rulebook, today: date, *, from_today: bool = False) -> None:
-        """Start the clock of a stage by the rules of today; with `from_today` it counts from today."""
+        """Start the clock of a stage by today's rules; with `from_today` it counts from today."""
         rule = book.clock(self.track, stage)
         from_receipt = rule.counted_from == RECEIPT and not from_today
         self.stage, self.counted_from = stage, self.received_on if from_receipt else today
