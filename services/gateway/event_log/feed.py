@@ -49,7 +49,7 @@ class Wanted:
     grids: tuple[str, ...] = ()
     """The filtered grid and all nodes below it."""
 
-    def parse(self) -> Select[Any]:
+    def query(self) -> Select[Any]:
         """Return the query for the matching events."""
         query = select(events)
         if self.types:

@@ -63,7 +63,7 @@ class EventNotifier:
                 continue
             try:
                 with self.store.engine.connect() as connection:
-                    self.tell(connection.scalar(END) or 0)
+                    self.notify(connection.scalar(END) or 0)
             except STORAGE_ERRORS:
                 continue  # it is polled again soon; an error here would end the process
 
