@@ -44,12 +44,12 @@ _alembic = Semaphore(1)
 
 
 def folder_of(service: str) -> Path:
-    """Find the folder with the migrations of a service."""
+    """Return the folder with the migrations of a service."""
     return Path(str(files(PACKAGE.format(service=service))))
 
 
 def revisions(folder: Path) -> list[str]:
-    """Name the revisions that this version knows, the oldest first, by the names of their files."""
+    """Return the revisions of a folder, the oldest first, by the names of their files."""
     return [file.name.partition("_")[0] for file in _files(folder)]
 
 
@@ -58,7 +58,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def known_to(store: Store) -> list[str]:
-    """Name the revisions of a service that this version knows, the oldest first."""
+    """Return the revisions of a service that this version knows, the oldest first."""
     return revisions(_folder(store))
 
 
@@ -67,7 +67,7 @@ def _folder(store: Store) -> Path:
 
 
 def revision(store: Store) -> str | None:
-    """Tell at which revision a database is; None when it is not marked with any."""
+    """Return the revision of a database; None if it is not marked with any."""
     with store.engine.connect() as connection:
         try:
             return connection.scalar(select(_mark.c.version_num))
@@ -84,7 +84,7 @@ def check(store: Store) -> None:
     if found is None or found in known[:-1]:
         lacks = "has not been set up" if found is None else "is behind this version"
         raise Misconfigured(f"The database of {name} {lacks}; run `bihuan migrate {name}` first.")
-    _say_if_newer(store, found, known)
+    _warn_if_newer(store, found, known)
     store.note_last_seq()
 
 
@@ -105,12 +105,12 @@ def apply(store: Store) -> tuple[str | None, str]:
             if (found or known[0]) in known[:-1]:
                 _upgrade(store, connection)
     after = known[-1] if found is None or found in known else found
-    _say_if_newer(store, after, known)
+    _warn_if_newer(store, after, known)
     store.note_last_seq()
     return found, after
 
 
-def _say_if_newer(store: Store, found: str, known: list[str]) -> None:
+def _warn_if_newer(store: Store, found: str, known: list[str]) -> None:
     if found not in known:
         log(store.service).warning("newer database", revision=found, known=known[-1])
 
@@ -188,8 +188,8 @@ def run(service: Any) -> None:
 
 
 def concerns(item: Any, dialect: str) -> bool:
-    """Tell whether a table, column or index is one that this kind of database has, and alembic can
-    compare: not those in which words are looked for, which each kind makes in SQL of its own."""
+    """Return whether alembic can compare a table, column or index in a database of this dialect: not
+    in the search tables, which each dialect creates in SQL of its own."""
     name = str(item.name)
     return bool(item.info.get("dialect", dialect) == dialect) and not (
         name.endswith(("_grams", "_threes")) or "_words_fts" in name

@@ -14,7 +14,13 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 PACKAGES = ("contracts", "chassis", "services", "rulebook", "console", "tools")
-TESTS = ("__init__.py", "district.py", "emptied.py", "architecture/__init__.py", "architecture/added.py")
+TESTS = (
+    "__init__.py",
+    "district.py",
+    "emptied.py",
+    "architecture/__init__.py",
+    "architecture/added.py",
+)
 
 EVENT = '''
 
