@@ -188,8 +188,10 @@ def run(service: Any) -> None:
 
 
 def concerns(item: Any, dialect: str) -> bool:
-    """Return whether alembic can compare a table, column or index in a database of this dialect: not
-    in the search tables, which each dialect creates in SQL of its own."""
+    """Return whether alembic can compare a table, column or index in a database of this dialect.
+
+    It cannot compare what belongs to a search index, which each dialect creates in its own SQL.
+    """
     name = str(item.name)
     return bool(item.info.get("dialect", dialect) == dialect) and not (
         name.endswith(("_grams", "_threes")) or "_words_fts" in name
