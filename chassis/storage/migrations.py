@@ -84,7 +84,7 @@ def check(store: Store) -> None:
     if current is None or current in revisions[:-1]:
         lacks = "has not been set up" if current is None else "is behind this version"
         raise Misconfigured(f"The database of {name} {lacks}; run `bihuan migrate {name}` first.")
-    _say_if_newer(store, current, revisions)
+    _warn_if_newer(store, current, revisions)
     store.note_last_seq()
 
 
@@ -105,12 +105,12 @@ def apply(store: Store) -> tuple[str | None, str]:
             if (before or revisions[0]) in revisions[:-1]:
                 _upgrade(store, connection)
     after = revisions[-1] if before is None or before in revisions else before
-    _say_if_newer(store, after, revisions)
+    _warn_if_newer(store, after, revisions)
     store.note_last_seq()
     return before, after
 
 
-def _say_if_newer(store: Store, current: str, known: list[str]) -> None:
+def _warn_if_newer(store: Store, current: str, known: list[str]) -> None:
     if current not in known:
         log(store.service).warning("newer database", revision=current, known=known[-1])
 
