@@ -68,7 +68,7 @@ def test_a_pause_of_ages_is_one_of_a_day(district, webhook, pause):
         assert datetime.fromisoformat(ends) - begins == timedelta(days=1)
 
 
-@pytest.mark.parametrize("broken", ["outbound.post", "feed.at", "_seal.open"])
+@pytest.mark.parametrize("broken", ["http_client.post", "feed.at", "_seal.open"])
 def test_whatever_goes_wrong_in_an_attempt_is_a_failed_attempt(
     district, webhook, dispatcher, monkeypatch, broken
 ):
