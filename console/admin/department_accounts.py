@@ -133,7 +133,7 @@ class Accounts:
         place = "operator-policies", self.vhost, queue
         before = self.broker.get(*place)
         was = before["definition"].get("max-length") if before else None
-        wanted = {
+        wanted: dict[str, Any] = {
             "pattern": f"^{re.escape(queue)}({re.escape(DEAD)})?$",
             "apply-to": "queues",
             "priority": 100,

@@ -334,13 +334,14 @@ def _numbered(row: Any) -> dict[str, Any]:
 
 def _head(uow: UnitOfWork, row: Row[Any]) -> int | None:
     """Return the number of the first parked message that holds back the stream of this one."""
-    return uow.scalar(
+    first: int | None = uow.scalar(
         select(func.min(parked_messages.c.seq)).where(
             parked_messages.c.source == row.source,
             parked_messages.c.partitionkey == row.partitionkey,
             parked_messages.c.state.in_(HOLDS),
         )
     )
+    return first
 
 
 def _known(uow: UnitOfWork, row: Row[Any]) -> bool | None:

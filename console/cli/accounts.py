@@ -43,7 +43,7 @@ def add(
                        speaks_for_others=speaks_for_others)  # fmt: skip
     row = row_of(caller, _password(password_file))
     with _database(settings) as store, store.write() as uow:
-        existed = uow.execute(delete(accounts).where(accounts.c.name == name)).rowcount
+        existed = uow.execute(delete(accounts).where(accounts.c.name == name)).rowcount  # type: ignore[attr-defined]
         uow.execute(accounts.insert().values(row))
     print(f"{name} was {'changed' if existed else 'added'}: {', '.join(sorted(caller.roles))}.")
 
@@ -84,7 +84,7 @@ def enable(name: Name, data: Data = None) -> None:
 def _set(name: str, data: Path | None, *, disabled: bool) -> None:
     with _database(settings_of(data)) as store, store.write() as uow:
         change = update(accounts).where(accounts.c.name == name).values(disabled=disabled)
-        if not uow.execute(change).rowcount:
+        if not uow.execute(change).rowcount:  # type: ignore[attr-defined]
             raise UsageError(f"Unknown account {name}.")
     print(f"{name} is {'disabled' if disabled else 'enabled'}.")
 

@@ -9,7 +9,7 @@ import fcntl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from sqlalchemy.exc import OperationalError
@@ -86,9 +86,7 @@ def _is_ready(store: Store) -> bool:
     return True
 
 
-def _patiently(
-    act: Callable[[Store], bool | None], settings: Settings, name: str, until: float
-) -> bool | None:
+def _patiently(act: Callable[[Store], Any], settings: Settings, name: str, until: float) -> Any:
     """Retry an action on a database until it succeeds; raises `Unreachable`."""
     store = Store(name, settings.database_of(name), _services[name].metadata)
     try:

@@ -8,7 +8,7 @@ import time
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -63,7 +63,7 @@ def demo(
     with ExitStack() as stack:
         folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bihuan-")))
         _refuse_a_live_one(folder)
-        child = stack.enter_context(_district(folder, port, replicas))
+        child: Any = stack.enter_context(_district(folder, port, replicas))
         issuer = issuer_of(_told(folder))
         client = Client(*child.bases, token=token_of_all(issuer))
         started = time.monotonic()

@@ -327,7 +327,7 @@ class Replay:
 
     # -- requests
 
-    def _until(self, look: Callable[[], Found]) -> Found:
+    def _until(self, look: Callable[[], Found | None]) -> Found:
         """Poll until there is a result: the effects of a response may be in progress."""
         until, wait = time.monotonic() + self.client.patience, 0.02
         while not (result := look()):

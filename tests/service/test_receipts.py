@@ -207,7 +207,7 @@ def test_a_rejected_parked_message_that_is_tried_again_leaves_out_who_was_fed_it
     deliver(new, fed(message, "second"))
     assert called(store) == [("second", message.id)]
     refuses.clear()
-    with store.write() as uow:  # as an operator does with --even-rejected
+    with store.write() as uow:  # as an operator does with --even-dead
         uow.execute(update(kept).values(state=parked.RETRYING))
     time_comes(store, new)
     deliver(new, fed(message, "first"), fed(message, "second"))

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -38,7 +38,7 @@ REMEMBERED, HEAVIEST = 10_000, 16 * 1024 * 1024
 LEEWAY = 30.0
 """Allowed clock skew between issuer and district, in seconds."""
 _TIMES = ("exp", "nbf", "iat")
-_JUDGED_HERE = {f"verify_{name}": False for name in _TIMES}
+_JUDGED_HERE: dict[str, Any] = {f"verify_{name}": False for name in _TIMES}
 
 Keys = Mapping[str, PyJWK]
 
@@ -169,7 +169,7 @@ class Verifier:
                 algorithms=list(ALGORITHMS),
                 audience=self._audience,
                 issuer=trust.issuer,
-                options={"require": ["exp", "sub", "iss", "aud"], **_JUDGED_HERE},
+                options=cast("Any", {"require": ["exp", "sub", "iss", "aud"], **_JUDGED_HERE}),
             )
         except jwt.PyJWTError as error:
             raise Unauthenticated(f"The token is not valid: {error}.") from None

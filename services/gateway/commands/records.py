@@ -215,7 +215,7 @@ class Records:
 
 KEPT = commands.c.id, commands.c.fingerprint, commands.c.caller
 _BY_ID = select(commands).where(commands.c.id == bindparam("identity"))
-_PENDING = literal_column(f"'{PENDING}'")
+_PENDING: ColumnElement[str] = literal_column(f"'{PENDING}'")
 """A condition and no parameter, which would be one of each row. A settled record stays
 unchanged."""
 _SETTLE = (

@@ -66,7 +66,8 @@ class Sheets:
     def _command(
         self, sheet: Sheet, identity: str, day: str | None, rows: Rows, by: str
     ) -> Command:
-        lines, unread = [], []
+        lines: list[dict[str, Any]] = []
+        unread: list[dict[str, Any]] = []
         for number, row in enumerate(rows, start=1):
             line, errors = self._line(identity, number, row)
             if errors:

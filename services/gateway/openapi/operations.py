@@ -30,7 +30,7 @@ def operation(
 ) -> Described:
     """Describe an operation; without roles it needs no token."""
     summary, _, _rest = doc.partition(". ")
-    made = {
+    made: Json = {
         "operationId": name,
         "summary": summary.rstrip("."),
         "description": doc,

@@ -88,7 +88,7 @@ def _sublist(sublist: Sublist) -> Described:
 
 def query_parameters(view: View, without: Iterable[str] = ()) -> list[Json]:
     """Describe the query parameters of a view, except those of paging."""
-    made = [
+    made: list[Json] = [
         {"name": name, "in": "query"} | _filter(kind)
         for name, kind in view.columns.items()
         if name not in {*without}

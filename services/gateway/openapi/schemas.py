@@ -111,7 +111,7 @@ def of_field(field: fields.Field[Any]) -> Json:
 
 def _bounds(validator: Any, kind: str) -> Json:
     if isinstance(validator, validate.Regexp):
-        return {"pattern": validator.regex.pattern.replace(r"\Z", "$")}
+        return {"pattern": str(validator.regex.pattern).replace(r"\Z", "$")}
     if not isinstance(validator, validate.Length | validate.Range):
         return {}
     low, high = _LENGTHS.get(kind, ("minimum", "maximum"))

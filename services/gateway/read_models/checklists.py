@@ -17,7 +17,7 @@ def checklist(book: Rulebook, parameters: MultiDict[str, str], today: date) -> d
     """Return the checklist for `premises`: as of the day `on`, by default today, or under a
     `version`. Raises `BadRequest`, and `NotFound` for an unknown version."""
     query = once(parameters, ["premises", "on", "version"])
-    premises, day = query.get("premises"), _day(query.get("on"), today)
+    premises, day = query.get("premises", ""), _day(query.get("on"), today)
     if premises not in book.premises:
         raise BadRequest(f"premises must be one of {', '.join(book.premises)}.")
     if "version" in query and "on" in query:

@@ -88,8 +88,8 @@ def parse_query(
     criteria = sorted((k, v) for k, v in query.items() if k not in (*PAGES, FORMAT))
     mark = json.dumps([view.name, criteria])
     after = _place(query["after"], mark, sort=bool(sort)) if query.get("after") else None
-    name, descending = sort.removeprefix("-") or None, sort.startswith("-")
-    return ListQuery((*conditions, *scope), words, name, descending, limit, after, mark)
+    sorted_by, descending = sort.removeprefix("-") or None, sort.startswith("-")
+    return ListQuery((*conditions, *scope), words, sorted_by, descending, limit, after, mark)
 
 
 def _condition(column: ColumnElement[Any], kind: Kind, text: str) -> ColumnElement[bool]:

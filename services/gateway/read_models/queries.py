@@ -144,7 +144,8 @@ class Reads:
     def _pages(self, view: View, listing: ListQuery, found: Any = None) -> Iterator[Select[Any]]:
         """Return the queries that make up a page, in order: documents without a sort value come
         last."""
-        table, position, after = view.table, view.table.c.position, listing.after
+        table, after = view.table, listing.after
+        position: ColumnElement[Any] = table.c.position
         column = null() if listing.sort is None else table.c[listing.sort]
         query = select(position, table.c.doc, column.label("sorted_by")).where(*listing.conditions)
         if listing.words and view.words:

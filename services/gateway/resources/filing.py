@@ -80,7 +80,7 @@ def _assigned(document: Document, event: LiaisonAssigned) -> Document:
     return {"liaison": event.officer, "liaison_history": history}
 
 
-ON_RECORD = sorted(EnterpriseRegistered.names() & EnterpriseCorrected.names() - {"version"})
+ON_RECORD = sorted({*EnterpriseRegistered.names()} & {*EnterpriseCorrected.names()} - {"version"})
 
 enterprises = View(
     "enterprises",

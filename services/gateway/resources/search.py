@@ -131,7 +131,8 @@ class SearchIndex:
         self._fts = table(f"{self.name}_fts", column("rowid"), column(f"{self.name}_fts"))
         for dialect, statements in (("sqlite", SQLITE), ("postgresql", POSTGRESQL)):
             for statement in statements:
-                ddl = DDL(statement.format(words=self.name)).execute_if(dialect=dialect)
+                made = DDL(statement.format(words=self.name))  # type: ignore[no-untyped-call]
+                ddl = made.execute_if(dialect=dialect)
                 event.listen(self.table, "after_create", ddl)
 
     def no_index(self) -> list[str]:
