@@ -40,7 +40,7 @@ dev: .venv/.developed ## .venv with the tools for tests and checks in it
 test: lint ## everything, in parallel: JOBS=1 for one test after another
 	$(BIN)/pytest $(PARALLEL)
 
-check: lint ## what is quick: lint, types, tests/unit, service, contract, and the loop embedded
+check: lint ## the quick checks: lint, types, tests/unit, service, contract, and the loop embedded
 	$(BIN)/pytest $(PARALLEL) tests/unit tests/service tests/contract tests/loop \
 	  -m "not distributed"
 
@@ -54,7 +54,7 @@ faults: dev ## a distributed district under load and faults: SEED=, MINUTES=, RA
 model: dev ## search every order of the protocol's steps: LONG=1 for minutes more (Spin, gcc)
 	$(BIN)/python -m tests.model.run $(if $(LONG),--long)
 
-bench: dev .venv-bench/.installed ## ours beside its peers: ONLY=exactly-once,filing QUICK=1 ROUNDS= STORED= SOAK= PAGE=1 REPORT=
+bench: dev .venv-bench/.installed ## measure Bihuan beside its peers: ONLY=exactly-once,filing QUICK=1 ROUNDS= STORED= SOAK= PAGE=1 REPORT=
 	$(BIN)/python -m bench.run $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick) \
 	  $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(STORED),--stored $(STORED)) \
 	  $(if $(SOAK),--soak $(SOAK)) $(if $(PAGE),--page) --report $(BENCH_REPORT)
@@ -64,12 +64,12 @@ bench: dev .venv-bench/.installed ## ours beside its peers: ONLY=exactly-once,fi
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.lock
 	@touch $@
 
-mutants: dev ## change the code in small ways, and see that a test notices: ONLY=insurance, AGAIN=1, MOST=60 SEED=1
+mutants: dev ## change the code in small ways, and report what no test notices: ONLY=insurance, AGAIN=1, MOST=60 SEED=1
 	$(BIN)/python -m pip install --quiet -c requirements-dev.lock "mutmut==3.8.1"
 	$(BIN)/python -m tests.mutants.run $(ONLY) $(if $(AGAIN),--again) $(if $(MOST),--most $(MOST)) \
 	  $(if $(SEED),--seed $(SEED))
 
-schemathesis: dev ## ask a district for so long what the document of its API allows, and forbids: MINUTES=, SEED=
+schemathesis: dev ## send a district requests made from its OpenAPI document: MINUTES=, SEED=
 	$(BIN)/python -m tests.fuzzing.run --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 lint: dev ## style, formatting, types and imports
@@ -78,11 +78,11 @@ lint: dev ## style, formatting, types and imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-docs: dev ## make the generated documents anew
+docs: dev ## regenerate the documents, also from tests/loop and tests/plans
 	$(BIN)/python -m tools.documents
 	$(BIN)/pytest tests/loop tests/plans --redraw -q
 
-lock: dev ## resolve the dependencies anew
+lock: dev ## resolve and pin the dependencies
 	$(BIN)/python -m pip install --quiet "uv>=0.13,<1"
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --group dev -c requirements.lock -o requirements-dev.lock
@@ -91,10 +91,10 @@ lock: dev ## resolve the dependencies anew
 secrets: ## the passwords and keys that docker-compose.yml needs, in ops/secrets; none is made twice
 	@$(PYTHON) ops/make_secrets.py
 
-clean: ## what can be made again; no data, no keys, no secrets
+clean: ## remove what can be made again: no data, no keys, no secrets
 	rm -rf .venv .venv-bench build
 
-delete-district: ## the data and the keys in bihuan-data, for good: it asks, at a terminal only
+delete-district: ## delete the data and the keys in bihuan-data for good, after a question at a terminal
 	@test -d bihuan-data || { echo "There is no bihuan-data."; exit 1; }
 	@test -t 0 || { echo "Nothing is deleted: this asks, and there is no terminal."; exit 1; }
 	@touch bihuan-data/district.lock && exec 9>> bihuan-data/district.lock \

@@ -220,7 +220,8 @@ class CommandEndpoints:
     # -- records
 
     def read(self, request: Request, identity: str) -> Response:
-        """Return the record of a command to its caller; raises `NotFound` to all others."""
+        """Return the record of a command to its caller, an operator or an auditor; raises
+        `NotFound` to all others."""
         record = self._record(request, identity)
         body: dict[str, Any] = {
             "id": record.id,

@@ -162,7 +162,7 @@ _COMMANDS = (
         "GET",
         "/v1/commands/<id>",
         "getCommand",
-        "Read the record of a command. Only its caller can read it.",
+        "Read the record of a command: its caller, an operator or an auditor can.",
         ANY,
         {200: Answer("The record.", "CommandRecord")},
         (401, 403, 404, 503),
