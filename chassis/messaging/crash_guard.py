@@ -72,16 +72,17 @@ class CrashGuard:
         row = delivery.row
         if row is not None and row.seq in self._counted:
             return False
-        if row is not None:
-            self._counted.add(row.seq)
         with self.store.write() as uow:
             self.partitions.hold(uow, self.partitions.of([delivery.message]))
             count = self._count(uow, delivery.message)
-            if count < FATAL_ATTEMPTS or self.admission.claim(uow, delivery) is None:
-                return False
-            self._give_up(uow, delivery, count)
-            self.forget(uow, [delivery.message])
-        return True
+            too_many = count >= FATAL_ATTEMPTS
+            is_exhausted = too_many and self.admission.claim(uow, delivery) is not None
+            if is_exhausted:
+                self._give_up(uow, delivery, count)
+                self.forget(uow, [delivery.message])
+        if row is not None:  # only now: what was not counted is to be counted the next time
+            self._counted.add(row.seq)
+        return is_exhausted
 
     def _count(self, uow: UnitOfWork, message: Message) -> int:
         query = select(attempts.c.count).where(attempts.c.id == message.receipt)

@@ -143,7 +143,8 @@ class Processor:
 
     def _claim(self, uow: UnitOfWork, delivery: Delivery) -> set[parked.Stream] | None:
         blocked = self.admission.claim(uow, delivery)
-        self.guard.forget(uow, [delivery.message])
+        if blocked is not None or delivery.row is None:
+            self.guard.forget(uow, [delivery.message])
         return blocked
 
     def _raise_if_unavailable(self, error: Exception, *, tolerant: bool) -> None:

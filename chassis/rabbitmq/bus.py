@@ -53,7 +53,7 @@ class RabbitBus:
         if not self._open.ready():
             return False
         if service not in self._publishers:
-            self._publishers[service] = Publisher(self._settings, service)
+            self._publishers[service] = Publisher(self._settings, service, lambda: self.partitions)
         return self._publishers[service].claim(agreed)
 
     def let_go(self, service: str) -> None:

@@ -46,9 +46,12 @@ class Publisher:
     are not sent on the next connection.
     """
 
-    def __init__(self, settings: Settings, service: str) -> None:
+    def __init__(self, settings: Settings, service: str, partitions: Callable[[], int]) -> None:
         self._settings = settings
+        self._partitions = partitions
+        """Returns the number of partitions that the replicas agree on, which may change."""
         self._service = service
+        self._to: str | None = None
         self._connection: Any = None
         self._reader: Any = None
         self._blocked = False
@@ -127,7 +130,7 @@ class Publisher:
     def _content(self, message: Message) -> Any:
         envelope = message.envelope
         headers: dict[str, Any] = envelope.headers() | {
-            "partition": message.partition(self._settings.partitions)
+            "partition": message.partition(self._partitions())
         }
         if self._to is not None:
             headers["exchange"] = message.exchange

@@ -197,7 +197,9 @@ def test_the_answer_is_200_while_nothing_downstream_is_stored_and_every_check_st
             eventlet.sleep(0.1)
     metrics = district.client.request("GET", "/metrics").data.decode()
     assert re.search(r'bihuan_outbox_oldest_seconds\{service="filing"\}', metrics)
-    oldest = r'bihuan_parked_messages_oldest_seconds\{service="filing",state="(waiting|stuck)"\}'
+    oldest = (
+        r'bihuan_parked_messages_oldest_seconds\{service="filing",state="(retrying|exhausted)"\}'
+    )
     assert re.search(oldest, metrics)
     monkeypatch.setitem(handlers, "register-enterprise", real)
     with eventlet.Timeout(PATIENCE):

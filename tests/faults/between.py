@@ -139,7 +139,7 @@ def freeze_before_the_outcome(stage: Stage, rng: Random) -> str:
             if not until(lambda: asked(stage, parked_message, "inspection"), every=0.03):
                 raise Missed("the command was not set aside")
             for member in ill:
-                member.order(do=FREEZE, at="after-rollback", of=f"parked messages.*{shop}")
+                member.order(do=FREEZE, at="after-rollback", of=f"parked_messages.*{shop}")
             where = _frozen(ill)
         finally:
             for member in ill:
