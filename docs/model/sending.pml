@@ -1,7 +1,7 @@
 /* Sending: the outbox, its relay, the broker's confirms, the marks; and a change of the slots.
  *
  * Two replicas may relay the outbox of one service, whose events m0, m1, m2 are about one key. What
- * a relay sends lies in its socket until the broker reads it. `bihuan slots` runs once to its end
+ * a relay sends lies in its socket until the broker reads it. `bihuan partitions` runs once to its end
  * meanwhile: it takes the queue away and makes another, to which only what is stamped with the new
  * number goes. The receiver handles what is next or knows it. Between two steps a process may stand
  * still for any time: then its lease may end, its connection may break, or it may be killed.
