@@ -26,7 +26,7 @@ def test_one_person_is_one_after_the_move_and_two_on_record_are_named(office):
         alone = office.enrol(f"{OTHER[:6]} {OTHER[6:]}")
         first, second = office.enrol(NUMBER), office.enrol(f"{NUMBER}\u200b")
     out = office.say("person", "move", code=1)
-    assert "medics: 1 moved, 1 could not be, 0 wait" in out
+    assert "medics: 1 moved, 1 could not be moved, 0 pending" in out
     assert f"  medics/{second} is the same person as medics/{first}: withdraw one of them" in out
     persons = office.persons()
     assert persons[alone] == by_identity(office.seal, OTHER)
