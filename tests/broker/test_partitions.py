@@ -202,12 +202,12 @@ def test_a_queue_is_taken_away_only_where_it_is_surely_empty(settings, rabbitmq_
         channel.confirm_select()
         channel.basic_publish(amqp.Message("{}", delivery_mode=2), "", queue)
     with topology.administering(settings) as broker:
-        until(lambda: topology._found(broker, queue) == (1, 0))
+        until(lambda: topology._counts(broker, queue) == (1, 0))
         if stalls:
             rabbitmq_server.ctl("eval", STALLED.format(queue=queue))
         with pytest.raises((BusDown, amqp.AMQPError)):
             topology.refuse_any_message(broker, [queue_of("filing", 1), queue])
-        until(lambda: topology._found(broker, queue) == (1, 0))
+        until(lambda: topology._counts(broker, queue) == (1, 0))
         topology.refuse_any_message(broker, [queue_of("filing", 1), "filing.inbox.99"])
 
 
