@@ -7,7 +7,7 @@
  *
  *   OLD_K1     what is parked alone is parked although its receipt is there
  *   OLD_K4     a letter is put back, or its rejection written, without slot or a second look
- *   SLOT_ONLY  it holds the slot but does not look at the letter again
+ *   PARTITION_ONLY  it holds the slot but does not look at the letter again
  *   LOOK_ONLY  it looks at the letter again but does not hold the slot
  */
 
@@ -358,7 +358,7 @@ letters:
             if
 #ifdef OLD_K4
             :: false
-#elif defined(SLOT_ONLY)
+#elif defined(PARTITION_ONLY)
             :: owner != me
 #elif defined(LOOK_ONLY)
             :: letter[m] != WAITING || version[m] != seen

@@ -220,7 +220,7 @@ def test_prometheus_scrapes_every_process_and_answers(containers, deployment, tm
         assert float(taken["value"][1]) > 0
         for _, expression in expressions():
             prometheus.query(expression.replace("$__rate_interval", "1m"))  # raises if it is wrong
-        shown = [e for where, e in expressions() if where == "Queues of the inboxes"]
+        shown = [e for where, e in expressions() if where == "Inbox queues"]
         assert prometheus.query(shown[0].removesuffix(" > 0"))
 
 
