@@ -46,15 +46,15 @@ class Stream(io.RawIOBase):
     """The interface of a socket as http.client uses it."""
 
     def readable(self) -> bool:
-        """Return True."""
+        """Return True, as http.client requires."""
         return True
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        """Return a buffered reader of it."""
+        """Return a buffered reader of the stream."""
         return io.BufferedReader(self)
 
     def sendall(self, data: bytes) -> None:
-        """Send all of it; raises `OSError`."""
+        """Send all the data; raises `OSError`."""
         raise NotImplementedError
 
 

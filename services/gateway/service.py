@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import true
@@ -42,15 +43,30 @@ if TYPE_CHECKING:
     from services.gateway.components import Components
 
 _KEPT = [column.name for column in events.columns if column.name in outbox.columns]
-FACTS = tuple(
+STORED_EVENTS = tuple(
     kind
     for kind in contracts().values()
     if issubclass(kind, Event) and kind not in (CommandSettled, HourSwept, ResendBegan)
 )
-
-
-OFFERED = {kind.type: kind.service for kind in FACTS}
+"""The types of events that the gateway stores and projects."""
+OFFERED = {kind.type: kind.service for kind in STORED_EVENTS}
 """The types of public events, each with the service that publishes it."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """The state that the gateway's handlers share in one transaction."""
+
+    page: Page
+    events: list[dict[str, Any]] = field(default_factory=list)
+    """Rows of the event log."""
+    settled: list[tuple[CommandSettled, str]] = field(default_factory=list)
+    """Outcomes of commands, each with the time of its message."""
+    hours: list[Message] = field(default_factory=list)
+    """Messages that may end an hour."""
+
+
+Uow = UnitOfWork[Batch | None]
 
 
 class Gateway(Service):
@@ -75,8 +91,8 @@ class Gateway(Service):
 
     def on_setup(self) -> None:
         """Build the components once the store is open."""
-        from services.gateway.components import build  # other services' processes read
-        # only the gateway's subscriptions
+        # not at the top: the processes of other services read only what the gateway listens to
+        from services.gateway.components import build
 
         self.components = build(
             self.store,
@@ -123,25 +139,25 @@ class Gateway(Service):
 
     # -- events of other services
 
-    @on(*FACTS)
-    def keep(self, event: Event, uow: UnitOfWork) -> None:
+    @on(*STORED_EVENTS)
+    def keep(self, event: Event, uow: UnitOfWork[Batch]) -> None:
         """Store an event and project it."""
         message = uow.message
-        uow.info["events"].append(_event_row(event, message))
-        uow.info["page"].apply(message)
+        uow.state.events.append(_event_row(event, message))
+        uow.state.page.apply(message)
 
     @on(CommandSettled)
-    def take_outcome(self, event: CommandSettled, uow: UnitOfWork) -> None:
+    def take_outcome(self, event: CommandSettled, uow: UnitOfWork[Batch]) -> None:
         """Record the outcome of a command."""
-        uow.info["settled"].append((event, uow.message.envelope.time))
-        uow.info["hours"].append(uow.message)
+        uow.state.settled.append((event, uow.message.envelope.time))
+        uow.state.hours.append(uow.message)
 
     @on(HourSwept)
-    def take_sweep(self, _event: HourSwept, uow: UnitOfWork) -> None:
+    def take_sweep(self, _event: HourSwept, uow: UnitOfWork[Batch]) -> None:
         """Record what a service found due in an hour."""
-        uow.info["hours"].append(uow.message)
+        uow.state.hours.append(uow.message)
 
-    def before_batch(self, messages: list[Message], uow: UnitOfWork) -> None:
+    def before_batch(self, messages: list[Message], uow: Uow) -> None:
         """Load every document that the batch may change.
 
         A rebuild locks `events` too, so it never repairs a document between its loading and its
@@ -149,24 +165,26 @@ class Gateway(Service):
         """
         page = Page(self.store, FED_BY)
         page.load(uow, messages, *self.store.dialect.lock_table(events, "ROW EXCLUSIVE"))
-        uow.info.update(page=page, events=[], settled=[], hours=[])
+        uow.state = Batch(page)
 
-    def before_commit(self, uow: UnitOfWork) -> None:
+    def before_commit(self, uow: Uow) -> None:
         """Write the batch's events, documents, statistics and outcomes."""
-        if "page" not in uow.info:
+        if (batch := uow.state) is None:
             return
-        moved = uow.info["page"].write(uow, VIEWS)
+        moved = batch.page.write(uow, VIEWS)
         rows = [{"name": name, "value": by} for name, by in sorted(moved.items()) if by]
         uow.at_end(self.store.statements.insert_or_add(counters, ["name"]), rows)
-        settle(uow, [event for event, _ in uow.info["settled"]])
-        tally(self.store, uow, uow.info["hours"])
-        append(self.store, uow, {EVENTS: uow.info["events"], AUDIT: ended(uow.info["settled"])})
+        settle(uow, [event for event, _ in batch.settled])
+        tally(self.store, uow, batch.hours)
+        append(self.store, uow, {EVENTS: batch.events, AUDIT: ended(batch.settled)})
 
-    def after_commit(self, uow: UnitOfWork) -> None:
+    def after_commit(self, uow: Uow) -> None:
         """Wake the requests and streams that wait for what was committed."""
-        if kept := uow.info.get("events"):
-            self.components.notifier.notify(kept[-1]["position"])
-        if self.components.intake.notify(event for event, _ in uow.info.get("settled", ())):
+        if (batch := uow.state) is None:
+            return
+        if batch.events:
+            self.components.notifier.notify(batch.events[-1]["position"])
+        if self.components.intake.notify(event for event, _ in batch.settled):
             self.notify(OUTCOMES)
 
     def on_notified(self) -> None:

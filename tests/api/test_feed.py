@@ -18,7 +18,7 @@ from chassis.messaging.memory_bus import EmbeddedBus
 from services.gateway.event_log import feed as feeding
 from services.gateway.event_log import stream as streaming
 from services.gateway.resources import VIEWS
-from services.gateway.service import FACTS, OFFERED
+from services.gateway.service import OFFERED, STORED_EVENTS
 from services.gateway.tables import events
 from tests import PATIENCE
 from tests.api.conftest import problem
@@ -153,7 +153,7 @@ def test_nothing_personal_is_in_the_feed_not_even_sealed(told):
 
 
 def test_what_services_say_to_each_other_is_not_offered(told):
-    assert {item["type"] for item in feed(told)} <= {kind.type for kind in FACTS}
+    assert {item["type"] for item in feed(told)} <= {kind.type for kind in STORED_EVENTS}
     assert not {"command-settled", "hour-swept", "resend-began"} & OFFERED.keys()
     problem(told.client.request("GET", "/v1/events?type=command-settled"), 400)
 
